@@ -1,0 +1,66 @@
+/* Files that are ours alone.
+ *
+ * Checks are made on the open descriptor, never on a path beforehand. Paths
+ * inside the vault are opened beneath the folder's descriptor and never follow
+ * a symbolic link. */
+#ifndef CERTVAULT_BASE_FILE_H
+#define CERTVAULT_BASE_FILE_H
+
+#include "vault/base/buf.h"
+
+#include <sys/types.h>
+
+/* Closes *fd if it is not -1 and makes it -1. */
+void cv_file_close(int *fd);
+
+/* Opens a folder that must belong to this uid with no access for others (0700
+ * or tighter). *fd is -1 on failure: CV_NOT_FOUND (absent), CV_CONFIG (not a
+ * folder, other owner, open to others, a link), CV_IO. */
+CV_MUST_USE enum cv_status cv_file_open_folder(const char *path, int *fd,
+                                               struct cv_err *err);
+
+/* Makes a folder 0700 (parents as needed, 0700 too) unless it is there, then
+ * opens it as above. */
+CV_MUST_USE enum cv_status cv_file_make_folder(const char *path, int *fd,
+                                               struct cv_err *err);
+
+/* Opens `name` beneath `dir` (AT_FDCWD: any path) without following a link at
+ * its end. `flags` as open(2), O_CLOEXEC is added; a file made gets 0600 and
+ * this uid. Must be a regular file, owned by this uid, one link, no access for
+ * others. CV_NOT_FOUND, CV_EXISTS (O_EXCL), CV_CONFIG (checks), CV_IO. */
+CV_MUST_USE enum cv_status cv_file_open(int dir, const char *name, int flags,
+                                        int *fd, struct cv_err *err);
+
+/* Opens a caller's file for reading: any owner, regular file, link followed;
+ * opened so that a FIFO or device does not block and is refused. CV_NOT_FOUND,
+ * CV_INVALID (not a regular file), CV_IO (no permission). */
+CV_MUST_USE enum cv_status cv_file_open_input(const char *path, int *fd,
+                                              struct cv_err *err);
+
+/* Reads all of `fd` to its end into `out` (its ceiling is the limit).
+ * CV_INVALID (too long), CV_IO. */
+CV_MUST_USE enum cv_status cv_file_read(int fd, const char *what,
+                                        struct cv_buf *out,
+                                        struct cv_err *err);
+
+/* Writes all of `data` at the current offset, however often the kernel cuts
+ * it short. CV_IO. */
+CV_MUST_USE enum cv_status cv_file_write(int fd, struct cv_bytes data,
+                                         const char *what, struct cv_err *err);
+
+/* Puts `data` at `name` beneath `dir` whole or not at all: a new file beside
+ * it (0600 or `mode`), written, fsync, renamed over, folder fsync. On failure
+ * nothing is left behind and what was there stays. CV_IO. */
+CV_MUST_USE enum cv_status cv_file_replace(int dir, const char *name,
+                                           struct cv_bytes data, mode_t mode,
+                                           struct cv_err *err);
+
+/* As cv_file_replace, but refuses (CV_EXISTS) where `name` is there. */
+CV_MUST_USE enum cv_status cv_file_create(int dir, const char *name,
+                                          struct cv_bytes data, mode_t mode,
+                                          struct cv_err *err);
+
+/* fsync of a folder. CV_IO. */
+CV_MUST_USE enum cv_status cv_file_sync_folder(int dir, struct cv_err *err);
+
+#endif

@@ -1,0 +1,70 @@
+/* Every ceiling, in one table. Sizes in bytes unless the name says otherwise.
+ * Nothing that comes from a server, a file, a token or a peer is read, stored
+ * or looped over without one of these. */
+#ifndef CERTVAULT_BASE_LIMITS_H
+#define CERTVAULT_BASE_LIMITS_H
+
+#define CV_KIB(n) ((size_t)(n)*1024)
+#define CV_MIB(n) ((size_t)(n)*1024 * 1024)
+
+/* JSON and YAML */
+#define CV_LIMIT_JSON_DEPTH 64
+#define CV_LIMIT_JSON_MEMBERS 200000 /* values in one document */
+#define CV_LIMIT_YAML_FILE CV_MIB(4)
+
+/* Messages between programs */
+#define CV_LIMIT_FRAME CV_MIB(16)         /* one Varlink message */
+#define CV_LIMIT_FRAME_CLIENT CV_MIB(8)   /* one that a client sends a broker */
+#define CV_LIMIT_SECRET_ARENA CV_MIB(64)  /* all that belongs to a message */
+#define CV_LIMIT_CLIENTS 1024             /* connections of one broker */
+#define CV_LIMIT_CLIENT_IDLE_S 900        /* seconds */
+#define CV_LIMIT_CALL_S 150               /* a helper's answer, seconds */
+#define CV_LIMIT_BATCH 500                /* identities in one import message */
+
+/* Secrets typed or read */
+#define CV_LIMIT_PASSPHRASE 1024
+#define CV_LIMIT_KEY_FILE_MIN 32
+#define CV_LIMIT_KEY_FILE 4096
+#define CV_LIMIT_TOKEN_FILE CV_KIB(64) /* X-Auth-Token: up to 16,384 */
+
+/* Kubeconfigs, PEM, X.509 */
+#define CV_LIMIT_KUBECONFIG CV_MIB(4)
+#define CV_LIMIT_KUBECONFIG_ITEMS 20000 /* clusters, users or contexts */
+#define CV_LIMIT_PEM CV_KIB(256)
+#define CV_LIMIT_CHAIN 10               /* certificates in one chain */
+#define CV_LIMIT_CA_SET 64              /* certificates in one CA bundle */
+#define CV_LIMIT_CERT_DER CV_KIB(64)
+#define CV_LIMIT_KEY_DER CV_KIB(16)
+#define CV_LIMIT_IMPORT_FILES 20000     /* files in one folder */
+
+/* HTTP */
+#define CV_LIMIT_HTTP_BODY CV_MIB(1)
+#define CV_LIMIT_HTTP_HEADERS CV_KIB(64) /* all headers of one answer */
+#define CV_LIMIT_HTTP_CONNECT_S 10
+#define CV_LIMIT_HTTP_TOTAL_S 60
+#define CV_LIMIT_RETRY_TOTAL_S 120
+
+/* Names and words */
+#define CV_LIMIT_NAME 127    /* an entry's name */
+#define CV_LIMIT_LABELS 64   /* of one entry */
+#define CV_LIMIT_LABEL 63    /* a label's key or value */
+#define CV_LIMIT_REASON 256
+#define CV_LIMIT_TICKET 64
+#define CV_LIMIT_CONTEXTS 64 /* of one entry */
+#define CV_LIMIT_URL 2048
+#define CV_LIMIT_HOST 253
+
+/* Policy */
+#define CV_LIMIT_POLICY CV_MIB(4)
+#define CV_LIMIT_RULES 20000
+#define CV_LIMIT_PATTERN 256 /* a glob or a ticket expression */
+
+/* Audit log */
+#define CV_LIMIT_LEAF 65535
+#define CV_LIMIT_NOTE CV_KIB(64)
+
+/* Vault */
+#define CV_LIMIT_SLOTS 32
+#define CV_LIMIT_SEALED CV_KIB(32) /* one sealed key */
+
+#endif

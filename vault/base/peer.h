@@ -1,0 +1,31 @@
+/* Who is at the other end of a Unix socket. */
+#ifndef CERTVAULT_BASE_PEER_H
+#define CERTVAULT_BASE_PEER_H
+
+#include "vault/base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CV_PEER_GROUPS 256
+
+/* Decisions use uid, gid and groups alone; pid, exe and tty are hints. */
+struct cv_peer {
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;                   /* hint */
+    size_t n_groups;             /* supplementary groups */
+    gid_t groups[CV_PEER_GROUPS];
+    char exe[128];               /* hint; "" where /proc does not tell */
+    char tty[32];                /* hint; "" likewise */
+    int64_t loginuid;            /* hint; -1: none */
+};
+
+/* Reads SO_PEERCRED and SO_PEERGROUPS (unix(7)) of a connected socket.
+ * CV_DENIED when the kernel does not tell, or there are more groups than
+ * CV_PEER_GROUPS: an error must never read as a yes. */
+CV_MUST_USE enum cv_status cv_peer_read(int socket, struct cv_peer *out,
+                                        struct cv_err *err);
+
+#endif

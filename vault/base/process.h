@@ -1,0 +1,55 @@
+/* Starting programs, and what a process does to itself first.
+ *
+ * A program is started with nothing of ours but what the call names: standard
+ * streams as given, one socket as descriptor 3, extra descriptors from 4 up,
+ * an environment made from scratch, a session of its own (the terminal's
+ * Ctrl-C reaches the command line alone). */
+#ifndef CERTVAULT_BASE_PROCESS_H
+#define CERTVAULT_BASE_PROCESS_H
+
+#include "vault/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* The socket that a program is started with. */
+#define CV_PROCESS_SOCKET 3
+/* The first of the further descriptors it may be given. */
+#define CV_PROCESS_EXTRA 4
+#define CV_PROCESS_EXTRA_MAX 4
+
+struct cv_process_start {
+    const char *path;         /* absolute */
+    char *const *argv;        /* NULL-terminated, argv[0] included */
+    char *const *environment; /* NULL-terminated; NULL: none */
+    int socket;               /* becomes descriptor 3; -1: none */
+    int extra[CV_PROCESS_EXTRA_MAX]; /* become 4..; -1 ends the list */
+    bool keep_stderr;         /* else /dev/null; stdin, stdout always are */
+    bool keep_stdin;
+};
+
+/* Starts it. On success *pid is the child's. CV_UNAVAILABLE when it cannot be
+ * started (execve's error is told through a pipe, so it is known here). */
+CV_MUST_USE enum cv_status cv_process_start(const struct cv_process_start *s,
+                                            pid_t *pid, struct cv_err *err);
+
+/* Waits for a child; its exit status, or 128 + signal. -1 on error. */
+int cv_process_wait(pid_t pid);
+
+/* At the very start of a program: descriptors 0 to 2 are open, all from
+ * `keep` + 1 up are closed, umask 077, SIGPIPE ignored, core size 0, undumpable,
+ * libsodium started, cJSON's allocator set. Exits 1 when that fails. */
+void cv_process_begin(int keep);
+
+/* A pair of connected stream sockets, close-on-exec. CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_process_pair(int pair[2], struct cv_err *err);
+
+/* Writes the absolute path of `name` (such as "libexec/certvault/token") in the
+ * installation that this program belongs to: beside the folder that holds the
+ * program's own file, or, for a program in libexec/certvault, two above it.
+ * CV_CONFIG when that cannot be told. */
+CV_MUST_USE enum cv_status cv_process_path(const char *name, char *out,
+                                           size_t out_len, struct cv_err *err);
+
+#endif
