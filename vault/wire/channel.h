@@ -1,0 +1,65 @@
+/* Varlink frames over a stream socket: one JSON object, one NUL byte
+ * (varlink.org, "Protocol"). A channel is one end of one connection.
+ *
+ * What comes in is kept in an arena, whole message by whole message, because
+ * nobody can tell beforehand whether it carries a secret; only where the caller
+ * knows that an answer holds none (a long list, say) is it read on the heap.
+ *
+ * Threads: a channel belongs to one thread. */
+#ifndef CERTVAULT_WIRE_CHANNEL_H
+#define CERTVAULT_WIRE_CHANNEL_H
+
+#include "vault/base/json.h"
+
+/* A message and the memory that it lives in. */
+struct cv_message {
+    struct cv_arena *arena; /* NULL: the tree is on the heap */
+    cJSON *tree;            /* an object; NULL: none */
+};
+
+/* Frees, wiping what was secret; an empty or zeroed message is fine. */
+void cv_message_free(struct cv_message *m);
+
+struct cv_channel;
+
+/* Takes the connected socket `fd` (on failure too) and makes it non-blocking;
+ * no message that comes in may be longer than `ceiling` bytes. CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_channel_new(int fd, size_t ceiling,
+                                          struct cv_channel **out,
+                                          struct cv_err *err);
+
+/* Closes the socket, wipes what was read and not taken. NULL is fine. */
+void cv_channel_free(struct cv_channel *ch);
+
+int cv_channel_fd(const struct cv_channel *ch);
+
+/* Writes `message` and its NUL; `secret`: its text is built in an arena. Waits
+ * at most `timeout_ms` (-1: for ever) for the other end to take it. CV_BUSY
+ * (timeout), CV_UNAVAILABLE (the other end is gone), CV_INVALID (too long),
+ * CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_channel_send(struct cv_channel *ch,
+                                           const cJSON *message, bool secret,
+                                           int timeout_ms, struct cv_err *err);
+
+/* Waits for a whole message. The caller frees *out. An end of the stream
+ * between two messages is CV_OK with out->tree NULL. `secret`: read it into an
+ * arena. CV_BUSY (timeout), CV_UNAVAILABLE (cut in the middle), CV_INVALID (too
+ * long, not JSON, not an object). */
+CV_MUST_USE enum cv_status cv_channel_recv(struct cv_channel *ch, bool secret,
+                                           int timeout_ms,
+                                           struct cv_message *out,
+                                           struct cv_err *err);
+
+/* For a loop over many channels: reads what is there without waiting, into an
+ * arena. *closed tells that the other end sent all it will. CV_INVALID (too
+ * long), CV_UNAVAILABLE. */
+CV_MUST_USE enum cv_status cv_channel_fill(struct cv_channel *ch, bool *closed,
+                                           struct cv_err *err);
+
+/* Takes the next whole message out of what was read; out->tree is NULL where
+ * there is none yet. CV_INVALID (not JSON, not an object). */
+CV_MUST_USE enum cv_status cv_channel_next(struct cv_channel *ch,
+                                           struct cv_message *out,
+                                           struct cv_err *err);
+
+#endif
