@@ -1,0 +1,35 @@
+/* Why a decision is what it is, for people and for scripts. */
+#ifndef CERTVAULT_POLICY_EXPLAIN_H
+#define CERTVAULT_POLICY_EXPLAIN_H
+
+#include "policy/decide.h"
+
+/* Rules shown; of a longer policy those that are about this subject and action
+ * come first, and "omitted" counts the others. */
+#define CV_EXPLAIN_RULES 1000
+
+/* Decides and explains. *out is the caller's to delete, NULL on failure:
+ *
+ *     {"decision": "permit" | "deny",
+ *      "offer": "rule name",                           only where permitted
+ *      "why": "...", "hint": "...",                    only where denied
+ *      "rules": [{"name", "effect", "matched": bool, "because"}],
+ *      "obligations": {...},                           {} where denied
+ *      "omitted": count}                               only where rules are
+ *
+ * Rules are in the order of the policy. CV_INTERNAL: memory. A denial is CV_OK
+ * here. */
+CV_MUST_USE enum cv_status
+cv_explain_make(const struct cv_policy *policy,
+                const struct cv_decide_request *request, cJSON **out,
+                struct cv_err *err);
+
+/* What a permit obliges to: {"max_duration": seconds, "duration": seconds,
+ * "read_only": bool, "record": "writes", "verbs": [...], "namespaces": [...],
+ * "resources": [...]}; lists only where given. NULL when memory is gone. */
+cJSON *cv_explain_obligations(const struct cv_decide_result *result);
+
+/* An explanation as lines of text for a terminal. */
+void cv_explain_words(const cJSON *explanation, struct cv_buf *out);
+
+#endif
