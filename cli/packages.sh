@@ -1,0 +1,66 @@
+# Installs the packages of cli/packages.txt; read by other scripts with ".".
+#
+#     cv_packages FOLDER USE...     FOLDER: the source tree; USE: build, test, ...
+#
+# Asks dpkg first, so that nothing is done where nothing is missing. Needs root
+# or sudo only where something is. Returns 1 when packages cannot be had.
+
+# Prints those of "$@" that are not installed.
+cv_packages_missing() {
+    for cv_p in "$@"; do
+        case $(dpkg-query -W -f='${db:Status-Status}' "$cv_p" 2>/dev/null) in
+        installed) ;;
+        *) printf '%s\n' "$cv_p" ;;
+        esac
+    done
+}
+
+# Runs apt-get as root, without questions.
+cv_packages_apt() {
+    if [ "$(id -u)" = 0 ]; then
+        env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    else
+        echo "these packages need root or sudo to be installed:" >&2
+        echo "  apt-get $*" >&2
+        return 1
+    fi
+}
+
+# Installs "$@" where they are missing.
+cv_packages_install() {
+    cv_missing=$(cv_packages_missing "$@")
+    [ -n "$cv_missing" ] || return 0
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "no apt-get here; install what these are called on this system:" >&2
+        echo "$cv_missing" >&2
+        return 1
+    fi
+    echo "installing:" $cv_missing >&2
+    if [ -z "$cv_packages_updated" ]; then
+        cv_packages_apt update -q >/dev/null </dev/null || return 1
+        cv_packages_updated=1
+    fi
+    cv_packages_apt install -q -y --no-install-recommends $cv_missing \
+        >/dev/null </dev/null
+}
+
+cv_packages() {
+    cv_list=$1/cli/packages.txt
+    shift
+    cv_packages_updated=
+    cv_wanted=
+    for cv_use in "$@"; do
+        cv_wanted="$cv_wanted $(sed -n "s/^$cv_use //p" "$cv_list")"
+    done
+    # nginx is wanted as a program only: where it was not there before, the
+    # service that its package starts is stopped again.
+    cv_nginx=$(command -v nginx || ls /usr/sbin/nginx 2>/dev/null)
+    cv_packages_install $cv_wanted || return 1
+    if [ -z "$cv_nginx" ] && [ -d /run/systemd/system ] &&
+        [ "$(id -u)" = 0 ]; then
+        systemctl disable --now nginx >/dev/null 2>&1
+    fi
+    return 0
+}
