@@ -1,0 +1,108 @@
+/* The audit log: the write-ahead file audit/log beneath the vault's folder.
+ *
+ * A frame is  length u32le || CRC-32C(record) u32le || record ; a record is one
+ * leaf: canonical JSON of at most CV_LIMIT_LEAF bytes (leaf.h). Leaf n holds
+ * seq = n and prev = base64 of the RFC 6962 leaf hash of leaf n - 1 (32 zero
+ * bytes for n = 0). The file only ever grows; what lies beside it (state,
+ * checkpoint) is derived from it.
+ *
+ * Writing, all of it while the caller holds the vault's lock (flock on
+ * vault/lock, which is the caller's affair):
+ *
+ *     cv_log_refresh    catch up with what other processes appended
+ *     cv_log_append...  leaves get seq and prev; nothing is written yet
+ *     cv_log_commit     one write, one fdatasync. CV_OK: durable, now release
+ *
+ * "Durable" is said only when fdatasync returned 0 and the open file is still
+ * the one at its path, with one name and the size that it must have; unlinked,
+ * renamed, replaced or truncated is CV_IO, and nothing may be released. After a
+ * failed commit the log is dead: every call fails with CV_IO; close it and open
+ * it again (a failed fsync is never repeated on the same descriptor).
+ *
+ * A torn tail (the rest of a write that a crash cut off) is passed over; the
+ * next append drops it. cv_log_torn says how many bytes that will be: the
+ * caller appends an event leaf that says so (action "log", details.torn_bytes)
+ * before its own.
+ *
+ * A leaf that may wait (reads) is best kept by the caller until its next
+ * transaction: seq and prev are only valid until the lock is given back.
+ *
+ * Threads: one at a time. Fork: the child must not use it. */
+#ifndef CERTVAULT_AUDIT_LOG_H
+#define CERTVAULT_AUDIT_LOG_H
+
+#include "vault/audit/tree.h"
+
+#include <cjson/cJSON.h>
+
+struct cv_log;
+
+enum cv_log_mode {
+    CV_LOG_READ,  /* appends nothing, drops nothing, needs no lock */
+    CV_LOG_WRITE, /* the log must be there: gone is CV_INTEGRITY */
+    CV_LOG_CREATE /* a new vault: makes audit/ (0700) and the empty log (0600);
+                     CV_EXISTS where there is one */
+};
+
+/* Opens the log of the vault whose folder is `vault` and checks it: a log of up
+ * to 1 MiB whole (CRC, form, seq, prev), a longer one from the last frontier in
+ * audit/state that leaves at least 1 MiB to check; the checkpoint's signature,
+ * that the log is not shorter than it, and the root at its size. Reads files,
+ * takes no lock (the caller holds it for CV_LOG_WRITE).
+ * CV_NOT_FOUND (CV_LOG_READ: no log and nothing that is derived from one),
+ * CV_EXISTS (CV_LOG_CREATE), CV_INTEGRITY (anything that differs), CV_CONFIG
+ * (owner, mode, link), CV_IO. *out is NULL on failure. */
+CV_MUST_USE enum cv_status cv_log_open(int vault, enum cv_log_mode mode,
+                                       struct cv_log **out, struct cv_err *err);
+
+/* Drops what was appended and not committed; frees. NULL is fine. */
+void cv_log_close(struct cv_log *log);
+
+/* Reads and checks what was appended since; cheap when nothing was. Leaves that
+ * were appended here and not committed are CV_INTERNAL. CV_IO: the file is not
+ * the one at its path any more, or shorter (the log is dead then);
+ * CV_INTEGRITY: what was added is no continuation. */
+CV_MUST_USE enum cv_status cv_log_refresh(struct cv_log *log,
+                                          struct cv_err *err);
+
+/* Adds v, seq and prev to `leaf` (the caller keeps it) and queues it; *seq (may
+ * be NULL) is its number. No I/O. CV_INVALID: longer than CV_LIMIT_LEAF, or not
+ * to be written canonically (fractions, DEL); the leaves queued before stay.
+ * CV_IO: dead or read-only. */
+CV_MUST_USE enum cv_status cv_log_append(struct cv_log *log, cJSON *leaf,
+                                         uint64_t *seq, struct cv_err *err);
+
+/* Writes all that is queued and makes it durable; see above. CV_OK at once when
+ * nothing is queued. CV_IO: nothing of it counts, the log is dead; the part
+ * that may have reached the file is taken back where that can be done. */
+CV_MUST_USE enum cv_status cv_log_commit(struct cv_log *log,
+                                         struct cv_err *err);
+
+/* Forgets what is queued. */
+void cv_log_discard(struct cv_log *log);
+
+/* Leaves that are durable (as far as this object knows). */
+uint64_t cv_log_size(const struct cv_log *log);
+
+/* Bytes behind the last whole frame that the next append will drop. */
+uint64_t cv_log_torn(const struct cv_log *log);
+
+/* False once a commit or refresh failed for good. */
+bool cv_log_alive(const struct cv_log *log);
+
+/* The tree over the durable leaves; borrowed, changes with the log. */
+const struct cv_tree *cv_log_tree(const struct cv_log *log);
+
+/* The hash of the last durable leaf (what the next prev will say). */
+void cv_log_prev(const struct cv_log *log, uint8_t out[CV_TREE_HASH]);
+
+/* The vault's folder (a descriptor of the log's own, borrowed). */
+int cv_log_vault(const struct cv_log *log);
+
+/* `audit status`: {"log": "audit/log", "size", "checkpoint": {"size", "age_s"}
+ * or null, "anchored": "none"}. The caller frees *out. CV_INTEGRITY when the
+ * checkpoint is not one. */
+CV_MUST_USE enum cv_status cv_log_status(const struct cv_log *log, cJSON **out,
+                                         struct cv_err *err);
+
+#endif

@@ -1,0 +1,36 @@
+/* The key that signs checkpoints: an Ed25519 seed of its own, not under the
+ * vault's key, so that a locked vault records too.
+ *
+ *     audit/log.key   PRIVATE+KEY+<name>+<key id>+base64(0x01 || seed) LF,
+ * 0600: the text form that Go's sumdb/note signers read audit/key.pub   the
+ * verifier key (note.h) and LF: derived, public; all that `audit verify` reads
+ *
+ * The name is the log's origin. Blocking: files. */
+#ifndef CERTVAULT_AUDIT_LOGKEY_H
+#define CERTVAULT_AUDIT_LOGKEY_H
+
+#include "vault/audit/note.h"
+
+#define CV_LOGKEY_SEED 32
+
+/* Makes audit/ (0700) beneath the vault's folder, draws a key and writes both
+ * files. CV_INVALID (origin), CV_EXISTS (there is a key), CV_IO. */
+CV_MUST_USE enum cv_status cv_logkey_create(int vault, const char *origin,
+                                            struct cv_note_key *out,
+                                            struct cv_err *err);
+
+/* Reads audit/key.pub. CV_NOT_FOUND, CV_INTEGRITY (form), CV_CONFIG (owner,
+ * mode), CV_IO. */
+CV_MUST_USE enum cv_status cv_logkey_read(int vault, struct cv_note_key *out,
+                                          struct cv_err *err);
+
+/* Reads the seed out of audit/log.key into `arena`, to be handed to the token
+ * process with the name. *seed lives as long as the arena. CV_INTEGRITY when
+ * it is not the private half of `key`; else as above. */
+CV_MUST_USE enum cv_status cv_logkey_read_seed(int vault,
+                                               const struct cv_note_key *key,
+                                               struct cv_arena *arena,
+                                               struct cv_bytes *seed,
+                                               struct cv_err *err);
+
+#endif
