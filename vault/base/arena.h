@@ -57,10 +57,17 @@ CV_MUST_USE void *cv_arena_alloc(struct cv_arena *arena, size_t len,
 CV_MUST_USE char *cv_arena_copy(struct cv_arena *arena, const void *data,
                                 size_t len, struct cv_err *err);
 
+/* Makes the piece `ptr` of `len` bytes (NULL and 0: none yet) `new_len` bytes
+ * long, which must be more: where it lies when there is room behind it, else
+ * elsewhere, the old place wiped (and given back when nothing else shared its
+ * chunk). The new bytes are zero. NULL as above, the old piece is untouched. */
+CV_MUST_USE void *cv_arena_grow(struct cv_arena *arena, void *ptr, size_t len,
+                                size_t new_len, struct cv_err *err);
+
 /* Is `ptr` inside this arena? */
 bool cv_arena_owns(const struct cv_arena *arena, const void *ptr);
 
-/* Bytes handed out so far. */
+/* Bytes handed out so far, less what cv_arena_grow gave back. */
 size_t cv_arena_used(const struct cv_arena *arena);
 
 /* Equal in constant time (for equal lengths; lengths are not secret). */

@@ -20,8 +20,9 @@ CV_MUST_USE enum cv_status cv_decode_base64(const char *text, size_t len,
                                             struct cv_buf *out,
                                             struct cv_err *err);
 
-/* Decodes exactly `len` bytes of base64 (or hex) into `out`. CV_INVALID when
- * it is not that. `text` is a C string; NULL is CV_INVALID. */
+/* Decodes exactly `len` bytes of base64 (or lower-case hex: one spelling for
+ * each value) into `out`. CV_INVALID when it is not that; `out` is then zeroed.
+ * `text` is a C string; NULL is CV_INVALID. */
 CV_MUST_USE enum cv_status cv_decode_base64_exact(const char *text,
                                                   const char *what, void *out,
                                                   size_t len,

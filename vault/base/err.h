@@ -85,7 +85,8 @@ void cv_err_init(struct cv_err *e);
 
 /* Fills `e` (NULL is fine) and returns `status`, so that a caller can write
  *     return cv_fail(err, CV_INVALID, "the file holds no user");
- * A text longer than CV_ERR_TEXT_LEN is cut; control characters become '?'. */
+ * A text longer than CV_ERR_TEXT_LEN is cut; what is not UTF-8 or must not
+ * reach a terminal (cv_utf8_is_shown) becomes '?'. */
 #define cv_fail(e, status, ...)                                                \
     cv_err_set((e), (status), CV_DOMAIN_NONE, 0, __FILE__, __LINE__,           \
                __VA_ARGS__)
@@ -123,8 +124,9 @@ void cv_err_prefix(struct cv_err *e, const char *fmt, ...) CV_PRINTF(2, 3);
 /* The process exit code of a status (0, 1, 64 to 78). */
 int cv_err_exit_code(enum cv_status status);
 
-/* The word of a status ("denied"), a literal; and back (CV_INTERNAL for a word
- * that is none of them). */
+/* The word of a status ("denied"), a literal; and back. A word that is none of
+ * them, and "ok", are CV_INTERNAL: what a peer calls an error never reads as a
+ * success. */
 const char *cv_err_code_name(enum cv_status status);
 enum cv_status cv_err_from_code_name(const char *word);
 

@@ -4,8 +4,10 @@
  * through: duplicate keys (also when one is written with escapes), bad UTF-8,
  * NUL (raw or \u0000), lone surrogates, raw control characters, a byte order
  * mark, depth over CV_LIMIT_JSON_DEPTH, more than CV_LIMIT_JSON_MEMBERS values,
- * numbers outside -2^53..2^53 or with too many digits, and anything behind the
- * document (RFC 8259, I-JSON RFC 7493). cJSON then builds the tree.
+ * numbers outside -2^53..2^53 or longer than 32 characters, and anything behind
+ * the document (RFC 8259, I-JSON RFC 7493). cJSON then builds the tree. -0 is
+ * read as 0; what underflows is read as what strtod(3) makes of it; code points
+ * that Unicode calls noncharacters are taken.
  *
  * Where the tree lives: on the heap, or in an arena for a message that carries
  * secrets. cJSON has one allocator for the whole program, so this module sets
@@ -19,16 +21,19 @@
 
 #include <cjson/cJSON.h>
 
-/* Installs the allocator; call once, after cv_arena_start. */
+/* Installs the allocator; call once, after cv_arena_start and before any cJSON
+ * value is made (one that malloc made can no longer be freed by cJSON). */
 void cv_json_start(void);
 
 /* From now on this thread's cJSON values are made in `arena` (NULL: heap).
- * Returns what was in use before, to be given back. */
+ * Returns what was in use before, to be given back. Aborts where cv_json_start
+ * was not called: a secret would land on the heap. */
 struct cv_arena *cv_json_use(struct cv_arena *arena);
 
 /* Parses `text`. On success *out is the tree, made in `arena` (then it lives as
  * long as that) or on the heap (`arena` NULL: the caller calls cJSON_Delete).
- * On failure *out is NULL: CV_INVALID with the byte offset, never the value. */
+ * On failure *out is NULL: CV_INVALID with the byte offset, never the value;
+ * CV_INTERNAL, CV_UNAVAILABLE: memory (or cv_json_start was not called). */
 CV_MUST_USE enum cv_status cv_json_parse(struct cv_arena *arena,
                                          struct cv_bytes text, cJSON **out,
                                          struct cv_err *err);
@@ -42,16 +47,17 @@ enum cv_json_style {
 
 /* Appends `value` as JSON: ASCII only (\uXXXX with lower-case hex, surrogate
  * pairs beyond the BMP); DEL stays raw as in Python's json.dumps, so names are
- * checked before they get here. Failures stick to `out`. */
+ * checked before they get here. Failures stick to `out` (CV_INVALID: not UTF-8,
+ * deeper than CV_LIMIT_JSON_DEPTH, not finite, canonical and a key twice). */
 void cv_json_write(const cJSON *value, enum cv_json_style style,
                    struct cv_buf *out);
 
 /* Reading objects by a table, so that wrong types and unknown members are
  * refused in one place. */
 enum cv_json_kind {
-    CV_JSON_STRING, /* const char **; NULL when absent; no control bytes */
+    CV_JSON_STRING, /* const char **; NULL when absent; no C0, DEL, C1 */
     CV_JSON_TEXT,   /* const char **; as STRING, line feeds and tabs allowed */
-    CV_JSON_INT,    /* int64_t *; unchanged when absent */
+    CV_JSON_INT,    /* int64_t *, in -2^53..2^53; unchanged when absent */
     CV_JSON_NUMBER, /* double *; unchanged when absent */
     CV_JSON_BOOL,   /* bool *; unchanged when absent */
     CV_JSON_OBJECT, /* const cJSON **; NULL when absent */
@@ -76,7 +82,9 @@ CV_MUST_USE enum cv_status cv_json_read(const cJSON *object, const char *what,
                                         size_t n, bool strict,
                                         struct cv_err *err);
 
-/* Adding members; a NULL `text` adds nothing. False when memory is gone. */
+/* Adding members; a NULL `text` adds nothing. False when memory is gone (or
+ * `object` is NULL). cv_json_add_item takes `item` over in any case; NULL is
+ * false, so that what makes it needs no check of its own. */
 bool cv_json_add_str(cJSON *object, const char *key, const char *text);
 bool cv_json_add_int(cJSON *object, const char *key, int64_t value);
 bool cv_json_add_bool(cJSON *object, const char *key, bool value);
@@ -88,8 +96,10 @@ bool cv_json_add_base64(cJSON *object, const char *key, struct cv_bytes data);
 bool cv_json_add_hex(cJSON *object, const char *key, struct cv_bytes data);
 
 /* An error as the members of an object and back: code, message, hint, state,
- * audit_seq, request_id, retry_after (those that are known). The reading half
- * takes what a peer sent: texts are cut and cleaned as cv_fail does. */
+ * audit_seq, request_id, retry_after (those that are known). The writing half
+ * is NULL when memory is gone. The reading half takes what a peer sent: texts
+ * are cut and cleaned as cv_fail does, members of a wrong type passed over; it
+ * returns the status, which is never CV_OK. */
 cJSON *cv_json_from_err(const struct cv_err *e);
 enum cv_status cv_json_to_err(const cJSON *object, struct cv_err *e);
 

@@ -25,8 +25,8 @@ CV_MUST_USE enum cv_status cv_name_check_words(const char *text, size_t max,
                                                struct cv_err *err);
 
 /* Is it valid UTF-8 (RFC 3629: no surrogates, no overlong forms) without NUL,
- * C0, DEL or C1 controls, bidirectional controls (U+200E, U+200F, U+202A..E,
- * U+2066..9), U+2028 and U+2029? */
+ * C0, DEL or C1 controls, bidirectional controls (U+061C, U+200E, U+200F,
+ * U+202A..E, U+2066..9), U+2028 and U+2029? */
 bool cv_name_is_printable(struct cv_bytes text);
 
 /* Glob over a whole string: `*` any run, `?` one character (byte), case
