@@ -3,7 +3,7 @@
  * A slot is a record (a JSON object, nothing in it secret) that holds the box
  * key's secret half, encrypted under a key made from one secret: a passphrase
  * (Argon2id), a key file or a systemd credential (32 to 4,096 bytes, BLAKE2b),
- * or a recovery code made by cv_slot_make_code. Everything in a record, and
+ * or a recovery code made by cv_slot_code_make. Everything in a record, and
  * the vault and public key it is for, is authenticated: a record that was
  * changed, or taken from another vault, opens nothing. The format is in
  * docs/formats.md, "Key slots".
@@ -97,7 +97,7 @@ CV_MUST_USE enum cv_status cv_slot_read(const cJSON *record,
 /* Makes a recovery code in `arena`: 165 random bits and two check characters
  * in Crockford's base32, seven groups of five. When read back, case, blanks
  * and dashes do not matter, O is 0, I and L are 1. */
-CV_MUST_USE enum cv_status cv_slot_make_code(struct cv_arena *arena,
+CV_MUST_USE enum cv_status cv_slot_code_make(struct cv_arena *arena,
                                              struct cv_bytes *code,
                                              struct cv_err *err);
 
