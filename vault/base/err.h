@@ -87,17 +87,17 @@ void cv_err_init(struct cv_err *e);
  *     return cv_fail(err, CV_INVALID, "the file holds no user");
  * A text longer than CV_ERR_TEXT_LEN is cut; what is not UTF-8 or must not
  * reach a terminal (cv_utf8_is_shown) becomes '?'. */
-#define cv_fail(e, status, ...)                                                \
-    cv_err_set((e), (status), CV_DOMAIN_NONE, 0, __FILE__, __LINE__,           \
+#define cv_fail(e, status, ...)                                      \
+    cv_err_set((e), (status), CV_DOMAIN_NONE, 0, __FILE__, __LINE__, \
                __VA_ARGS__)
 
 /* As cv_fail, with errno as the native number; ": strerror" is appended. */
-#define cv_fail_errno(e, status, ...)                                          \
+#define cv_fail_errno(e, status, ...) \
     cv_err_set_errno((e), (status), __FILE__, __LINE__, __VA_ARGS__)
 
 /* As cv_fail, with a native number of another domain. */
-#define cv_fail_native(e, status, domain, native, ...)                         \
-    cv_err_set((e), (status), (domain), (native), __FILE__, __LINE__,          \
+#define cv_fail_native(e, status, domain, native, ...)                \
+    cv_err_set((e), (status), (domain), (native), __FILE__, __LINE__, \
                __VA_ARGS__)
 
 /* Notes that the error passed through here; returns e->status. Use it where a

@@ -24,24 +24,26 @@ CV_MUST_USE enum cv_status cv_file_open_folder(const char *path, int *fd,
 CV_MUST_USE enum cv_status cv_file_make_folder(const char *path, int *fd,
                                                struct cv_err *err);
 
-/* Opens `name` beneath `dir` (AT_FDCWD: any path) without following a link at
- * its end. `flags` as open(2), O_CLOEXEC is added; a file made gets 0600 and
- * this uid. Must be a regular file, owned by this uid, one link, no access for
- * others. CV_NOT_FOUND, CV_EXISTS (O_EXCL), CV_CONFIG (checks), CV_IO. */
+/* Opens `name` beneath `dir`, following no link and leaving `dir` nowhere on
+ * the way (AT_FDCWD: any path, no link at its end). `flags` as open(2),
+ * O_CLOEXEC is added; O_TRUNC takes effect after the checks; a file made gets
+ * 0600 and this uid. Must be a regular file, owned by this uid, one link, no
+ * access for others. *fd is -1 on failure: CV_NOT_FOUND, CV_EXISTS (O_EXCL),
+ * CV_CONFIG (checks), CV_IO. */
 CV_MUST_USE enum cv_status cv_file_open(int dir, const char *name, int flags,
                                         int *fd, struct cv_err *err);
 
 /* Opens a caller's file for reading: any owner, regular file, link followed;
- * opened so that a FIFO or device does not block and is refused. CV_NOT_FOUND,
- * CV_INVALID (not a regular file), CV_IO (no permission). */
+ * opened so that a FIFO or device does not block and is refused. *fd is -1 on
+ * failure: CV_NOT_FOUND, CV_INVALID (not a regular file), CV_IO (no
+ * permission). */
 CV_MUST_USE enum cv_status cv_file_open_input(const char *path, int *fd,
                                               struct cv_err *err);
 
 /* Reads all of `fd` to its end into `out` (its ceiling is the limit).
  * CV_INVALID (too long), CV_IO. */
 CV_MUST_USE enum cv_status cv_file_read(int fd, const char *what,
-                                        struct cv_buf *out,
-                                        struct cv_err *err);
+                                        struct cv_buf *out, struct cv_err *err);
 
 /* Writes all of `data` at the current offset, however often the kernel cuts
  * it short. CV_IO. */
@@ -49,8 +51,11 @@ CV_MUST_USE enum cv_status cv_file_write(int fd, struct cv_bytes data,
                                          const char *what, struct cv_err *err);
 
 /* Puts `data` at `name` beneath `dir` whole or not at all: a new file beside
- * it (0600 or `mode`), written, fsync, renamed over, folder fsync. On failure
- * nothing is left behind and what was there stays. CV_IO. */
+ * it (0600, or `mode` where that is not 0), written, fsync, renamed over,
+ * folder fsync. On failure nothing is left behind and what was there stays;
+ * when only the last fsync fails, the new file is there, and its state says so.
+ * A link at `name` is replaced, not followed. CV_IO; CV_NOT_FOUND where the
+ * folder is not there. */
 CV_MUST_USE enum cv_status cv_file_replace(int dir, const char *name,
                                            struct cv_bytes data, mode_t mode,
                                            struct cv_err *err);

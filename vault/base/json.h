@@ -39,8 +39,8 @@ CV_MUST_USE enum cv_status cv_json_parse(struct cv_arena *arena,
                                          struct cv_err *err);
 
 enum cv_json_style {
-    CV_JSON_COMPACT, /* members in their order, no blanks */
-    CV_JSON_PRETTY,  /* members in their order, two blanks a level */
+    CV_JSON_COMPACT,  /* members in their order, no blanks */
+    CV_JSON_PRETTY,   /* members in their order, two blanks a level */
     CV_JSON_CANONICAL /* keys sorted bytewise, no blanks: what leaves are made
                          of; integers only (a fraction is CV_INVALID) */
 };

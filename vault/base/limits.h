@@ -13,13 +13,13 @@
 #define CV_LIMIT_YAML_FILE CV_MIB(4)
 
 /* Messages between programs */
-#define CV_LIMIT_FRAME CV_MIB(16)         /* one Varlink message */
-#define CV_LIMIT_FRAME_CLIENT CV_MIB(8)   /* one that a client sends a broker */
-#define CV_LIMIT_SECRET_ARENA CV_MIB(64)  /* all that belongs to a message */
-#define CV_LIMIT_CLIENTS 1024             /* connections of one broker */
-#define CV_LIMIT_CLIENT_IDLE_S 900        /* seconds */
-#define CV_LIMIT_CALL_S 150               /* a helper's answer, seconds */
-#define CV_LIMIT_BATCH 500                /* identities in one import message */
+#define CV_LIMIT_FRAME CV_MIB(16)        /* one Varlink message */
+#define CV_LIMIT_FRAME_CLIENT CV_MIB(8)  /* one that a client sends a broker */
+#define CV_LIMIT_SECRET_ARENA CV_MIB(64) /* all that belongs to a message */
+#define CV_LIMIT_CLIENTS 1024            /* connections of one broker */
+#define CV_LIMIT_CLIENT_IDLE_S 900       /* seconds */
+#define CV_LIMIT_CALL_S 150              /* a helper's answer, seconds */
+#define CV_LIMIT_BATCH 500               /* identities in one import message */
 
 /* Secrets typed or read */
 #define CV_LIMIT_PASSPHRASE 1024
@@ -31,11 +31,11 @@
 #define CV_LIMIT_KUBECONFIG CV_MIB(4)
 #define CV_LIMIT_KUBECONFIG_ITEMS 20000 /* clusters, users or contexts */
 #define CV_LIMIT_PEM CV_KIB(256)
-#define CV_LIMIT_CHAIN 10               /* certificates in one chain */
-#define CV_LIMIT_CA_SET 64              /* certificates in one CA bundle */
+#define CV_LIMIT_CHAIN 10  /* certificates in one chain */
+#define CV_LIMIT_CA_SET 64 /* certificates in one CA bundle */
 #define CV_LIMIT_CERT_DER CV_KIB(64)
 #define CV_LIMIT_KEY_DER CV_KIB(16)
-#define CV_LIMIT_IMPORT_FILES 20000     /* files in one folder */
+#define CV_LIMIT_IMPORT_FILES 20000 /* files in one folder */
 
 /* HTTP */
 #define CV_LIMIT_HTTP_BODY CV_MIB(1)
@@ -45,9 +45,9 @@
 #define CV_LIMIT_RETRY_TOTAL_S 120
 
 /* Names and words */
-#define CV_LIMIT_NAME 127    /* an entry's name */
-#define CV_LIMIT_LABELS 64   /* of one entry */
-#define CV_LIMIT_LABEL 63    /* a label's key or value */
+#define CV_LIMIT_NAME 127  /* an entry's name */
+#define CV_LIMIT_LABELS 64 /* of one entry */
+#define CV_LIMIT_LABEL 63  /* a label's key or value */
 #define CV_LIMIT_REASON 256
 #define CV_LIMIT_TICKET 64
 #define CV_LIMIT_CONTEXTS 64 /* of one entry */

@@ -13,9 +13,8 @@ CV_MUST_USE enum cv_status cv_name_check(const char *name, struct cv_err *err);
 
 /* A label's key ([A-Za-z0-9][A-Za-z0-9._/-]{0,62}) and value ([A-Za-z0-9._/-]
  * {0,63}). CV_INVALID. */
-CV_MUST_USE enum cv_status cv_name_check_label(const char *key,
-                                               const char *value,
-                                               struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_name_check_label(const char *key, const char *value, struct cv_err *err);
 
 /* A reason or ticket: printable UTF-8 without control, bidi or line separator
  * characters, at most `max` bytes; refused (CV_INVALID) when it holds PEM

@@ -14,15 +14,20 @@
 struct cv_peer {
     uid_t uid;
     gid_t gid;
-    pid_t pid;                   /* hint */
-    size_t n_groups;             /* supplementary groups */
+    pid_t pid;       /* hint */
+    size_t n_groups; /* supplementary groups */
     gid_t groups[CV_PEER_GROUPS];
-    char exe[128];               /* hint; "" where /proc does not tell */
-    char tty[32];                /* hint; "" likewise */
-    int64_t loginuid;            /* hint; -1: none */
+    char exe[128];    /* hint: path; "(name)", the name that the
+                         program goes by, where the path is not
+                         shown to us; "" where /proc tells neither */
+    char tty[32];     /* hint: "pts/3"; "" where it has none */
+    int64_t loginuid; /* hint; -1: none */
 };
 
-/* Reads SO_PEERCRED and SO_PEERGROUPS (unix(7)) of a connected socket.
+/* The hints are read from /proc by pid after the fact: the process may have
+ * ended or become another meanwhile. They are printable ASCII.
+ *
+ * Reads SO_PEERCRED and SO_PEERGROUPS (unix(7)) of a connected socket.
  * CV_DENIED when the kernel does not tell, or there are more groups than
  * CV_PEER_GROUPS: an error must never read as a yes. */
 CV_MUST_USE enum cv_status cv_peer_read(int socket, struct cv_peer *out,
