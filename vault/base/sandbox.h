@@ -1,10 +1,16 @@
-/* Locking a program down, once its libraries are loaded.
+/* Locking a program down, once its libraries are loaded and before it starts a
+ * thread (Landlock holds for the calling thread alone, and what that starts).
  *
- * no_new_privs, then Landlock where the kernel has it (ABI 1: files only), then
- * a seccomp filter of the calls that the profile allows; everything else is
+ * no_new_privs, then Landlock where the kernel has it (files only), then a
+ * seccomp filter of the calls that the profile allows; everything else is
  * EPERM, and those that would start a program, look into another process or
- * change the kernel kill the process. Sandboxes are inherited, so a process
- * that must start others does so from a spawner forked before. */
+ * change the kernel kill the process (SIGSYS). No profile but the spawner's may
+ * make memory executable, but for intake, which may map libraries.
+ *
+ * Sandboxes are inherited, so a process that must start others does so from a
+ * spawner forked before. For the same reason the spawner's own filter names
+ * only what is forbidden (the calls that kill, execve not among them), and
+ * without `folders` it gets no Landlock: what it starts locks itself down. */
 #ifndef CERTVAULT_BASE_SANDBOX_H
 #define CERTVAULT_BASE_SANDBOX_H
 
@@ -14,12 +20,12 @@
 #include <stddef.h>
 
 enum cv_sandbox_profile {
-    CV_SANDBOX_BROKER,  /* files beneath the vault, sockets it is given, a
-                           listening Unix socket, SQLite */
+    CV_SANDBOX_BROKER,  /* files beneath the vault, SQLite, sockets it has
+                           (one that listens is made before) */
     CV_SANDBOX_TOKEN,   /* the sealed vault: no files, no new sockets */
     CV_SANDBOX_INTAKE,  /* TCP and name resolution, reading system files */
     CV_SANDBOX_OFFLINE, /* no network; files beneath given folders */
-    CV_SANDBOX_SPAWNER  /* fork and execve, sendmsg; no files of its own */
+    CV_SANDBOX_SPAWNER  /* what it may never do, and what it starts neither */
 };
 
 /* What of the file system remains within reach (Landlock). */
@@ -35,10 +41,12 @@ struct cv_sandbox_report {
     int landlock_abi; /* 0: the kernel has none */
 };
 
-/* Locks this process down. `folders` (`n` of them): all that stays within
- * reach; a folder that is not there is passed over. Where a kernel lacks
- * Landlock the rest still holds; where no_new_privs or seccomp fails:
- * CV_UNAVAILABLE. `report` may be NULL. */
+/* Locks this process down. `folders` (`n` of them; files can be named too): all
+ * that stays within reach; one that is not there is passed over. Opening
+ * anything else is EACCES; descriptors that are open stay usable. Where a
+ * kernel lacks Landlock the rest still holds; where Landlock, no_new_privs or
+ * seccomp fails: CV_UNAVAILABLE, and the process is to end. `report` may be
+ * NULL. */
 CV_MUST_USE enum cv_status
 cv_sandbox_enter(enum cv_sandbox_profile profile,
                  const struct cv_sandbox_folder *folders, size_t n,
