@@ -283,11 +283,3 @@ size_t cv_arena_used(const struct cv_arena *arena)
 {
     return arena->used;
 }
-
-bool cv_bytes_equal(struct cv_bytes a, struct cv_bytes b)
-{
-    if (a.len != b.len) {
-        return false;
-    }
-    return a.len == 0 || sodium_memcmp(a.data, b.data, a.len) == 0;
-}
