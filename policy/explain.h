@@ -4,8 +4,8 @@
 
 #include "policy/decide.h"
 
-/* Rules shown; of a longer policy those that are about this subject and action
- * come first, and "omitted" counts the others. */
+/* Rules shown; of a longer policy only those that are about this subject and
+ * action, and "omitted" counts the others. */
 #define CV_EXPLAIN_RULES 1000
 
 /* Decides and explains. *out is the caller's to delete, NULL on failure:

@@ -1,0 +1,21 @@
+/* What decisions, lists and explanations share. */
+#ifndef CERTVAULT_POLICY_DECIDE_INTERNAL_H
+#define CERTVAULT_POLICY_DECIDE_INTERNAL_H
+
+#include "policy/rule_internal.h"
+
+/* What is wrong with a request, a literal; NULL: nothing. */
+const char *cv_decide_flaw(const struct cv_decide_request *request);
+/* The same of an entry. */
+const char *cv_decide_entry_flaw(const struct cv_decide_entry *entry,
+                                 bool by_name);
+
+/* Can `policy` decide for subjects of this kind? */
+bool cv_decide_ready(const struct cv_policy *policy, bool by_name);
+
+/* Fills `err` (not NULL) with the words of a denial; returns CV_DENIED. */
+enum cv_status cv_decide_words(const struct cv_decide_request *request,
+                               const struct cv_decide_result *result,
+                               struct cv_err *err);
+
+#endif

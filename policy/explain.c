@@ -1,0 +1,210 @@
+#include "policy/explain.h"
+
+#include "policy/decide_internal.h"
+
+#include <string.h>
+
+/* All that keeps a rule from matching. */
+static unsigned misses_of(const struct cv_policy *policy,
+                          const struct cv_rule *rule,
+                          const struct cv_decide_request *request)
+{
+    unsigned miss = cv_rule_who(policy, rule, request);
+    if (miss == 0)
+        miss = cv_rule_entry(rule, request->action, request->entry);
+    return miss != 0 ? miss : cv_rule_unmet(policy, rule, request);
+}
+
+static cJSON *rule_json(const struct cv_rule *rule, unsigned misses)
+{
+    struct cv_buf because;
+    cJSON *o = cJSON_CreateObject();
+    cv_buf_init(&because, NULL, CV_KIB(4));
+    if (misses != 0)
+        cv_rule_words(rule, misses, &because);
+    else
+        cv_buf_add_str(&because, "all of it matches");
+    bool good =
+        o != NULL && cv_buf_status(&because, "an explanation", NULL) == CV_OK &&
+        cv_json_add_str(o, "name", rule->name) &&
+        cv_json_add_str(o, "effect", rule->forbid ? "forbid" : "permit") &&
+        cv_json_add_bool(o, "matched", misses == 0) &&
+        cv_json_add_str(o, "because", cv_buf_text(&because));
+    cv_buf_wipe(&because);
+    if (!good) {
+        cJSON_Delete(o);
+        return NULL;
+    }
+    return o;
+}
+
+/* Of a long policy only the rules that are about the subject and the action.
+ */
+static bool add_rules(const struct cv_policy *policy,
+                      const struct cv_decide_request *request, cJSON *list,
+                      size_t *left, int64_t *omitted)
+{
+    bool all = policy->n_rules <= CV_EXPLAIN_RULES;
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        const struct cv_rule *rule = &policy->rules[i];
+        unsigned misses = misses_of(policy, rule, request);
+        bool far = (misses & (CV_MISS_ACTION | CV_MISS_SUBJECT)) != 0;
+        if (*left == 0 || (far && !all)) {
+            (*omitted)++;
+            continue;
+        }
+        cJSON *item = rule_json(rule, misses);
+        if (item == NULL || !cJSON_AddItemToArray(list, item)) {
+            cJSON_Delete(item);
+            return false;
+        }
+        (*left)--;
+    }
+    return true;
+}
+
+static bool add_texts(cJSON *o, const char *key, const char *const *texts)
+{
+    if (texts == NULL)
+        return true;
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; list != NULL && texts[i] != NULL; i++) {
+        cJSON *item = cJSON_CreateString(texts[i]);
+        if (item == NULL || !cJSON_AddItemToArray(list, item)) {
+            cJSON_Delete(item);
+            cJSON_Delete(list);
+            return false;
+        }
+    }
+    return cv_json_add_item(o, key, list);
+}
+
+cJSON *cv_explain_obligations(const struct cv_decide_result *result)
+{
+    const struct cv_policy_grant *g = &result->grant;
+    cJSON *o = cJSON_CreateObject();
+    if (o == NULL || !result->permit)
+        return o;
+    if (!cv_json_add_int(o, "max_duration", g->max_duration_s) ||
+        !cv_json_add_int(o, "duration", result->duration_s) ||
+        !cv_json_add_bool(o, "read_only", g->read_only) ||
+        !cv_json_add_str(o, "record", cv_policy_record_name(g->record)) ||
+        !add_texts(o, "verbs", g->verbs) ||
+        !add_texts(o, "namespaces", g->namespaces) ||
+        !add_texts(o, "resources", g->resources)) {
+        cJSON_Delete(o);
+        return NULL;
+    }
+    return o;
+}
+
+static bool fill(cJSON *o, const struct cv_policy *policy,
+                 const struct cv_decide_request *request,
+                 const struct cv_decide_result *result,
+                 const struct cv_err *why)
+{
+    size_t left = CV_EXPLAIN_RULES;
+    int64_t omitted = 0;
+    bool good =
+        cv_json_add_str(o, "decision", result->permit ? "permit" : "deny") &&
+        cv_json_add_str(o, "offer", result->offer);
+    if (good && !result->permit)
+        good =
+            cv_json_add_str(o, "why", why->text) &&
+            cv_json_add_str(o, "hint", why->hint[0] != '\0' ? why->hint : NULL);
+    cJSON *list = cJSON_CreateArray();
+    /* A request that makes no sense is held against no rule. */
+    if (good && list != NULL && result->cause != CV_DECIDE_BAD_INPUT &&
+        result->cause != CV_DECIDE_NOT_READY)
+        good = add_rules(policy, request, list, &left, &omitted);
+    good = cv_json_add_item(o, "rules", list) && good &&
+           cv_json_add_item(o, "obligations", cv_explain_obligations(result));
+    if (good && omitted > 0)
+        good = cv_json_add_int(o, "omitted", omitted);
+    return good;
+}
+
+enum cv_status cv_explain_make(const struct cv_policy *policy,
+                               const struct cv_decide_request *request,
+                               cJSON **out, struct cv_err *err)
+{
+    struct cv_decide_result result;
+    struct cv_err why;
+    cv_err_init(&why);
+    (void)cv_decide_run(policy, request, &result, &why);
+    cJSON *o = cJSON_CreateObject();
+    *out = NULL;
+    if (o == NULL || !fill(o, policy, request, &result, &why)) {
+        cJSON_Delete(o);
+        return cv_fail(err, CV_INTERNAL, "no memory for an explanation");
+    }
+    *out = o;
+    return CV_OK;
+}
+
+static const char *text_of(const cJSON *o, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
+    return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+static void say_rule(const cJSON *rule, struct cv_buf *out)
+{
+    const char *name = text_of(rule, "name");
+    const char *effect = text_of(rule, "effect");
+    const char *because = text_of(rule, "because");
+    bool matched =
+        cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(rule, "matched"));
+    if (name == NULL || effect == NULL || because == NULL)
+        return;
+    cv_buf_add_format(out, "  %s %s %s: %s\n", matched ? "*" : "-", effect,
+                      name, because);
+}
+
+static void say_obligations(const cJSON *o, struct cv_buf *out)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, o)
+    {
+        cv_buf_add_format(out, "  %s: ", item->string);
+        if (cJSON_IsNumber(item))
+            cv_buf_add_format(out, "%.0f s", item->valuedouble);
+        else if (cJSON_IsArray(item) || cJSON_IsBool(item))
+            cv_json_write(item, CV_JSON_COMPACT, out);
+        else if (cJSON_IsString(item))
+            cv_buf_add_str(out, item->valuestring);
+        cv_buf_add_char(out, '\n');
+    }
+}
+
+void cv_explain_words(const cJSON *explanation, struct cv_buf *out)
+{
+    const char *decision = text_of(explanation, "decision");
+    const char *offer = text_of(explanation, "offer");
+    const char *why = text_of(explanation, "why");
+    const char *hint = text_of(explanation, "hint");
+    const cJSON *obligations =
+        cJSON_GetObjectItemCaseSensitive(explanation, "obligations");
+    const cJSON *omitted =
+        cJSON_GetObjectItemCaseSensitive(explanation, "omitted");
+    const cJSON *rule;
+    cv_buf_add_str(out, decision != NULL ? decision : "deny");
+    if (offer != NULL)
+        cv_buf_add_format(out, " by rule %s", offer);
+    if (why != NULL)
+        cv_buf_add_format(out, ": %s", why);
+    cv_buf_add_char(out, '\n');
+    if (hint != NULL)
+        cv_buf_add_format(out, "hint: %s\n", hint);
+    cv_buf_add_str(out, "rules (* matches):\n");
+    cJSON_ArrayForEach(rule,
+                       cJSON_GetObjectItemCaseSensitive(explanation, "rules"))
+        say_rule(rule, out);
+    if (cJSON_IsNumber(omitted))
+        cv_buf_add_format(out, "  and %.0f that are about others\n",
+                          omitted->valuedouble);
+    if (cJSON_IsObject(obligations) && obligations->child != NULL) {
+        cv_buf_add_str(out, "granted:\n");
+        say_obligations(obligations, out);
+    }
+}

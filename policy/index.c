@@ -1,0 +1,314 @@
+#include "policy/index_internal.h"
+
+#include "policy/hash_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A rule with more pairs than this is filed by subject alone. */
+#define PAIRS 64
+#define PREFIXES (CV_LIMIT_NAME + 1)
+
+enum subject_kind { SUBJECT_EVERYONE = 1, SUBJECT_UID, SUBJECT_GID };
+enum place_kind { PLACE_PREFIX = 1, PLACE_NAME, PLACE_LABEL };
+
+struct posting {
+    uint64_t key;
+    uint32_t rule;
+};
+
+struct slot {
+    uint64_t key;
+    uint32_t first; /* in rules */
+    uint32_t n;     /* 0: empty */
+};
+
+struct cv_index {
+    size_t n_slots; /* a power of two */
+    struct slot *slots;
+    uint32_t *rules;
+    bool everyone; /* some rule is filed under everyone */
+    bool labels;   /* under a label */
+    bool names;    /* under a whole name */
+    size_t n_prefixes;
+    uint8_t prefixes[PREFIXES]; /* lengths of prefixes, rising */
+};
+
+/* Postings while they are collected. */
+struct list {
+    struct posting *items;
+    size_t n;
+    size_t room;
+    bool failed;
+    bool has_prefix[PREFIXES];
+    bool everyone;
+    bool labels;
+    bool names;
+};
+
+static uint64_t subject_hash(enum subject_kind kind, uint32_t id)
+{
+    return cv_hash_mix((uint64_t)kind << 32 | id);
+}
+
+static uint64_t place_hash(enum place_kind kind, uint64_t h)
+{
+    return cv_hash_mix(h + kind);
+}
+
+static uint64_t label_hash(const char *key, const char *value)
+{
+    uint64_t h = cv_hash_more(CV_HASH_BEGIN, key);
+    h = cv_hash_byte(h, '=');
+    return place_hash(PLACE_LABEL, cv_hash_more(h, value));
+}
+
+static uint64_t pair_key(uint64_t subject, uint64_t place)
+{
+    return cv_hash_mix(subject + place * 3);
+}
+
+static void post(struct list *l, uint64_t key, uint32_t rule)
+{
+    if (l->n == l->room && !l->failed) {
+        size_t room = l->room == 0 ? 1024 : l->room * 2;
+        struct posting *wider = realloc(l->items, room * sizeof(*wider));
+        l->failed = wider == NULL;
+        if (wider != NULL) {
+            l->items = wider;
+            l->room = room;
+        }
+    }
+    if (!l->failed)
+        l->items[l->n++] = (struct posting){key, rule};
+}
+
+static uint64_t prefix_place(const char *text, size_t len)
+{
+    uint64_t h = CV_HASH_BEGIN;
+    for (size_t i = 0; i < len; i++)
+        h = cv_hash_byte(h, (uint8_t)text[i]);
+    return place_hash(PLACE_PREFIX, h);
+}
+
+/* Where a glob's first wildcard is; its length: there is none. */
+static size_t literal_len(const char *glob)
+{
+    return strcspn(glob, "*?");
+}
+
+static bool labels_literal(const struct cv_rule_entries *e)
+{
+    for (size_t i = 0; i < e->n_labels; i++) {
+        const char *v = e->labels[i].value;
+        if (v[literal_len(v)] != '\0')
+            return false;
+    }
+    return e->n_labels > 0;
+}
+
+static void post_names(struct list *l, uint64_t subject,
+                       const struct cv_globs *names, uint32_t number)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        const char *glob = names->list[i];
+        size_t len = literal_len(glob);
+        uint64_t place;
+        if (glob[len] == '\0') {
+            l->names = true;
+            place = place_hash(PLACE_NAME, cv_hash_more(CV_HASH_BEGIN, glob));
+        } else if (len < PREFIXES) {
+            l->has_prefix[len] = true;
+            place = prefix_place(glob, len);
+        } else {
+            continue; /* longer than any name */
+        }
+        post(l, pair_key(subject, place), number);
+    }
+}
+
+static void post_places(struct list *l, uint64_t subject,
+                        const struct cv_rule *rule, uint32_t number, bool fine)
+{
+    const struct cv_rule_entries *e = &rule->entries;
+    if (fine && e->names.n > 0) {
+        post_names(l, subject, &e->names, number);
+    } else if (fine && labels_literal(e)) {
+        l->labels = true;
+        for (size_t i = 0; i < e->n_labels; i++)
+            post(l,
+                 pair_key(subject,
+                          label_hash(e->labels[i].key, e->labels[i].value)),
+                 number);
+    } else {
+        l->has_prefix[0] = true;
+        post(l, pair_key(subject, prefix_place("", 0)), number);
+    }
+    /* An action without an entry looks only at the empty prefix, which "*"
+     * alone is filed under too. */
+}
+
+static void post_rule(struct list *l, const struct cv_rule *rule,
+                      uint32_t number)
+{
+    const struct cv_rule_subjects *s = &rule->subjects;
+    size_t places = rule->entries.names.n > 0 ? rule->entries.names.n
+                                              : rule->entries.n_labels + 1;
+    size_t subjects = s->everyone ? 1 : s->all_uids.n + s->all_gids.n;
+    bool fine = subjects * places <= PAIRS;
+    if (s->everyone) {
+        l->everyone = true;
+        post_places(l, subject_hash(SUBJECT_EVERYONE, 0), rule, number, fine);
+        return;
+    }
+    for (size_t i = 0; i < s->all_uids.n; i++)
+        post_places(l, subject_hash(SUBJECT_UID, s->all_uids.list[i]), rule,
+                    number, fine);
+    for (size_t i = 0; i < s->all_gids.n; i++)
+        post_places(l, subject_hash(SUBJECT_GID, s->all_gids.list[i]), rule,
+                    number, fine);
+}
+
+static int compare_postings(const void *a, const void *b)
+{
+    const struct posting *x = a;
+    const struct posting *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->rule < y->rule ? -1 : x->rule > y->rule ? 1 : 0;
+}
+
+static struct slot *slot_of(const struct cv_index *x, uint64_t key)
+{
+    size_t at = key & (x->n_slots - 1);
+    while (x->slots[at].n != 0 && x->slots[at].key != key)
+        at = (at + 1) & (x->n_slots - 1);
+    return &x->slots[at];
+}
+
+/* From sorted postings; each key's rules lie side by side. */
+static bool fill(struct cv_index *x, const struct list *l)
+{
+    x->n_slots = 16;
+    while (x->n_slots < l->n * 2)
+        x->n_slots *= 2;
+    x->slots = calloc(x->n_slots, sizeof(*x->slots));
+    x->rules = calloc(l->n + 1, sizeof(*x->rules));
+    if (x->slots == NULL || x->rules == NULL)
+        return false;
+    for (size_t i = 0; i < l->n; i++) {
+        struct slot *s = slot_of(x, l->items[i].key);
+        if (s->n == 0) {
+            s->key = l->items[i].key;
+            s->first = (uint32_t)i;
+        }
+        s->n++;
+        x->rules[i] = l->items[i].rule;
+    }
+    return true;
+}
+
+struct cv_index *cv_index_new(const struct cv_policy *policy)
+{
+    struct list l = {0};
+    struct cv_index *x = calloc(1, sizeof(*x));
+    for (size_t i = 0; i < policy->n_rules; i++)
+        post_rule(&l, &policy->rules[i], (uint32_t)i);
+    if (x == NULL || l.failed) {
+        free(l.items);
+        free(x);
+        return NULL;
+    }
+    if (l.n > 0)
+        qsort(l.items, l.n, sizeof(*l.items), compare_postings);
+    x->everyone = l.everyone;
+    x->labels = l.labels;
+    x->names = l.names;
+    for (size_t i = 0; i < PREFIXES; i++) {
+        if (l.has_prefix[i])
+            x->prefixes[x->n_prefixes++] = (uint8_t)i;
+    }
+    bool good = fill(x, &l);
+    free(l.items);
+    if (!good) {
+        cv_index_free(x);
+        return NULL;
+    }
+    return x;
+}
+
+void cv_index_free(struct cv_index *index)
+{
+    if (index == NULL)
+        return;
+    free(index->slots);
+    free(index->rules);
+    free(index);
+}
+
+static void look_at(const struct cv_index *x, uint64_t key,
+                    cv_index_visit visit, void *arg)
+{
+    const struct slot *s = slot_of(x, key);
+    for (uint32_t i = 0; i < s->n; i++)
+        visit(arg, x->rules[s->first + i]);
+}
+
+/* All places of an entry under one subject. */
+static void look_places(const struct cv_index *x, uint64_t subject,
+                        const uint64_t *places, size_t n,
+                        const struct cv_decide_entry *entry,
+                        cv_index_visit visit, void *arg)
+{
+    for (size_t i = 0; i < n; i++)
+        look_at(x, pair_key(subject, places[i]), visit, arg);
+    if (entry == NULL || !x->labels)
+        return;
+    for (size_t i = 0; i < entry->n_labels; i++)
+        look_at(x,
+                pair_key(subject, label_hash(entry->keys[i], entry->values[i])),
+                visit, arg);
+}
+
+/* The places that a name has: itself and those of its beginnings that are as
+ * long as some prefix; without a name, the empty one. */
+static size_t find_places(const struct cv_index *x, const char *name,
+                          uint64_t out[PREFIXES + 1])
+{
+    size_t n = 0;
+    size_t next = 0;
+    uint64_t h = CV_HASH_BEGIN;
+    for (size_t len = 0;; len++) {
+        if (next < x->n_prefixes && x->prefixes[next] == len) {
+            out[n++] = place_hash(PLACE_PREFIX, h);
+            next++;
+        }
+        if (name[len] == '\0')
+            break;
+        h = cv_hash_byte(h, (uint8_t)name[len]);
+    }
+    if (x->names)
+        out[n++] = place_hash(PLACE_NAME, h);
+    return n;
+}
+
+void cv_index_look(const struct cv_index *index,
+                   const struct cv_decide_subject *subject,
+                   const struct cv_decide_entry *entry, cv_index_visit visit,
+                   void *arg)
+{
+    uint64_t places[PREFIXES + 1];
+    size_t n = find_places(index, entry != NULL ? entry->name : "", places);
+    if (index->everyone)
+        look_places(index, subject_hash(SUBJECT_EVERYONE, 0), places, n, entry,
+                    visit, arg);
+    look_places(index, subject_hash(SUBJECT_UID, subject->uid), places, n,
+                entry, visit, arg);
+    look_places(index, subject_hash(SUBJECT_GID, subject->gid), places, n,
+                entry, visit, arg);
+    for (size_t i = 0; i < subject->n_gids; i++) {
+        if (subject->gids[i] != subject->gid)
+            look_places(index, subject_hash(SUBJECT_GID, subject->gids[i]),
+                        places, n, entry, visit, arg);
+    }
+}

@@ -1,0 +1,347 @@
+#include "policy/index_internal.h"
+#include "policy/policy_internal.h"
+
+#include "vault/base/encode.h"
+#include "vault/base/file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What names are: a number each, or `absent`. */
+struct numbers_of {
+    bool *known;  /* the object has it */
+    bool *absent; /* as null */
+    uint32_t *number;
+};
+
+static bool numbers_alloc(struct numbers_of *o, size_t n)
+{
+    o->known = calloc(n + 1, sizeof(*o->known));
+    o->absent = calloc(n + 1, sizeof(*o->absent));
+    o->number = calloc(n + 1, sizeof(*o->number));
+    return o->known != NULL && o->absent != NULL && o->number != NULL;
+}
+
+static void numbers_free(struct numbers_of *o)
+{
+    free(o->known);
+    free(o->absent);
+    free(o->number);
+}
+
+/* "users" or "groups" of a resolution. */
+static enum cv_status read_numbers(const struct cv_texts *texts,
+                                   const cJSON *object, const char *what,
+                                   struct numbers_of *out, struct cv_err *err)
+{
+    const cJSON *item;
+    size_t n = 0;
+    if (!cJSON_IsObject(object))
+        return cv_fail(err, CV_INVALID, "the resolution has no \"%s\"", what);
+    cJSON_ArrayForEach(item, object)
+    {
+        size_t at = cv_pool_find(texts, item->string);
+        if (at == CV_TEXTS_NONE || out->known[at])
+            return cv_fail(err, CV_INVALID,
+                           "the resolution has a name in \"%s\" that the "
+                           "policy does not mention",
+                           what);
+        double d = cJSON_IsNumber(item) ? item->valuedouble : -1;
+        bool number =
+            d >= 0 && d <= CV_POLICY_UID_LAST && (double)(uint32_t)d == d;
+        if (!number && !cJSON_IsNull(item))
+            return cv_fail(err, CV_INVALID,
+                           "the resolution has a number in \"%s\" that is none",
+                           what);
+        out->known[at] = true;
+        out->absent[at] = !number;
+        out->number[at] = number ? (uint32_t)d : 0;
+        n++;
+    }
+    if (n != texts->n)
+        return cv_fail(err, CV_INVALID, "the resolution lacks names in \"%s\"",
+                       what);
+    return CV_OK;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* A name that is not there: an error in a forbid, which would forbid less than
+ * it says, a warning in a permit. There, 65534 is nobody too: it is also what
+ * the kernel shows for what it cannot map. */
+static enum cv_status missing(const struct cv_rule *rule, const char *what,
+                              const char *name, struct cv_policy_notes *notes,
+                              struct cv_err *err)
+{
+    char shown[80];
+    cv_err_quote(shown, sizeof(shown), name, strlen(name));
+    if (!rule->forbid) {
+        cv_policy_warn(notes, rule->line,
+                       "rule \"%s\": %s \"%s\" is nobody on this host",
+                       rule->name, what, shown);
+        return CV_OK;
+    }
+    if (notes != NULL) {
+        notes->error_line = rule->line;
+        notes->error_column = 1;
+    }
+    enum cv_status st =
+        cv_fail(err, CV_INVALID,
+                "line %u: rule \"%s\" forbids a %s that is not there: "
+                "\"%s\"",
+                rule->line, rule->name, what, shown);
+    cv_err_hint(err, "make it, correct the name, or take it out");
+    return st;
+}
+
+/* *out: the numbers that `names` stand for and those of `more`, sorted. */
+static enum cv_status
+join(struct cv_policy *policy, const struct cv_rule *rule, const char *what,
+     const struct cv_texts *texts, const struct cv_numbers *names,
+     const struct numbers_of *are, const struct cv_numbers *more,
+     struct cv_numbers *out, struct cv_policy_notes *notes, struct cv_err *err)
+{
+    size_t n = names->n + (more != NULL ? more->n : 0);
+    if (n == 0)
+        return CV_OK;
+    out->list = cv_pool_alloc(&policy->pool, n * sizeof(*out->list));
+    if (out->list == NULL)
+        return cv_fail(err, CV_INTERNAL, "no memory for the policy");
+    for (size_t i = 0; i < names->n; i++) {
+        uint32_t at = names->list[i];
+        if (!are->absent[at] &&
+            (rule->forbid || are->number[at] != CV_POLICY_UID_OVERFLOW)) {
+            out->list[out->n++] = are->number[at];
+            continue;
+        }
+        enum cv_status st = missing(rule, what, texts->list[at], notes, err);
+        if (st != CV_OK)
+            return st;
+    }
+    for (size_t i = 0; more != NULL && i < more->n; i++)
+        out->list[out->n++] = more->list[i];
+    qsort(out->list, out->n, sizeof(*out->list), compare_numbers);
+    return CV_OK;
+}
+
+static void forget(struct cv_policy *policy)
+{
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        struct cv_rule_subjects *s = &policy->rules[i].subjects;
+        s->all_uids = (struct cv_numbers){0, NULL};
+        s->all_gids = (struct cv_numbers){0, NULL};
+    }
+}
+
+static enum cv_status join_all(struct cv_policy *policy,
+                               const struct numbers_of *users,
+                               const struct numbers_of *groups,
+                               struct cv_policy_notes *notes,
+                               struct cv_err *err)
+{
+    enum cv_status st = CV_OK;
+    for (size_t i = 0; i < policy->n_rules && st == CV_OK; i++) {
+        const struct cv_rule *r = &policy->rules[i];
+        struct cv_rule_subjects *s = &policy->rules[i].subjects;
+        st = join(policy, r, "user", &policy->users, &s->users, users, &s->uids,
+                  &s->all_uids, notes, err);
+        if (st == CV_OK)
+            st = join(policy, r, "group", &policy->groups, &s->groups, groups,
+                      NULL, &s->all_gids, notes, err);
+    }
+    return st;
+}
+
+static enum cv_status resolve_names(struct cv_policy *policy,
+                                    const cJSON *users, const cJSON *groups,
+                                    struct cv_policy_notes *notes,
+                                    struct cv_err *err)
+{
+    struct numbers_of u = {0};
+    struct numbers_of g = {0};
+    enum cv_status st = CV_OK;
+    if (!numbers_alloc(&u, policy->users.n) ||
+        !numbers_alloc(&g, policy->groups.n))
+        st = cv_fail(err, CV_INTERNAL, "no memory for the policy");
+    if (st == CV_OK)
+        st = read_numbers(&policy->users, users, "users", &u, err);
+    if (st == CV_OK)
+        st = read_numbers(&policy->groups, groups, "groups", &g, err);
+    if (st == CV_OK)
+        st = join_all(policy, &u, &g, notes, err);
+    numbers_free(&u);
+    numbers_free(&g);
+    return st;
+}
+
+void cv_policy_drop_zones(const struct cv_policy *policy,
+                          struct cv_zone **zones)
+{
+    for (size_t i = 0; zones != NULL && i < policy->zones.n; i++)
+        cv_zone_free(zones[i]);
+    free(zones);
+}
+
+static enum cv_status load_zone(const cJSON *item, struct cv_zone **out,
+                                struct cv_err *err)
+{
+    struct cv_buf file;
+    enum cv_status st = CV_OK;
+    cv_buf_init(&file, NULL, CV_ZONE_FILE);
+    if (!cJSON_IsString(item))
+        st = cv_fail(err, CV_INVALID, "it is not base64");
+    if (st == CV_OK)
+        st = cv_decode_base64(item->valuestring, strlen(item->valuestring),
+                              false, "it", &file, err);
+    if (st == CV_OK)
+        st = cv_zone_parse(cv_buf_bytes(&file), out, err);
+    if (st != CV_OK)
+        cv_err_prefix(err, "time zone \"%s\"", item->string);
+    cv_buf_wipe(&file);
+    return st;
+}
+
+enum cv_status cv_policy_load_zones(const struct cv_policy *policy,
+                                    const cJSON *zones, struct cv_zone ***out,
+                                    struct cv_err *err)
+{
+    const cJSON *item;
+    size_t n = 0;
+    enum cv_status st = CV_OK;
+    *out = NULL;
+    if (!cJSON_IsObject(zones))
+        return cv_fail(err, CV_INVALID, "the resolution has no \"zones\"");
+    struct cv_zone **list =
+        calloc(policy->zones.n + 1, sizeof(struct cv_zone *));
+    if (list == NULL)
+        return cv_fail(err, CV_INTERNAL, "no memory for time zones");
+    cJSON_ArrayForEach(item, zones)
+    {
+        size_t at = cv_pool_find(&policy->zones, item->string);
+        if (at == CV_TEXTS_NONE || list[at] != NULL)
+            st = cv_fail(err, CV_INVALID,
+                         "the resolution has a time zone that the policy does "
+                         "not mention");
+        else
+            st = load_zone(item, &list[at], err);
+        if (st != CV_OK)
+            break;
+        n++;
+    }
+    if (st == CV_OK && n != policy->zones.n)
+        st = cv_fail(err, CV_INVALID, "the resolution lacks a time zone");
+    if (st != CV_OK) {
+        cv_policy_drop_zones(policy, list);
+        return st;
+    }
+    *out = list;
+    return CV_OK;
+}
+
+enum cv_status cv_policy_set_zones(struct cv_policy *policy, const cJSON *zones,
+                                   struct cv_err *err)
+{
+    struct cv_zone **list;
+    enum cv_status st = cv_policy_load_zones(policy, zones, &list, err);
+    if (st != CV_OK)
+        return st;
+    cv_policy_drop_zones(policy, policy->zone);
+    policy->zone = list;
+    policy->has_zones = true;
+    return CV_OK;
+}
+
+enum cv_status cv_policy_resolve(struct cv_policy *policy,
+                                 const cJSON *resolution,
+                                 struct cv_policy_notes *notes,
+                                 struct cv_err *err)
+{
+    const cJSON *users;
+    const cJSON *groups;
+    const cJSON *zones;
+    const struct cv_json_field fields[] = {
+        {"users", CV_JSON_OBJECT, true, &users, 0},
+        {"groups", CV_JSON_OBJECT, true, &groups, 0},
+        {"zones", CV_JSON_OBJECT, true, &zones, 0},
+    };
+    struct cv_zone **list = NULL;
+    if (policy->resolved)
+        return cv_fail(err, CV_INTERNAL, "the policy is resolved already");
+    enum cv_status st =
+        cv_json_read(resolution, "the resolution", fields, 3, true, err);
+    if (st == CV_OK)
+        st = cv_policy_load_zones(policy, zones, &list, err);
+    if (st == CV_OK)
+        st = resolve_names(policy, users, groups, notes, err);
+    if (st == CV_OK) {
+        policy->index = cv_index_new(policy);
+        if (policy->index == NULL)
+            st = cv_fail(err, CV_INTERNAL, "no memory for the policy");
+    }
+    if (st != CV_OK) {
+        cv_policy_drop_zones(policy, list);
+        forget(policy);
+        return st;
+    }
+    cv_policy_drop_zones(policy, policy->zone);
+    policy->zone = list;
+    policy->has_zones = true;
+    policy->resolved = true;
+    return CV_OK;
+}
+
+static enum cv_status read_zone(const char *folder, const char *name,
+                                struct cv_buf *out, struct cv_err *err)
+{
+    char path[512];
+    struct cv_zone *zone = NULL;
+    int fd = -1;
+    int len = snprintf(path, sizeof(path), "%s/%s", folder, name);
+    if (len < 0 || (size_t)len >= sizeof(path))
+        return cv_fail(err, CV_INVALID, "the path is too long");
+    enum cv_status st = cv_file_open_input(path, &fd, err);
+    if (st == CV_OK)
+        st = cv_file_read(fd, name, out, err);
+    cv_file_close(&fd);
+    if (st == CV_OK)
+        st = cv_zone_parse(cv_buf_bytes(out), &zone, err);
+    cv_zone_free(zone);
+    if (st == CV_NOT_FOUND)
+        cv_err_hint(err, "correct the name, or install the package tzdata");
+    return st;
+}
+
+enum cv_status cv_policy_read_zones(const struct cv_policy *policy,
+                                    const char *folder, cJSON **out,
+                                    struct cv_err *err)
+{
+    struct cv_buf file;
+    enum cv_status st = CV_OK;
+    cJSON *o = cJSON_CreateObject();
+    *out = NULL;
+    if (o == NULL)
+        return cv_fail(err, CV_INTERNAL, "no memory for time zones");
+    cv_buf_init(&file, NULL, CV_ZONE_FILE);
+    for (size_t i = 0; i < policy->zones.n && st == CV_OK; i++) {
+        const char *name = policy->zones.list[i];
+        st = read_zone(folder, name, &file, err);
+        if (st != CV_OK)
+            cv_err_prefix(err, "time zone \"%s\"", name);
+        else if (!cv_json_add_base64(o, name, cv_buf_bytes(&file)))
+            st = cv_fail(err, CV_INTERNAL, "no memory for time zones");
+        cv_buf_wipe(&file);
+    }
+    if (st != CV_OK) {
+        cJSON_Delete(o);
+        return st;
+    }
+    *out = o;
+    return CV_OK;
+}
