@@ -30,6 +30,7 @@
 #include "vault/base/buf.h"
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 
 /* A place in a text: line and column from 1, columns in characters. Line 0:
  * not known. */
@@ -52,6 +53,9 @@ CV_MUST_USE enum cv_status cv_yaml_parse(struct cv_arena *arena,
                                          struct cv_yaml_marks **marks,
                                          struct cv_yaml_mark *bad,
                                          struct cv_err *err);
+
+/* Would cv_yaml_parse take `text` for JSON? */
+bool cv_yaml_is_json(struct cv_bytes text);
 
 /* Where the value `node` began; {0, 0} for a node (or a `marks`) that is NULL
  * or not of that tree. */
