@@ -35,9 +35,8 @@ EXTERNAL = {
     "yaml.h": ("vault/yaml", "vault/kubeconfig"),
     "openssl/": ("vault/kubeconfig", "vault/seal", "vault/fetch"),
     "seccomp.h": ("vault/base",),
-    "cjson/": ("vault/base",),
     "sodium.h": ("vault/base", "vault/seal", "vault/audit", "vault/fetch",
-                 "vault/kubeconfig"),
+                 "vault/kubeconfig", "vault/broker", "policy", "cli"),
 }
 
 BANNED = (
@@ -168,15 +167,19 @@ def rule_external(name, text, code):
                 yield number, f"{here} must not include <{found.group(1)}>"
 
 
-def rule_exports(name, text, code):
-    """A file exports only names that begin with its own (or its header's)."""
+def rule_exports(name, text, code, internal=frozenset()):
+    """A file exports only names that begin with its own (or its header's).
+
+    Names that an x_internal.h of its folder declares (`internal`) go no
+    further; a macro in capitals makes names of its own kind.
+    """
     if not name.endswith(".c") or folder_of(name) is None:
         return
     allowed = prefixes(name)
     for first, _, sig in functions(code):
         function = function_name(sig)
-        if (not function or function == "main" or
-                re.search(r"\bstatic\b", sig)):
+        if (not function or function == "main" or function in internal or
+                re.search(r"\bstatic\b", sig) or function.isupper()):
             continue
         if not any(function == p or function.startswith(p + "_")
                    for p in allowed):
@@ -234,16 +237,27 @@ TEXT = (".c", ".h", ".py", ".sh", ".txt", ".cmake", ".md", ".varlink", ".json",
         ".yaml", ".1")
 
 
-def check(name, text):
+def internals(root, names):
+    """Folder -> the names that its internal headers declare."""
+    found = {}
+    for name in names:
+        if name.endswith("_internal.h"):
+            code = tree.code_only(tree.read(root, name))
+            found.setdefault(os.path.dirname(name), set()).update(
+                re.findall(r"\b(cv_\w+)\s*\(", code))
+    return found
+
+
+def check(name, text, internal=frozenset()):
     """(line, rule, what) for each finding in one file."""
     found = []
     if name.endswith((".c", ".h")):
         code = tree.code_only(text)
         for rule in C_RULES:
+            more = (internal,) if rule is rule_exports else ()
             found += [(n, rule.__name__[5:], what)
-                      for n, what in rule(name, text, code)]
-    if (name.endswith(TEXT) and not name.startswith(DATA) and
-            not name.startswith("tests/lint/")):
+                      for n, what in rule(name, text, code, *more)]
+    if name.endswith(TEXT) and not name.startswith("tests/lint/"):
         for rule in TEXT_RULES:
             found += [(n, rule.__name__[5:], what)
                       for n, what in rule(name, text, text)]
@@ -253,11 +267,15 @@ def check(name, text):
 def main(root):
     bad = 0
     n = 0
-    for name in tree.files(root):
-        if not name.endswith(TEXT):
+    names = tree.files(root)
+    internal = internals(root, names)
+    for name in names:
+        if not name.endswith(TEXT) or name.startswith(DATA):
             continue
         n += 1
-        for line, rule, what in check(name, tree.read(root, name)):
+        for line, rule, what in check(name, tree.read(root, name),
+                                      internal.get(os.path.dirname(name),
+                                                   frozenset())):
             print(f"{name}:{line}: {rule}: {what}")
             bad += 1
     print(f"{n} files, {bad} findings")

@@ -106,6 +106,12 @@ class Rules(unittest.TestCase):
         self.passes("vault/seal/slot_read.c",
                     function(3, "int cv_slot_open(void)"))
 
+    def test_exports_to_the_folder(self):
+        text = function(3, "int cv_box_open(void)")
+        self.assertEqual(lint.check("vault/seal/slot.c", text,
+                                    {"cv_box_open"}), [])
+        self.passes("cli/cmd_list.c", function(3, "CV_CMD(list)"))
+
     def test_names(self):
         for stem in ("util", "json_utils", "misc", "helpers"):
             self.fails("names", f"vault/base/{stem}.c", "/* */\n")

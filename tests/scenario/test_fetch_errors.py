@@ -131,10 +131,10 @@ def test_throttled_for_long_is_75_with_the_time(cloud_vault, standin):
     """Retry-After over what a command waits: try later, and when."""
     name = "49-429-apigw-retry-after"
     standin.inject(fault(name, match="clustercert", count=99))
-    standin.faults[0].answer.headers["Retry-After"] = "119.5"
+    standin.faults[0].answer.headers["Retry-After"] = "300"
     done = cloud_vault.fetch("dev", timeout=200)
     assert done.code == harness.BUSY, done
-    assert 100 < done.error["retry_after"] < 121
+    assert 100 < done.error["retry_after"] <= 300
     assert standin.count("clustercert") <= 2
 
 

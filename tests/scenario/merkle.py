@@ -1,0 +1,85 @@
+"""RFC 6962 hashes, the log's frames and C2SP signed notes, once more: so that
+what the program says of its log is compared with code of another hand."""
+
+import base64
+import hashlib
+import struct
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+
+def leaf(data):
+    return hashlib.sha256(b"\0" + data).digest()
+
+
+def root(leaves):
+    """MTH over the leaves' data."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return leaf(leaves[0])
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return hashlib.sha256(b"\1" + root(leaves[:k]) + root(leaves[k:])).digest()
+
+
+def crc32c(data):
+    """CRC-32C (RFC 3720), bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def frames(data):
+    """(offset, record) of each whole frame: length u32le, CRC-32C, record."""
+    at = 0
+    out = []
+    while at + 8 <= len(data):
+        length, crc = struct.unpack_from("<II", data, at)
+        record = data[at + 8:at + 8 + length]
+        if not length or len(record) < length or crc32c(record) != crc:
+            break
+        out.append((at, record))
+        at += 8 + length
+    return out, at
+
+
+def frame(record):
+    return struct.pack("<II", len(record), crc32c(record)) + record
+
+
+def read_log(path):
+    """The leaves of a log that must be whole."""
+    with open(path, "rb") as f:
+        data = f.read()
+    found, end = frames(data)
+    assert end == len(data), f"{len(data) - end} bytes behind the last frame"
+    return [record for _, record in found]
+
+
+def open_note(note, vkey):
+    """(origin, size, root) of a checkpoint whose signature must be good."""
+    name, key_id, key = vkey.split("+", 2)
+    raw = base64.b64decode(key)
+    assert raw[0] == 1 and len(raw) == 33
+    assert hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4].hex() == \
+        key_id
+    text, _, signatures = note.decode().partition("\n\n")
+    text += "\n"
+    good = False
+    for line in signatures.splitlines():
+        dash, signer, value = line.split(" ")
+        assert dash == "\u2014"
+        sig = base64.b64decode(value)
+        if signer == name and sig[:4].hex() == key_id:
+            Ed25519PublicKey.from_public_bytes(raw[1:]).verify(
+                sig[4:], text.encode())
+            good = True
+    assert good, "no signature by that key"
+    origin, size, digest = text.splitlines()[:3]
+    assert str(int(size)) == size
+    return origin, int(size), base64.b64decode(digest)

@@ -1,0 +1,265 @@
+"""Whoever changes the log is found out, and nothing is released by a vault
+whose log is not what it should be."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+import harness
+import merkle
+from harness import INTEGRITY, IO
+from kube import Identity, as_yaml, config
+
+
+@pytest.fixture
+def written(vault, secrets):
+    vault.policy(harness.MAY_EXPORT)
+    vault.add(as_yaml(config(Identity(secrets=secrets))), "a", "--exportable")
+    for i in range(3):
+        vault("label", "a", f"k{i}=v", code=0)
+    vault.spoilt = True
+    return vault
+
+
+def log_of(vault):
+    with open(vault.path("audit/log"), "rb") as f:
+        return f.read()
+
+
+def put_log(vault, data):
+    with open(vault.path("audit/log"), "wb") as f:
+        f.write(data)
+
+
+def nothing_goes(vault, codes=(INTEGRITY,)):
+    """The vault refuses to write, so it releases nothing."""
+    for command in (("export", "a", "--reason", "x"), ("label", "a", "n=1")):
+        done = vault(*command)
+        assert done.code in codes, done
+        assert not done.out
+
+
+def test_each_byte_counts(written):
+    """Flip one bit at a sample of places: each is found."""
+    rng = harness.seeded()
+    good = log_of(written)
+    places = range(len(good)) if harness.FULL else \
+        sorted(rng.sample(range(len(good)), 24))
+    for place in places:
+        bad = bytearray(good)
+        bad[place] ^= 1 << rng.randrange(8)
+        put_log(written, bytes(bad))
+        report = written.verify(INTEGRITY)
+        assert report["ok"] is False and report["errors"]
+    put_log(written, good)
+    written.verify()
+
+
+def test_a_flipped_byte_stops_releases(written):
+    good = log_of(written)
+    bad = bytearray(good)
+    bad[len(bad) // 2] ^= 1
+    put_log(written, bytes(bad))
+    nothing_goes(written)
+    put_log(written, good)
+    written("export", "a", "--reason", "x", code=0, secret=True)
+
+
+def rewritten(records):
+    return b"".join(merkle.frame(r) for r in records)
+
+
+def changes():
+    def drop(r):
+        return r[:3] + r[4:]
+
+    def swap(r):
+        return [r[0], r[2], r[1], *r[3:]]
+
+    def double(r):
+        return [*r[:3], r[2], *r[3:]]
+
+    def other(r):
+        v = json.loads(r[2])
+        v["action"] = "list" if v["action"] != "list" else "show"
+        raw = json.dumps(v, sort_keys=True, separators=(",", ":")).encode()
+        return [*r[:2], raw, *r[3:]]
+
+    def cut(r):
+        return r[:-1]
+
+    def last(r):
+        v = json.loads(r[-1])
+        v["time"] = "2001-01-01T00:00:00Z"
+        return [*r[:-1], json.dumps(v, sort_keys=True,
+                                    separators=(",", ":")).encode()]
+
+    def more(r):
+        v = json.loads(r[-1])
+        v["seq"] += 1
+        return [*r, json.dumps(v, sort_keys=True,
+                               separators=(",", ":")).encode()]
+
+    def blanks(r):
+        return [*r[:2], json.dumps(json.loads(r[2])).encode(), *r[3:]]
+
+    return [drop, swap, double, other, cut, last, more, blanks]
+
+
+@pytest.mark.parametrize("change", changes(), ids=lambda c: c.__name__)
+def test_records_that_are_rewritten_with_good_frames(written, change):
+    records = [r for _, r in merkle.frames(log_of(written))[0]]
+    put_log(written, rewritten(change(records)))
+    report = written.verify(INTEGRITY)
+    assert report["errors"]
+    nothing_goes(written)
+
+
+def test_h70_cut_to_an_older_checkpoint(written):
+    """Undetectable without an anchor: both outcomes, told."""
+    kept = written.write("kept", written("audit", "checkpoint", code=0).out)
+    older = written.path("older")
+    shutil.copytree(written.path("audit"), older)
+    written("label", "a", "later=1", code=0)
+    newer = written.write("newer", written("audit", "checkpoint", code=0).out)
+    shutil.rmtree(written.path("audit"))
+    os.rename(older, written.path("audit"))
+    assert written.json("audit", "verify", "--checkpoint", kept)["ok"]
+    written("audit", "verify", "--checkpoint", newer, code=INTEGRITY)
+
+
+def test_garbage_behind_the_log(written):
+    put_log(written, log_of(written) + b"garbage that is no frame at all")
+    written.verify(INTEGRITY)
+    nothing_goes(written)
+
+
+@pytest.mark.parametrize("tail", ["short", "zeros", "head"])
+def test_a_torn_tail_is_no_tampering(written, tail):
+    """The rest of a write that was cut off is told, dropped, and told again in
+    the log itself."""
+    good = log_of(written)
+    frame = merkle.frame(b'{"v":1,"seq":999}' + b" " * 2000)
+    torn = {"short": frame[:-7], "head": frame[:5],
+            "zeros": frame[:600] + bytes(len(frame) - 600)}[tail]
+    if tail == "zeros":
+        # Zero from a 512-byte boundary of the file on.
+        keep = 512 - len(good) % 512
+        torn = frame[:keep] + bytes(len(frame) - keep)
+    put_log(written, good + torn)
+    report = written.verify(0)
+    assert report["ok"] and report["tail"] == "torn"
+    assert log_of(written) == good + torn           # verify repairs nothing
+    done = written("label", "a", "after=1", code=0)
+    assert done.code == 0
+    assert log_of(written).startswith(good)
+    report = written.verify()
+    assert report["tail"] == "clean"
+    events = [r for r in written.records() if r["action"] == "log"]
+    assert events and events[-1]["details"]["torn_bytes"] == len(torn)
+
+
+def test_a_torn_tail_that_a_checkpoint_covers_is_tampering(written):
+    good = log_of(written)
+    put_log(written, good[:-3])
+    written.verify(INTEGRITY)
+    nothing_goes(written)
+
+
+LOSSES = {
+    "unlinked": lambda p: os.unlink(p),
+    "renamed": lambda p: os.rename(p, p + ".old"),
+    "empty": lambda p: os.truncate(p, 0),
+    "half": lambda p: os.truncate(p, os.path.getsize(p) // 2),
+    "fifo": lambda p: (os.unlink(p), os.mkfifo(p, 0o600)),
+    "folder": lambda p: (os.unlink(p), os.mkdir(p, 0o700)),
+    "null": lambda p: (os.unlink(p), os.symlink("/dev/null", p)),
+    "copy": lambda p: (shutil.copy(p, p + ".x"), os.rename(p + ".x", p)),
+    "mode": lambda p: os.chmod(p, 0o644),
+    "second-name": lambda p: os.link(p, p + ".second"),
+}
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_the_file_is_not_what_it_was(written, how):
+    LOSSES[how](written.path("audit/log"))
+    if how == "copy":
+        # The same bytes in another file are the log, if it is ours alone.
+        os.chmod(written.path("audit/log"), 0o600)
+        written("export", "a", "--reason", "x", code=0, secret=True)
+        return
+    nothing_goes(written, (INTEGRITY, IO, harness.CONFIG))
+
+
+@pytest.mark.parametrize("how", ["unlinked", "renamed", "half", "empty"])
+def test_it_changes_while_a_broker_is_running(written, how):
+    """The open file still takes writes; nothing may be released all the
+    same."""
+    socket = os.path.join(written.home, "run", "b.sock")
+    import subprocess
+    broker = subprocess.Popen(
+        [harness.program("certvaultd"), "--vault", written.folder, "--socket",
+         socket, "--foreground", "--key-file", written.key_file],
+        env=written.env(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True)
+    try:
+        import time
+        end = time.monotonic() + 20
+        while not os.path.exists(socket) and time.monotonic() < end:
+            time.sleep(0.02)
+        to = ("--broker", "unix:" + socket)
+        written(*to, "export", "a", "--reason", "x", code=0, secret=True)
+        LOSSES[how](written.path("audit/log"))
+        for _ in range(2):
+            done = written(*to, "export", "a", "--reason", "x")
+            assert done.code in (IO, INTEGRITY), done
+            assert not done.out
+    finally:
+        broker.terminate()
+        broker.wait(20)
+
+
+def test_state_files_that_lie(written):
+    for name in ("checkpoint", "state"):
+        path = written.path("audit/" + name)
+        if not os.path.exists(path):
+            continue
+        with open(path, "rb") as f:
+            good = f.read()
+        bad = bytearray(good)
+        bad[len(bad) // 2] ^= 1
+        with open(path, "wb") as f:
+            f.write(bytes(bad))
+        written.verify(INTEGRITY)
+        with open(path, "wb") as f:
+            f.write(good)
+        written.verify()
+
+
+def test_many_random_changes(written):
+    """Flip, drop, swap, insert, cut: all are found."""
+    rng = harness.seeded()
+    good = log_of(written)
+    for _ in range(1000 if harness.FULL else 20):
+        bad = bytearray(good)
+        kind = rng.choice(["flip", "drop", "insert", "swap", "cut"])
+        at = rng.randrange(len(bad) - 8)
+        if kind == "flip":
+            bad[at] ^= 1 << rng.randrange(8)
+        elif kind == "drop":
+            del bad[at:at + rng.randint(1, 8)]
+        elif kind == "insert":
+            bad[at:at] = rng.randbytes(rng.randint(1, 8))
+        elif kind == "swap":
+            bad[at], bad[at + 1] = bad[at + 1], bad[at]
+        else:
+            del bad[at:]
+        if bytes(bad) == good:
+            continue
+        put_log(written, bytes(bad))
+        done = written("audit", "verify")
+        assert done.code == INTEGRITY, (kind, at, done)
+    put_log(written, good)
