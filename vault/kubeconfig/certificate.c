@@ -58,14 +58,15 @@ static enum cv_status outline(struct cv_bytes der, struct cv_bytes *spki,
         return not_strict(err);
     }
     spki->len = (size_t)(body.data - spki->data);
+    struct cv_bytes algorithm;
     struct cv_bytes oid;
-    if (!cv_der_take(&part, CV_DER_SEQUENCE, &part) ||
-        !cv_der_take(&part, CV_DER_OID, &oid)) {
+    if (!cv_der_take(&part, CV_DER_SEQUENCE, &algorithm) ||
+        !cv_der_take(&algorithm, CV_DER_OID, &oid)) {
         return not_strict(err);
     }
     /* Before libcrypto sees them. */
     if (oid.len == sizeof(ec_oid) && memcmp(oid.data, ec_oid, oid.len) == 0 &&
-        !cv_der_at(part, CV_DER_OID)) {
+        !cv_der_at(algorithm, CV_DER_OID)) {
         return cv_fail(
             err, CV_INVALID,
             "the certificate's curve is given by explicit parameters");

@@ -7,10 +7,9 @@
 #ifndef CERTVAULT_KUBECONFIG_IDENTITY_H
 #define CERTVAULT_KUBECONFIG_IDENTITY_H
 
+#include "vault/base/json.h"
 #include "vault/kubeconfig/certificate.h"
 #include "vault/kubeconfig/private_key.h"
-
-#include <cjson/cJSON.h>
 
 #define CV_IDENTITY_SUFFIX_MAX 64
 

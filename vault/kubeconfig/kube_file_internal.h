@@ -2,9 +2,8 @@
 #ifndef CERTVAULT_KUBECONFIG_KUBE_FILE_INTERNAL_H
 #define CERTVAULT_KUBECONFIG_KUBE_FILE_INTERNAL_H
 
-#include "vault/base/arena.h"
+#include "vault/base/json.h"
 
-#include <cjson/cJSON.h>
 #include <stdbool.h>
 
 /* One of `clusters`, `users`, `contexts`. */

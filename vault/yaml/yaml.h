@@ -27,9 +27,8 @@
 #ifndef CERTVAULT_YAML_YAML_H
 #define CERTVAULT_YAML_YAML_H
 
-#include "vault/base/buf.h"
+#include "vault/base/json.h"
 
-#include <cjson/cJSON.h>
 #include <stdbool.h>
 
 /* A place in a text: line and column from 1, columns in characters. Line 0:

@@ -1,0 +1,4 @@
+foreach(name IN ITEMS responses)
+  cv_unit(kubeconfig_${name}_test SOURCES kubeconfig_${name}_test.c
+          LINK kubeconfig yaml base)
+endforeach()
