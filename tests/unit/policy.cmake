@@ -1,0 +1,12 @@
+add_executable(policy_drive policy_drive.c)
+target_link_libraries(policy_drive PRIVATE policy yaml base)
+set_target_properties(policy_drive PROPERTIES RUNTIME_OUTPUT_DIRECTORY
+                                              ${CMAKE_BINARY_DIR}/tests)
+
+# A model of the contract in Python decides the same random requests.
+find_program(CV_SYSTEM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+add_test(NAME unit/policy_model
+         COMMAND ${CV_SYSTEM_PYTHON} -B
+                 ${CMAKE_CURRENT_SOURCE_DIR}/../scenario/policy_model.py
+                 $<TARGET_FILE:policy_drive> ${CV_TEST_DATA})
+set_tests_properties(unit/policy_model PROPERTIES LABELS unit TIMEOUT 300)
