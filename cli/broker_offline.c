@@ -1,0 +1,219 @@
+#include "cli/broker_offline.h"
+
+#include "policy/cases.h"
+#include "policy/policy.h"
+#include "vault/audit/verify.h"
+#include "vault/base/clock.h"
+#include "vault/base/limits.h"
+#include "vault/base/process.h"
+#include "vault/base/sandbox.h"
+#include "vault/wire/interface.h"
+#include "vault/wire/serve.h"
+#include "vault/yaml/yaml.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
+
+static struct cv_bytes bytes_of(const char *text)
+{
+    return (struct cv_bytes){(const uint8_t *)text, strlen(text)};
+}
+
+/* The place of an error, shown, goes along with it. */
+static void add_excerpt(struct cv_reply *reply, const char *text,
+                        const struct cv_policy_notes *notes)
+{
+    struct cv_buf excerpt;
+
+    if (notes->error_line == 0) {
+        return;
+    }
+    cv_buf_init(&excerpt, NULL, CV_KIB(4));
+    cv_policy_render(bytes_of(text), notes->error_line, notes->error_column,
+                     &excerpt);
+    (void)cv_json_add_str(cv_reply_failure(reply), "excerpt",
+                          cv_buf_text(&excerpt));
+    cv_buf_wipe(&excerpt);
+}
+
+/* A policy with its zones, which this program reads from the system. */
+static enum cv_status load(struct cv_reply *reply, const char *text,
+                           struct cv_policy **out,
+                           struct cv_policy_notes *notes, struct cv_err *err)
+{
+    cJSON *zones = NULL;
+    enum cv_status s = cv_policy_parse(bytes_of(text), out, notes, err);
+
+    if (s != CV_OK) {
+        add_excerpt(reply, text, notes);
+        return s;
+    }
+    s = cv_policy_read_zones(*out, CV_POLICY_ZONE_FOLDER, &zones, err);
+    if (s == CV_OK) {
+        s = cv_policy_set_zones(*out, zones, err);
+    }
+    cJSON_Delete(zones);
+    if (s != CV_OK) {
+        cv_policy_free(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
+static enum cv_status policy_check(void *context, const cJSON *parameters,
+                                   struct cv_reply *reply, struct cv_err *err)
+{
+    const char *text = NULL;
+    const struct cv_json_field fields[] = {
+        {"text", CV_JSON_TEXT, true, &text, CV_LIMIT_POLICY},
+    };
+    struct cv_policy_notes notes = {0};
+    struct cv_policy *policy = NULL;
+    cJSON *out = cv_reply_parameters(reply), *warnings;
+    enum cv_status s =
+        cv_json_read(parameters, "PolicyCheck", FIELDS(fields), true, err);
+
+    (void)context;
+    if (s == CV_OK) {
+        s = load(reply, text, &policy, &notes, err);
+    }
+    if (s == CV_OK) {
+        (void)cv_json_add_item(out, "policy", cv_policy_describe(policy));
+        warnings = cJSON_AddArrayToObject(out, "warnings");
+        for (size_t i = 0; i < notes.n_warnings && i < CV_POLICY_NOTES; i++) {
+            char line[CV_POLICY_NOTE_LEN + 32];
+
+            (void)snprintf(line, sizeof(line), "line %u: %s",
+                           notes.warnings[i].line, notes.warnings[i].text);
+            (void)cJSON_AddItemToArray(warnings, cJSON_CreateString(line));
+        }
+    }
+    cv_policy_free(policy);
+    return s;
+}
+
+static enum cv_status policy_test(void *context, const cJSON *parameters,
+                                  struct cv_reply *reply, struct cv_err *err)
+{
+    const char *text = NULL, *cases = NULL;
+    const struct cv_json_field fields[] = {
+        {"policy", CV_JSON_TEXT, true, &text, CV_LIMIT_POLICY},
+        {"cases", CV_JSON_TEXT, true, &cases, CV_LIMIT_POLICY},
+    };
+    struct cv_policy_notes notes = {0};
+    struct cv_policy *policy = NULL;
+    cJSON *result = NULL, *item;
+    enum cv_status s =
+        cv_json_read(parameters, "PolicyTest", FIELDS(fields), true, err);
+
+    (void)context;
+    if (s == CV_OK) {
+        s = load(reply, text, &policy, &notes, err);
+    }
+    if (s == CV_OK) {
+        memset(&notes, 0, sizeof(notes));
+        s = cv_cases_run(policy, bytes_of(cases), cv_clock_now_s(), &result,
+                         &notes, err);
+        if (s != CV_OK) {
+            add_excerpt(reply, cases, &notes);
+        }
+    }
+    while (s == CV_OK && (item = result->child) != NULL) {
+        (void)cJSON_DetachItemViaPointer(result, item);
+        (void)cJSON_AddItemToObject(cv_reply_parameters(reply), item->string,
+                                    item);
+    }
+    cJSON_Delete(result);
+    cv_policy_free(policy);
+    return s;
+}
+
+static enum cv_status config_read(void *context, const cJSON *parameters,
+                                  struct cv_reply *reply, struct cv_err *err)
+{
+    const char *text = NULL;
+    const struct cv_json_field fields[] = {
+        {"text", CV_JSON_TEXT, true, &text, CV_LIMIT_YAML_FILE},
+    };
+    struct cv_yaml_mark bad;
+    cJSON *config = NULL;
+    enum cv_status s =
+        cv_json_read(parameters, "ConfigRead", FIELDS(fields), true, err);
+
+    (void)context;
+    if (s == CV_OK) {
+        s = cv_yaml_parse(NULL, bytes_of(text), &config, NULL, &bad, err);
+    }
+    if (s == CV_OK && cJSON_IsNull(config)) {
+        cJSON_Delete(config);
+        config = cJSON_CreateObject();
+    }
+    if (s == CV_OK && !cJSON_IsObject(config)) {
+        s = cv_fail(err, CV_INVALID, "the configuration is not a mapping");
+    }
+    if (s == CV_OK) {
+        (void)cv_json_add_item(cv_reply_parameters(reply), "config", config);
+    } else {
+        cJSON_Delete(config);
+    }
+    return s;
+}
+
+static enum cv_status audit_verify(void *context, const cJSON *parameters,
+                                   struct cv_reply *reply, struct cv_err *err)
+{
+    const char *note = NULL;
+    const struct cv_json_field fields[] = {
+        {"checkpoint", CV_JSON_TEXT, false, &note, CV_LIMIT_NOTE},
+    };
+    struct cv_verify_options options = {0};
+    cJSON *report = NULL;
+    enum cv_status s =
+        cv_json_read(parameters, "AuditVerify", FIELDS(fields), true, err);
+
+    (void)context;
+    if (s == CV_OK) {
+        if (note != NULL) {
+            options.checkpoint = bytes_of(note);
+        }
+        s = cv_verify_log(CV_PROCESS_EXTRA, &options, &report, err);
+    }
+    /* A log that does not verify is an answer, not a failure to answer. */
+    if (report != NULL) {
+        (void)cv_json_add_item(cv_reply_parameters(reply), "report", report);
+        return CV_OK;
+    }
+    return s;
+}
+
+static const struct cv_method methods[] = {
+    {"PolicyCheck", policy_check, false},
+    {"PolicyTest", policy_test, false},
+    {"ConfigRead", config_read, false},
+    {"AuditVerify", audit_verify, false},
+};
+
+static const struct cv_interface offline_interface = {
+    .name = CV_INTERFACE_OFFLINE,
+    .description = cv_interface_offline,
+    .methods = methods,
+    .n_methods = sizeof(methods) / sizeof(methods[0]),
+};
+
+enum cv_status cv_broker_offline_run(struct cv_err *err)
+{
+    struct cv_sandbox_folder folders[2] = {
+        {.path = CV_POLICY_ZONE_FOLDER, .fd = -1},
+        {.fd = CV_PROCESS_EXTRA},
+    };
+    size_t n = fcntl(CV_PROCESS_EXTRA, F_GETFD) == -1 ? 1 : 2;
+    enum cv_status s =
+        cv_sandbox_enter(CV_SANDBOX_OFFLINE, folders, n, NULL, err);
+
+    return s == CV_OK ? cv_serve_loop(&offline_interface, NULL,
+                                      CV_PROCESS_SOCKET, -1, err)
+                      : s;
+}

@@ -1,0 +1,245 @@
+/* certvaultd: the broker.
+ *
+ *     certvaultd --vault DIR --socket PATH ...   the service
+ *     certvaultd --private --vault DIR           for one command; descriptor 3
+ *     certvaultd --offline                       what needs no vault; likewise
+ */
+#include "cli/broker_offline.h"
+
+#include "vault/base/file.h"
+#include "vault/base/limits.h"
+#include "vault/base/process.h"
+#include "vault/broker/broker.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct arguments {
+    const char *vault, *socket, *key_file, *passphrase_file, *socket_mode;
+    bool private, create, offline, allow_unlocked, help, version;
+};
+
+static const char usage[] =
+    "usage: certvaultd --vault DIR --socket PATH [--socket-mode 0666]\n"
+    "                  [--key-file F | --passphrase-file F] [--foreground]\n"
+    "                  [--allow-unlocked]\n"
+    "       certvaultd --help | --version\n"
+    "\n"
+    "The broker of a vault, serving whoever connects to PATH as the vault's\n"
+    "policy says. It runs in the foreground and ends on SIGTERM.\n"
+    "\n"
+    "  --vault DIR            the vault's folder (certvault init makes one)\n"
+    "  --socket PATH          where to listen\n"
+    "  --socket-mode MODE     of that socket, octal; 0666 unless given: every\n"
+    "                         connection is decided by its uid\n"
+    "  --key-file F           opens the vault at the start\n"
+    "  --passphrase-file F    likewise; one line\n"
+    "  --allow-unlocked       go on where memory cannot be locked\n";
+
+static enum cv_status fail_usage(struct cv_err *err, const char *text)
+{
+    enum cv_status s = cv_fail(err, CV_USAGE, "%s", text);
+
+    cv_err_hint(err, "certvaultd --help");
+    return s;
+}
+
+static enum cv_status read_arguments(int argc, char **argv, struct arguments *a,
+                                     struct cv_err *err)
+{
+    static const struct option options[] = {
+        {"vault", required_argument, NULL, 'v'},
+        {"socket", required_argument, NULL, 's'},
+        {"socket-mode", required_argument, NULL, 'm'},
+        {"key-file", required_argument, NULL, 'k'},
+        {"passphrase-file", required_argument, NULL, 'p'},
+        {"foreground", no_argument, NULL, 'f'},
+        {"private", no_argument, NULL, 'P'},
+        {"create", no_argument, NULL, 'c'},
+        {"offline", no_argument, NULL, 'o'},
+        {"allow-unlocked", no_argument, NULL, 'u'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'v':
+            a->vault = optarg;
+            break;
+        case 's':
+            a->socket = optarg;
+            break;
+        case 'm':
+            a->socket_mode = optarg;
+            break;
+        case 'k':
+            a->key_file = optarg;
+            break;
+        case 'p':
+            a->passphrase_file = optarg;
+            break;
+        case 'f':
+            break;
+        case 'P':
+            a->private = true;
+            break;
+        case 'c':
+            a->create = true;
+            break;
+        case 'o':
+            a->offline = true;
+            break;
+        case 'u':
+            a->allow_unlocked = true;
+            break;
+        case 'h':
+            a->help = true;
+            break;
+        case 'V':
+            a->version = true;
+            break;
+        default:
+            return fail_usage(err, "an option is not known, or lacks its "
+                                   "argument");
+        }
+    }
+    return optind == argc ? CV_OK : fail_usage(err, "too many arguments");
+}
+
+/* What opens the vault at the start, read while files are still within reach.
+ */
+static enum cv_status read_secret(const struct arguments *a,
+                                  struct cv_buf *secret,
+                                  struct cv_broker_options *o,
+                                  struct cv_err *err)
+{
+    const char *path = a->key_file != NULL ? a->key_file : a->passphrase_file;
+    int fd;
+    enum cv_status s;
+
+    if (path == NULL) {
+        return CV_OK;
+    }
+    if (a->key_file != NULL && a->passphrase_file != NULL) {
+        return fail_usage(err, "--key-file or --passphrase-file, not both");
+    }
+    s = cv_file_open_input(path, &fd, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    s = cv_file_read(fd, path, secret, err);
+    cv_file_close(&fd);
+    if (s == CV_OK) {
+        o->unlock_kind = a->key_file != NULL ? "file" : "passphrase";
+        o->unlock_secret = cv_buf_bytes(secret);
+        if (a->passphrase_file != NULL && o->unlock_secret.len > 0 &&
+            o->unlock_secret.data[o->unlock_secret.len - 1] == '\n') {
+            o->unlock_secret.len--;
+        }
+    }
+    return s;
+}
+
+static enum cv_status read_mode(const char *text, mode_t *mode,
+                                struct cv_err *err)
+{
+    char *end;
+    unsigned long n;
+
+    *mode = 0666;
+    if (text == NULL) {
+        return CV_OK;
+    }
+    n = strtoul(text, &end, 8);
+    if (*text < '0' || *text > '7' || *end != '\0' || n > 0777) {
+        return fail_usage(err, "--socket-mode is an octal mode up to 0777");
+    }
+    *mode = (mode_t)n;
+    return CV_OK;
+}
+
+static enum cv_status make_folder(const struct arguments *a, struct cv_err *err)
+{
+    int fd;
+    enum cv_status s;
+
+    if (!a->create) {
+        return CV_OK;
+    }
+    s = cv_file_make_folder(a->vault, &fd, err);
+    cv_file_close(&fd);
+    return s;
+}
+
+static enum cv_status run_broker(const struct arguments *a, struct cv_err *err)
+{
+    struct cv_broker_options o = {
+        .mode = a->private ? CV_BROKER_EXEC : CV_BROKER_SERVICE,
+        .folder = a->vault,
+        .socket = a->private ? CV_PROCESS_SOCKET : -1,
+        .socket_path = a->private ? NULL : a->socket,
+        .allow_unlocked = a->allow_unlocked,
+    };
+    struct cv_arena *arena = NULL;
+    struct cv_buf secret;
+    enum cv_status s;
+
+    if (a->vault == NULL || (a->socket == NULL) != a->private) {
+        return fail_usage(err, "--vault and --socket are needed");
+    }
+    s = read_mode(a->socket_mode, &o.socket_mode, err);
+    if (s == CV_OK) {
+        s = make_folder(a, err);
+    }
+    if (s == CV_OK) {
+        s = cv_arena_new(CV_KIB(64), &arena, err);
+    }
+    if (s == CV_OK) {
+        cv_buf_init(&secret, arena, CV_LIMIT_KEY_FILE);
+        s = read_secret(a, &secret, &o, err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_run(&o, err);
+    }
+    cv_arena_free(arena);
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {0};
+    struct cv_err err;
+    enum cv_status s;
+
+    cv_err_init(&err);
+    s = read_arguments(argc, argv, &a, &err);
+    cv_process_begin(a.offline   ? CV_PROCESS_EXTRA
+                     : a.private ? CV_PROCESS_SOCKET
+                                 : 2);
+    if (a.allow_unlocked) {
+        cv_arena_allow_unlocked();
+    }
+    if (s == CV_OK && a.help) {
+        return fputs(usage, stdout) == EOF ? 74 : 0;
+    }
+    if (s == CV_OK && a.version) {
+        return puts("certvaultd " CV_VERSION) == EOF ? 74 : 0;
+    }
+    if (s == CV_OK) {
+        s = a.offline ? cv_broker_offline_run(&err) : run_broker(&a, &err);
+    }
+    if (s != CV_OK) {
+        (void)fprintf(stderr, "certvaultd: %s\n", err.text);
+        if (err.hint[0] != '\0') {
+            (void)fprintf(stderr, "hint: %s\n", err.hint);
+        }
+    }
+    return cv_err_exit_code(s);
+}

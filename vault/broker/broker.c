@@ -1,0 +1,307 @@
+#include "vault/broker/broker_internal.h"
+
+#include "vault/audit/checkpoint.h"
+#include "vault/base/file.h"
+#include "vault/base/name.h"
+#include "vault/wire/interface.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct cv_method methods[] = {
+    {"Hello", cv_broker_hello, false},
+    {"Init", cv_broker_init, false},
+    {"Unlock", cv_broker_unlock, false},
+    {"Lock", cv_broker_lock, false},
+    {"Status", cv_broker_status, false},
+    {"Clusters", cv_broker_clusters, false},
+    {"Fetch", cv_broker_fetch, false},
+    {"Import", cv_broker_import, false},
+    {"Check", cv_broker_check, false},
+    {"List", cv_broker_list, false},
+    {"Show", cv_broker_show, false},
+    {"Rename", cv_broker_rename, false},
+    {"Label", cv_broker_label, false},
+    {"Remove", cv_broker_remove, false},
+    {"Pin", cv_broker_pin, false},
+    {"Export", cv_broker_export, true},
+    {"SlotList", cv_broker_slot_list, false},
+    {"SlotAdd", cv_broker_slot_add, false},
+    {"SlotRemove", cv_broker_slot_remove, false},
+    {"SlotChange", cv_broker_slot_change, false},
+    {"SlotRecovery", cv_broker_slot_recovery, true},
+    {"PolicyApply", cv_broker_policy_apply, false},
+    {"PolicyShow", cv_broker_policy_show, false},
+    {"PolicyExplain", cv_broker_policy_explain, false},
+    {"AuditQuery", cv_broker_audit_query, false},
+    {"AuditWho", cv_broker_audit_who, false},
+    {"AuditTail", cv_broker_audit_tail, false},
+    {"AuditRecord", cv_broker_audit_record, false},
+    {"AuditStatus", cv_broker_audit_status, false},
+    {"AuditCheckpoint", cv_broker_audit_checkpoint, false},
+    {"AuditKey", cv_broker_audit_key, false},
+};
+
+static const struct cv_interface broker_interface = {
+    .name = CV_INTERFACE_BROKER,
+    .description = cv_interface_broker,
+    .methods = methods,
+    .n_methods = sizeof(methods) / sizeof(methods[0]),
+};
+
+static void *enter(void *context, struct cv_caller *caller)
+{
+    struct cv_broker *b = context;
+
+    b->caller = caller;
+    return b;
+}
+
+/* An agent or a private broker serves its own user alone; the service serves
+ * everyone, as its policy says. */
+static bool admits(void *context, const struct cv_peer *peer)
+{
+    const struct cv_broker *b = context;
+
+    return b->options->mode == CV_BROKER_SERVICE || peer->uid == geteuid();
+}
+
+static bool idle(void *context)
+{
+    struct cv_broker *b = context;
+    bool busy;
+
+    b->caller = NULL;
+    busy = cv_broker_flush(b, false);
+    if (!busy && b->options->mode != CV_BROKER_EXEC) {
+        cv_broker_checkpoint(b);
+    }
+    return busy;
+}
+
+/* The log's seed passes through to the token process, which signs. */
+static enum cv_status sign(struct cv_broker *b, const struct cv_buf *text,
+                           struct cv_message *reply, struct cv_err *err)
+{
+    struct cv_arena *arena = NULL;
+    struct cv_arena *before;
+    struct cv_bytes seed;
+    cJSON *p;
+    enum cv_status s = cv_arena_new(CV_KIB(64), &arena, err);
+
+    if (s == CV_OK) {
+        s = cv_logkey_read_seed(b->vault->dir, &b->vault->log_key, arena, &seed,
+                                err);
+    }
+    if (s == CV_OK) {
+        before = cv_json_use(arena);
+        p = cJSON_CreateObject();
+        if (!cv_json_add_str(p, "name", b->vault->log_key.name) ||
+            !cv_json_add_base64(p, "secret", seed) ||
+            !cv_json_add_str(p, "text", cv_buf_text(text))) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        } else {
+            s = cv_broker_token(b, "SignNote", p, CV_CLIENT_SECRET_IN, reply,
+                                err);
+        }
+        (void)cv_json_use(before);
+    }
+    cv_arena_free(arena);
+    return s;
+}
+
+void cv_broker_checkpoint(struct cv_broker *b)
+{
+    const char *line = NULL;
+    const struct cv_json_field fields[] = {
+        {"line", CV_JSON_TEXT, true, &line, CV_LIMIT_NOTE},
+    };
+    struct cv_message reply = {0};
+    struct cv_err err;
+    struct cv_buf text;
+    enum cv_status s;
+
+    cv_err_init(&err);
+    if (b->vault == NULL || b->vault->log == NULL ||
+        !cv_log_alive(b->vault->log)) {
+        return;
+    }
+    cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
+    s = cv_vault_enter(b->vault, &err);
+    if (s == CV_OK) {
+        s = cv_checkpoint_begin(b->vault->log, &text, &err);
+        cv_vault_leave(b->vault);
+    }
+    if (s == CV_OK && text.len > 0) {
+        s = sign(b, &text, &reply, &err);
+        if (s == CV_OK) {
+            s = cv_json_read(reply.tree, "SignNote", fields, 1, true, &err);
+        }
+        if (s == CV_OK) {
+            s = cv_vault_enter(b->vault, &err);
+        }
+        if (s == CV_OK) {
+            (void)!cv_checkpoint_finish(b->vault->log, cv_buf_bytes(&text),
+                                        line, &err);
+            cv_vault_leave(b->vault);
+        }
+    }
+    cv_message_free(&reply);
+    cv_buf_wipe(&text);
+}
+
+/* The host's name goes into every leaf: what could not be printed does not. */
+static void read_host(struct cv_broker *b)
+{
+    char name[65] = "";
+
+    (void)gethostname(name, sizeof(name) - 1);
+    (void)cv_err_quote(b->host, sizeof(b->host), name, strlen(name));
+    if (b->host[0] == '\0') {
+        memcpy(b->host, "unknown", 8);
+    }
+}
+
+/* Opens the vault, or keeps the folder for `init` where there is none. */
+static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
+{
+    const struct cv_broker_options *o = b->options;
+    struct cv_err missing;
+    int dir;
+    enum cv_status s;
+
+    cv_err_init(&missing);
+    s = cv_file_open_folder(o->folder, &b->folder, &missing);
+    if (s == CV_OK) {
+        dir = dup(b->folder);
+        s = cv_vault_open(o->folder, dir,
+                          o->mode == CV_BROKER_SERVICE ? o->socket_path : NULL,
+                          &b->vault, &missing);
+    }
+    if (s == CV_NOT_FOUND && o->mode == CV_BROKER_EXEC) {
+        return CV_OK;
+    }
+    if (s == CV_OK) {
+        cv_file_close(&b->folder);
+        s = cv_broker_enter(b, &missing);
+        if (s == CV_OK) {
+            s = cv_broker_recover(b, &missing);
+            cv_broker_leave(b);
+        }
+    }
+    if (s != CV_OK && err != NULL) {
+        *err = missing;
+    }
+    return s;
+}
+
+static enum cv_status lock_down(struct cv_broker *b, struct cv_err *err)
+{
+    const struct cv_sandbox_folder folders[] = {
+        {.path = b->options->folder, .fd = -1, .writable = true},
+        {.path = "/proc", .fd = -1, .writable = false},
+    };
+
+    return cv_sandbox_enter(CV_SANDBOX_BROKER, folders, 2, &b->sandbox, err);
+}
+
+static enum cv_status unlock_at_start(struct cv_broker *b, struct cv_err *err)
+{
+    const char *slot_id;
+    struct cv_arena *arena = NULL, *before;
+    cJSON *key;
+    enum cv_status s;
+
+    if (b->options->unlock_kind == NULL || b->vault == NULL) {
+        return CV_OK;
+    }
+    s = cv_arena_new(CV_KIB(256), &arena, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    before = cv_json_use(arena);
+    key = cJSON_CreateObject();
+    if (!cv_json_add_str(key, "kind", b->options->unlock_kind) ||
+        !cv_json_add_base64(key, "secret", b->options->unlock_secret)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    } else {
+        s = cv_broker_open_box(b, key, &slot_id, err);
+    }
+    (void)cv_json_use(before);
+    cv_arena_free(arena);
+    return s;
+}
+
+static enum cv_status serve(struct cv_broker *b, int listener,
+                            struct cv_err *err)
+{
+    const struct cv_loop_hooks hooks = {
+        .iface = &broker_interface,
+        .enter = enter,
+        .admits = admits,
+        .idle = idle,
+        .context = b,
+    };
+    enum cv_status s = cv_loop_run(&hooks, b->options->socket, listener, err);
+
+    b->caller = NULL;
+    (void)cv_broker_flush(b, true);
+    cv_broker_checkpoint(b);
+    return s;
+}
+
+static void broker_free(struct cv_broker *b)
+{
+    cv_helper_stop(&b->token);
+    cv_helper_stop(&b->intake);
+    cv_helper_stop(&b->names);
+    cv_spawner_free(b->spawner);
+    cv_policy_free(b->policy);
+    cv_vault_close(b->vault);
+    cv_file_close(&b->folder);
+    for (size_t i = 0; i < b->n_waiting; i++) {
+        cJSON_Delete(b->waiting[i]);
+    }
+    free(b);
+}
+
+enum cv_status cv_broker_run(const struct cv_broker_options *o,
+                             struct cv_err *err)
+{
+    struct cv_broker *b = calloc(1, sizeof(*b));
+    int listener = -1;
+    enum cv_status s;
+
+    if (b == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    b->options = o;
+    b->folder = -1;
+    read_host(b);
+    s = cv_spawner_start(o->allow_unlocked, &b->spawner, err);
+    b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL};
+    b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL};
+    b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL};
+    if (s == CV_OK) {
+        s = open_vault(b, err);
+    }
+    if (s == CV_OK && o->socket_path != NULL) {
+        s = cv_loop_listen(o->socket_path, o->socket_mode, &listener, err);
+    }
+    if (s == CV_OK) {
+        s = lock_down(b, err);
+    }
+    if (s == CV_OK) {
+        s = unlock_at_start(b, err);
+    }
+    if (s == CV_OK) {
+        s = serve(b, listener, err);
+    }
+    if (listener != -1) {
+        (void)unlink(o->socket_path);
+    }
+    cv_file_close(&listener);
+    broker_free(b);
+    return s;
+}

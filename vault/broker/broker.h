@@ -1,0 +1,45 @@
+/* The broker: the door through which every key is reached.
+ *
+ * Who asks -> is it allowed? -> record it, durably -> do it -> record how it
+ * went. It serves io.certvault.Broker over Unix sockets. It holds no private
+ * key, passphrase or PIN beyond the message that carries it, opens no network
+ * connection and parses no foreign format: token and intake do, started by the
+ * spawner.
+ *
+ * One thread; requests are taken one after the other. */
+#ifndef CERTVAULT_BROKER_BROKER_H
+#define CERTVAULT_BROKER_BROKER_H
+
+#include "vault/base/arena.h"
+
+#include <sys/types.h>
+
+/* How it was started, which decides what it can promise. */
+enum cv_broker_mode {
+    CV_BROKER_EXEC,   /* for one command, on a socket pair */
+    CV_BROKER_AGENT,  /* one user's, on a socket of that user */
+    CV_BROKER_SERVICE /* under a user of its own, policy enforced */
+};
+
+struct cv_broker_options {
+    enum cv_broker_mode mode;
+    const char *folder;      /* the vault's, absolute */
+    int socket;              /* exec: the connected socket; else -1 */
+    const char *socket_path; /* agent, service: where to listen */
+    mode_t socket_mode;      /* of that socket */
+    bool allow_unlocked;     /* memory that cannot be locked is accepted */
+    /* What opens the vault at the start; kind NULL: nothing. The bytes are the
+     * caller's and may be freed afterwards. */
+    const char *unlock_kind; /* "passphrase", "file" */
+    struct cv_bytes unlock_secret;
+};
+
+/* Runs until its last connection closes (exec) or a signal ends it (SIGTERM,
+ * SIGINT). Locks the process down before the first byte from a client is read.
+ * At a clean end the log is committed and a checkpoint is signed. Everything
+ * that cv_fail says of opening a vault: CV_NOT_FOUND, CV_CONFIG, CV_INTEGRITY,
+ * CV_IO, CV_BUSY (another broker holds it for life), CV_UNAVAILABLE. */
+CV_MUST_USE enum cv_status cv_broker_run(const struct cv_broker_options *o,
+                                         struct cv_err *err);
+
+#endif

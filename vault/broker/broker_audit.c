@@ -1,0 +1,273 @@
+/* Asking the record. */
+#include "vault/audit/checkpoint.h"
+#include "vault/audit/query.h"
+#include "vault/broker/broker_internal.h"
+#include "vault/store/store_entry.h"
+
+#include <string.h>
+
+/* Answers of more leaves than this come in pieces where the caller takes them.
+ */
+#define PIECE 1000
+
+static enum cv_status begin(struct cv_broker *b, const cJSON *parameters,
+                            struct cv_ask *ask,
+                            const struct cv_json_field *fields, size_t n,
+                            struct cv_err *err)
+{
+    enum cv_status s =
+        cv_ask_begin(b, CV_ACTION_AUDIT_READ, parameters, ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "the request", fields, n, true, err);
+    }
+    if (s == CV_OK) {
+        s = cv_ask_read(ask, NULL, err);
+    }
+    /* What was asked for includes what waits to be written. */
+    if (s == CV_OK && cv_broker_flush(b, true)) {
+        s = cv_fail(err, CV_IO, "the record cannot be written");
+        cv_err_hint(err, "see that the vault's disk has room");
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(ask, err);
+    }
+    return s;
+}
+
+/* Leaves on their way to the caller. */
+struct stream {
+    struct cv_reply *reply;
+    cJSON *items;
+    int n;
+};
+
+static enum cv_status stream_begin(struct stream *st, struct cv_reply *reply,
+                                   struct cv_err *err)
+{
+    st->reply = reply;
+    st->n = 0;
+    st->items = cJSON_AddArrayToObject(cv_reply_parameters(reply), "items");
+    return st->items != NULL ? CV_OK
+                             : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
+static enum cv_status stream_leaf(void *context, uint64_t seq,
+                                  struct cv_bytes leaf, struct cv_err *err)
+{
+    struct stream *st = context;
+    cJSON *item;
+    enum cv_status s = cv_json_parse(NULL, leaf, &item, err);
+
+    (void)seq;
+    if (s != CV_OK) {
+        return s;
+    }
+    if (!cJSON_AddItemToArray(st->items, item)) {
+        cJSON_Delete(item);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (++st->n % PIECE == 0 && cv_reply_wants_more(st->reply)) {
+        s = cv_reply_continue(st->reply, err);
+        return s == CV_OK ? stream_begin(st, st->reply, err) : s;
+    }
+    return CV_OK;
+}
+
+CV_BROKER_METHOD(audit_query)
+{
+    struct cv_broker *b = context;
+    const cJSON *wanted = NULL;
+    const struct cv_json_field fields[] = {
+        {"filter", CV_JSON_OBJECT, false, &wanted, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct cv_query_filter filter;
+    struct stream st;
+    struct cv_ask ask;
+    enum cv_status s =
+        begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+
+    cv_query_init(&filter);
+    if (s == CV_OK && wanted != NULL) {
+        s = cv_query_read(wanted, &filter, err);
+    }
+    if (s == CV_OK) {
+        s = stream_begin(&st, reply, err);
+    }
+    return s == CV_OK
+               ? cv_query_run(b->vault->dir, &filter, stream_leaf, &st, err)
+               : s;
+}
+
+CV_BROKER_METHOD(audit_who)
+{
+    struct cv_broker *b = context;
+    struct cv_query_filter filter;
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &filter.entry, CV_LIMIT_NAME},
+        {"since", CV_JSON_INT, false, &filter.since_s, 0},
+        {"until", CV_JSON_INT, false, &filter.until_s, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct cv_store_entry *row = NULL;
+    cJSON *items = NULL;
+    struct cv_ask ask;
+    enum cv_status s;
+
+    cv_query_init(&filter);
+    s = begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+    if (s != CV_OK) {
+        return s;
+    }
+    /* An entry that was renamed is found under its old names by its id. */
+    if (cv_store_entry_by_name(b->vault->store, filter.entry, false, &row,
+                               NULL) == CV_OK) {
+        filter.entry_id = row->entry_id;
+    }
+    s = cv_query_who(b->vault->dir, &filter, &items, err);
+    if (s == CV_OK &&
+        !cv_json_add_item(cv_reply_parameters(reply), "items", items)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_store_entry_free(row);
+    return s;
+}
+
+/* Following is the caller's to repeat: `after` is the number of the last leaf
+ * that it has. */
+CV_BROKER_METHOD(audit_tail)
+{
+    struct cv_broker *b = context;
+    int64_t last = 10, after = -1;
+    const struct cv_json_field fields[] = {
+        {"last", CV_JSON_INT, false, &last, 0},
+        {"after", CV_JSON_INT, false, &after, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct cv_query_cursor cursor = {0};
+    struct stream st;
+    struct cv_ask ask;
+    enum cv_status s = CV_OK;
+
+    if (cJSON_GetObjectItemCaseSensitive(parameters, "after") == NULL) {
+        s = begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+    } else {
+        s = cv_ask_begin(b, CV_ACTION_AUDIT_READ, parameters, &ask, err);
+        if (s == CV_OK) {
+            s = cv_json_read(parameters, "AuditTail", CV_BROKER_FIELDS(fields),
+                             true, err);
+        }
+        if (s == CV_OK) {
+            s = cv_broker_enter(b, err);
+        }
+        if (s == CV_OK) {
+            uint64_t size = cv_log_size(b->vault->log);
+
+            s = cv_ask_check(&ask, NULL, NULL, err);
+            cv_broker_leave(b);
+            last = (int64_t)size - 1 - after;
+        }
+    }
+    if (s == CV_OK) {
+        s = stream_begin(&st, reply, err);
+    }
+    if (s == CV_OK && last > 0) {
+        s = cv_query_tail(b->vault->dir, (uint64_t)last, &cursor, stream_leaf,
+                          &st, err);
+    }
+    return s;
+}
+
+CV_BROKER_METHOD(audit_record)
+{
+    struct cv_broker *b = context;
+    int64_t seq = -1;
+    const struct cv_json_field fields[] = {
+        {"seq", CV_JSON_INT, true, &seq, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct cv_buf leaf;
+    struct cv_ask ask;
+    enum cv_status s =
+        begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+
+    cv_buf_init(&leaf, NULL, CV_LIMIT_LEAF);
+    if (s == CV_OK && seq < 0) {
+        s = cv_fail(err, CV_NOT_FOUND, "there is no such record");
+    }
+    if (s == CV_OK) {
+        s = cv_query_record(b->vault->dir, (uint64_t)seq, &leaf, err);
+    }
+    if (s == CV_OK && !cv_json_add_str(cv_reply_parameters(reply), "leaf",
+                                       cv_buf_text(&leaf))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&leaf);
+    return s;
+}
+
+CV_BROKER_METHOD(audit_status)
+{
+    struct cv_broker *b = context;
+    cJSON *status = NULL;
+    enum cv_status s = cv_broker_enter(b, err);
+
+    (void)parameters;
+    if (s != CV_OK) {
+        return s;
+    }
+    s = cv_log_status(b->vault->log, &status, err);
+    cv_broker_leave(b);
+    if (s == CV_OK &&
+        !cv_json_add_item(cv_reply_parameters(reply), "status", status)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}
+
+CV_BROKER_METHOD(audit_checkpoint)
+{
+    struct cv_broker *b = context;
+    const struct cv_json_field fields[] = {CV_BROKER_ASK_FIELDS};
+    struct cv_checkpoint c;
+    struct cv_buf note;
+    struct cv_ask ask;
+    enum cv_status s =
+        begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+
+    cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
+    if (s == CV_OK) {
+        cv_broker_checkpoint(b);
+        s = cv_checkpoint_read(b->vault->dir, &b->vault->log_key, &c, &note,
+                               NULL, err);
+    }
+    if (s == CV_OK && !cv_json_add_str(cv_reply_parameters(reply), "note",
+                                       cv_buf_text(&note))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&note);
+    return s;
+}
+
+CV_BROKER_METHOD(audit_key)
+{
+    struct cv_broker *b = context;
+    const struct cv_json_field fields[] = {CV_BROKER_ASK_FIELDS};
+    struct cv_buf vkey;
+    struct cv_ask ask;
+    enum cv_status s =
+        begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+
+    cv_buf_init(&vkey, NULL, CV_LIMIT_NOTE);
+    if (s == CV_OK) {
+        cv_note_key_text(&b->vault->log_key, &vkey);
+        s = cv_buf_status(&vkey, "the log's key", err);
+    }
+    if (s == CV_OK && !cv_json_add_str(cv_reply_parameters(reply), "vkey",
+                                       cv_buf_text(&vkey))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&vkey);
+    return s;
+}

@@ -1,0 +1,465 @@
+/* Reading and editing entries: list, show, rename, label, rm, pin. */
+#include "vault/base/clock.h"
+#include "vault/base/encode.h"
+#include "vault/base/name.h"
+#include "vault/broker/change_internal.h"
+#include "vault/store/store_entry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum cv_status cv_broker_load_entry(struct cv_broker *b, const char *name,
+                                    bool sealed, struct cv_store_entry **row,
+                                    cJSON **doc, struct cv_err *err)
+{
+    char shown[CV_LIMIT_NAME + 1];
+    enum cv_status s;
+
+    *row = NULL;
+    *doc = NULL;
+    if (b->vault == NULL) {
+        return cv_fail(err, CV_NOT_FOUND, "there is no vault in %s",
+                       b->options->folder);
+    }
+    s = cv_store_entry_by_name(b->vault->store, name, sealed, row, err);
+    if (s == CV_NOT_FOUND) {
+        s = cv_fail(err, CV_NOT_FOUND, "there is no entry %s",
+                    cv_err_quote(shown, sizeof(shown), name, strlen(name)));
+        cv_err_hint(err, "certvault list shows what there is");
+        return s;
+    }
+    if (s == CV_OK) {
+        s = cv_json_parse(NULL,
+                          (struct cv_bytes){(const uint8_t *)(*row)->doc,
+                                            strlen((*row)->doc)},
+                          doc, err);
+    }
+    if (s != CV_OK) {
+        cv_store_entry_free(*row);
+        *row = NULL;
+    }
+    return s;
+}
+
+cJSON *cv_broker_sealed(const struct cv_broker *b,
+                        const struct cv_store_entry *row, const cJSON *doc)
+{
+    const cJSON *certificate =
+        cJSON_GetObjectItemCaseSensitive(doc, "certificate");
+    cJSON *sealed = cJSON_CreateObject();
+
+    if (sealed == NULL || !cv_json_add_str(sealed, "vault_id", b->vault->id) ||
+        !cv_json_add_str(sealed, "entry_id", row->entry_id) ||
+        !cv_json_add_str(sealed, "spki_sha256", row->spki) ||
+        !cv_json_add_str(sealed, "certificate",
+                         cv_entry_text(certificate, "pem")) ||
+        !cv_json_add_base64(sealed, "sealed", row->sealed)) {
+        cJSON_Delete(sealed);
+        return NULL;
+    }
+    return sealed;
+}
+
+/* list */
+
+struct listing {
+    cJSON *items;
+    struct cv_decide_list *shown;
+};
+
+static enum cv_status list_one(void *context, const struct cv_store_entry *row,
+                               struct cv_err *err)
+{
+    struct listing *l = context;
+    struct cv_entry_subject subject;
+    cJSON *doc, *view;
+    enum cv_status s = cv_json_parse(
+        NULL, (struct cv_bytes){(const uint8_t *)row->doc, strlen(row->doc)},
+        &doc, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    cv_entry_subject_fill(doc, &subject);
+    if (cv_decide_list_shows(l->shown, &subject.entry)) {
+        view = cv_entry_view(doc);
+        if (view == NULL || !cJSON_AddItemToArray(l->items, view)) {
+            cJSON_Delete(view);
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    cJSON_Delete(doc);
+    return s;
+}
+
+static enum cv_status read_filter(const cJSON *parameters,
+                                  struct cv_store_filter *filter,
+                                  struct cv_store_label labels[CV_LIMIT_LABELS],
+                                  struct cv_err *err)
+{
+    const cJSON *wanted, *item;
+    int64_t expires_within = -1;
+    const struct cv_json_field fields[] = {
+        {"labels", CV_JSON_OBJECT, false, &wanted, 0},
+        {"pattern", CV_JSON_STRING, false, &filter->pattern, CV_LIMIT_PATTERN},
+        {"expires_within", CV_JSON_INT, false, &expires_within, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    enum cv_status s;
+
+    cv_store_entry_filter_init(filter);
+    s = cv_json_read(parameters, "List", CV_BROKER_FIELDS(fields), true, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    filter->labels = labels;
+    cJSON_ArrayForEach(item, wanted)
+    {
+        if (filter->n_labels == CV_LIMIT_LABELS ||
+            !(cJSON_IsString(item) || cJSON_IsNull(item))) {
+            return cv_fail(err, CV_INVALID,
+                           "the labels asked for are not "
+                           "texts, or too many");
+        }
+        labels[filter->n_labels++] =
+            (struct cv_store_label){item->string, item->valuestring};
+    }
+    if (expires_within >= 0) {
+        filter->not_after_upto = cv_clock_now_s() + expires_within;
+    }
+    return CV_OK;
+}
+
+static enum cv_status run_list(struct cv_ask *ask,
+                               const struct cv_store_filter *filter,
+                               struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    struct cv_decide_request rq = {
+        .subject = {.uid = ask->caller->peer.uid,
+                    .gid = ask->caller->peer.gid,
+                    .gids = ask->caller->peer.groups,
+                    .n_gids = ask->caller->peer.n_groups},
+        .action = CV_ACTION_LIST,
+        .reason = ask->reason,
+        .ticket = ask->ticket,
+        .mode =
+            (enum cv_decide_mode)(CV_DECIDE_MODE_EXEC + (int)b->options->mode),
+        .now_s = cv_clock_now_s(),
+    };
+    struct listing l = {0};
+    enum cv_status s;
+
+    s = cv_decide_list_new(b->policy, &rq, &l.shown, &ask->result, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    l.items = cJSON_AddArrayToObject(cv_reply_parameters(reply), "items");
+    s = cv_store_entry_list(b->vault->store, filter, list_one, &l, err);
+    cv_decide_list_free(l.shown);
+    return s == CV_OK ? cv_ask_read_permitted(ask, err) : s;
+}
+
+CV_BROKER_METHOD(list)
+{
+    struct cv_store_label labels[CV_LIMIT_LABELS];
+    struct cv_store_filter filter;
+    struct cv_broker *b = context;
+    struct cv_ask ask;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_LIST, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = read_filter(parameters, &filter, labels, err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_enter(b, err);
+    }
+    if (s == CV_OK) {
+        cv_broker_leave(b);
+        s = run_list(&ask, &filter, reply, err);
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(&ask, err);
+    }
+    return s;
+}
+
+/* show */
+
+CV_BROKER_METHOD(show)
+{
+    struct cv_broker *b = context;
+    const char *name = NULL;
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &name, CV_LIMIT_NAME},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct cv_store_entry *row = NULL;
+    struct cv_ask ask;
+    cJSON *doc = NULL;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_SHOW, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "Show", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_load_entry(b, name, false, &row, &doc, err);
+    }
+    if (s == CV_OK) {
+        s = cv_ask_read(&ask, doc, err);
+    }
+    if (s == CV_OK && !cv_json_add_item(cv_reply_parameters(reply), "entry",
+                                        cv_entry_view_whole(doc))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(&ask, err);
+    }
+    cv_store_entry_free(row);
+    cJSON_Delete(doc);
+    return s;
+}
+
+/* What is edited: the row and document as they are, and the document to be. */
+struct edit {
+    struct cv_store_entry *row;
+    cJSON *before;
+    cJSON *after;
+};
+
+static void edit_free(struct edit *e)
+{
+    cv_store_entry_free(e->row);
+    cJSON_Delete(e->before);
+    cJSON_Delete(e->after);
+}
+
+static enum cv_status edit_load(struct cv_broker *b, const char *name,
+                                struct edit *e, struct cv_err *err)
+{
+    enum cv_status s =
+        cv_broker_load_entry(b, name, false, &e->row, &e->before, err);
+
+    if (s == CV_OK) {
+        e->after = cJSON_Duplicate(e->before, true);
+        if (e->after == NULL) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    return s;
+}
+
+static enum cv_status edit_store(struct cv_ask *ask, struct edit *e,
+                                 struct cv_err *err)
+{
+    struct cv_store *store = ask->broker->vault->store;
+    struct cv_store_entry row = *e->row;
+    struct cv_buf doc, labels;
+    enum cv_status s;
+
+    cv_buf_init(&doc, NULL, CV_STORE_DOC_MAX);
+    cv_buf_init(&labels, NULL, CV_KIB(64));
+    cv_json_write(e->after, CV_JSON_COMPACT, &doc);
+    cv_json_write(cJSON_GetObjectItemCaseSensitive(e->after, "labels"),
+                  CV_JSON_CANONICAL, &labels);
+    row.name = cv_entry_text(e->after, "name");
+    row.doc = cv_buf_text(&doc);
+    row.labels = cv_buf_text(&labels);
+    row.updated = cv_clock_now_s();
+    row.sealed = (struct cv_bytes){NULL, 0};
+    s = cv_buf_status(&doc, "the entry", err);
+    if (s == CV_OK) {
+        s = cv_buf_status(&labels, "the labels", err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_begin(store, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_entry_update(store, &row, err);
+    }
+    if (s == CV_OK) {
+        s = cv_change_done(&(struct cv_ask *){ask}, 1, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_commit(store, err);
+    }
+    if (s != CV_OK) {
+        cv_store_rollback(store);
+    }
+    cv_buf_wipe(&doc);
+    cv_buf_wipe(&labels);
+    return s;
+}
+
+/* Entered. `edit` is decided on the entry as it is and as it will be: neither
+ * may be out of the caller's reach. */
+static enum cv_status edit_run(struct cv_ask *ask, struct edit *e,
+                               const cJSON *details, struct cv_err *err)
+{
+    enum cv_status s = cv_ask_check(ask, e->after, details, err);
+
+    if (s == CV_OK) {
+        s = cv_ask_decide(ask, e->before, details, err);
+    }
+    if (s == CV_OK) {
+        s = cv_change_intend(&ask, 1, err);
+    }
+    if (s != CV_OK) {
+        return s;
+    }
+    s = edit_store(ask, e, err);
+    return cv_change_end(&ask, 1, s, details, err);
+}
+
+static enum cv_status edit_finish(struct cv_ask *ask, struct edit *e,
+                                  enum cv_status s, const cJSON *details,
+                                  struct cv_reply *reply, struct cv_err *err)
+{
+    if (s == CV_OK) {
+        s = cv_entry_note(e->after, "edited", ask->caller->user,
+                          cv_clock_now_s(), err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_enter(ask->broker, err);
+    }
+    if (s == CV_OK) {
+        s = edit_run(ask, e, details, err);
+        cv_broker_leave(ask->broker);
+    }
+    if (s == CV_OK && !cv_json_add_item(cv_reply_parameters(reply), "entry",
+                                        cv_entry_view(e->after))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(ask, err);
+    }
+    edit_free(e);
+    return s;
+}
+
+CV_BROKER_METHOD(rename)
+{
+    struct cv_broker *b = context;
+    const char *name = NULL, *new_name = NULL;
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &name, CV_LIMIT_NAME},
+        {"new_name", CV_JSON_STRING, true, &new_name, CV_LIMIT_NAME},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct edit e = {0};
+    struct cv_ask ask;
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_EDIT, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "Rename", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK) {
+        s = edit_load(b, name, &e, err);
+    }
+    if (s == CV_OK) {
+        s = cv_entry_rename(e.after, new_name, cv_clock_now_s(), err);
+    }
+    if (s == CV_OK && !cv_json_add_str(details, "new_name", new_name)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = edit_finish(&ask, &e, s, details, reply, err);
+    cJSON_Delete(details);
+    return s;
+}
+
+CV_BROKER_METHOD(label)
+{
+    struct cv_broker *b = context;
+    const char *name = NULL;
+    const cJSON *set = NULL, *remove = NULL;
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &name, CV_LIMIT_NAME},
+        {"set", CV_JSON_OBJECT, false, &set, 0},
+        {"remove", CV_JSON_ARRAY, false, &remove, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct edit e = {0};
+    struct cv_ask ask;
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_EDIT, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "Label", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK) {
+        s = edit_load(b, name, &e, err);
+    }
+    if (s == CV_OK) {
+        s = cv_entry_label(e.after, set, remove, cv_clock_now_s(), err);
+    }
+    if (s == CV_OK &&
+        !cv_json_add_item(
+            details, "labels",
+            cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(e.after, "labels"),
+                            true))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = edit_finish(&ask, &e, s, details, reply, err);
+    cJSON_Delete(details);
+    return s;
+}
+
+/* pin: a context that nothing verifies gets the SPKI that its server must
+ * have. */
+static enum cv_status set_pin(cJSON *doc, const char *name, const char *spki,
+                              struct cv_err *err)
+{
+    cJSON *context;
+
+    cJSON_ArrayForEach(context,
+                       cJSON_GetObjectItemCaseSensitive(doc, "contexts"))
+    {
+        if (strcmp(cv_entry_text(context, "name"), name) != 0) {
+            continue;
+        }
+        cJSON_DeleteItemFromObjectCaseSensitive(context, "pin");
+        cJSON_DeleteItemFromObjectCaseSensitive(context, "verify");
+        if (!cv_json_add_str(context, "pin", spki) ||
+            !cv_json_add_str(context, "verify", "pin")) {
+            return cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+        return CV_OK;
+    }
+    return cv_fail(err, CV_NOT_FOUND, "the entry has no such context");
+}
+
+CV_BROKER_METHOD(pin)
+{
+    struct cv_broker *b = context;
+    const char *name = NULL, *where = NULL, *spki = NULL;
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &name, CV_LIMIT_NAME},
+        {"context", CV_JSON_STRING, true, &where, CV_LIMIT_URL},
+        {"spki", CV_JSON_STRING, true, &spki, 44},
+        CV_BROKER_ASK_FIELDS,
+    };
+    uint8_t digest[32];
+    struct edit e = {0};
+    struct cv_ask ask;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_EDIT, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "Pin", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK) {
+        s = cv_decode_base64_exact(spki, "the SPKI digest", digest, 32, err);
+    }
+    if (s == CV_OK) {
+        s = edit_load(b, name, &e, err);
+    }
+    if (s == CV_OK) {
+        s = set_pin(e.after, where, spki, err);
+        ask.context = where;
+    }
+    return edit_finish(&ask, &e, s, NULL, reply, err);
+}

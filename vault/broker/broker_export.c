@@ -1,0 +1,164 @@
+/* export: the one way in which a key leaves. */
+#include "vault/broker/broker_internal.h"
+
+#include "vault/store/store_entry.h"
+
+#include <string.h>
+
+struct export
+{
+    const char *name, *context;
+    bool dry_run, tty;
+    struct cv_store_entry *row;
+    cJSON *doc;
+};
+
+static enum cv_status check_context(const struct export *x, struct cv_err *err)
+{
+    const cJSON *item;
+    enum cv_status s;
+
+    if (x->context == NULL) {
+        return CV_OK;
+    }
+    cJSON_ArrayForEach(item,
+                       cJSON_GetObjectItemCaseSensitive(x->doc, "contexts"))
+    {
+        if (strcmp(cv_entry_text(item, "name"), x->context) == 0) {
+            return CV_OK;
+        }
+    }
+    s = cv_fail(err, CV_NOT_FOUND, "the entry %s has no such context", x->name);
+    cv_err_hint(err, "certvault show %s names its contexts", x->name);
+    return s;
+}
+
+static enum cv_status load(struct cv_broker *b, const cJSON *parameters,
+                           struct export *x, struct cv_err *err)
+{
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &x->name, CV_LIMIT_NAME},
+        {"context", CV_JSON_STRING, false, &x->context, CV_LIMIT_URL},
+        {"dry_run", CV_JSON_BOOL, false, &x->dry_run, 0},
+        {"tty", CV_JSON_BOOL, false, &x->tty, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    enum cv_status s =
+        cv_json_read(parameters, "Export", CV_BROKER_FIELDS(fields), true, err);
+
+    if (s == CV_OK) {
+        s = cv_broker_load_entry(b, x->name, true, &x->row, &x->doc, err);
+    }
+    return s == CV_OK ? check_context(x, err) : s;
+}
+
+/* An entry that was not taken in as exportable is never exported, whatever the
+ * policy says. */
+static enum cv_status not_exportable(struct cv_ask *ask, struct cv_err *err)
+{
+    enum cv_status s = cv_fail(err, CV_DENIED, "the entry %s is not exportable",
+                               cv_entry_text(ask->doc, "name"));
+
+    cv_err_state(err, "nothing was released; the denial is recorded");
+    cv_err_hint(err, "only an entry fetched or imported with --exportable can "
+                     "be exported");
+    cv_ask_refused(ask, err);
+    return s;
+}
+
+/* The decision, durable: nothing is opened before this is CV_OK. */
+static enum cv_status pass_door(struct cv_ask *ask, const struct export *x,
+                                struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    enum cv_status s = cv_broker_enter(b, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    s = cv_ask_check(ask, x->doc, NULL, err);
+    if (s == CV_OK &&
+        !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(x->doc, "exportable"))) {
+        cv_broker_leave(b);
+        return not_exportable(ask, err);
+    }
+    if (s == CV_OK && !x->dry_run) {
+        /* Asked first, so that a wrong turn at the lock leaves no permit. */
+        s = cv_broker_need_open(b, reply, err);
+        if (s == CV_OK) {
+            s = cv_ask_decide(ask, x->doc, NULL, err);
+        }
+        if (s == CV_OK) {
+            s = cv_broker_commit(b, err);
+        }
+    }
+    cv_broker_leave(b);
+    return s;
+}
+
+static enum cv_status release(struct cv_ask *ask, const struct export *x,
+                              struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    const char *pem = NULL;
+    const struct cv_json_field fields[] = {
+        {"secret", CV_JSON_TEXT, true, &pem, CV_LIMIT_PEM},
+    };
+    struct cv_message answer = {0};
+    cJSON *out = cv_reply_parameters(reply);
+    cJSON *config = NULL, *p = cJSON_CreateObject();
+    enum cv_status s;
+
+    if (!cv_json_add_item(p, "key", cv_broker_sealed(b, x->row, x->doc))) {
+        cJSON_Delete(p);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_broker_token(b, "Export", p, CV_CLIENT_SECRET_OUT, &answer, err);
+    if (s == CV_OK) {
+        s = cv_json_read(answer.tree, "Export", fields, 1, true, err);
+    }
+    if (s == CV_OK) {
+        s = cv_entry_kubeconfig(x->doc, x->context, pem, &config, err);
+    }
+    if (s == CV_OK && (!cv_json_add_item(out, "kubeconfig", config) ||
+                       !cv_json_add_item(out, "entry", cv_entry_view(x->doc)) ||
+                       !cv_json_add_int(out, "audit_seq", ask->seq))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_message_free(&answer);
+    return s;
+}
+
+CV_BROKER_METHOD(export)
+{
+    struct cv_broker *b = context;
+    struct export x = {0};
+    struct cv_ask ask;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_EXPORT, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = load(b, parameters, &x, err);
+        ask.doc = x.doc;
+        ask.context = s == CV_OK ? x.context : NULL;
+    }
+    if (s == CV_OK) {
+        s = pass_door(&ask, &x, reply, err);
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(&ask, err);
+    } else if (x.dry_run) {
+        (void)cv_json_add_item(cv_reply_parameters(reply), "entry",
+                               cv_entry_view(x.doc));
+    } else {
+        s = release(&ask, &x, reply, err);
+        /* A key that is out is out, whether the answer arrives or not: so the
+         * outcome is told after it was sent. */
+        if (s == CV_OK) {
+            s = cv_reply_send(reply, err);
+        }
+        cv_ask_outcome_now(&ask, s, NULL);
+    }
+    cv_store_entry_free(x.row);
+    cJSON_Delete(x.doc);
+    return s;
+}

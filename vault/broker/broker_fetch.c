@@ -1,0 +1,433 @@
+/* clusters and fetch: intake asks the cloud, the broker decides and stores. */
+#include "vault/base/clock.h"
+#include "vault/base/name.h"
+#include "vault/broker/take_internal.h"
+#include "vault/wire/interface.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fetch {
+    const cJSON *cloud, *labels;
+    const char *cluster_id, *cluster, *expire_at, *name;
+    int64_t duration;
+    bool exportable, dry_run, as_service;
+    char id[64];                       /* of the cluster, found out */
+    char base_name[CV_LIMIT_NAME + 1]; /* what the entry is to be called */
+};
+
+/* Instance metadata speaks for the machine: only for the broker's own user. */
+static cJSON *cloud_for(const struct cv_broker *b, const cJSON *cloud)
+{
+    cJSON *copy = cJSON_Duplicate(cloud, true);
+
+    if (copy != NULL && b->caller->peer.uid != geteuid()) {
+        cJSON_DeleteItemFromObjectCaseSensitive(copy, "metadata");
+        (void)cv_json_add_bool(copy, "metadata", false);
+    }
+    return copy;
+}
+
+static enum cv_status intake(struct cv_broker *b, const char *method,
+                             cJSON *parameters, struct cv_message *reply,
+                             struct cv_err *err)
+{
+    char full[64];
+
+    (void)snprintf(full, sizeof(full), "%s.%s", CV_INTERFACE_INTAKE, method);
+    return cv_helper_call(&b->intake, full, parameters, CV_CLIENT_SECRET_IN,
+                          reply, err);
+}
+
+static enum cv_status read_fetch(const cJSON *parameters, struct fetch *f,
+                                 struct cv_err *err)
+{
+    const struct cv_json_field fields[] = {
+        {"cloud", CV_JSON_OBJECT, true, &f->cloud, 0},
+        {"cluster_id", CV_JSON_STRING, false, &f->cluster_id, 0},
+        {"cluster", CV_JSON_STRING, false, &f->cluster, 0},
+        {"duration", CV_JSON_INT, false, &f->duration, 0},
+        {"expire_at", CV_JSON_STRING, false, &f->expire_at, 0},
+        {"name", CV_JSON_STRING, false, &f->name, CV_LIMIT_NAME},
+        {"exportable", CV_JSON_BOOL, false, &f->exportable, 0},
+        {"labels", CV_JSON_OBJECT, false, &f->labels, 0},
+        {"dry_run", CV_JSON_BOOL, false, &f->dry_run, 0},
+        {"as_service", CV_JSON_BOOL, false, &f->as_service, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    enum cv_status s =
+        cv_json_read(parameters, "Fetch", CV_BROKER_FIELDS(fields), true, err);
+
+    if (s == CV_OK && (f->cluster_id == NULL) == (f->cluster == NULL)) {
+        s = cv_fail(err, CV_USAGE,
+                    "one of --cluster-id and --cluster is "
+                    "needed");
+    }
+    if (s == CV_OK && f->as_service) {
+        s = cv_fail(err, CV_USAGE, "--as-service is not in this version");
+    }
+    return s;
+}
+
+/* A name in the cloud as a NAME here: what it may not hold becomes '-'. */
+static void name_from(const char *text, char out[CV_LIMIT_NAME + 1])
+{
+    size_t n = 0;
+
+    for (; text[n] != '\0' && n < CV_LIMIT_NAME; n++) {
+        char c = text[n];
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                  (c >= '0' && c <= '9') || (n > 0 && (c == '.' || c == '_'));
+
+        out[n] = ok ? c : '-';
+    }
+    out[n] = '\0';
+    if (cv_name_check(out, NULL) != CV_OK) {
+        (void)snprintf(out, CV_LIMIT_NAME + 1, "cluster");
+    }
+}
+
+/* Which cluster, and what its entry is to be called. The cloud is asked only
+ * for what the command did not say. */
+static enum cv_status find_cluster(struct cv_broker *b, struct fetch *f,
+                                   struct cv_err *err)
+{
+    struct cv_message reply = {0};
+    const char *id = NULL, *name = NULL, *skip;
+    const struct cv_json_field fields[] = {
+        {"cluster_id", CV_JSON_STRING, true, &id, sizeof(f->id) - 1},
+        {"cluster", CV_JSON_STRING, false, &name, 0},
+        {"project_id", CV_JSON_STRING, false, &skip, 0},
+        {"region", CV_JSON_STRING, false, &skip, 0},
+        {"phase", CV_JSON_STRING, false, &skip, 0},
+    };
+    cJSON *p;
+    enum cv_status s;
+
+    if (f->cluster_id != NULL && f->name != NULL) {
+        (void)snprintf(f->id, sizeof(f->id), "%s", f->cluster_id);
+        (void)snprintf(f->base_name, sizeof(f->base_name), "%s", f->name);
+        return CV_OK;
+    }
+    p = cJSON_CreateObject();
+    if (!cv_json_add_item(p, "cloud", cloud_for(b, f->cloud)) ||
+        !cv_json_add_str(p, "cluster_id", f->cluster_id) ||
+        !cv_json_add_str(p, "cluster", f->cluster)) {
+        cJSON_Delete(p);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = intake(b, "Find", p, &reply, err);
+    if (s == CV_OK) {
+        s = cv_json_read(reply.tree, "Find", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK) {
+        (void)snprintf(f->id, sizeof(f->id), "%s", id);
+        if (f->name != NULL) {
+            (void)snprintf(f->base_name, sizeof(f->base_name), "%s", f->name);
+        } else {
+            name_from(name != NULL ? name : id, f->base_name);
+        }
+    }
+    cv_message_free(&reply);
+    return s;
+}
+
+/* The entry as far as it is known before the certificate is: policy looks at
+ * its name, labels and provenance. */
+static cJSON *provisional(const struct fetch *f)
+{
+    cJSON *doc = cJSON_CreateObject();
+
+    (void)cv_json_add_str(doc, "name", f->base_name);
+    (void)cv_json_add_str(doc, "provenance", "sealed");
+    (void)cv_json_add_bool(doc, "leaky", false);
+    if (f->labels != NULL) {
+        (void)cv_json_add_item(doc, "labels", cJSON_Duplicate(f->labels, true));
+    }
+    return doc;
+}
+
+static cJSON *fetch_details(const struct fetch *f, size_t entries)
+{
+    cJSON *details = cJSON_CreateObject();
+
+    (void)cv_json_add_str(details, "cluster_id", f->id);
+    if (f->expire_at != NULL) {
+        (void)cv_json_add_str(details, "expire_at", f->expire_at);
+    } else {
+        (void)cv_json_add_int(details, "duration", f->duration);
+    }
+    if (entries > 0) {
+        (void)cv_json_add_int(details, "entries", (int64_t)entries);
+    }
+    return details;
+}
+
+/* All that could refuse the certificate afterwards is looked at before one is
+ * minted: the name, the labels, the policy, the record. */
+static enum cv_status before_minting(struct cv_ask *ask, const struct fetch *f,
+                                     const cJSON *doc, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    struct cv_store_entry *row = NULL;
+    cJSON *other = NULL, *details = fetch_details(f, 0);
+    struct cv_err missing;
+    enum cv_status s = cv_name_check(f->base_name, err);
+
+    cv_err_init(&missing);
+    if (s == CV_OK) {
+        s = cv_broker_enter(b, err);
+    }
+    if (s == CV_OK) {
+        if (cv_broker_load_entry(b, f->base_name, false, &row, &other,
+                                 &missing) == CV_OK) {
+            s = cv_fail(err, CV_EXISTS, "there is an entry %s already",
+                        f->base_name);
+            cv_err_state(err, "no certificate was asked for");
+            cv_err_hint(err, "choose another with --name");
+        } else if (missing.status != CV_NOT_FOUND) {
+            *err = missing;
+            s = missing.status;
+        }
+        if (s == CV_OK) {
+            s = f->dry_run ? cv_ask_check(ask, doc, details, err)
+                           : cv_ask_decide(ask, doc, details, err);
+        }
+        if (s == CV_OK) {
+            s = cv_broker_commit(b, err);
+        }
+        cv_broker_leave(b);
+    }
+    cv_store_entry_free(row);
+    cJSON_Delete(other);
+    cJSON_Delete(details);
+    return s;
+}
+
+static enum cv_status mint(struct cv_broker *b, const struct fetch *f,
+                           struct cv_message *reply, struct cv_err *err)
+{
+    cJSON *p = cJSON_CreateObject();
+    cJSON *target = cJSON_AddObjectToObject(p, "target");
+
+    if (!cv_json_add_str(target, "vault_id", b->vault->id) ||
+        !cv_json_add_str(target, "public_key", b->vault->public_key) ||
+        !cv_json_add_item(p, "cloud", cloud_for(b, f->cloud)) ||
+        !cv_json_add_str(p, "cluster_id", f->id) ||
+        !cv_json_add_str(p, "expire_at", f->expire_at) ||
+        (f->expire_at == NULL &&
+         !cv_json_add_int(p, "duration", f->duration))) {
+        cJSON_Delete(p);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return intake(b, "Fetch", p, reply, err);
+}
+
+/* One identity is called as the command said; of several each gets its first
+ * context's name behind it, or in the place of {context}. */
+static enum cv_status name_takes(const struct fetch *f, struct cv_take *takes,
+                                 size_t n, char (*names)[CV_LIMIT_NAME + 1],
+                                 struct cv_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *suffix = cv_entry_text(takes[i].identity, "suffix");
+        int len = snprintf(names[i], CV_LIMIT_NAME + 1, n == 1 ? "%s" : "%s-%s",
+                           f->base_name, suffix);
+
+        if (len < 0 || len > CV_LIMIT_NAME) {
+            return cv_fail(err, CV_INVALID,
+                           "the name of the entry would be too long");
+        }
+        takes[i].name = names[i];
+    }
+    return CV_OK;
+}
+
+static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
+                            const cJSON *parameters, struct cv_take *takes,
+                            size_t n, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    cJSON *details = fetch_details(f, n);
+    enum cv_status s = cv_broker_enter(b, err);
+
+    if (s != CV_OK) {
+        cJSON_Delete(details);
+        return s;
+    }
+    cv_take_prepare(b, CV_ACTION_FETCH, parameters, takes, n);
+    if (n == 1 && takes[0].err.status == CV_OK) {
+        /* It was decided before it was minted: the outcome is that request's.
+         */
+        const cJSON *doc = takes[0].doc;
+
+        takes[0].ask = *ask;
+        takes[0].ask.doc = doc;
+        takes[0].decided = true;
+    }
+    cv_take_check_free(b, takes, n);
+    s = cv_take_store(b, takes, n, true, false, err);
+    if (s != CV_OK || n > 1) {
+        (void)!cv_ask_outcome(ask, s, details, NULL);
+        (void)!cv_broker_commit(b, NULL);
+    }
+    cv_broker_leave(b);
+    cJSON_Delete(details);
+    return s;
+}
+
+/* What came back, stored and answered. */
+static enum cv_status take_in(struct cv_ask *ask, const struct fetch *f,
+                              const cJSON *parameters, const cJSON *minted,
+                              struct cv_reply *reply, struct cv_err *err)
+{
+    const cJSON *identities = NULL, *source = NULL, *notes = NULL, *item;
+    const struct cv_json_field fields[] = {
+        {"identities", CV_JSON_ARRAY, true, &identities, 0},
+        {"source", CV_JSON_OBJECT, true, &source, 0},
+        {"notes", CV_JSON_ARRAY, false, &notes, 0},
+    };
+    enum cv_status s =
+        cv_json_read(minted, "Fetch", CV_BROKER_FIELDS(fields), true, err);
+    size_t n = (size_t)cJSON_GetArraySize(identities), i = 0;
+    struct cv_take *takes;
+    char(*names)[CV_LIMIT_NAME + 1];
+
+    if (s == CV_OK && (n == 0 || n > CV_LIMIT_CONTEXTS)) {
+        s = cv_fail(err, CV_INVALID, "the answer holds %zu identities", n);
+    }
+    if (s != CV_OK) {
+        cv_ask_outcome_now(ask, s, NULL);
+        return s;
+    }
+    takes = calloc(n, sizeof(*takes));
+    names = calloc(n, sizeof(*names));
+    if (takes == NULL || names == NULL) {
+        free(takes);
+        free(names);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cJSON_ArrayForEach(item, identities)
+    {
+        takes[i].identity = item;
+        takes[i++].origin =
+            (struct cv_entry_origin){.source = source,
+                                     .labels = f->labels,
+                                     .exportable = f->exportable,
+                                     .provenance = "sealed",
+                                     .now_s = cv_clock_now_s()};
+    }
+    s = name_takes(f, takes, n, names, err);
+    if (s == CV_OK) {
+        s = store(ask, f, parameters, takes, n, err);
+    }
+    if (s == CV_OK) {
+        s = cv_take_answer(takes, n, cv_reply_parameters(reply), err);
+    }
+    if (s == CV_OK && notes != NULL) {
+        (void)cv_json_add_item(cv_reply_parameters(reply), "notes",
+                               cJSON_Duplicate(notes, true));
+    }
+    cv_take_free(takes, n);
+    free(names);
+    return s;
+}
+
+static enum cv_status run_fetch(struct cv_ask *ask, struct fetch *f,
+                                const cJSON *parameters, struct cv_reply *reply,
+                                struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    struct cv_message minted = {0};
+    cJSON *doc = provisional(f), *details;
+    enum cv_status s = before_minting(ask, f, doc, err);
+
+    if (s == CV_OK && f->dry_run) {
+        cJSON *items =
+            cJSON_AddArrayToObject(cv_reply_parameters(reply), "items");
+
+        (void)cJSON_AddItemToArray(items, cJSON_CreateObject());
+        (void)cv_json_add_item(items->child, "entry", doc);
+        return CV_OK;
+    }
+    if (s == CV_OK) {
+        s = mint(b, f, &minted, err);
+        if (s == CV_OK) {
+            s = take_in(ask, f, parameters, minted.tree, reply, err);
+        } else {
+            details = fetch_details(f, 0);
+            cv_ask_outcome_now(ask, s, details);
+            cJSON_Delete(details);
+            err->audit_seq = ask->seq;
+        }
+    }
+    cv_message_free(&minted);
+    ask->doc = NULL;
+    cJSON_Delete(doc);
+    return s;
+}
+
+CV_BROKER_METHOD(fetch)
+{
+    struct cv_broker *b = context;
+    struct fetch f = {.duration = 1};
+    struct cv_ask ask;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_FETCH, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = read_fetch(parameters, &f, err);
+    }
+    if (s == CV_OK && b->vault == NULL) {
+        s = cv_broker_enter(b, err);
+    }
+    if (s == CV_OK) {
+        s = find_cluster(b, &f, err);
+    }
+    if (s == CV_OK) {
+        s = run_fetch(&ask, &f, parameters, reply, err);
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(&ask, err);
+    }
+    return s;
+}
+
+CV_BROKER_METHOD(clusters)
+{
+    struct cv_broker *b = context;
+    const cJSON *cloud = NULL;
+    const struct cv_json_field fields[] = {
+        {"cloud", CV_JSON_OBJECT, true, &cloud, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct cv_message answer = {0};
+    struct cv_ask ask;
+    cJSON *p;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_FETCH, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "Clusters", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK) {
+        s = cv_ask_read(&ask, NULL, err);
+    }
+    if (s == CV_OK) {
+        p = cJSON_CreateObject();
+        (void)cv_json_add_item(p, "cloud", cloud_for(b, cloud));
+        s = intake(b, "Clusters", p, &answer, err);
+    }
+    if (s == CV_OK) {
+        (void)cv_json_add_item(
+            cv_reply_parameters(reply), "items",
+            cJSON_DetachItemFromObjectCaseSensitive(answer.tree, "items"));
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(&ask, err);
+    }
+    cv_message_free(&answer);
+    return s;
+}

@@ -1,0 +1,201 @@
+/* What the files of this folder share. */
+#ifndef CERTVAULT_BROKER_BROKER_INTERNAL_H
+#define CERTVAULT_BROKER_BROKER_INTERNAL_H
+
+#include "policy/decide.h"
+#include "vault/audit/leaf.h"
+#include "vault/base/limits.h"
+#include "vault/base/sandbox.h"
+#include "vault/broker/broker.h"
+#include "vault/broker/entry.h"
+#include "vault/broker/helper.h"
+#include "vault/broker/loop.h"
+#include "vault/broker/vault.h"
+#include "vault/store/store_entry.h"
+
+/* Reads whose leaf waits for the next commit. */
+#define CV_BROKER_WAITING 1000
+
+struct cv_broker {
+    const struct cv_broker_options *options;
+    struct cv_spawner *spawner;
+    struct cv_helper token;
+    struct cv_helper intake;
+    struct cv_helper names;
+    struct cv_vault *vault; /* NULL: there is none in the folder yet */
+    int folder;             /* the folder, until a vault takes it; else -1 */
+    bool unlocked;          /* the token process holds the open box key */
+    struct cv_policy *policy;
+    char host[65];
+    struct cv_sandbox_report sandbox;
+    cJSON *waiting[CV_BROKER_WAITING]; /* leaves of reads */
+    size_t n_waiting;
+    int64_t waiting_since_ms;
+    struct cv_caller *caller; /* whose request is being answered */
+};
+
+/* One request on its way through the door. */
+struct cv_ask {
+    struct cv_broker *broker;
+    const struct cv_caller *caller;
+    enum cv_action action;
+    const char *reason; /* borrowed from the request; NULL: none */
+    const char *ticket;
+    const char *context;
+    bool tty;
+    char op[CV_LEAF_OP + 1];
+    const cJSON *doc; /* the entry, NULL: none; borrowed */
+    struct cv_decide_result result;
+    int64_t seq; /* of the decision's leaf; -1: none yet */
+};
+
+/* broker_door.c: the order of things. Where a function says "entered", the
+ * vault's lock is held (cv_broker_enter). */
+
+/* CV_NOT_FOUND where there is no vault yet. Takes the vault's lock, catches up
+ * with log and policy, queues what waits. */
+CV_MUST_USE enum cv_status cv_broker_enter(struct cv_broker *b,
+                                           struct cv_err *err);
+void cv_broker_leave(struct cv_broker *b);
+
+/* Begins a request: reads `reason` and `ticket` out of its parameters and
+ * checks them (CV_INVALID). */
+CV_MUST_USE enum cv_status cv_ask_begin(struct cv_broker *b,
+                                        enum cv_action action,
+                                        const cJSON *parameters,
+                                        struct cv_ask *ask, struct cv_err *err);
+
+/* Entered. Decides, queues the leaf. A denial is committed and told with its
+ * leaf's number; a permit is durable after cv_ask_commit. `details` (may be
+ * NULL) is borrowed. */
+CV_MUST_USE enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
+                                         const cJSON *details,
+                                         struct cv_err *err);
+
+/* Entered. As cv_ask_decide, but a permit leaves no leaf: for the other half of
+ * a decision that has one. */
+CV_MUST_USE enum cv_status cv_ask_check(struct cv_ask *ask, const cJSON *doc,
+                                        const cJSON *details,
+                                        struct cv_err *err);
+
+/* Entered. Everything queued is durable when this is CV_OK. */
+CV_MUST_USE enum cv_status cv_broker_commit(struct cv_broker *b,
+                                            struct cv_err *err);
+
+/* Decides a read (list, show, audit.read, policy.read): its leaf waits for the
+ * next commit. Not entered. A denial is committed at once. */
+CV_MUST_USE enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
+                                       struct cv_err *err);
+
+/* As cv_ask_read for a permit that was reached otherwise (a list). */
+CV_MUST_USE enum cv_status cv_ask_read_permitted(struct cv_ask *ask,
+                                                 struct cv_err *err);
+
+/* Entered. Queues the outcome leaf of a permitted request: `status` CV_OK or
+ * what failed. */
+CV_MUST_USE enum cv_status cv_ask_outcome(struct cv_ask *ask,
+                                          enum cv_status status,
+                                          const cJSON *details,
+                                          struct cv_err *err);
+
+/* Not entered. The same, committed; a failure to record is not told, because
+ * what happened has happened. */
+void cv_ask_outcome_now(struct cv_ask *ask, enum cv_status status,
+                        const cJSON *details);
+
+/* Records a request that failed before a decision was made; `err` is what it
+ * failed with and gets the leaf's number. Not entered. */
+void cv_ask_refused(struct cv_ask *ask, struct cv_err *err);
+
+/* Entered or not: an event leaf that waits for the next commit. */
+void cv_broker_event(struct cv_broker *b, const char *action,
+                     enum cv_status status, const cJSON *details);
+
+/* Commits what waits; called when the broker has nothing else to do and at its
+ * end. True while something still waits. */
+bool cv_broker_flush(struct cv_broker *b, bool now);
+
+/* Signs a checkpoint if leaves came since the last. */
+void cv_broker_checkpoint(struct cv_broker *b);
+
+/* Entered. What was begun and cut off is told as it ended. */
+CV_MUST_USE enum cv_status cv_broker_recover(struct cv_broker *b,
+                                             struct cv_err *err);
+
+/* broker_box.c: the sealed vault's key, held by the token process. */
+
+/* CV_LOCKED where the vault must be opened first; `failure` then gets `slots`.
+ */
+CV_MUST_USE enum cv_status cv_broker_need_open(struct cv_broker *b,
+                                               struct cv_reply *reply,
+                                               struct cv_err *err);
+/* What a caller may know of a slot's record. NULL when memory is gone. */
+cJSON *cv_broker_slot_view(const cJSON *record);
+CV_MUST_USE enum cv_status cv_broker_open_box(struct cv_broker *b,
+                                              const cJSON *key,
+                                              const char **slot_id,
+                                              struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_broker_token(struct cv_broker *b, const char *method, cJSON *parameters,
+                unsigned flags, struct cv_message *reply, struct cv_err *err);
+
+/* broker_entries.c */
+CV_MUST_USE enum cv_status cv_broker_load_entry(struct cv_broker *b,
+                                                const char *name, bool sealed,
+                                                struct cv_store_entry **row,
+                                                cJSON **doc,
+                                                struct cv_err *err);
+/* The token's parameters for the sealed key of an entry. */
+cJSON *cv_broker_sealed(const struct cv_broker *b,
+                        const struct cv_store_entry *row, const cJSON *doc);
+
+/* The methods, each `struct cv_method`'s run with the broker as context. */
+/* A table of fields and its length, as cv_json_read takes them. */
+#define CV_BROKER_FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
+
+/* `reason` and `ticket` are read by cv_ask_begin; a method's own table names
+ * them so that anything else is refused. */
+#define CV_BROKER_ASK_FIELDS                                 \
+    {"reason", CV_JSON_ANY, false, &(const cJSON *){0}, 0},  \
+    {                                                        \
+        "ticket", CV_JSON_ANY, false, &(const cJSON *){0}, 0 \
+    }
+
+#define CV_BROKER_METHOD(name)                                              \
+    enum cv_status cv_broker_##name(void *context, const cJSON *parameters, \
+                                    struct cv_reply *reply,                 \
+                                    struct cv_err *err)
+
+CV_BROKER_METHOD(hello);
+CV_BROKER_METHOD(init);
+CV_BROKER_METHOD(unlock);
+CV_BROKER_METHOD(lock);
+CV_BROKER_METHOD(status);
+CV_BROKER_METHOD(clusters);
+CV_BROKER_METHOD(fetch);
+CV_BROKER_METHOD(import);
+CV_BROKER_METHOD(check);
+CV_BROKER_METHOD(list);
+CV_BROKER_METHOD(show);
+CV_BROKER_METHOD(rename);
+CV_BROKER_METHOD(label);
+CV_BROKER_METHOD(remove);
+CV_BROKER_METHOD(pin);
+CV_BROKER_METHOD(export);
+CV_BROKER_METHOD(slot_list);
+CV_BROKER_METHOD(slot_add);
+CV_BROKER_METHOD(slot_remove);
+CV_BROKER_METHOD(slot_change);
+CV_BROKER_METHOD(slot_recovery);
+CV_BROKER_METHOD(policy_apply);
+CV_BROKER_METHOD(policy_show);
+CV_BROKER_METHOD(policy_explain);
+CV_BROKER_METHOD(audit_query);
+CV_BROKER_METHOD(audit_who);
+CV_BROKER_METHOD(audit_tail);
+CV_BROKER_METHOD(audit_record);
+CV_BROKER_METHOD(audit_status);
+CV_BROKER_METHOD(audit_checkpoint);
+CV_BROKER_METHOD(audit_key);
+
+#endif

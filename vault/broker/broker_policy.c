@@ -1,0 +1,469 @@
+/* policy apply, show, explain. */
+#include "policy/explain.h"
+#include "vault/base/clock.h"
+#include "vault/broker/change_internal.h"
+#include "vault/store/store_policy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A version that jumps this far would leave no room for later ones. */
+#define VERSION_JUMP ((int64_t)1 << 20)
+
+/* An empty answer for each name that is mentioned and was not found: null says
+ * that there is none. */
+static cJSON *with_nulls(const cJSON *wanted, cJSON *found)
+{
+    const cJSON *name;
+
+    cJSON_ArrayForEach(name, wanted)
+    {
+        if (cJSON_GetObjectItemCaseSensitive(found, name->valuestring) ==
+            NULL) {
+            (void)cJSON_AddNullToObject(found, name->valuestring);
+        }
+    }
+    return found;
+}
+
+static cJSON *take_member(struct cv_message *m, const char *key)
+{
+    cJSON *item = cJSON_DetachItemFromObjectCaseSensitive(m->tree, key);
+
+    return item != NULL ? item : cJSON_CreateObject();
+}
+
+/* Asks the helper outside what names and zones are on this host. */
+static enum cv_status look_up(struct cv_broker *b, const struct cv_policy *p,
+                              cJSON **out, struct cv_err *err)
+{
+    cJSON *names = cv_policy_names(p), *zones = cv_policy_zones(p);
+    const cJSON *users = cJSON_GetObjectItemCaseSensitive(names, "users");
+    const cJSON *groups = cJSON_GetObjectItemCaseSensitive(names, "groups");
+    struct cv_message answer = {0};
+    enum cv_status s = CV_OK;
+
+    *out = cJSON_CreateObject();
+    if (cJSON_GetArraySize(users) + cJSON_GetArraySize(groups) +
+            cJSON_GetArraySize(zones) >
+        0) {
+        int fd;
+
+        s = cv_spawner_run(b->spawner, CV_SPAWNER_NAMES, &fd, err);
+        if (s == CV_OK) {
+            s = cv_channel_new(fd, CV_LIMIT_FRAME, &b->names.channel, err);
+        }
+        if (s == CV_OK) {
+            s = cv_names_resolve(b->names.channel, users, groups, zones,
+                                 &answer, err);
+            cv_helper_stop(&b->names);
+        }
+        if (s != CV_OK) {
+            cv_err_prefix(err, "cannot look up the policy's names");
+            cv_err_state(err, "the policy in force is unchanged");
+        }
+    }
+    if (s == CV_OK &&
+        (!cv_json_add_item(*out, "users",
+                           with_nulls(users, take_member(&answer, "users"))) ||
+         !cv_json_add_item(
+             *out, "groups",
+             with_nulls(groups, take_member(&answer, "groups"))) ||
+         !cv_json_add_item(*out, "zones", take_member(&answer, "zones")))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_message_free(&answer);
+    cJSON_Delete(names);
+    cJSON_Delete(zones);
+    if (s != CV_OK) {
+        cJSON_Delete(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
+struct apply {
+    const char *text;
+    struct cv_policy *policy;
+    cJSON *resolution;
+    struct cv_policy_notes notes;
+    bool same; /* as the one in force */
+};
+
+static void apply_free(struct apply *a)
+{
+    cv_policy_free(a->policy);
+    cJSON_Delete(a->resolution);
+}
+
+static enum cv_status apply_parse(struct cv_broker *b, struct apply *a,
+                                  struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_bytes bytes = {(const uint8_t *)a->text, strlen(a->text)};
+    struct cv_buf excerpt;
+    enum cv_status s = cv_policy_parse(bytes, &a->policy, &a->notes, err);
+
+    if (s == CV_OK) {
+        s = look_up(b, a->policy, &a->resolution, err);
+    }
+    if (s == CV_OK) {
+        s = cv_policy_resolve(a->policy, a->resolution, &a->notes, err);
+    }
+    if (s != CV_OK && a->notes.error_line > 0) {
+        cv_buf_init(&excerpt, NULL, CV_KIB(4));
+        cv_policy_render(bytes, a->notes.error_line, a->notes.error_column,
+                         &excerpt);
+        (void)cv_json_add_str(cv_reply_failure(reply), "excerpt",
+                              cv_buf_text(&excerpt));
+        cv_buf_wipe(&excerpt);
+    }
+    return s;
+}
+
+/* Entered. A higher version only: the same with the same bytes is done
+ * already, with others it is two policies of one version. */
+static enum cv_status check_version(struct cv_broker *b, struct apply *a,
+                                    struct cv_err *err)
+{
+    int64_t now = cv_policy_version(b->policy);
+    int64_t next = cv_policy_version(a->policy);
+    enum cv_status s;
+
+    a->same =
+        strcmp(cv_policy_sha256(b->policy), cv_policy_sha256(a->policy)) == 0;
+    if (a->same) {
+        return CV_OK;
+    }
+    if (next > now && next - now <= VERSION_JUMP) {
+        return CV_OK;
+    }
+    if (next > now) {
+        s = cv_fail(err, CV_INVALID,
+                    "version %lld is too far above %lld, the one in force",
+                    (long long)next, (long long)now);
+    } else if (next == now) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "version %lld is in force with other content",
+                    (long long)now);
+    } else {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "version %lld is lower than %lld, the one in force",
+                    (long long)next, (long long)now);
+    }
+    cv_err_state(err, "the policy in force is unchanged");
+    cv_err_hint(err, "set metadata.version to %lld", (long long)now + 1);
+    return s;
+}
+
+static enum cv_status apply_store(struct cv_ask *ask, struct apply *a,
+                                  struct cv_err *err)
+{
+    struct cv_store *store = ask->broker->vault->store;
+    struct cv_store_policy row = {
+        .version = cv_policy_version(a->policy),
+        .sha256 = cv_policy_sha256(a->policy),
+        .text = a->text,
+        .applied = cv_clock_now_s(),
+    };
+    struct cv_buf resolution;
+    enum cv_status s;
+
+    cv_buf_init(&resolution, NULL, CV_LIMIT_FRAME);
+    cv_json_write(a->resolution, CV_JSON_COMPACT, &resolution);
+    row.resolution = cv_buf_text(&resolution);
+    s = cv_buf_status(&resolution, "the names of the policy", err);
+    if (s == CV_OK) {
+        s = cv_store_begin(store, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_policy_put(store, &row, err);
+    }
+    if (s == CV_OK) {
+        s = cv_change_done(&(struct cv_ask *){ask}, 1, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_commit(store, err);
+    }
+    if (s != CV_OK) {
+        cv_store_rollback(store);
+        cv_err_state(err, "the policy in force is unchanged");
+    }
+    cv_buf_wipe(&resolution);
+    return s;
+}
+
+/* Entered. */
+static enum cv_status apply_run(struct cv_ask *ask, struct apply *a,
+                                bool dry_run, struct cv_err *err)
+{
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s;
+
+    (void)cv_json_add_int(details, "version", cv_policy_version(a->policy));
+    (void)cv_json_add_str(details, "sha256", cv_policy_sha256(a->policy));
+    s = dry_run ? cv_ask_check(ask, NULL, details, err)
+                : cv_ask_decide(ask, NULL, details, err);
+    if (s == CV_OK) {
+        s = check_version(ask->broker, a, err);
+        if (s != CV_OK && !dry_run) {
+            (void)!cv_ask_outcome(ask, s, details, NULL);
+            (void)!cv_broker_commit(ask->broker, NULL);
+        }
+    }
+    if (s == CV_OK && !dry_run) {
+        s = cv_change_intend(&ask, 1, err);
+        if (s == CV_OK) {
+            s = apply_store(ask, a, err);
+            s = cv_change_end(&ask, 1, s, details, err);
+        }
+    }
+    cJSON_Delete(details);
+    return s;
+}
+
+static void add_warnings(const struct cv_policy_notes *notes, cJSON *out)
+{
+    cJSON *list = cJSON_AddArrayToObject(out, "warnings");
+
+    for (size_t i = 0; i < notes->n_warnings && i < CV_POLICY_NOTES; i++) {
+        char line[CV_POLICY_NOTE_LEN + 32];
+
+        if (notes->warnings[i].line > 0) {
+            (void)snprintf(line, sizeof(line), "line %u: %s",
+                           notes->warnings[i].line, notes->warnings[i].text);
+        } else {
+            (void)snprintf(line, sizeof(line), "%s", notes->warnings[i].text);
+        }
+        (void)cJSON_AddItemToArray(list, cJSON_CreateString(line));
+    }
+}
+
+CV_BROKER_METHOD(policy_apply)
+{
+    struct cv_broker *b = context;
+    struct apply a = {0};
+    bool dry_run = false;
+    const struct cv_json_field fields[] = {
+        {"text", CV_JSON_TEXT, true, &a.text, CV_LIMIT_POLICY},
+        {"dry_run", CV_JSON_BOOL, false, &dry_run, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct cv_ask ask;
+    enum cv_status s =
+        cv_ask_begin(b, CV_ACTION_POLICY_APPLY, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "PolicyApply", CV_BROKER_FIELDS(fields),
+                         true, err);
+    }
+    if (s == CV_OK && b->vault != NULL) {
+        s = apply_parse(b, &a, reply, err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_enter(b, err);
+    }
+    if (s == CV_OK) {
+        s = apply_run(&ask, &a, dry_run, err);
+        cv_broker_leave(b);
+    }
+    if (s == CV_OK) {
+        cJSON *out = cv_reply_parameters(reply);
+
+        (void)cv_json_add_item(out, "policy", cv_policy_describe(a.policy));
+        add_warnings(&a.notes, out);
+    } else {
+        cv_ask_refused(&ask, err);
+    }
+    apply_free(&a);
+    return s;
+}
+
+CV_BROKER_METHOD(policy_show)
+{
+    struct cv_broker *b = context;
+    const struct cv_json_field fields[] = {CV_BROKER_ASK_FIELDS};
+    struct cv_store_policy *row = NULL;
+    struct cv_ask ask;
+    enum cv_status s =
+        cv_ask_begin(b, CV_ACTION_POLICY_READ, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "PolicyShow", CV_BROKER_FIELDS(fields),
+                         true, err);
+    }
+    if (s == CV_OK) {
+        s = cv_ask_read(&ask, NULL, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_policy_current(b->vault->store, &row, err);
+    }
+    if (s == CV_OK) {
+        cJSON *out = cv_reply_parameters(reply);
+
+        (void)cv_json_add_str(out, "text", row->text);
+        (void)cv_json_add_item(out, "policy", cv_policy_describe(b->policy));
+    } else {
+        cv_ask_refused(&ask, err);
+    }
+    cv_store_policy_free(row);
+    return s;
+}
+
+/* What `policy explain` asks about. */
+struct question {
+    const char *user, *action, *entry, *reason, *ticket, *at, *context, *mode;
+    const cJSON *groups;
+    bool tty;
+    int64_t duration;
+};
+
+static enum cv_status read_question(const cJSON *request, struct question *q,
+                                    struct cv_err *err)
+{
+    const struct cv_json_field fields[] = {
+        {"user", CV_JSON_STRING, true, &q->user, 256},
+        {"groups", CV_JSON_ARRAY, false, &q->groups, 0},
+        {"action", CV_JSON_STRING, true, &q->action, 64},
+        {"entry", CV_JSON_STRING, false, &q->entry, CV_LIMIT_NAME},
+        {"reason", CV_JSON_STRING, false, &q->reason, CV_LIMIT_REASON},
+        {"ticket", CV_JSON_STRING, false, &q->ticket, CV_LIMIT_TICKET},
+        {"at", CV_JSON_STRING, false, &q->at, 64},
+        {"context", CV_JSON_STRING, false, &q->context, CV_LIMIT_URL},
+        {"mode", CV_JSON_STRING, false, &q->mode, 16},
+        {"tty", CV_JSON_BOOL, false, &q->tty, 0},
+        {"duration", CV_JSON_INT, false, &q->duration, 0},
+    };
+
+    return cv_json_read(request, "the question", CV_BROKER_FIELDS(fields), true,
+                        err);
+}
+
+static size_t group_names(const cJSON *groups,
+                          const char *out[CV_DECIDE_GROUPS])
+{
+    const cJSON *item;
+    size_t n = 0;
+
+    cJSON_ArrayForEach(item, groups)
+    {
+        if (cJSON_IsString(item) && n < CV_DECIDE_GROUPS) {
+            out[n++] = item->valuestring;
+        }
+    }
+    return n;
+}
+
+/* An entry that the vault does not have is explained by its name alone. */
+static enum cv_status load_subject(struct cv_broker *b, const char *name,
+                                   cJSON **doc, struct cv_err *err)
+{
+    struct cv_store_entry *row = NULL;
+    struct cv_err missing;
+    enum cv_status s;
+
+    cv_err_init(&missing);
+    s = cv_broker_load_entry(b, name, false, &row, doc, &missing);
+    cv_store_entry_free(row);
+    if (s == CV_OK) {
+        return CV_OK;
+    }
+    if (s != CV_NOT_FOUND) {
+        *err = missing;
+        return s;
+    }
+    *doc = cJSON_CreateObject();
+    return cv_json_add_str(*doc, "name", name)
+               ? CV_OK
+               : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
+static enum cv_status explain(struct cv_broker *b, const struct question *q,
+                              cJSON **out, struct cv_err *err)
+{
+    const char *groups[CV_DECIDE_GROUPS];
+    struct cv_entry_subject subject;
+    struct cv_decide_request rq = {
+        .subject = {.by_name = true, .user = q->user, .groups = groups},
+        .action = cv_action_from_name(q->action),
+        .reason = q->reason,
+        .ticket = q->ticket,
+        .contexts = &q->context,
+        .n_contexts = q->context != NULL ? 1 : 0,
+        .mode = q->mode != NULL ? cv_decide_mode_from_name(q->mode)
+                                : (enum cv_decide_mode)(CV_DECIDE_MODE_EXEC +
+                                                        (int)b->options->mode),
+        .tty = q->tty,
+        .now_s = cv_clock_now_s(),
+        .duration_s = q->duration,
+    };
+    cJSON *doc = NULL;
+    enum cv_status s = CV_OK;
+
+    rq.subject.n_groups = group_names(q->groups, groups);
+    if (rq.action == CV_ACTION_NONE) {
+        s = cv_fail(err, CV_USAGE, "there is no such action");
+        cv_err_hint(err, "certvault(1) lists the actions");
+    }
+    if (s == CV_OK && q->at != NULL) {
+        s = cv_clock_parse(q->at, &rq.now_s, err);
+    }
+    if (s == CV_OK && q->entry != NULL) {
+        s = load_subject(b, q->entry, &doc, err);
+        if (s == CV_OK) {
+            cv_entry_subject_fill(doc, &subject);
+            if (subject.entry.provenance[0] == '\0') {
+                subject.entry.provenance = NULL;
+            }
+            rq.entry = &subject.entry;
+        }
+    }
+    if (s == CV_OK) {
+        s = cv_explain_make(b->policy, &rq, out, err);
+    }
+    cJSON_Delete(doc);
+    return s;
+}
+
+CV_BROKER_METHOD(policy_explain)
+{
+    struct cv_broker *b = context;
+    const cJSON *request = NULL;
+    const struct cv_json_field fields[] = {
+        {"request", CV_JSON_OBJECT, true, &request, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct question q = {0};
+    cJSON *explanation = NULL;
+    struct cv_ask ask;
+    enum cv_status s =
+        cv_ask_begin(b, CV_ACTION_POLICY_READ, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "PolicyExplain", CV_BROKER_FIELDS(fields),
+                         true, err);
+    }
+    if (s == CV_OK) {
+        s = read_question(request, &q, err);
+    }
+    if (s == CV_OK) {
+        s = cv_ask_read(&ask, NULL, err);
+    }
+    if (s == CV_OK) {
+        s = explain(b, &q, &explanation, err);
+    }
+    if (s == CV_OK) {
+        struct cv_buf words;
+
+        cv_buf_init(&words, NULL, CV_MIB(1));
+        cv_explain_words(explanation, &words);
+        (void)cv_json_add_str(cv_reply_parameters(reply), "words",
+                              cv_buf_text(&words));
+        (void)cv_json_add_item(cv_reply_parameters(reply), "explanation",
+                               explanation);
+        cv_buf_wipe(&words);
+    } else {
+        cv_ask_refused(&ask, err);
+    }
+    return s;
+}

@@ -1,0 +1,284 @@
+#include "vault/broker/take_internal.h"
+
+#include "vault/base/clock.h"
+#include "vault/base/encode.h"
+#include "vault/base/name.h"
+#include "vault/store/store_entry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void cv_take_free(struct cv_take *takes, size_t n)
+{
+    for (size_t i = 0; takes != NULL && i < n; i++) {
+        cJSON_Delete(takes[i].doc);
+    }
+    free(takes);
+}
+
+void cv_take_prepare(struct cv_broker *b, enum cv_action action,
+                     const cJSON *parameters, struct cv_take *takes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct cv_take *t = &takes[i];
+        enum cv_status s;
+
+        cv_err_init(&t->err);
+        s = cv_ask_begin(b, action, parameters, &t->ask, &t->err);
+        if (s == CV_OK) {
+            s = cv_entry_from_identity(t->identity, t->name, &t->origin,
+                                       &t->doc, &t->err);
+        }
+        if (s == CV_OK) {
+            s = cv_entry_note(t->doc, cv_action_name(action), b->caller->user,
+                              t->origin.now_s, &t->err);
+        }
+        t->ask.doc = t->doc;
+        t->err.status = s;
+    }
+}
+
+static const char *spki_of(const cJSON *doc)
+{
+    return cv_entry_text(cJSON_GetObjectItemCaseSensitive(doc, "key"),
+                         "spki_sha256");
+}
+
+/* Does an earlier one of this call have its name or its identity? A batch is at
+ * most CV_LIMIT_BATCH long. */
+static bool comes_twice(const struct cv_take *takes, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (takes[k].err.status == CV_OK &&
+            (strcmp(takes[k].name, takes[i].name) == 0 ||
+             (strcmp(spki_of(takes[k].doc), spki_of(takes[i].doc)) == 0 &&
+              strcmp(cv_entry_text(takes[k].doc, "ca_set"),
+                     cv_entry_text(takes[i].doc, "ca_set")) == 0))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum cv_status identity_free(struct cv_broker *b, struct cv_take *t)
+{
+    struct cv_store_entry *row;
+    enum cv_status s = cv_store_entry_by_identity(
+        b->vault->store, spki_of(t->doc), cv_entry_text(t->doc, "ca_set"),
+        false, &row, &t->err);
+
+    if (s == CV_OK) {
+        s = cv_fail(&t->err, CV_EXISTS,
+                    "the vault holds this identity already, as %s", row->name);
+        cv_err_state(&t->err, "nothing was changed");
+        cv_err_hint(&t->err, "certvault show %s", row->name);
+    } else if (s == CV_NOT_FOUND) {
+        cv_err_init(&t->err);
+        s = CV_OK;
+    }
+    cv_store_entry_free(row);
+    return s;
+}
+
+static enum cv_status name_free(struct cv_broker *b, struct cv_take *t)
+{
+    struct cv_store_entry *row;
+    enum cv_status s =
+        cv_store_entry_by_name(b->vault->store, t->name, false, &row, &t->err);
+
+    if (s == CV_OK) {
+        s = cv_fail(&t->err, CV_EXISTS, "there is an entry %s already",
+                    row->name);
+        cv_err_state(&t->err, "nothing was changed");
+        cv_err_hint(&t->err, "choose another with --name");
+    } else if (s == CV_NOT_FOUND) {
+        cv_err_init(&t->err);
+        s = CV_OK;
+    }
+    cv_store_entry_free(row);
+    return s;
+}
+
+void cv_take_check_free(struct cv_broker *b, struct cv_take *takes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct cv_take *t = &takes[i];
+
+        if (t->err.status != CV_OK) {
+            continue;
+        }
+        if (comes_twice(takes, i)) {
+            (void)cv_fail(&t->err, CV_EXISTS,
+                          "the same name or identity comes twice: %s", t->name);
+            continue;
+        }
+        t->err.status = identity_free(b, t);
+        if (t->err.status == CV_OK) {
+            t->err.status = name_free(b, t);
+        }
+    }
+}
+
+static enum cv_status put(struct cv_broker *b, const struct cv_take *t,
+                          struct cv_err *err)
+{
+    const cJSON *certificate =
+        cJSON_GetObjectItemCaseSensitive(t->doc, "certificate");
+    const char *base64 = cv_entry_text(t->identity, "sealed");
+    struct cv_buf doc, labels, sealed;
+    struct cv_store_entry row = {
+        .entry_id = cv_entry_text(t->doc, "entry_id"),
+        .name = t->name,
+        .spki = spki_of(t->doc),
+        .ca_set = cv_entry_text(t->doc, "ca_set"),
+        .created = t->origin.now_s,
+        .updated = t->origin.now_s,
+    };
+    enum cv_status s;
+
+    cv_buf_init(&doc, NULL, CV_STORE_DOC_MAX);
+    cv_buf_init(&labels, NULL, CV_KIB(64));
+    cv_buf_init(&sealed, NULL, CV_LIMIT_SEALED);
+    cv_json_write(t->doc, CV_JSON_COMPACT, &doc);
+    cv_json_write(cJSON_GetObjectItemCaseSensitive(t->doc, "labels"),
+                  CV_JSON_CANONICAL, &labels);
+    s = cv_decode_base64(base64, strlen(base64), false, "the sealed key",
+                         &sealed, err);
+    if (s == CV_OK) {
+        s = cv_buf_status(&doc, "the entry", err);
+    }
+    if (s == CV_OK) {
+        s = cv_buf_status(&labels, "the labels", err);
+    }
+    if (s == CV_OK) {
+        s = cv_clock_parse(cv_entry_text(certificate, "not_after"),
+                           &row.not_after, err);
+    }
+    if (s == CV_OK) {
+        row.doc = cv_buf_text(&doc);
+        row.labels = cv_buf_text(&labels);
+        row.sealed = cv_buf_bytes(&sealed);
+        s = cv_store_entry_put(b->vault->store, &row, err);
+    }
+    cv_buf_wipe(&doc);
+    cv_buf_wipe(&labels);
+    cv_buf_wipe(&sealed);
+    return s;
+}
+
+/* The asks of those that are not refused. */
+static size_t permitted(struct cv_take *takes, size_t n, struct cv_ask **list)
+{
+    size_t m = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (takes[i].err.status == CV_OK) {
+            list[m++] = &takes[i].ask;
+        }
+    }
+    return m;
+}
+
+static enum cv_status put_all(struct cv_broker *b, struct cv_take *takes,
+                              size_t n, struct cv_ask *const *list, size_t m,
+                              struct cv_err *err)
+{
+    struct cv_store *store = b->vault->store;
+    enum cv_status s = cv_store_begin(store, err);
+
+    for (size_t i = 0; i < n && s == CV_OK; i++) {
+        if (takes[i].err.status == CV_OK) {
+            s = put(b, &takes[i], err);
+        }
+    }
+    if (s == CV_OK) {
+        s = cv_change_done(list, m, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_commit(store, err);
+    }
+    if (s != CV_OK) {
+        cv_store_rollback(store);
+        cv_err_state(err, "nothing was stored");
+    }
+    return s;
+}
+
+/* What one identity was, for its outcome's leaf. */
+static enum cv_status decide_all(struct cv_take *takes, size_t n, bool record,
+                                 bool atomic, struct cv_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct cv_take *t = &takes[i];
+
+        if (t->err.status == CV_OK && !t->decided) {
+            enum cv_status s =
+                record ? cv_ask_decide(&t->ask, t->doc, NULL, &t->err)
+                       : cv_ask_check(&t->ask, t->doc, NULL, &t->err);
+
+            if (s == CV_OK) {
+                continue;
+            }
+            t->err.status = s;
+            if (s != CV_DENIED) {
+                *err = t->err;
+                return s;
+            }
+        }
+        if (t->err.status != CV_OK && atomic) {
+            *err = t->err;
+            return t->err.status;
+        }
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_take_store(struct cv_broker *b, struct cv_take *takes,
+                             size_t n, bool atomic, bool dry_run,
+                             struct cv_err *err)
+{
+    struct cv_ask **list = calloc(n, sizeof(struct cv_ask *));
+    size_t m = 0;
+    enum cv_status s = CV_OK;
+
+    if (list == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (atomic) {
+        s = decide_all(takes, n, false, true, err);
+    }
+    if (s == CV_OK && !dry_run) {
+        s = decide_all(takes, n, true, atomic, err);
+    }
+    m = permitted(takes, n, list);
+    if (s == CV_OK && !dry_run && m > 0) {
+        s = cv_change_intend(list, m, err);
+        if (s == CV_OK) {
+            s = put_all(b, takes, n, list, m, err);
+            s = cv_change_end(list, m, s, NULL, err);
+        }
+    }
+    free(list);
+    return s;
+}
+
+enum cv_status cv_take_answer(const struct cv_take *takes, size_t n,
+                              cJSON *answer, struct cv_err *err)
+{
+    cJSON *items = cJSON_AddArrayToObject(answer, "items");
+
+    for (size_t i = 0; i < n; i++) {
+        const struct cv_take *t = &takes[i];
+        cJSON *item = cJSON_CreateObject();
+        bool ok =
+            t->err.status == CV_OK
+                ? cv_json_add_item(item, "entry", cv_entry_view(t->doc))
+                : cv_json_add_item(item, "error", cv_json_from_err(&t->err));
+
+        if (!ok || !cJSON_AddItemToArray(items, item)) {
+            cJSON_Delete(item);
+            return cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    return CV_OK;
+}

@@ -1,0 +1,279 @@
+/* Hello, init, status: the vault itself. */
+#include "vault/base/clock.h"
+#include "vault/base/encode.h"
+#include "vault/broker/broker_internal.h"
+#include "vault/store/store_entry.h"
+#include "vault/store/store_policy.h"
+#include "vault/store/store_slot.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *mode_name(const struct cv_broker *b)
+{
+    return cv_decide_mode_name(
+        (enum cv_decide_mode)(CV_DECIDE_MODE_EXEC + (int)b->options->mode));
+}
+
+CV_BROKER_METHOD(hello)
+{
+    struct cv_broker *b = context;
+    const char *wanted = NULL;
+    bool allow_absent = false;
+    const struct cv_json_field fields[] = {
+        {"vault_id", CV_JSON_STRING, false, &wanted, CV_STORE_ID},
+        {"allow_absent", CV_JSON_BOOL, false, &allow_absent, 0},
+    };
+    cJSON *out = cv_reply_parameters(reply);
+    enum cv_status s =
+        cv_json_read(parameters, "Hello", CV_BROKER_FIELDS(fields), true, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    if (b->vault == NULL && !allow_absent) {
+        return cv_broker_enter(b, err);
+    }
+    if (b->vault != NULL && wanted != NULL &&
+        strcmp(wanted, b->vault->id) != 0) {
+        s = cv_fail(err, CV_NOT_FOUND, "this broker serves another vault");
+        cv_err_hint(err, "it serves the vault in %s", b->options->folder);
+        return s;
+    }
+    if (b->vault != NULL) {
+        (void)cv_json_add_str(out, "vault_id", b->vault->id);
+        (void)cv_json_add_str(out, "public_key", b->vault->public_key);
+    }
+    if (!cv_json_add_str(out, "folder", b->options->folder) ||
+        !cv_json_add_str(out, "mode", mode_name(b)) ||
+        !cv_json_add_str(out, "version", CV_VERSION) ||
+        !cv_json_add_str(out, "state", b->vault != NULL ? "ready" : "absent") ||
+        !cv_json_add_bool(out, "locked", !b->unlocked) ||
+        !cv_json_add_int(out, "pid", getpid())) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    b->caller->greeted = true;
+    return CV_OK;
+}
+
+/* The first policy, as init stores it: no names, so nothing to look up. */
+static enum cv_status store_default_policy(struct cv_broker *b,
+                                           struct cv_vault *v,
+                                           struct cv_err *err)
+{
+    struct cv_policy *policy = NULL;
+    struct cv_buf text;
+    enum cv_status s;
+
+    cv_buf_init(&text, NULL, CV_LIMIT_POLICY);
+    cv_policy_default(b->caller->peer.uid, &text);
+    s = cv_buf_status(&text, "the policy", err);
+    if (s == CV_OK) {
+        s = cv_policy_parse(cv_buf_bytes(&text), &policy, NULL, err);
+    }
+    if (s == CV_OK) {
+        struct cv_store_policy row = {
+            .version = cv_policy_version(policy),
+            .sha256 = cv_policy_sha256(policy),
+            .text = cv_buf_text(&text),
+            .resolution = "{\"users\":{},\"groups\":{},\"zones\":{}}",
+            .applied = cv_clock_now_s(),
+        };
+
+        s = cv_store_policy_put(v->store, &row, err);
+    }
+    cv_policy_free(policy);
+    cv_buf_wipe(&text);
+    return s;
+}
+
+static enum cv_status store_slot(struct cv_vault *v, const cJSON *record,
+                                 struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status s;
+
+    cv_buf_init(&text, NULL, CV_STORE_SLOT_DOC);
+    cv_json_write(record, CV_JSON_COMPACT, &text);
+    s = cv_buf_status(&text, "the slot", err);
+    if (s == CV_OK) {
+        s = cv_store_slot_put(v->store, cv_entry_text(record, "id"),
+                              cv_buf_text(&text), err);
+    }
+    cv_buf_wipe(&text);
+    return s;
+}
+
+/* What the token process makes for a new vault. */
+struct made {
+    struct cv_message created, wrapped;
+    const char *public_key;
+    const cJSON *slot;
+};
+
+static enum cv_status make_key(struct cv_broker *b, const char *vault_id,
+                               const cJSON *key, struct made *m,
+                               struct cv_err *err)
+{
+    const struct cv_json_field created[] = {
+        {"public_key", CV_JSON_STRING, true, &m->public_key, 64},
+    };
+    const struct cv_json_field wrapped[] = {
+        {"slot", CV_JSON_OBJECT, true, &m->slot, 0},
+    };
+    cJSON *p = cJSON_CreateObject();
+    enum cv_status s;
+
+    (void)cv_json_add_str(p, "vault_id", vault_id);
+    s = cv_broker_token(b, "Create", p, 0, &m->created, err);
+    if (s == CV_OK) {
+        s = cv_json_read(m->created.tree, "Create", created, 1, true, err);
+    }
+    if (s == CV_OK) {
+        p = cJSON_CreateObject();
+        (void)cv_json_add_str(p, "id", "s1");
+        (void)cv_json_add_item(p, "key", cJSON_Duplicate(key, true));
+        s = cv_broker_token(b, "Wrap", p, CV_CLIENT_SECRET_IN, &m->wrapped,
+                            err);
+    }
+    if (s == CV_OK) {
+        s = cv_json_read(m->wrapped.tree, "Wrap", wrapped, 1, true, err);
+    }
+    return s;
+}
+
+/* The order matters: until the last step a start takes the folder for empty. */
+static enum cv_status make_vault(struct cv_broker *b, const char *vault_id,
+                                 const char *origin, const struct made *m,
+                                 struct cv_vault **out, struct cv_err *err)
+{
+    int folder = b->folder;
+    enum cv_status s;
+
+    b->folder = -1;
+    s = cv_vault_create(b->options->folder, folder, vault_id, origin,
+                        m->public_key, out, err);
+    if (s == CV_OK) {
+        s = store_slot(*out, m->slot, err);
+    }
+    if (s == CV_OK) {
+        s = store_default_policy(b, *out, err);
+    }
+    return s;
+}
+
+static enum cv_status record_init(struct cv_broker *b, const cJSON *slot,
+                                  struct cv_err *err)
+{
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s;
+
+    (void)cv_json_add_str(details, "operation", "init");
+    (void)cv_json_add_str(details, "slot", cv_entry_text(slot, "id"));
+    (void)cv_json_add_str(details, "kind", cv_entry_text(slot, "kind"));
+    cv_broker_event(b, "admin", CV_OK, details);
+    cJSON_Delete(details);
+    s = cv_broker_enter(b, err);
+    if (s == CV_OK) {
+        s = cv_broker_commit(b, err);
+        cv_broker_leave(b);
+    }
+    return s;
+}
+
+static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
+                               const char *origin, cJSON *out,
+                               struct cv_err *err)
+{
+    uint8_t id[16];
+    char vault_id[33], own_origin[64];
+    struct made m = {0};
+    struct cv_vault *v = NULL;
+    enum cv_status s;
+
+    randombytes_buf(id, sizeof(id));
+    (void)sodium_bin2hex(vault_id, sizeof(vault_id), id, sizeof(id));
+    (void)snprintf(own_origin, sizeof(own_origin), "certvault/%s", vault_id);
+    s = make_key(b, vault_id, key, &m, err);
+    if (s == CV_OK) {
+        s = make_vault(b, vault_id, origin != NULL ? origin : own_origin, &m,
+                       &v, err);
+    }
+    if (s == CV_OK) {
+        b->vault = v;
+        s = record_init(b, m.slot, err);
+    }
+    if (s == CV_OK) {
+        s = cv_vault_settle(v, err);
+    }
+    if (s == CV_OK) {
+        b->unlocked = true;
+        (void)cv_json_add_str(out, "vault_id", vault_id);
+        (void)cv_json_add_str(out, "public_key", m.public_key);
+        (void)cv_json_add_str(out, "folder", b->options->folder);
+        (void)cv_json_add_item(out, "slot", cv_broker_slot_view(m.slot));
+    } else {
+        b->vault = NULL;
+        cv_vault_close(v);
+        cv_err_state(err, "no vault was made");
+    }
+    cv_message_free(&m.created);
+    cv_message_free(&m.wrapped);
+    return s;
+}
+
+CV_BROKER_METHOD(init)
+{
+    struct cv_broker *b = context;
+    const cJSON *key = NULL;
+    const char *origin = NULL;
+    const struct cv_json_field fields[] = {
+        {"key", CV_JSON_OBJECT, true, &key, 0},
+        {"log_origin", CV_JSON_STRING, false, &origin, 128},
+    };
+    enum cv_status s =
+        cv_json_read(parameters, "Init", CV_BROKER_FIELDS(fields), true, err);
+
+    if (s == CV_OK && (b->vault != NULL || b->folder == -1)) {
+        s = cv_fail(err, CV_EXISTS, "there is a vault in %s already",
+                    b->options->folder);
+        cv_err_state(err, "it was not touched");
+        return s;
+    }
+    return s == CV_OK
+               ? run_init(b, key, origin, cv_reply_parameters(reply), err)
+               : s;
+}
+
+CV_BROKER_METHOD(status)
+{
+    struct cv_broker *b = context;
+    cJSON *status =
+        cJSON_AddObjectToObject(cv_reply_parameters(reply), "status");
+    uint64_t entries = 0;
+    enum cv_status s = cv_broker_enter(b, err);
+
+    (void)parameters;
+    if (s != CV_OK) {
+        return s;
+    }
+    s = cv_store_entry_count(b->vault->store, &entries, err);
+    if (s == CV_OK) {
+        (void)cv_json_add_str(status, "vault_id", b->vault->id);
+        (void)cv_json_add_str(status, "folder", b->options->folder);
+        (void)cv_json_add_str(status, "mode", mode_name(b));
+        (void)cv_json_add_str(status, "version", CV_VERSION);
+        (void)cv_json_add_bool(status, "locked", !b->unlocked);
+        (void)cv_json_add_int(status, "entries", (int64_t)entries);
+        (void)cv_json_add_int(status, "log_size",
+                              (int64_t)cv_log_size(b->vault->log));
+        (void)cv_json_add_item(status, "policy", cv_policy_describe(b->policy));
+        (void)cv_json_add_bool(status, "seccomp", b->sandbox.seccomp);
+        (void)cv_json_add_int(status, "landlock_abi", b->sandbox.landlock_abi);
+        s = cv_store_check(b->vault->store, err);
+    }
+    cv_broker_leave(b);
+    return s;
+}

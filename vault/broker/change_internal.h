@@ -1,0 +1,33 @@
+/* Changes of the store that go with the record.
+ *
+ *     decide all, queue their leaves      (cv_ask_decide, entered)
+ *     cv_change_intend                    journal rows, then the leaves durable
+ *     cv_store_begin, changes, cv_change_done, cv_store_commit
+ *     cv_change_end                       outcome leaves, journal rows gone
+ *
+ * Killed anywhere, the next start finds the rows and tells the outcome: what
+ * was done is told as done, what was not as aborted (cv_broker_recover). */
+#ifndef CERTVAULT_BROKER_CHANGE_INTERNAL_H
+#define CERTVAULT_BROKER_CHANGE_INTERNAL_H
+
+#include "vault/broker/broker_internal.h"
+
+/* Entered; all of `asks` (`n`) are permitted. On failure nothing was changed;
+ * the outcomes say so as far as the record can be written. */
+CV_MUST_USE enum cv_status cv_change_intend(struct cv_ask *const *asks,
+                                            size_t n, struct cv_err *err);
+
+/* Inside the store transaction that makes the changes. */
+CV_MUST_USE enum cv_status cv_change_done(struct cv_ask *const *asks, size_t n,
+                                          struct cv_err *err);
+
+/* Entered, after the store's commit or rollback: records how it went. `details`
+ * (may be NULL) goes with each. Returns `status`, or what recording failed with
+ * where `status` is CV_OK: the change stands then, and the next start tells its
+ * outcome. */
+CV_MUST_USE enum cv_status cv_change_end(struct cv_ask *const *asks, size_t n,
+                                         enum cv_status status,
+                                         const cJSON *details,
+                                         struct cv_err *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* An entry as a JSON document.
+ *
+ * What the store keeps and what the command line shows are two views of one
+ * object: the stored one also has the certificate chain, the CA certificates
+ * and the history. Its form is docs/formats.md, "Entry". */
+#ifndef CERTVAULT_BROKER_ENTRY_H
+#define CERTVAULT_BROKER_ENTRY_H
+
+#include "policy/decide.h"
+#include "vault/base/json.h"
+#include "vault/base/limits.h"
+
+#define CV_ENTRY_ID_LEN 33 /* hex and a NUL */
+
+/* What comes with new identities, the same for each of one command. */
+struct cv_entry_origin {
+    const cJSON *source; /* {kind, ...} */
+    const cJSON *labels; /* an object of strings */
+    bool exportable;
+    const char *provenance; /* "sealed" */
+    int64_t now_s;
+};
+
+/* Checks an identity that intake made (the type Identity of
+ * io.certvault.Broker) and makes the stored document of it, named `name`. *out
+ * is the caller's to delete. CV_INVALID, CV_INTERNAL. */
+CV_MUST_USE enum cv_status
+cv_entry_from_identity(const cJSON *identity, const char *name,
+                       const struct cv_entry_origin *origin, cJSON **out,
+                       struct cv_err *err);
+
+/* The entry as the command line shows it. NULL when memory is gone. */
+cJSON *cv_entry_view(const cJSON *doc);
+
+/* As the view, with the certificate chain, the CA of each context and the
+ * history. NULL when memory is gone. */
+cJSON *cv_entry_view_whole(const cJSON *doc);
+
+/* A document's string member, "" where it is not there. */
+const char *cv_entry_text(const cJSON *doc, const char *key);
+
+/* What policy looks at. Borrows from the document, which must stay. */
+struct cv_entry_subject {
+    struct cv_decide_entry entry;
+    const char *keys[CV_LIMIT_LABELS];
+    const char *values[CV_LIMIT_LABELS];
+};
+void cv_entry_subject_fill(const cJSON *doc, struct cv_entry_subject *out);
+
+/* Renames, and sets and removes labels (`set` an object of strings, `remove` an
+ * array of keys; NULL: none) in the document, `updated` included. CV_INVALID
+ * (grammar, too many labels), CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_entry_rename(cJSON *doc, const char *name,
+                                           int64_t now_s, struct cv_err *err);
+CV_MUST_USE enum cv_status cv_entry_label(cJSON *doc, const cJSON *set,
+                                          const cJSON *remove, int64_t now_s,
+                                          struct cv_err *err);
+
+/* Makes the history line of an event. CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_entry_note(cJSON *doc, const char *what,
+                                         const char *by, int64_t now_s,
+                                         struct cv_err *err);
+
+/* The kubeconfig (kind: Config) for `doc` with the key `key_pem`, made where
+ * cJSON values are being made. `context` NULL: all contexts, the default one
+ * current. Names of cluster and user are the entry's own, because CCE's are
+ * the same for every cluster. CV_NOT_FOUND (no such context), CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_entry_kubeconfig(const cJSON *doc,
+                                               const char *context,
+                                               const char *key_pem, cJSON **out,
+                                               struct cv_err *err);
+
+#endif

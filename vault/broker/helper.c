@@ -1,0 +1,48 @@
+#include "vault/broker/helper.h"
+
+#include "vault/base/limits.h"
+
+static enum cv_status start(struct cv_helper *helper, struct cv_err *err)
+{
+    int fd;
+    enum cv_status s =
+        cv_spawner_run(helper->spawner, helper->program, &fd, err);
+
+    if (s == CV_OK) {
+        s = cv_channel_new(fd, CV_LIMIT_FRAME, &helper->channel, err);
+    }
+    return s;
+}
+
+enum cv_status cv_helper_call(struct cv_helper *helper, const char *method,
+                              cJSON *parameters, unsigned flags,
+                              struct cv_message *reply, struct cv_err *err)
+{
+    struct cv_err local;
+    struct cv_err *e = err != NULL ? err : &local;
+    enum cv_status s = CV_OK;
+
+    cv_err_init(e);
+    *reply = (struct cv_message){0};
+    if (helper->channel == NULL) {
+        s = start(helper, e);
+    }
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    s = cv_client_call(helper->channel, method, parameters, flags,
+                       CV_LIMIT_CALL_S * 1000, reply, e);
+    /* An error that the program told has parameters; without them it is the
+     * connection that failed. */
+    if (s != CV_OK && reply->tree == NULL) {
+        cv_helper_stop(helper);
+    }
+    return s;
+}
+
+void cv_helper_stop(struct cv_helper *helper)
+{
+    cv_channel_free(helper->channel);
+    helper->channel = NULL;
+}

@@ -1,0 +1,47 @@
+/* The broker's connections and its clock.
+ *
+ * One poll(2) over the listening socket and all callers; requests are answered
+ * one after the other. Each caller's uid and groups are read from the kernel
+ * when it connects. */
+#ifndef CERTVAULT_BROKER_LOOP_H
+#define CERTVAULT_BROKER_LOOP_H
+
+#include "vault/base/peer.h"
+#include "vault/broker/names.h"
+#include "vault/wire/serve.h"
+
+/* One connection. */
+struct cv_caller {
+    struct cv_channel *channel;
+    struct cv_peer peer;
+    char user[CV_NAMES_LEN]; /* for the record; "" until it is asked for */
+    bool greeted;            /* Hello was answered */
+    int64_t last_ms;         /* when it last said something */
+};
+
+struct cv_loop_hooks {
+    const struct cv_interface *iface;
+    /* The context handed to a method: who calls is set before. */
+    void *(*enter)(void *context, struct cv_caller *caller);
+    /* Is this uid served at all? */
+    bool (*admits)(void *context, const struct cv_peer *peer);
+    /* Called when nothing else is to be done, at least each second while it
+     * returns true. */
+    bool (*idle)(void *context);
+    void *context;
+};
+
+/* Serves the connected socket `fd` (taken), or, where it is -1, whoever
+ * connects to `listener` (borrowed), until the one connection closes or SIGTERM
+ * or SIGINT comes. Both ends are CV_OK. */
+CV_MUST_USE enum cv_status cv_loop_run(const struct cv_loop_hooks *hooks,
+                                       int fd, int listener,
+                                       struct cv_err *err);
+
+/* Makes the listening socket at `path` with `mode`. A socket that is there and
+ * that nobody serves is replaced; one that is served: CV_BUSY. Whatever else
+ * lies there: CV_CONFIG. CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_loop_listen(const char *path, mode_t mode,
+                                          int *listener, struct cv_err *err);
+
+#endif

@@ -1,0 +1,34 @@
+/* User and group names, and time zones, outside the broker.
+ *
+ * Looking up a name loads other people's code (NSS modules) and may ask the
+ * network; a broker does neither. This runs in a child of the spawner, answers,
+ * and ends. Decisions never use what it says of the caller; only the record and
+ * `policy apply` do. */
+#ifndef CERTVAULT_BROKER_NAMES_H
+#define CERTVAULT_BROKER_NAMES_H
+
+#include "vault/base/json.h"
+#include "vault/wire/channel.h"
+
+#include <sys/types.h>
+
+#define CV_NAMES_LEN 64
+
+/* The child's side: serves `socket` until it closes. */
+void cv_names_serve(int socket);
+
+/* The broker's side. Each waits at most 2 s (Resolve: 10 s). */
+
+/* The name of `uid`, or "uid:N" where none is told in time. */
+void cv_names_user(struct cv_channel *ch, uid_t uid, char out[CV_NAMES_LEN]);
+
+/* Looks up names: *reply's tree (the caller frees it) has `users` and `groups`,
+ * objects from name to number (what is not known is absent), and `zones`, from
+ * zone name to the base64 of its TZif file (RFC 8536). The lists are arrays of
+ * strings and are copied. */
+CV_MUST_USE enum cv_status
+cv_names_resolve(struct cv_channel *ch, const cJSON *users, const cJSON *groups,
+                 const cJSON *zones, struct cv_message *reply,
+                 struct cv_err *err);
+
+#endif

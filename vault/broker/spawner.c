@@ -1,0 +1,254 @@
+#include "vault/broker/spawner.h"
+
+#include "vault/base/file.h"
+#include "vault/base/process.h"
+#include "vault/broker/names.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct cv_spawner {
+    int socket;
+};
+
+/* What the spawner knows, filled in before the fork. */
+struct table {
+    char path[CV_SPAWNER_COUNT][PATH_MAX];
+    bool allow_unlocked;
+};
+
+/* The answer to a request; a descriptor goes along when `error` is 0. */
+struct answer {
+    int error; /* errno */
+};
+
+static char *const environment[] = {(char *)(uintptr_t) "LC_ALL=C", NULL};
+
+static enum cv_status fill_table(bool allow_unlocked, struct table *t,
+                                 struct cv_err *err)
+{
+    enum cv_status s;
+
+    memset(t, 0, sizeof(*t));
+    t->allow_unlocked = allow_unlocked;
+    s = cv_process_path("libexec/certvault/token", t->path[CV_SPAWNER_TOKEN],
+                        PATH_MAX, err);
+    if (s == CV_OK) {
+        s = cv_process_path("libexec/certvault/intake",
+                            t->path[CV_SPAWNER_INTAKE], PATH_MAX, err);
+    }
+    return s;
+}
+
+/* A child without execve: it keeps nothing but its socket. */
+static int fork_names(int socket, int spawner_socket)
+{
+    pid_t pid = fork();
+
+    if (pid == -1) {
+        return errno;
+    }
+    if (pid == 0) {
+        (void)close(spawner_socket);
+        cv_names_serve(socket);
+        _exit(0);
+    }
+    return 0;
+}
+
+static int exec_program(const struct table *t, enum cv_spawner_program program,
+                        int socket)
+{
+    char *argv[3] = {(char *)(uintptr_t)t->path[program], NULL, NULL};
+    struct cv_process_start start = {
+        .path = t->path[program],
+        .argv = argv,
+        .environment = environment,
+        .socket = socket,
+        .extra = {-1, -1, -1, -1},
+#ifdef CV_SANITIZED
+        .keep_stderr = true,
+#endif
+    };
+    pid_t pid;
+    struct cv_err err;
+
+    if (t->allow_unlocked) {
+        argv[1] = (char *)(uintptr_t) "--allow-unlocked";
+    }
+    cv_err_init(&err);
+    if (cv_process_start(&start, &pid, &err) != CV_OK) {
+        return err.domain == CV_DOMAIN_ERRNO ? (int)err.native : EIO;
+    }
+    return 0;
+}
+
+static void answer_with(int socket, int error, int fd)
+{
+    struct answer a = {.error = error};
+    struct iovec iov = {.iov_base = &a, .iov_len = sizeof(a)};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (error == 0) {
+        struct cmsghdr *c;
+
+        memset(&control, 0, sizeof(control));
+        m.msg_control = control.bytes;
+        m.msg_controllen = sizeof(control.bytes);
+        c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    }
+    (void)sendmsg(socket, &m, MSG_NOSIGNAL);
+}
+
+static void serve_one(const struct table *t, int socket, unsigned program)
+{
+    struct cv_err err;
+    int pair[2] = {-1, -1};
+    int error;
+
+    if (program >= CV_SPAWNER_COUNT || cv_process_pair(pair, &err) != CV_OK) {
+        answer_with(socket, EINVAL, -1);
+        return;
+    }
+    if (program == CV_SPAWNER_NAMES) {
+        error = fork_names(pair[1], socket);
+    } else {
+        error = exec_program(t, (enum cv_spawner_program)program, pair[1]);
+    }
+    answer_with(socket, error, pair[0]);
+    cv_file_close(&pair[0]);
+    cv_file_close(&pair[1]);
+}
+
+static void spawner_main(const struct table *t, int socket)
+{
+    unsigned program;
+
+    /* The broker's client must see its connection end with the broker. */
+    if (dup2(socket, CV_PROCESS_SOCKET) == -1) {
+        _exit(1);
+    }
+    (void)close_range(CV_PROCESS_SOCKET + 1, ~0U, 0);
+    (void)signal(SIGCHLD, SIG_IGN);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    for (;;) {
+        ssize_t n =
+            recv(CV_PROCESS_SOCKET, &program, sizeof(program), MSG_WAITALL);
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+        if (n != (ssize_t)sizeof(program)) {
+            _exit(0);
+        }
+        serve_one(t, CV_PROCESS_SOCKET, program);
+    }
+}
+
+enum cv_status cv_spawner_start(bool allow_unlocked, struct cv_spawner **out,
+                                struct cv_err *err)
+{
+    static struct table t;
+    struct cv_spawner *sp = calloc(1, sizeof(*sp));
+    int pair[2];
+    pid_t pid;
+    enum cv_status s = fill_table(allow_unlocked, &t, err);
+
+    *out = NULL;
+    if (s != CV_OK || sp == NULL) {
+        free(sp);
+        return s != CV_OK ? s : cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1) {
+        free(sp);
+        return cv_fail_errno(err, CV_INTERNAL, "cannot make a socket pair");
+    }
+    pid = fork();
+    if (pid == 0) {
+        spawner_main(&t, pair[1]);
+    }
+    (void)close(pair[1]);
+    sp->socket = pair[0];
+    if (pid == -1) {
+        s = cv_fail_errno(err, CV_INTERNAL, "cannot start the spawner");
+        cv_spawner_free(sp);
+        return s;
+    }
+    *out = sp;
+    return CV_OK;
+}
+
+void cv_spawner_free(struct cv_spawner *sp)
+{
+    if (sp != NULL) {
+        (void)close(sp->socket);
+        free(sp);
+    }
+}
+
+/* The one descriptor of an answer; whatever else came is closed. */
+static int take_descriptor(struct msghdr *m)
+{
+    int fd = -1;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
+         c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+            c->cmsg_len == CMSG_LEN(sizeof(int)) && fd == -1) {
+            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+        }
+    }
+    return fd;
+}
+
+enum cv_status cv_spawner_run(struct cv_spawner *sp,
+                              enum cv_spawner_program program, int *fd,
+                              struct cv_err *err)
+{
+    unsigned number = program;
+    struct answer a = {.error = EIO};
+    struct iovec iov = {.iov_base = &a, .iov_len = sizeof(a)};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
+    ssize_t n;
+
+    *fd = -1;
+    if (send(sp->socket, &number, sizeof(number), MSG_NOSIGNAL) !=
+        (ssize_t)sizeof(number)) {
+        return cv_fail_errno(err, CV_UNAVAILABLE, "the spawner is gone");
+    }
+    do {
+        n = recvmsg(sp->socket, &m, MSG_CMSG_CLOEXEC);
+    } while (n == -1 && errno == EINTR);
+    *fd = n == (ssize_t)sizeof(a) && a.error == 0 ? take_descriptor(&m) : -1;
+    if (*fd == -1) {
+        enum cv_status s;
+
+        errno = a.error;
+        s = cv_fail_errno(err, CV_UNAVAILABLE, "cannot start a helper program");
+        cv_err_hint(err, "check that libexec/certvault lies beside bin, as it "
+                         "was built");
+        return s;
+    }
+    return CV_OK;
+}

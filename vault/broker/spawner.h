@@ -1,0 +1,43 @@
+/* The one that starts programs for the broker.
+ *
+ * Sandboxes are inherited: a broker that locked itself down could start nothing
+ * that needs more than it has itself. So it forks this small process before. It
+ * knows a fixed table of programs, takes a number, starts that program with one
+ * end of a socket pair as descriptor 3, and passes the other end back. It reads
+ * no names, paths or arguments from the broker, and ends when the broker does.
+ *
+ * This is the only place where a descriptor is passed. */
+#ifndef CERTVAULT_BROKER_SPAWNER_H
+#define CERTVAULT_BROKER_SPAWNER_H
+
+#include "vault/base/err.h"
+
+#include <stdbool.h>
+
+enum cv_spawner_program {
+    CV_SPAWNER_TOKEN,  /* libexec/certvault/token */
+    CV_SPAWNER_INTAKE, /* libexec/certvault/intake */
+    CV_SPAWNER_NAMES,  /* a child of the spawner itself: user and group names,
+                          time zones (vault/broker/names.h) */
+    CV_SPAWNER_COUNT
+};
+
+struct cv_spawner;
+
+/* Forks the spawner. Call it before any sandbox is entered and any thread is
+ * started. `allow_unlocked` is handed to the programs. CV_CONFIG (programs not
+ * found beside this one), CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_spawner_start(bool allow_unlocked,
+                                            struct cv_spawner **out,
+                                            struct cv_err *err);
+
+/* Closes the socket to it, at which it ends. NULL is fine. */
+void cv_spawner_free(struct cv_spawner *sp);
+
+/* Starts a program; *fd is the socket to it, the caller's to close.
+ * CV_UNAVAILABLE. Blocks until it runs. */
+CV_MUST_USE enum cv_status cv_spawner_run(struct cv_spawner *sp,
+                                          enum cv_spawner_program program,
+                                          int *fd, struct cv_err *err);
+
+#endif

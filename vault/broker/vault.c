@@ -1,0 +1,311 @@
+#include "vault/broker/vault.h"
+
+#include "vault/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MARKER "initialising"
+#define LOCK_WAIT_MS 10000
+
+static bool exists(int dir, const char *name)
+{
+    struct stat st;
+
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static struct cv_vault *vault_new(const char *folder, int dir,
+                                  struct cv_err *err)
+{
+    struct cv_vault *v = calloc(1, sizeof(*v));
+
+    if (v == NULL || strlen(folder) >= sizeof(v->folder)) {
+        (void)cv_fail(err, CV_INTERNAL, "memory is gone");
+        free(v);
+        (void)close(dir);
+        return NULL;
+    }
+    memcpy(v->folder, folder, strlen(folder) + 1);
+    v->dir = dir;
+    v->lock = v->service = -1;
+    return v;
+}
+
+void cv_vault_close(struct cv_vault *v)
+{
+    if (v == NULL) {
+        return;
+    }
+    cv_vault_leave(v);
+    cv_log_close(v->log);
+    cv_store_close(v->store);
+    cv_file_close(&v->lock);
+    cv_file_close(&v->service);
+    cv_file_close(&v->dir);
+    free(v);
+}
+
+/* The service names its socket in the file that it locks, so that others can
+ * say where to go. */
+static enum cv_status service_held(struct cv_vault *v, struct cv_err *err)
+{
+    struct cv_buf path;
+    enum cv_status s;
+
+    cv_buf_init(&path, NULL, PATH_MAX);
+    if (cv_file_read(v->service, "the service's socket", &path, NULL) !=
+        CV_OK) {
+        cv_buf_wipe(&path);
+    }
+    s = cv_fail(err, CV_BUSY, "the service holds this vault");
+    if (path.len > 0) {
+        cv_err_hint(err, "use --broker unix:%s", cv_buf_text(&path));
+    }
+    cv_buf_wipe(&path);
+    return s;
+}
+
+static enum cv_status hold(struct cv_vault *v, const char *socket_path,
+                           struct cv_err *err)
+{
+    int how = socket_path != NULL ? LOCK_EX : LOCK_SH;
+    enum cv_status s =
+        cv_file_open(v->dir, "service", O_RDWR | O_CREAT, &v->service, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    if (flock(v->service, how | LOCK_NB) == -1) {
+        if (socket_path == NULL) {
+            return service_held(v, err);
+        }
+        s = cv_fail(err, CV_BUSY, "another broker has this vault open");
+        cv_err_hint(err, "end the agent or command that uses it and start the "
+                         "service again");
+        return s;
+    }
+    if (socket_path == NULL) {
+        return CV_OK;
+    }
+    if (ftruncate(v->service, 0) == -1) {
+        return cv_fail_errno(err, CV_IO, "cannot write the vault's lock");
+    }
+    return cv_file_write(
+        v->service,
+        (struct cv_bytes){(const uint8_t *)socket_path, strlen(socket_path)},
+        "the vault's lock", err);
+}
+
+static enum cv_status take_lock(struct cv_vault *v, struct cv_err *err)
+{
+    long wait_ms = 1, waited_ms = 0;
+
+    while (flock(v->lock, LOCK_EX | LOCK_NB) == -1) {
+        struct timespec pause = {.tv_nsec = wait_ms * 1000000};
+        enum cv_status s;
+
+        if (errno == EWOULDBLOCK && waited_ms < LOCK_WAIT_MS) {
+            (void)nanosleep(&pause, NULL);
+            waited_ms += wait_ms;
+            wait_ms = wait_ms < 50 ? wait_ms * 2 : wait_ms;
+            continue;
+        }
+        s = cv_fail_errno(err, CV_BUSY, "cannot lock the vault");
+        cv_err_hint(err,
+                    "another broker has held it for %d s: see whether one "
+                    "is stopped",
+                    LOCK_WAIT_MS / 1000);
+        return s;
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
+{
+    enum cv_status s = take_lock(v, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    v->entered = true;
+    if (v->log != NULL && !cv_log_alive(v->log)) {
+        cv_log_close(v->log);
+        v->log = NULL;
+    }
+    s = v->log == NULL ? cv_log_open(v->dir, CV_LOG_WRITE, &v->log, err)
+                       : cv_log_refresh(v->log, err);
+    if (s != CV_OK) {
+        cv_vault_leave(v);
+    }
+    return s;
+}
+
+void cv_vault_leave(struct cv_vault *v)
+{
+    if (v->entered) {
+        if (v->log != NULL) {
+            cv_log_discard(v->log);
+        }
+        (void)flock(v->lock, LOCK_UN);
+        v->entered = false;
+    }
+}
+
+static enum cv_status not_found(const char *folder, struct cv_err *err)
+{
+    enum cv_status s =
+        cv_fail(err, CV_NOT_FOUND, "there is no vault in %s", folder);
+
+    cv_err_hint(err, "make one: certvault init");
+    return s;
+}
+
+enum cv_status cv_vault_is_free(int dir, struct cv_err *err)
+{
+    bool store = exists(dir, "vault.db");
+    bool log = exists(dir, "audit/log");
+    enum cv_status s;
+
+    if (exists(dir, MARKER) || (!store && !log)) {
+        return CV_OK;
+    }
+    if (store) {
+        return cv_fail(err, CV_EXISTS, "there is a vault here already");
+    }
+    s = cv_fail(err, CV_INTEGRITY,
+                "the vault's log is here, its store (vault.db) is not");
+    cv_err_state(err, "nothing was changed");
+    cv_err_hint(err, "restore vault.db from a backup, or move the folder away");
+    return s;
+}
+
+static enum cv_status read_facts(struct cv_vault *v, struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status s;
+
+    cv_buf_init(&text, NULL, sizeof(v->public_key) - 1);
+    s = cv_store_meta_get(v->store, "public_key", &text, err);
+    if (s == CV_OK) {
+        (void)snprintf(v->public_key, sizeof(v->public_key), "%s",
+                       cv_buf_text(&text));
+        (void)snprintf(v->id, sizeof(v->id), "%s", cv_store_vault_id(v->store));
+        s = cv_logkey_read(v->dir, &v->log_key, err);
+    }
+    cv_buf_wipe(&text);
+    return s == CV_NOT_FOUND
+               ? cv_fail(err, CV_INTEGRITY, "the vault is not complete")
+               : s;
+}
+
+enum cv_status cv_vault_open(const char *folder, int dir,
+                             const char *socket_path, struct cv_vault **out,
+                             struct cv_err *err)
+{
+    struct cv_vault *v;
+    enum cv_status s = cv_vault_is_free(dir, err);
+
+    *out = NULL;
+    if (s == CV_OK || s == CV_INTEGRITY) {
+        (void)close(dir);
+        return s == CV_OK ? not_found(folder, err) : s;
+    }
+    v = vault_new(folder, dir, err);
+    if (v == NULL) {
+        return CV_INTERNAL;
+    }
+    s = cv_file_open(dir, "lock", O_RDWR | O_CREAT, &v->lock, err);
+    if (s == CV_OK) {
+        s = hold(v, socket_path, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_open(folder, dir, &v->store, err);
+    }
+    if (s == CV_OK) {
+        s = read_facts(v, err);
+    }
+    if (s == CV_OK) {
+        s = cv_vault_enter(v, err);
+    }
+    if (s != CV_OK) {
+        cv_vault_close(v);
+        return s;
+    }
+    cv_vault_leave(v);
+    *out = v;
+    return CV_OK;
+}
+
+/* What an interrupted `init` may have left. */
+static void remove_leftovers(int dir)
+{
+    static const char *const names[] = {
+        "vault.db",      "vault.db-wal",  "vault.db-shm", "audit/log",
+        "audit/log.key", "audit/key.pub", "audit/state",  "audit/checkpoint",
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        (void)unlinkat(dir, names[i], 0);
+    }
+}
+
+enum cv_status cv_vault_create(const char *folder, int dir,
+                               const char *vault_id, const char *log_origin,
+                               const char *public_key, struct cv_vault **out,
+                               struct cv_err *err)
+{
+    struct cv_vault *v = vault_new(folder, dir, err);
+    enum cv_status s;
+
+    *out = NULL;
+    if (v == NULL) {
+        return CV_INTERNAL;
+    }
+    s = cv_vault_is_free(dir, err);
+    if (s == CV_OK) {
+        s = cv_file_replace(dir, MARKER, (struct cv_bytes){NULL, 0}, 0600, err);
+    }
+    if (s == CV_OK) {
+        remove_leftovers(dir);
+        s = cv_file_open(dir, "lock", O_RDWR | O_CREAT, &v->lock, err);
+    }
+    if (s == CV_OK) {
+        s = hold(v, NULL, err);
+    }
+    if (s == CV_OK) {
+        s = cv_logkey_create(dir, log_origin, &v->log_key, err);
+    }
+    if (s == CV_OK) {
+        s = cv_log_open(dir, CV_LOG_CREATE, &v->log, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_create(folder, dir, vault_id, &v->store, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_meta_put(v->store, "public_key", public_key, err);
+    }
+    if (s != CV_OK) {
+        cv_vault_close(v);
+        return s;
+    }
+    (void)snprintf(v->id, sizeof(v->id), "%s", vault_id);
+    (void)snprintf(v->public_key, sizeof(v->public_key), "%s", public_key);
+    *out = v;
+    return CV_OK;
+}
+
+enum cv_status cv_vault_settle(struct cv_vault *v, struct cv_err *err)
+{
+    if (unlinkat(v->dir, MARKER, 0) == -1) {
+        return cv_fail_errno(err, CV_IO, "cannot end the vault's making");
+    }
+    return cv_file_sync_folder(v->dir, err);
+}

@@ -1,0 +1,68 @@
+/* An open vault: its folder, its store, its log, and the lock that keeps
+ * brokers apart.
+ *
+ *     DIR/              0700
+ *     DIR/vault.db      entries, slots, policy, journal (vault/store)
+ *     DIR/audit/        the log, its key, its checkpoint (vault/audit)
+ *     DIR/lock          flock, held for a transaction
+ *     DIR/service       flock, held for life: by the service alone, or shared
+ * by agents and private brokers; holds the service's socket DIR/initialising
+ * there while `init` is at work: what lies beside it is no vault yet
+ */
+#ifndef CERTVAULT_BROKER_VAULT_H
+#define CERTVAULT_BROKER_VAULT_H
+
+#include "vault/audit/log.h"
+#include "vault/audit/logkey.h"
+#include "vault/store/store.h"
+
+#include <limits.h>
+
+struct cv_vault {
+    char folder[PATH_MAX];
+    int dir;
+    int lock;
+    int service;
+    bool entered;
+    struct cv_store *store;
+    struct cv_log *log;
+    struct cv_note_key log_key;
+    char id[CV_STORE_ID + 1];
+    char public_key[64]; /* base64 of 32 bytes */
+};
+
+/* Opens the vault in `folder`, of which `dir` is an open descriptor (taken, on
+ * failure too). `socket_path`: not NULL for the service, which then holds the
+ * vault for life. CV_NOT_FOUND (no vault here), CV_INTEGRITY, CV_CONFIG, CV_IO,
+ * CV_BUSY (the service holds it, its socket is named; or the other way round).
+ */
+CV_MUST_USE enum cv_status cv_vault_open(const char *folder, int dir,
+                                         const char *socket_path,
+                                         struct cv_vault **out,
+                                         struct cv_err *err);
+
+/* Is `init` free to make a vault in the folder `dir`? CV_EXISTS: there is one;
+ * CV_INTEGRITY: parts of one without the rest. */
+CV_MUST_USE enum cv_status cv_vault_is_free(int dir, struct cv_err *err);
+
+/* Begins a new vault: removes what an interrupted `init` left, makes the log
+ * key, the empty log and the store. cv_vault_settle ends it. Until then a start
+ * takes the folder for empty. `dir` is taken. */
+CV_MUST_USE enum cv_status
+cv_vault_create(const char *folder, int dir, const char *vault_id,
+                const char *log_origin, const char *public_key,
+                struct cv_vault **out, struct cv_err *err);
+CV_MUST_USE enum cv_status cv_vault_settle(struct cv_vault *v,
+                                           struct cv_err *err);
+
+/* Closes everything; NULL is fine. */
+void cv_vault_close(struct cv_vault *v);
+
+/* Takes the lock (waits up to 10 s: CV_BUSY) and catches up with the log.
+ * A log that died is opened again. cv_vault_leave gives it back and forgets
+ * leaves that were queued and not committed. */
+CV_MUST_USE enum cv_status cv_vault_enter(struct cv_vault *v,
+                                          struct cv_err *err);
+void cv_vault_leave(struct cv_vault *v);
+
+#endif
