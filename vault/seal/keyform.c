@@ -32,6 +32,10 @@ static const struct {
     {KEYFORM_ED25519, 5, {0x06, 0x03, 0x2b, 0x65, 0x70}},
 };
 
+#define N_ALGORITHMS (sizeof(algorithms) / sizeof(algorithms[0]))
+/* id-ecPublicKey, before the curve's own identifier. */
+#define EC_OID_LEN 9
+
 static bool take_algorithm(struct cv_bytes *from, enum keyform_type *type)
 {
     struct cv_bytes alg;
@@ -40,7 +44,7 @@ static bool take_algorithm(struct cv_bytes *from, enum keyform_type *type)
     if (!cv_der_take(from, DER_SEQUENCE, &alg)) {
         return false;
     }
-    for (i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++) {
+    for (i = 0; i < N_ALGORITHMS; i++) {
         if (alg.len == algorithms[i].len &&
             memcmp(alg.data, algorithms[i].der, alg.len) == 0) {
             *type = algorithms[i].type;
@@ -109,20 +113,36 @@ static bool read_rsa(struct cv_bytes der, struct keyform_private *out)
     return in.len == 0;
 }
 
-/* ECPrivateKey; its curve and public key are left to the algorithm identifier
- * and the certificate. */
+/* Is `oid` the curve that the algorithm identifier of `type` names? */
+static bool same_curve(enum keyform_type type, struct cv_bytes oid)
+{
+    size_t i;
+
+    for (i = 0; i < N_ALGORITHMS; i++) {
+        if (algorithms[i].type == type) {
+            return oid.len + EC_OID_LEN == algorithms[i].len &&
+                   memcmp(oid.data, algorithms[i].der + EC_OID_LEN, oid.len) ==
+                       0;
+        }
+    }
+    return false;
+}
+
+/* ECPrivateKey. */
 static bool read_ec(struct cv_bytes der, struct keyform_private *out)
 {
-    struct cv_bytes in;
+    struct cv_bytes in, inner;
 
     if (!only_sequence(der, &in) || !cv_der_take_small(&in, 1) ||
         !cv_der_take(&in, DER_OCTET_STRING, &out->secret)) {
         return false;
     }
-    if (cv_der_tag(in) == DER_CONTEXT(0) && !cv_der_skip(&in)) {
+    if (cv_der_take(&in, DER_CONTEXT(0), &inner) &&
+        !same_curve(out->type, inner)) {
         return false;
     }
-    if (cv_der_tag(in) == DER_CONTEXT(1) && !cv_der_skip(&in)) {
+    if (cv_der_take(&in, DER_CONTEXT(1), &inner) &&
+        !(cv_der_take_bits(&inner, &out->point) && inner.len == 0)) {
         return false;
     }
     return in.len == 0;
@@ -149,12 +169,18 @@ bool cv_keyform_private(struct cv_bytes pkcs8, struct keyform_private *out)
         !cv_der_take(&in, DER_OCTET_STRING, &key)) {
         return false;
     }
-    /* attributes; and, from version 2 on, the public key (implicit [1]) */
+    /* Attributes; and, from version 2 on, an Ed25519 key's public half, as an
+     * implicit BIT STRING. */
     if (cv_der_tag(in) == DER_CONTEXT(0) && !cv_der_skip(&in)) {
         return false;
     }
-    if (!v1 && cv_der_tag(in) == 0x81 && !cv_der_skip(&in)) {
-        return false;
+    if (!v1 && out->type == KEYFORM_ED25519 &&
+        cv_der_take(&in, 0x81, &out->point)) {
+        if (out->point.len != ED25519_LEN + 1 || out->point.data[0] != 0) {
+            return false;
+        }
+        out->point.data++;
+        out->point.len--;
     }
     if (in.len != 0) {
         return false;

@@ -36,6 +36,7 @@ struct keyform_private {
     enum keyform_type type;
     struct cv_bytes rsa[KEYFORM_RSA_NUMBERS];
     struct cv_bytes secret; /* EC: the scalar; Ed25519: the 32-byte seed */
+    struct cv_bytes point;  /* as in keyform_public; empty where left out */
 };
 
 /* The DER SubjectPublicKeyInfo of a DER certificate, tag and length

@@ -28,6 +28,8 @@
 #define PEM_LINE 64
 #define PEM_LINE_BYTES 48
 
+#define POINT_UNCOMPRESSED 0x04
+
 /* What came of a comparison. */
 enum verdict { MATCHES, DIFFERS, NO_MEMORY };
 
@@ -118,36 +120,43 @@ static int curve_of(enum keyform_type type)
                                   : NID_secp521r1;
 }
 
+/* Does `encoded` stand for the point `ours`? `t` is for the work. The hybrid
+ * form, which libcrypto would take, RFC 5480 2.2 forbids. */
+static bool same_point(const EC_GROUP *group, const EC_POINT *ours,
+                       struct cv_bytes encoded, EC_POINT *t, BN_CTX *ctx)
+{
+    return encoded.len > 0 && encoded.data[0] <= POINT_UNCOMPRESSED &&
+           EC_POINT_oct2point(group, t, encoded.data, encoded.len, ctx) &&
+           EC_POINT_cmp(group, ours, t, ctx) == 0;
+}
+
 static enum verdict match_ec(const struct keyform_private *key,
                              const struct keyform_public *cert)
 {
     EC_GROUP *group = EC_GROUP_new_by_curve_name(curve_of(cert->type));
-    EC_POINT *theirs = NULL, *ours = NULL;
+    EC_POINT *t = NULL, *ours = NULL;
     BN_CTX *ctx = BN_CTX_new();
     BIGNUM *d = BN_bin2bn(key->secret.data, (int)key->secret.len, NULL);
     enum verdict out = NO_MEMORY;
 
     if (group == NULL || ctx == NULL || d == NULL ||
-        (theirs = EC_POINT_new(group)) == NULL ||
+        (t = EC_POINT_new(group)) == NULL ||
         (ours = EC_POINT_new(group)) == NULL) {
         goto done;
     }
-    out = DIFFERS;
     BN_set_flags(d, BN_FLG_CONSTTIME);
-    if (BN_is_zero(d) || BN_cmp(d, EC_GROUP_get0_order(group)) >= 0 ||
-        !EC_POINT_oct2point(group, theirs, cert->point.data, cert->point.len,
-                            ctx) ||
-        EC_POINT_is_at_infinity(group, theirs)) {
-        goto done;
-    }
-    if (!EC_POINT_mul(group, ours, d, NULL, NULL, ctx)) {
-        out = NO_MEMORY;
-    } else if (EC_POINT_cmp(group, ours, theirs, ctx) == 0) {
-        out = MATCHES;
+    if (BN_is_zero(d) || BN_cmp(d, EC_GROUP_get0_order(group)) >= 0) {
+        out = DIFFERS;
+    } else if (EC_POINT_mul(group, ours, d, NULL, NULL, ctx)) {
+        out = same_point(group, ours, cert->point, t, ctx) &&
+                      (key->point.len == 0 ||
+                       same_point(group, ours, key->point, t, ctx))
+                  ? MATCHES
+                  : DIFFERS;
     }
 done:
     EC_POINT_clear_free(ours);
-    EC_POINT_free(theirs);
+    EC_POINT_free(t);
     BN_clear_free(d);
     BN_CTX_free(ctx);
     EC_GROUP_free(group);
@@ -169,7 +178,10 @@ static enum verdict match_ed25519(const struct keyform_private *key,
     secret = cv_arena_alloc(scratch, crypto_sign_SECRETKEYBYTES, NULL);
     if (secret != NULL) {
         (void)crypto_sign_seed_keypair(public_key, secret, key->secret.data);
-        out = cv_bytes_equal(ours, cert->point) ? MATCHES : DIFFERS;
+        out = cv_bytes_equal(ours, cert->point) &&
+                      (key->point.len == 0 || cv_bytes_equal(ours, key->point))
+                  ? MATCHES
+                  : DIFFERS;
     }
     cv_arena_free(scratch);
     return out;

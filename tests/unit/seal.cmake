@@ -1,0 +1,11 @@
+foreach(name IN ITEMS box match note vectors)
+  cv_unit(seal_${name}_test SOURCES seal_${name}_test.c LINK seal base)
+endforeach()
+
+# The vectors are what another program makes of docs/formats.md.
+find_program(CV_SYSTEM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+add_test(NAME unit/seal_vectors_made
+         COMMAND ${CV_SYSTEM_PYTHON} -B
+                 ${CMAKE_CURRENT_LIST_DIR}/seal_vectors.py ${CV_TEST_DATA}/seal
+                 --check)
+set_tests_properties(unit/seal_vectors_made PROPERTIES LABELS unit TIMEOUT 120)
