@@ -29,6 +29,21 @@ static const struct {
     [CV_CONFIG] = {"config", 78},
 };
 
+/* Is all that is left the beginning of a character? */
+static bool is_cut(const uint8_t *p, size_t left)
+{
+    size_t whole = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || left >= whole) {
+        return false;
+    }
+    for (size_t i = 1; i < left; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Makes a text one line of valid UTF-8 that a terminal may show. What snprintf
  * cut in the middle of a character ends before it. */
 static void clean(char *text)
@@ -38,7 +53,7 @@ static void clean(char *text)
     while (left > 0) {
         uint32_t point = 0;
         size_t n = cv_utf8_next(p, left, &point);
-        if (n == 0 && p[0] >= 0xc2 && left < 4) {
+        if (n == 0 && is_cut(p, left)) {
             *p = '\0';
             return;
         }

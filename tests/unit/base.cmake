@@ -1,0 +1,5 @@
+cv_unit(base_arena SOURCES base_arena_test.c LINK base)
+cv_unit(base_clock SOURCES base_clock_test.c LINK base)
+cv_unit(base_encode SOURCES base_encode_test.c LINK base)
+cv_unit(base_err SOURCES base_err_test.c LINK base)
+cv_unit(base_name SOURCES base_name_test.c LINK base)
