@@ -1,4 +1,4 @@
-foreach(name IN ITEMS box match note vectors)
+foreach(name IN ITEMS box keyring match note slot vectors)
   cv_unit(seal_${name}_test SOURCES seal_${name}_test.c LINK seal base)
 endforeach()
 
@@ -9,3 +9,7 @@ add_test(NAME unit/seal_vectors_made
                  ${CMAKE_CURRENT_LIST_DIR}/seal_vectors.py ${CV_TEST_DATA}/seal
                  --check)
 set_tests_properties(unit/seal_vectors_made PROPERTIES LABELS unit TIMEOUT 120)
+
+cv_unit(seal_token_test
+  SOURCES seal_token_test.c ${CMAKE_SOURCE_DIR}/cli/token_methods.c
+  LINK seal wire base)

@@ -593,6 +593,9 @@ def slots(_keys):
         add(kind + ", holding another key", "integrity",
             slot(kind, secret, inside=OTHER_SECRET))
 
+    add("file, path beyond ASCII", "ok",
+        slot("file", SECRETS["file"], path="/sch\u00fcssel/\U0001f511\"\\"))
+
     text = SECRETS["recovery"].decode()
     record = slot("recovery", SECRETS["recovery"])
     for name, typed in (
