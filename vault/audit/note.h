@@ -46,15 +46,15 @@ void cv_note_key_text(const struct cv_note_key *key, struct cv_buf *out);
 
 /* Checks form and signatures of `note`. Of its lines those that none of `keys`
  * (name and id) made are passed over; one of a known key that does not verify,
- * two of the same key, or none that verifies is CV_INTEGRITY, as is any break
- * of the form. *text (with its last LF) is borrowed from `note`. */
+ * or none that verifies is CV_INTEGRITY, as is any break of the form. *text
+ * (with its last LF) is borrowed from `note`. */
 CV_MUST_USE enum cv_status cv_note_open(struct cv_bytes note,
                                         const struct cv_note_key *keys,
                                         size_t n_keys, struct cv_bytes *text,
                                         struct cv_err *err);
 
-/* Is `text` fit to be signed: UTF-8, no control character but LF, ends with LF,
- * holds no empty line at its end. CV_INVALID. */
+/* Is `text` fit to be signed: UTF-8, no control character but LF, ends with LF.
+ * CV_INVALID. */
 CV_MUST_USE enum cv_status cv_note_check_text(struct cv_bytes text,
                                               struct cv_err *err);
 

@@ -1,0 +1,42 @@
+/* Is a leaf in canonical form, and where are its members: one pass over the
+ * bytes, no tree, no heap.
+ *
+ * Canonical is what docs/formats.md ("Audit log") says: one object, keys in
+ * strictly rising order of their bytes (printable ASCII without quote and
+ * backslash), no blanks, ASCII only, every character in its one spelling,
+ * integers 0..2^53-1, true, false; no null, no DEL, nothing behind it. For such
+ * a text equal values have equal bytes. */
+#ifndef CERTVAULT_AUDIT_CANON_INTERNAL_H
+#define CERTVAULT_AUDIT_CANON_INTERNAL_H
+
+#include "vault/base/arena.h"
+
+#include <stdbool.h>
+
+#define CV_CANON_MEMBERS 48 /* most in one object that is looked into */
+
+struct cv_canon_member {
+    struct cv_bytes key;   /* between the quotes */
+    struct cv_bytes value; /* with quotes, braces */
+};
+
+struct cv_canon {
+    size_t n;
+    struct cv_canon_member members[CV_CANON_MEMBERS];
+};
+
+/* Scans a whole object; its own members (not those below) are in *out. False:
+ * not canonical, or more than CV_CANON_MEMBERS members. */
+bool cv_canon_scan(struct cv_bytes text, struct cv_canon *out);
+
+/* The value of member `key`; len 0: there is none. */
+struct cv_bytes cv_canon_get(const struct cv_canon *object, const char *key);
+
+/* What a string value holds between its quotes, as spelt; len 0 and data NULL
+ * where it is no string. */
+struct cv_bytes cv_canon_string(struct cv_bytes value);
+
+/* The value of an integer; false where it is none. */
+bool cv_canon_uint(struct cv_bytes value, uint64_t *out);
+
+#endif

@@ -1,0 +1,51 @@
+/* What the log and its checkpoints share. */
+#ifndef CERTVAULT_AUDIT_LOG_INTERNAL_H
+#define CERTVAULT_AUDIT_LOG_INTERNAL_H
+
+#include "vault/audit/checkpoint.h"
+#include "vault/audit/log.h"
+#include "vault/audit/state_internal.h"
+#include "vault/base/buf.h"
+
+#include <sys/types.h>
+
+#define CV_LOG_PATH "audit/log"
+#define CV_LOG_PENDING CV_MIB(64) /* most that one commit writes */
+
+struct cv_log {
+    int vault; /* own */
+    int fd;    /* own */
+    enum cv_log_mode mode;
+    bool alive;
+    dev_t dev; /* of the file that is open */
+    ino_t ino;
+    struct cv_frontier done; /* behind what is durable */
+    struct cv_frontier next; /* behind what is queued */
+    struct cv_buf pending;   /* the frames between them */
+    uint64_t torn;           /* bytes behind done.offset to be dropped */
+    bool has_key;
+    struct cv_note_key key;
+    struct cv_state state;
+    struct cv_frontier mark; /* what the last cv_checkpoint_begin covers */
+};
+
+/* Hands an error on that was kept aside until it was clear that it is one: what
+ * may be missing is asked for with an error object of its own, so that the
+ * caller's stays untouched when all is well. Returns its status. */
+enum cv_status cv_log_give(struct cv_err *err, const struct cv_err *why);
+
+/* Reads and checks the frames from log->done up to the file's `end` and moves
+ * log->done behind them. `last` (NULL: none) is the last checkpoint: the root
+ * at its size must be its, and no torn tail may lie below it. CV_INTEGRITY,
+ * CV_IO. */
+CV_MUST_USE enum cv_status cv_log_scan(struct cv_log *log, uint64_t end,
+                                       const struct cv_checkpoint *last,
+                                       struct cv_err *err);
+
+/* Reads the last checkpoint; *found false where there is none. CV_INTEGRITY
+ * also when there is one but no key to check it by. */
+CV_MUST_USE enum cv_status cv_log_last(const struct cv_log *log,
+                                       struct cv_checkpoint *out, bool *found,
+                                       struct cv_err *err);
+
+#endif

@@ -1,0 +1,115 @@
+/* Catching up with what is in the file. */
+#include "vault/audit/log_internal.h"
+#include "vault/audit/record_internal.h"
+#include "vault/audit/wal_internal.h"
+
+#include <string.h>
+
+static enum cv_status broken(const struct cv_log *log, const char *why,
+                             struct cv_err *err)
+{
+    cv_fail(err, CV_INTEGRITY, "audit/log, record %llu at byte %llu: %s",
+            (unsigned long long)log->done.tree.size,
+            (unsigned long long)log->done.offset, why);
+    cv_err_state(err, "the vault refuses to write and to release");
+    cv_err_hint(err, "run `certvault audit verify`; keep a copy of the folder "
+                     "before anything is repaired");
+    return CV_INTEGRITY;
+}
+
+static enum cv_status check_root(const struct cv_log *log,
+                                 const struct cv_checkpoint *last,
+                                 struct cv_err *err)
+{
+    uint8_t root[CV_TREE_HASH];
+
+    if (last == NULL || last->size != log->done.tree.size) {
+        return CV_OK;
+    }
+    cv_tree_root(&log->done.tree, root);
+    if (memcmp(root, last->root, sizeof root) != 0) {
+        return broken(log, "the log is not the one that its checkpoint signed",
+                      err);
+    }
+    return CV_OK;
+}
+
+static enum cv_status take_frame(struct cv_log *log, struct cv_bytes leaf,
+                                 struct cv_err *err)
+{
+    struct cv_frontier *f = &log->done;
+    struct cv_record record;
+    const char *wrong = cv_record_follow(leaf, f->tree.size, f->prev, &record);
+
+    if (wrong != NULL) {
+        return broken(log, wrong, err);
+    }
+    cv_tree_leaf(leaf, f->prev);
+    cv_tree_append(&f->tree, f->prev);
+    f->offset += CV_WAL_HEADER + leaf.len;
+    return CV_OK;
+}
+
+/* What does not read as a frame: a torn tail, or damage. */
+static enum cv_status take_tail(struct cv_log *log, struct cv_wal *wal,
+                                enum cv_wal_kind kind,
+                                const struct cv_checkpoint *last,
+                                struct cv_err *err)
+{
+    struct cv_checkpoint fresh;
+    bool torn = false, found = last != NULL;
+    enum cv_status status =
+        cv_wal_is_torn(wal, log->done.offset, kind, &torn, err);
+
+    if (status == CV_OK && torn && last == NULL) {
+        status = cv_log_last(log, &fresh, &found, err);
+        last = &fresh;
+    }
+    if (status != CV_OK) {
+        return status;
+    }
+    if (!torn) {
+        return broken(log, "the frame is damaged", err);
+    }
+    if (found && last->size > log->done.tree.size) {
+        return broken(log, "cut off below the last checkpoint", err);
+    }
+    log->torn = wal->end - log->done.offset;
+    return CV_OK;
+}
+
+enum cv_status cv_log_scan(struct cv_log *log, uint64_t end,
+                           const struct cv_checkpoint *last, struct cv_err *err)
+{
+    struct cv_wal wal;
+    enum cv_wal_kind kind = CV_WAL_FRAME;
+    enum cv_status status =
+        cv_wal_init(&wal, log->fd, log->done.offset, end, err);
+
+    log->torn = 0;
+    if (status == CV_OK) {
+        status = check_root(log, last, err);
+    }
+    while (status == CV_OK && kind == CV_WAL_FRAME) {
+        struct cv_bytes leaf;
+
+        status = cv_wal_next(&wal, &kind, &leaf, err);
+        if (status != CV_OK || kind == CV_WAL_END) {
+            break;
+        }
+        if (kind == CV_WAL_FRAME) {
+            status = take_frame(log, leaf, err);
+            if (status == CV_OK) {
+                status = check_root(log, last, err);
+            }
+        } else {
+            status = take_tail(log, &wal, kind, last, err);
+        }
+    }
+    if (status == CV_OK && last != NULL && last->size > log->done.tree.size) {
+        status = broken(log, "the log is shorter than its checkpoint", err);
+    }
+    cv_wal_wipe(&wal);
+    log->next = log->done;
+    return status;
+}

@@ -1,0 +1,210 @@
+#include "vault/audit/logkey.h"
+
+#include "vault/base/encode.h"
+#include "vault/base/file.h"
+#include "vault/base/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SECRET_PATH "audit/log.key"
+#define PUBLIC_PATH "audit/key.pub"
+#define SECRET_WORD "PRIVATE+KEY+"
+#define FILE_MAX 1024
+#define ARENA CV_KIB(16)
+
+/* PRIVATE+KEY+<name>+<id>+base64(type || seed) LF, in the arena of `out`. */
+static void write_secret(const struct cv_note_key *key, const uint8_t *seed,
+                         uint8_t *both, struct cv_buf *out)
+{
+    both[0] = (uint8_t)key->type;
+    memcpy(both + 1, seed, CV_LOGKEY_SEED);
+    cv_buf_add_format(out, SECRET_WORD "%s+", key->name);
+    cv_encode_hex((struct cv_bytes){key->id, sizeof key->id}, out);
+    cv_buf_add_char(out, '+');
+    cv_encode_base64((struct cv_bytes){both, 1 + CV_LOGKEY_SEED}, out);
+    cv_buf_add_char(out, '\n');
+}
+
+/* Fills `secret` (in its arena) and `key` with a new pair. */
+static enum cv_status draw(struct cv_arena *arena, const char *origin,
+                           struct cv_buf *secret, struct cv_note_key *key,
+                           struct cv_err *err)
+{
+    uint8_t *room = cv_arena_alloc(arena, 32 + 64 + 64, err);
+    uint8_t public_key[32];
+    enum cv_status status;
+
+    if (room == NULL) {
+        return err != NULL ? err->status : CV_INTERNAL;
+    }
+    randombytes_buf(room, 32);
+    if (crypto_sign_seed_keypair(public_key, room + 32, room) != 0) {
+        return cv_fail(err, CV_INTERNAL, "cannot make a log key");
+    }
+    status = cv_note_key_make(origin, CV_NOTE_ED25519, public_key, key, err);
+    if (status != CV_OK) {
+        return status;
+    }
+    write_secret(key, room, room + 96, secret);
+    return cv_buf_status(secret, "the log key", err);
+}
+
+static enum cv_status store_pair(int vault, const struct cv_buf *secret,
+                                 const struct cv_note_key *key,
+                                 struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status status =
+        cv_file_create(vault, SECRET_PATH, cv_buf_bytes(secret), 0600, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    cv_buf_init(&text, NULL, FILE_MAX);
+    cv_note_key_text(key, &text);
+    cv_buf_add_char(&text, '\n');
+    status = cv_buf_status(&text, "the log key", err);
+    if (status == CV_OK) {
+        status =
+            cv_file_replace(vault, PUBLIC_PATH, cv_buf_bytes(&text), 0600, err);
+    }
+    cv_buf_wipe(&text);
+    return status;
+}
+
+enum cv_status cv_logkey_create(int vault, const char *origin,
+                                struct cv_note_key *out, struct cv_err *err)
+{
+    struct cv_arena *arena = NULL;
+    struct cv_buf secret;
+    struct cv_err own;
+    enum cv_status status;
+
+    if (err == NULL) {
+        cv_err_init(&own);
+        err = &own;
+    }
+    memset(out, 0, sizeof *out);
+    if (mkdirat(vault, "audit", 0700) != 0 && errno != EEXIST) {
+        return cv_fail_errno(err, CV_IO, "cannot make audit/");
+    }
+    status = cv_arena_new(ARENA, &arena, err);
+    if (status != CV_OK) {
+        return status;
+    }
+    cv_buf_init(&secret, arena, FILE_MAX);
+    status = draw(arena, origin, &secret, out, err);
+    if (status == CV_OK) {
+        status = store_pair(vault, &secret, out, err);
+    }
+    cv_arena_free(arena);
+    return status;
+}
+
+static enum cv_status read_text(int vault, const char *path, struct cv_buf *out,
+                                struct cv_err *err)
+{
+    int fd = -1;
+    enum cv_status status = cv_file_open(vault, path, O_RDONLY, &fd, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    status = cv_file_read(fd, path, out, err);
+    cv_file_close(&fd);
+    if (status == CV_INVALID ||
+        (status == CV_OK && (out->len < 2 || out->data[out->len - 1] != '\n' ||
+                             memchr(out->data, '\n', out->len - 1) != NULL ||
+                             memchr(out->data, '\0', out->len) != NULL))) {
+        return cv_fail(err, CV_INTEGRITY, "%s is not a key", path);
+    }
+    if (status == CV_OK) {
+        out->data[--out->len] = '\0';
+    }
+    return status;
+}
+
+enum cv_status cv_logkey_read(int vault, struct cv_note_key *out,
+                              struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status status;
+
+    memset(out, 0, sizeof *out);
+    cv_buf_init(&text, NULL, FILE_MAX);
+    status = read_text(vault, PUBLIC_PATH, &text, err);
+    if (status == CV_OK &&
+        (cv_note_key_parse(cv_buf_text(&text), out, NULL) != CV_OK ||
+         out->type != CV_NOTE_ED25519)) {
+        status = cv_fail(err, CV_INTEGRITY, "%s is not a key", PUBLIC_PATH);
+    }
+    cv_buf_wipe(&text);
+    return status;
+}
+
+/* The seed out of the file's text; NULL where that is not the private half. */
+static const uint8_t *parse_secret(const char *text,
+                                   const struct cv_note_key *key, uint8_t *room)
+{
+    struct cv_note_key other;
+    const char *base64 = strrchr(text, '+');
+    uint8_t public_key[32];
+    char head[sizeof SECRET_WORD + CV_NOTE_NAME + 16];
+    char id[2 * sizeof key->id + 1];
+    size_t n;
+
+    sodium_bin2hex(id, sizeof id, key->id, sizeof key->id);
+    (void)snprintf(head, sizeof head, SECRET_WORD "%s+%s+", key->name, id);
+    n = strlen(head);
+    if (base64 == NULL || strncmp(text, head, n) != 0 ||
+        base64 + 1 != text + n) {
+        return NULL;
+    }
+    if (cv_decode_base64_exact(base64 + 1, "the key", room, 1 + CV_LOGKEY_SEED,
+                               NULL) != CV_OK ||
+        room[0] != CV_NOTE_ED25519 ||
+        crypto_sign_seed_keypair(public_key, room + 64, room + 1) != 0 ||
+        cv_note_key_make(key->name, CV_NOTE_ED25519, public_key, &other,
+                         NULL) != CV_OK ||
+        memcmp(other.public_key, key->public_key, sizeof public_key) != 0) {
+        return NULL;
+    }
+    return room + 1;
+}
+
+enum cv_status cv_logkey_read_seed(int vault, const struct cv_note_key *key,
+                                   struct cv_arena *arena,
+                                   struct cv_bytes *seed, struct cv_err *err)
+{
+    struct cv_buf text;
+    struct cv_err own;
+    uint8_t *room;
+    enum cv_status status;
+
+    if (err == NULL) {
+        cv_err_init(&own);
+        err = &own;
+    }
+    *seed = (struct cv_bytes){NULL, 0};
+    room = cv_arena_alloc(arena, 64 + 64, err);
+    if (room == NULL) {
+        return err->status;
+    }
+    cv_buf_init(&text, arena, FILE_MAX);
+    status = read_text(vault, SECRET_PATH, &text, err);
+    if (status == CV_OK) {
+        seed->data = parse_secret(cv_buf_text(&text), key, room);
+        seed->len = seed->data == NULL ? 0 : CV_LOGKEY_SEED;
+        if (seed->data == NULL) {
+            status =
+                cv_fail(err, CV_INTEGRITY, "%s is not the private half of %s",
+                        SECRET_PATH, PUBLIC_PATH);
+        }
+    }
+    return status;
+}

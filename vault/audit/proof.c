@@ -1,0 +1,197 @@
+#include "vault/audit/proof.h"
+
+#include <sodium.h>
+#include <string.h>
+
+static enum cv_status refuse(struct cv_err *err, const char *kind)
+{
+    return cv_fail(err, CV_INTEGRITY, "the %s proof does not verify", kind);
+}
+
+static bool same(const uint8_t a[CV_TREE_HASH], const uint8_t b[CV_TREE_HASH])
+{
+    return memcmp(a, b, CV_TREE_HASH) == 0;
+}
+
+/* A left sibling was taken in: go up to where the node is no left-most child
+ * of a tree that ends here. */
+static void climb(uint64_t *fn, uint64_t *sn)
+{
+    while (!(*fn & 1) && *fn != 0) {
+        *fn >>= 1;
+        *sn >>= 1;
+    }
+}
+
+enum cv_status cv_proof_check_inclusion(uint64_t index, uint64_t size,
+                                        const uint8_t leaf[CV_TREE_HASH],
+                                        const struct cv_proof *proof,
+                                        const uint8_t root[CV_TREE_HASH],
+                                        struct cv_err *err)
+{
+    uint64_t fn = index, sn = size - 1;
+    uint8_t r[CV_TREE_HASH];
+
+    if (index >= size || proof->n > CV_PROOF_MAX) {
+        return refuse(err, "inclusion");
+    }
+    memcpy(r, leaf, sizeof r);
+    for (unsigned i = 0; i < proof->n; i++) {
+        if (sn == 0) {
+            return refuse(err, "inclusion");
+        }
+        if ((fn & 1) || fn == sn) {
+            cv_tree_node(proof->hash[i], r, r);
+            climb(&fn, &sn);
+        } else {
+            cv_tree_node(r, proof->hash[i], r);
+        }
+        fn >>= 1;
+        sn >>= 1;
+    }
+    if (sn != 0 || !same(r, root)) {
+        return refuse(err, "inclusion");
+    }
+    return CV_OK;
+}
+
+/* RFC 9162 section 2.1.4.2 for 0 < old_size < new_size. */
+static bool consistent(uint64_t old_size, uint64_t new_size,
+                       const uint8_t *old_root, const uint8_t *new_root,
+                       const struct cv_proof *proof)
+{
+    uint64_t fn = old_size - 1, sn = new_size - 1;
+    bool whole = (old_size & (old_size - 1)) == 0;
+    uint8_t fr[CV_TREE_HASH], sr[CV_TREE_HASH];
+    unsigned i = whole ? 0 : 1;
+
+    if (proof->n == 0) {
+        return false;
+    }
+    memcpy(fr, whole ? old_root : proof->hash[0], CV_TREE_HASH);
+    memcpy(sr, fr, CV_TREE_HASH);
+    for (; fn & 1; fn >>= 1) {
+        sn >>= 1;
+    }
+    for (; i < proof->n; i++) {
+        if (sn == 0) {
+            return false;
+        }
+        if ((fn & 1) || fn == sn) {
+            cv_tree_node(proof->hash[i], fr, fr);
+            cv_tree_node(proof->hash[i], sr, sr);
+            climb(&fn, &sn);
+        } else {
+            cv_tree_node(sr, proof->hash[i], sr);
+        }
+        fn >>= 1;
+        sn >>= 1;
+    }
+    return sn == 0 && same(fr, old_root) && same(sr, new_root);
+}
+
+enum cv_status cv_proof_check_consistency(uint64_t old_size, uint64_t new_size,
+                                          const uint8_t old_root[CV_TREE_HASH],
+                                          const uint8_t new_root[CV_TREE_HASH],
+                                          const struct cv_proof *proof,
+                                          struct cv_err *err)
+{
+    uint8_t empty[CV_TREE_HASH];
+    bool ok;
+
+    if (old_size > new_size || proof->n > CV_PROOF_HASHES) {
+        return refuse(err, "consistency");
+    }
+    if (old_size == new_size) {
+        ok = proof->n == 0 && same(old_root, new_root);
+    } else if (old_size == 0) {
+        crypto_hash_sha256(empty, NULL, 0);
+        ok = proof->n == 0 && same(old_root, empty);
+    } else {
+        ok = consistent(old_size, new_size, old_root, new_root, proof);
+    }
+    return ok ? CV_OK : refuse(err, "consistency");
+}
+
+/* The largest power of two below n; n > 1. */
+static uint64_t split(uint64_t n)
+{
+    return UINT64_C(1) << (63 - __builtin_clzll(n - 1));
+}
+
+static void reverse(struct cv_proof *p)
+{
+    uint8_t h[CV_TREE_HASH];
+
+    for (unsigned i = 0, j = p->n; i + 1 < j; i++) {
+        j--;
+        memcpy(h, p->hash[i], sizeof h);
+        memcpy(p->hash[i], p->hash[j], sizeof h);
+        memcpy(p->hash[j], h, sizeof h);
+    }
+}
+
+/* PATH of RFC 6962 section 2.1.1, from the root downwards and then turned
+ * round. */
+enum cv_status cv_proof_make_inclusion(const uint8_t *leaves, uint64_t size,
+                                       uint64_t index, struct cv_proof *out,
+                                       struct cv_err *err)
+{
+    memset(out, 0, sizeof *out);
+    if (index >= size) {
+        return cv_fail(err, CV_INVALID, "the tree has no such leaf");
+    }
+    while (size > 1) {
+        uint64_t k = split(size);
+
+        if (index < k) {
+            cv_tree_root_of(leaves + k * CV_TREE_HASH, size - k,
+                            out->hash[out->n++]);
+            size = k;
+        } else {
+            cv_tree_root_of(leaves, k, out->hash[out->n++]);
+            leaves += k * CV_TREE_HASH;
+            size -= k;
+            index -= k;
+        }
+    }
+    reverse(out);
+    return CV_OK;
+}
+
+/* SUBPROOF of RFC 6962 section 2.1.2, likewise. */
+enum cv_status cv_proof_make_consistency(const uint8_t *leaves, uint64_t size,
+                                         uint64_t old_size,
+                                         struct cv_proof *out,
+                                         struct cv_err *err)
+{
+    bool known = true; /* the verifier has the old subtree's root */
+
+    memset(out, 0, sizeof *out);
+    if (old_size > size) {
+        return cv_fail(err, CV_INVALID, "the old tree is larger");
+    }
+    if (old_size == 0) {
+        return CV_OK;
+    }
+    while (old_size != size) {
+        uint64_t k = split(size);
+
+        if (old_size <= k) {
+            cv_tree_root_of(leaves + k * CV_TREE_HASH, size - k,
+                            out->hash[out->n++]);
+            size = k;
+        } else {
+            cv_tree_root_of(leaves, k, out->hash[out->n++]);
+            leaves += k * CV_TREE_HASH;
+            size -= k;
+            old_size -= k;
+            known = false;
+        }
+    }
+    if (!known) {
+        cv_tree_root_of(leaves, size, out->hash[out->n++]);
+    }
+    reverse(out);
+    return CV_OK;
+}
