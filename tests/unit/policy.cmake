@@ -10,3 +10,8 @@ add_test(NAME unit/policy_model
                  ${CMAKE_CURRENT_SOURCE_DIR}/../scenario/policy_model.py
                  $<TARGET_FILE:policy_drive> ${CV_TEST_DATA})
 set_tests_properties(unit/policy_model PROPERTIES LABELS unit TIMEOUT 300)
+
+foreach(name IN ITEMS pattern zone)
+  cv_unit(policy_${name}_test SOURCES policy_${name}_test.c
+          LINK policy yaml base)
+endforeach()

@@ -50,7 +50,7 @@ static enum cv_status keep_parameters(struct cv_message *m, struct cv_err *err)
 }
 
 /* An error's own parameters say what it means; an error of Varlink itself has
- * none of ours. */
+ * none of ours. `name` is gone with the rest of the answer. */
 static enum cv_status error_reply(struct cv_message *m, const char *name,
                                   struct cv_err *err)
 {
@@ -62,7 +62,7 @@ static enum cv_status error_reply(struct cv_message *m, const char *name,
     if (s != CV_OK) {
         return s;
     }
-    if (strncmp(name, "org.varlink.service.", 20) == 0) {
+    if (strncmp(word, "org.varlink.service.", 20) == 0) {
         s = cv_fail(err, CV_INVALID, "the other program refused the call: %s",
                     word);
         cv_err_hint(err, "both programs must be of one version");
