@@ -2,7 +2,7 @@
 
     cce_standin.py [--region R] [--clusters N] [--autopilot N] [--alg A]
                    [--life SECONDS] [--fault FILE[:COUNT]]...
-                   [--metadata ADDRESS:PORT]
+                   [--metadata ADDRESS:PORT] [--metadata-plain]
 
 It checks every signature with its own code (signature.py) and mints client
 certificates from its own CAs (minting.py). It binds 127.0.0.1 on a free port,
@@ -260,15 +260,19 @@ def main():
     p.add_argument("--life", type=float, default=3600)
     p.add_argument("--fault", action="append", default=[])
     p.add_argument("--metadata", help="ADDRESS:PORT")
+    p.add_argument("--metadata-plain", action="store_true",
+                   help="it has no token mode")
+    p.add_argument("--metadata-port", type=int, help="instead of PORT")
     p.add_argument("--folder", help="where the CA's certificate is written")
     a = p.parse_args()
     metadata = None
     if a.metadata:
         host, _, port = a.metadata.rpartition(":")
-        metadata = (host, int(port))
+        metadata = (host, a.metadata_port or int(port))
     made = None if a.folder else tempfile.TemporaryDirectory(prefix="standin-")
     folder = a.folder or made.name
     standin = Standin(folder, a.region, metadata)
+    standin.cloud.metadata_token_mode = not a.metadata_plain
     if a.pool:
         standin.cloud.pools[a.alg] = minting.Pool(a.alg, a.pool, reuse=True)
     names = ["prod", "dev", "stage"]

@@ -201,7 +201,7 @@ def prefixes(name):
 
 def rule_names(name, text, code):
     stem = os.path.splitext(os.path.basename(name))[0]
-    if re.search(r"(^|_)(utils?|misc|helpers?|common|stuff)($|_)", stem):
+    if re.search(r"(^|_)(utils?|misc|common|stuff)($|_)", stem):
         yield 1, "a file is named for its one subject"
 
 

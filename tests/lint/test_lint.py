@@ -113,7 +113,7 @@ class Rules(unittest.TestCase):
         self.passes("cli/cmd_list.c", function(3, "CV_CMD(list)"))
 
     def test_names(self):
-        for stem in ("util", "json_utils", "misc", "helpers"):
+        for stem in ("util", "json_utils", "misc", "stuff"):
             self.fails("names", f"vault/base/{stem}.c", "/* */\n")
         self.passes("vault/base/utilise.c", "/* */\n")
 

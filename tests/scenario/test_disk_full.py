@@ -1,0 +1,149 @@
+"""A full disk: whatever cannot be written is told (74), nothing is released,
+and once there is room again all is as it was."""
+
+import ctypes
+import os
+import shutil
+
+import pytest
+
+import harness
+import straced
+from harness import IO
+from kube import Identity, as_yaml, config
+
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+
+
+@pytest.fixture(scope="module")
+def mounts():
+    """A mount namespace of our own (root only)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None,
+                                               MS_REC | MS_PRIVATE, None):
+        pytest.skip("no mount namespace here (needs root)")
+    return libc
+
+
+@pytest.fixture
+def small(mounts, release_vault, secrets):
+    """A vault on a tmpfs of 2 MiB, with two entries."""
+    v = release_vault
+    v.policy(harness.MAY_EXPORT)
+    for name in ("a", "b"):
+        v.add(as_yaml(config(Identity("p256", secrets=secrets))), name,
+              "--exportable")
+    v.new_text = as_yaml(config(Identity("p256", secrets=secrets)))
+    aside = v.folder + ".aside"
+    os.rename(v.folder, aside)
+    os.mkdir(v.folder, 0o700)
+    if mounts.mount(b"none", v.folder.encode(), b"tmpfs", 0,
+                    b"size=2m,mode=0700"):
+        pytest.skip("no tmpfs here")
+    shutil.copytree(aside, v.folder, dirs_exist_ok=True)
+    v.mounts = mounts
+    yield v
+    mounts.umount2(v.folder.encode(), 2)
+
+
+def fill(v, leave):
+    """A file that leaves that many pages of 4 KiB."""
+    free = os.statvfs(v.folder).f_bavail
+    path = v.path("filler")
+    with open(path, "wb") as f:
+        f.write(b"\0" * 4096 * max(0, free - leave))
+    return path
+
+
+COMMANDS = {
+    "export": lambda v: (("export", "a", "--reason", "x"), None),
+    "import": lambda v: (("import", "-", "--name", "c"), v.new_text),
+    "label": lambda v: (("label", "a", "k=v"), None),
+    "rm": lambda v: (("rm", "a", "--yes"), None),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_few_pages_left(small, name):
+    v = small
+    args, text = COMMANDS[name](v)
+    codes = []
+    for leave in (0, 1, 2, 4, 8) if not harness.FULL else range(40):
+        filler = fill(v, leave)
+        before = v("list", "-o", "json")
+        done = v(*args, input=text, secret=True)
+        codes.append(done.code)
+        assert done.code in (0, IO), (leave, done)
+        if done.code == IO:
+            assert not done.out, (leave, done)
+        os.unlink(filler)
+        assert v.verify()["ok"]
+        names = v.names()
+        if done.code == 0:
+            break
+        assert names == ["a", "b"], (leave, names)
+        assert before.code in (0, IO)
+    assert IO in codes, "the disk was never full"
+    if 0 not in codes:
+        v(*args, input=text, secret=True, code=0)
+    for entry in v.names():
+        if entry != "c":
+            v("export", entry, "--reason", "after", code=0, secret=True)
+
+
+def points(v, name, tmp_path):
+    args, text = COMMANDS[name](v)
+    out = str(tmp_path / "count")
+    v.wrap = straced.command(out, straced.available())
+    try:
+        v(*args, input=text, secret=True, code=0)
+    finally:
+        v.wrap = []
+    with open(out, encoding="ascii") as f:
+        calls = straced.parse(f.read())
+    return sorted({(c.name, c.nth)
+                   for c in straced.files_only(calls, v.folder)
+                   if c.name not in ("unlink", "unlinkat")
+                   and "/vault.db-shm" not in c.path})
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_write_fails_once(release_vault, secrets, name, error, tmp_path):
+    """One write, sync or rename after the other fails; the answer is 74, or the
+    thing was done; never a release without its record."""
+    v = release_vault
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    v.policy(harness.MAY_EXPORT)
+    for entry in ("a", "b"):
+        v.add(as_yaml(config(Identity("p256", secrets=secrets))), entry,
+              "--exportable")
+    v.new_text = as_yaml(config(Identity("p256", secrets=secrets)))
+    template = v.folder + ".template"
+    shutil.copytree(v.folder, template)
+    rng = harness.seeded()
+    everything = points(v, name, tmp_path)
+    assert everything
+    chosen = everything if harness.FULL else \
+        sorted(rng.sample(everything, min(5, len(everything))))
+    args, text = COMMANDS[name](v)
+    for call, nth in chosen:
+        shutil.rmtree(v.folder)
+        shutil.copytree(template, v.folder)
+        done = straced.failed_run(v, call, nth, error, *args, input=text)
+        where = f"{name}: {call} #{nth} fails with {error}"
+        assert not harness.wait_for_none(), where
+        assert done.returncode in (0, IO), (where, done)
+        released = b"client-key-data" in done.stdout
+        assert released == (done.returncode == 0 and name == "export"), where
+        report = v.verify()
+        assert report["ok"], (where, report)
+        if released:
+            records = v.records("--action", "export")
+            assert any(r.get("decision") == "permit" for r in records), where
+        names = v.names()
+        assert set(names) >= {"b"} and (name == "rm" or "a" in names), where
+        for entry in names:
+            if entry != "c":
+                v("export", entry, "--reason", "after", code=0, secret=True)

@@ -1,0 +1,72 @@
+"""Ctrl-C and signals: nothing is left half done, nobody stays behind."""
+
+import os
+import signal
+import time
+
+import pytest
+
+import cce_standin
+import harness
+from kube import Identity, as_yaml, config
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM,
+                                    signal.SIGHUP])
+def test_while_the_cloud_is_slow(cloud_vault, standin, number):
+    standin.inject(cce_standin.Fault(None, match="clustercert", count=1,
+                                     delay=20))
+    p = cloud_vault.start(*cloud_vault.cloud("fetch", "--cluster", "dev"))
+    end = time.monotonic() + 30
+    while not standin.count("/v3/projects") and time.monotonic() < end:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.killpg(p.pid, number)
+    out, err = p.communicate(timeout=15)
+    assert p.returncode != 0
+    standin.stopping.set()          # let the stand-in's handler go
+    assert not harness.wait_for_none(10)
+    standin.stopping.clear()
+    assert cloud_vault.names() == []
+    cloud_vault.fetch("dev", code=0)
+
+
+def test_at_any_moment_of_an_import(vault, secrets):
+    """After some milliseconds, more and more of them."""
+    rng = harness.seeded()
+    text = as_yaml(config(Identity(secrets=secrets)))
+    path = vault.write("kube", text)
+    done = 0
+    for i in range(60 if harness.FULL else 8):
+        p = vault.start("import", path, "--name", "a")
+        time.sleep(rng.uniform(0, 0.4))
+        try:
+            os.killpg(p.pid, signal.SIGINT)
+        except ProcessLookupError:
+            pass
+        p.communicate(timeout=30)
+        assert not harness.wait_for_none()
+        names = vault.names()
+        assert names in ([], ["a"])
+        if names:
+            done += 1
+            vault("rm", "a", "--yes", code=0)
+    print(f"{done} imports were done before the signal")
+
+
+def test_stdin_that_never_ends(vault):
+    p = vault.start("import", "-", "--name", "a", stdin=-1)
+    time.sleep(0.3)
+    os.killpg(p.pid, signal.SIGINT)
+    p.communicate(timeout=15)
+    assert p.returncode != 0
+    assert vault.names() == []
+
+
+def test_the_command_line_dies_and_the_rest_goes(vault, secrets):
+    p = vault.start("audit", "tail", "-f")
+    time.sleep(0.5)
+    p.kill()
+    p.communicate(timeout=15)
+    assert not harness.wait_for_none(10)
+    vault("list", code=0)

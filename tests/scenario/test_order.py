@@ -1,0 +1,163 @@
+"""No leaf, no release: the decision is in the log, and on the disk, before the
+first byte that carries the key moves. Seen from outside, by system calls."""
+
+import base64
+
+import pytest
+
+import harness
+import straced
+from kube import Identity, as_yaml, config
+
+CALLS = ("write", "pwrite64", "writev", "sendto", "sendmsg", "fdatasync",
+         "fsync", "rename", "renameat", "renameat2")
+
+
+@pytest.fixture
+def held(release_vault, secrets):
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    v = release_vault
+    v.policy(harness.MAY_EXPORT)
+    v.identity = Identity("p256", secrets=secrets)
+    v.add(as_yaml(config(v.identity)), "a", "--exportable")
+    return v
+
+
+def first(calls, wanted):
+    for i, call in enumerate(calls):
+        if wanted(call):
+            return i
+    return None
+
+
+def on_log(call):
+    return call.path.endswith("/audit/log")
+
+
+def key_forms(identity):
+    """What of the key can be seen in a message: base64 of the PEM in three
+    alignments, and the PEM itself."""
+    import minting
+    pem = minting.key_pem(identity.key, "pkcs8")
+    forms = [pem.split(b"\n")[1][10:40]]
+    for shift in range(3):
+        forms.append(base64.b64encode(pem[shift:])[40:80])
+    return forms
+
+
+def carries_key(identity):
+    forms = key_forms(identity)
+    return lambda c: any(f in c.data for f in forms)
+
+
+def test_export(held, tmp_path):
+    done, calls = straced.watch(
+        held, str(tmp_path / "trace"), CALLS, "export", "a", "--reason",
+        "watched-by-the-test", code=0, secret=True)
+    leaf = first(calls, lambda c: on_log(c) and c.name in (
+        "write", "pwrite64", "writev") and b"watched-by-the-test" in c.data
+        and b'"decision":"permit"' in c.data)
+    assert leaf is not None, "no decision leaf was written"
+    durable = first(calls[leaf:], lambda c: on_log(c) and
+                    c.name == "fdatasync" and c.result == 0)
+    assert durable is not None, "the leaf was not made durable"
+    durable += leaf
+    moved = first(calls, carries_key(held.identity))
+    assert moved is not None, "the key was not seen: is the test blind?"
+    assert durable < moved, (calls[durable], calls[moved])
+    # Nothing that belongs to the answer at all was sent before.
+    early = [c for c in calls[:durable] if b"client-key-data" in c.data]
+    assert not early, early
+
+
+def test_denied_export_moves_no_key(held, tmp_path):
+    done, calls = straced.watch(held, str(tmp_path / "trace"), CALLS, "export",
+                                "a", code=harness.DENIED)
+    assert first(calls, carries_key(held.identity)) is None
+    deny = first(calls, lambda c: on_log(c) and b'"decision":"deny"' in c.data)
+    assert deny is not None
+    assert first(calls[deny:], lambda c: on_log(c) and c.name == "fdatasync"
+                 and c.result == 0) is not None
+
+
+def test_where_the_record_cannot_be_made_durable_nothing_moves(held, tmp_path):
+    done, calls = straced.watch(
+        held, str(tmp_path / "trace"), CALLS, "export", "a", "--reason", "x",
+        extra=["-e", "inject=fdatasync:error=EIO"])
+    assert done.code == harness.IO, done
+    assert first(calls, carries_key(held.identity)) is None
+    # A sync that failed is not tried again on the same descriptor.
+    on = [c for c in calls if on_log(c) and c.name == "fdatasync"]
+    assert on
+
+
+@pytest.mark.parametrize("command", [("label", "a", "k=v"),
+                                     ("rename", "a", "b"),
+                                     ("rm", "a", "--yes")])
+def test_changes_wait_for_their_leaf(held, tmp_path, command):
+    """The new state of the entry is written after the decision is durable."""
+    _, calls = straced.watch(held, str(tmp_path / "trace"), CALLS, *command,
+                             "--reason", "watched-by-the-test", code=0)
+    leaf = first(calls, lambda c: on_log(c) and
+                 b"watched-by-the-test" in c.data and
+                 b'"decision":"permit"' in c.data)
+    durable = first(calls[leaf:], lambda c: on_log(c) and
+                    c.name == "fdatasync" and c.result == 0)
+    assert durable is not None
+    # The outcome says "ok" once the database has it: between the two leaves
+    # lies the database's own sync.
+    outcome = first(calls, lambda c: on_log(c) and
+                    b'"phase":"outcome"' in c.data)
+    changed = [i for i, c in enumerate(calls)
+               if "/vault.db" in c.path and c.name in ("fdatasync", "fsync")
+               and c.result == 0]
+    assert outcome is not None and any(leaf + durable < i < outcome
+                                       for i in changed), calls
+
+
+def test_nothing_is_executed_but_ours(held, tmp_path):
+    """H20: whatever a kubeconfig names, only our own programs are started."""
+    document = config(Identity())
+    document["users"].append({"name": "x", "user": {"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "touch", "args": [str(tmp_path / "was-here")]}}})
+    path = held.write("kube", as_yaml(document))
+    _, calls = straced.watch(held, str(tmp_path / "trace"),
+                             ("execve", "openat"), "import", path, "--name",
+                             "b", code=0)
+    started = [c for c in calls if c.name == "execve"]
+    assert len(started) >= 2
+    for c in started:
+        assert harness.RELEASE in c.data.decode(errors="replace"), c
+    assert not (tmp_path / "was-here").exists()
+
+
+def test_no_path_of_a_kubeconfig_is_opened(held, tmp_path):
+    secret = tmp_path / "elsewhere"
+    secret.write_text("x")
+    document = config(Identity())
+    document["users"][0]["user"]["client-key"] = str(secret)
+    path = held.write("kube", as_yaml(document))
+    _, calls = straced.watch(held, str(tmp_path / "trace"), ("openat",),
+                             "import", path, "--name", "b",
+                             code=harness.INVALID)
+    assert calls
+    assert not [c for c in calls if str(secret).encode() in c.data]
+
+
+def test_sandboxes_are_on(held, tmp_path):
+    """Every program but the command line takes no_new_privs and a filter."""
+    _, calls = straced.watch(held, str(tmp_path / "trace"),
+                             ("execve", "prctl", "seccomp"), "export", "a",
+                             "--reason", "x", code=0, secret=True)
+    who = {}
+    for c in calls:
+        if c.name == "execve" and c.result == 0:
+            who[c.pid] = c.data.decode().rsplit("/", 1)[-1]
+    locked = {c.pid for c in calls
+              if (c.name == "prctl" and "PR_SET_NO_NEW_PRIVS" in c.rest) or
+              c.name == "seccomp"}
+    for pid, name in who.items():
+        if name != "certvault":
+            assert pid in locked, (name, sorted(locked), who)
