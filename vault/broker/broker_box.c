@@ -183,7 +183,7 @@ CV_BROKER_METHOD(unlock)
             (void)cv_json_add_str(cv_reply_parameters(reply), "slot_id",
                                   slot_id);
         }
-        (void)cv_json_add_str(details, "operation", "unlock");
+        (void)cv_json_add_str(details, "method", "Unlock");
         cv_broker_event(b, "admin", s, details);
     }
     cJSON_Delete(details);
@@ -200,7 +200,7 @@ CV_BROKER_METHOD(lock)
     (void)err;
     cv_helper_stop(&b->token);
     b->unlocked = false;
-    (void)cv_json_add_str(details, "operation", "lock");
+    (void)cv_json_add_str(details, "method", "Lock");
     if (b->vault != NULL) {
         cv_broker_event(b, "admin", CV_OK, details);
     }
@@ -296,7 +296,7 @@ static enum cv_status slot_run(struct cv_ask *ask, const struct slot_change *c,
     cJSON *details = cJSON_CreateObject();
     enum cv_status s;
 
-    (void)cv_json_add_str(details, "operation", c->operation);
+    (void)cv_json_add_str(details, "method", c->operation);
     (void)cv_json_add_str(details, "slot",
                           c->record != NULL ? cv_entry_text(c->record, "id")
                                             : c->id);
@@ -463,7 +463,7 @@ static enum cv_status slot_make(struct cv_broker *b, const cJSON *parameters,
 {
     struct slot_call call = {0};
     struct slot_change change = {.operation =
-                                     recovery ? "slot-recovery" : "slot-add"};
+                                     recovery ? "SlotRecovery" : "SlotAdd"};
     struct cv_message answer = {0};
     char id[16];
     struct cv_ask ask;
@@ -516,7 +516,7 @@ CV_BROKER_METHOD(slot_remove)
 {
     struct cv_broker *b = context;
     struct slot_call call = {0};
-    struct slot_change change = {.operation = "slot-remove"};
+    struct slot_change change = {.operation = "SlotRemove"};
     struct cv_ask ask;
     cJSON *slots;
     const cJSON *slot = NULL;
@@ -542,7 +542,7 @@ CV_BROKER_METHOD(slot_change)
 {
     struct cv_broker *b = context;
     struct slot_call call = {0};
-    struct slot_change change = {.operation = "slot-change"};
+    struct slot_change change = {.operation = "SlotChange"};
     struct cv_message answer = {0};
     struct cv_ask ask;
     cJSON *slots;

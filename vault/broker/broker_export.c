@@ -71,6 +71,7 @@ static enum cv_status pass_door(struct cv_ask *ask, const struct export *x,
                                 struct cv_reply *reply, struct cv_err *err)
 {
     struct cv_broker *b = ask->broker;
+    cJSON *details;
     enum cv_status s = cv_broker_enter(b, err);
 
     if (s != CV_OK) {
@@ -86,7 +87,9 @@ static enum cv_status pass_door(struct cv_ask *ask, const struct export *x,
         /* Asked first, so that a wrong turn at the lock leaves no permit. */
         s = cv_broker_need_open(b, reply, err);
         if (s == CV_OK) {
-            s = cv_ask_decide(ask, x->doc, NULL, err);
+            details = cv_entry_details_released(x->doc);
+            s = cv_ask_decide(ask, x->doc, details, err);
+            cJSON_Delete(details);
         }
         if (s == CV_OK) {
             s = cv_broker_commit(b, err);

@@ -158,10 +158,13 @@ static cJSON *fetch_details(const struct fetch *f, size_t entries)
     if (f->expire_at != NULL) {
         (void)cv_json_add_str(details, "expire_at", f->expire_at);
     } else {
-        (void)cv_json_add_int(details, "duration", f->duration);
+        char days[24];
+
+        (void)snprintf(days, sizeof(days), "%lld", (long long)f->duration);
+        (void)cv_json_add_str(details, "duration", days);
     }
     if (entries > 0) {
-        (void)cv_json_add_int(details, "entries", (int64_t)entries);
+        (void)cv_json_add_int(details, "items", (int64_t)entries);
     }
     return details;
 }

@@ -200,8 +200,12 @@ static enum cv_status apply_run(struct cv_ask *ask, struct apply *a,
     cJSON *details = cJSON_CreateObject();
     enum cv_status s;
 
-    (void)cv_json_add_int(details, "version", cv_policy_version(a->policy));
-    (void)cv_json_add_str(details, "sha256", cv_policy_sha256(a->policy));
+    (void)cv_json_add_int(details, "old_version",
+                          cv_policy_version(ask->broker->policy));
+    (void)cv_json_add_str(details, "old_sha256",
+                          cv_policy_sha256(ask->broker->policy));
+    (void)cv_json_add_int(details, "new_version", cv_policy_version(a->policy));
+    (void)cv_json_add_str(details, "new_sha256", cv_policy_sha256(a->policy));
     s = dry_run ? cv_ask_check(ask, NULL, details, err)
                 : cv_ask_decide(ask, NULL, details, err);
     if (s == CV_OK) {

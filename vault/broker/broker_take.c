@@ -204,7 +204,17 @@ static enum cv_status put_all(struct cv_broker *b, struct cv_take *takes,
     return s;
 }
 
-/* What one identity was, for its outcome's leaf. */
+/* With what it is, so that the record can be read without the vault. */
+static enum cv_status decide_one(struct cv_take *t, bool record)
+{
+    cJSON *details = cv_entry_details_taken(t->doc);
+    enum cv_status s = record ? cv_ask_decide(&t->ask, t->doc, details, &t->err)
+                              : cv_ask_check(&t->ask, t->doc, details, &t->err);
+
+    cJSON_Delete(details);
+    return s;
+}
+
 static enum cv_status decide_all(struct cv_take *takes, size_t n, bool record,
                                  bool atomic, struct cv_err *err)
 {
@@ -212,9 +222,7 @@ static enum cv_status decide_all(struct cv_take *takes, size_t n, bool record,
         struct cv_take *t = &takes[i];
 
         if (t->err.status == CV_OK && !t->decided) {
-            enum cv_status s =
-                record ? cv_ask_decide(&t->ask, t->doc, NULL, &t->err)
-                       : cv_ask_check(&t->ask, t->doc, NULL, &t->err);
+            enum cv_status s = decide_one(t, record);
 
             if (s == CV_OK) {
                 continue;

@@ -170,9 +170,10 @@ static enum cv_status record_init(struct cv_broker *b, const cJSON *slot,
     cJSON *details = cJSON_CreateObject();
     enum cv_status s;
 
-    (void)cv_json_add_str(details, "operation", "init");
+    (void)cv_json_add_str(details, "method", "Init");
+    (void)cv_json_add_str(details, "vault_id", b->vault->id);
     (void)cv_json_add_str(details, "slot", cv_entry_text(slot, "id"));
-    (void)cv_json_add_str(details, "kind", cv_entry_text(slot, "kind"));
+    (void)cv_json_add_str(details, "slot_kind", cv_entry_text(slot, "kind"));
     cv_broker_event(b, "admin", CV_OK, details);
     cJSON_Delete(details);
     s = cv_broker_enter(b, err);

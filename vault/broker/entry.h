@@ -56,6 +56,11 @@ CV_MUST_USE enum cv_status cv_entry_label(cJSON *doc, const cJSON *set,
                                           const cJSON *remove, int64_t now_s,
                                           struct cv_err *err);
 
+/* What the record says of an entry that is taken in, and of one that is given
+ * out; the caller deletes it. */
+cJSON *cv_entry_details_taken(const cJSON *doc);
+cJSON *cv_entry_details_released(const cJSON *doc);
+
 /* Makes the history line of an event. CV_INTERNAL. */
 CV_MUST_USE enum cv_status cv_entry_note(cJSON *doc, const char *what,
                                          const char *by, int64_t now_s,
