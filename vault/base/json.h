@@ -45,10 +45,10 @@ enum cv_json_style {
                          of; integers only (a fraction is CV_INVALID) */
 };
 
-/* Appends `value` as JSON: ASCII only (\uXXXX with lower-case hex, surrogate
- * pairs beyond the BMP); DEL stays raw as in Python's json.dumps, so names are
- * checked before they get here. Failures stick to `out` (CV_INVALID: not UTF-8,
- * deeper than CV_LIMIT_JSON_DEPTH, not finite, canonical and a key twice). */
+/* Appends `value` as JSON: printable ASCII only (\uXXXX with lower-case hex,
+ * surrogate pairs beyond the BMP, DEL too): as Python's json.dumps writes.
+ * Failures stick to `out` (CV_INVALID: not UTF-8, deeper than
+ * CV_LIMIT_JSON_DEPTH, not finite, canonical and a key twice). */
 void cv_json_write(const cJSON *value, enum cv_json_style style,
                    struct cv_buf *out);
 

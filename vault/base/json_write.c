@@ -55,7 +55,7 @@ static void write_point(struct writer *w, uint32_t point)
 
 static bool is_plain(uint8_t byte)
 {
-    return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
 }
 
 static void write_string(struct writer *w, const char *text)
