@@ -190,6 +190,13 @@ static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
             cv_broker_leave(b);
         }
     }
+    /* A private broker tells its one caller in answer to Hello. */
+    if (s != CV_OK && o->mode == CV_BROKER_EXEC) {
+        b->unopened = missing;
+        cv_vault_close(b->vault);
+        b->vault = NULL;
+        return CV_OK;
+    }
     if (s != CV_OK && err != NULL) {
         *err = missing;
     }

@@ -200,6 +200,12 @@ enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
 {
     enum cv_status s;
 
+    if (b->unopened.status != CV_OK) {
+        if (err != NULL) {
+            *err = b->unopened;
+        }
+        return b->unopened.status;
+    }
     if (b->vault == NULL) {
         s = cv_fail(err, CV_NOT_FOUND, "there is no vault in %s",
                     b->options->folder);

@@ -24,6 +24,7 @@ struct cv_broker {
     struct cv_helper names;
     struct cv_vault *vault; /* NULL: there is none in the folder yet */
     int folder;             /* the folder, until a vault takes it; else -1 */
+    struct cv_err unopened; /* why the vault could not be opened, or CV_OK */
     bool unlocked;          /* the token process holds the open box key */
     struct cv_policy *policy;
     char host[65];

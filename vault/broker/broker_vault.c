@@ -33,7 +33,7 @@ CV_BROKER_METHOD(hello)
     if (s != CV_OK) {
         return s;
     }
-    if (b->vault == NULL && !allow_absent) {
+    if (b->unopened.status != CV_OK || (b->vault == NULL && !allow_absent)) {
         return cv_broker_enter(b, err);
     }
     if (b->vault != NULL && wanted != NULL &&

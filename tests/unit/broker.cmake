@@ -1,0 +1,3 @@
+if(TARGET broker)
+  cv_unit(broker_entry_test SOURCES broker_entry_test.c LINK broker)
+endif()
