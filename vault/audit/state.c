@@ -159,7 +159,8 @@ static enum cv_status write_state(int vault, const struct cv_state *state,
         status = cv_fail(err, CV_INTERNAL, "out of memory");
     }
     if (status == CV_OK) {
-        status = cv_file_replace(vault, STATE_PATH, cv_buf_bytes(&text), 0600, err);
+        status =
+            cv_file_replace(vault, STATE_PATH, cv_buf_bytes(&text), 0600, err);
     }
     cv_buf_wipe(&text);
     cJSON_Delete(root);
