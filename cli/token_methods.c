@@ -117,7 +117,7 @@ static enum cv_status open_box(void *context, const cJSON *parameters,
     s = read_secret(secret, arena, &given, err);
     if (s == CV_OK) {
         s = cv_keyring_open(context, vault_id, public_key, slots, &given.secret,
-                            &slot_id, err);
+                            arena, &slot_id, err);
     }
     cv_arena_free(arena);
     if (s == CV_OK &&

@@ -56,7 +56,7 @@ static enum cv_status open_ring(struct fixture *f, enum cv_slot_kind kind,
 
     cv_err_init(e);
     return cv_keyring_open(f->ring, f->vault_id, f->public_key, f->slots, &s,
-                           id, e);
+                           f->arena, id, e);
 }
 
 static void test_slots_in_turn(void **state)
@@ -232,7 +232,7 @@ static void test_recovery(void **state)
     cJSON_AddItemToArray(f.slots, record);
     cv_keyring_lock(f.ring);
     assert_ok(cv_keyring_open(f.ring, f.vault_id, f.public_key, f.slots,
-                              &secret, &id, &e),
+                              &secret, f.arena, &id, &e),
               &e);
     assert_string_equal(id, "r1");
     end(&f);

@@ -175,25 +175,27 @@ try_slots(const cJSON *slots, const uint8_t vault_id[CV_BOX_ID_LEN],
     return none_opened(secret->kind, any, err);
 }
 
-enum cv_status cv_keyring_open(struct cv_keyring *ring,
-                               const uint8_t vault_id[CV_BOX_ID_LEN],
-                               const uint8_t public_key[CV_BOX_KEY_LEN],
-                               const cJSON *slots,
-                               const struct cv_slot_secret *secret,
-                               const char **slot_id, struct cv_err *err)
+enum cv_status
+cv_keyring_open(struct cv_keyring *ring, const uint8_t vault_id[CV_BOX_ID_LEN],
+                const uint8_t public_key[CV_BOX_KEY_LEN], const cJSON *slots,
+                const struct cv_slot_secret *secret, struct cv_arena *scratch,
+                const char **slot_id, struct cv_err *err)
 {
     struct cv_arena *arena = NULL;
     struct cv_box_pair pair;
-    enum cv_status s = cv_arena_new(CV_KIB(4), &arena, err);
+    enum cv_status s;
 
     *slot_id = NULL;
-    if (s == CV_OK) {
-        s = try_slots(slots, vault_id, public_key, secret, arena, &pair,
-                      slot_id, err);
-    }
-    if (s != CV_OK) {
-        cv_arena_free(arena);
+    s = try_slots(slots, vault_id, public_key, secret, scratch, &pair, slot_id,
+                  err);
+    if (s != CV_OK || (s = cv_arena_new(CV_KIB(4), &arena, err)) != CV_OK) {
         return s;
+    }
+    pair.secret_key = (const uint8_t *)cv_arena_copy(arena, pair.secret_key,
+                                                     CV_BOX_KEY_LEN, err);
+    if (pair.secret_key == NULL) {
+        cv_arena_free(arena);
+        return seal_failed(err);
     }
     take_over(ring, vault_id, &pair, arena);
     return CV_OK;

@@ -35,16 +35,17 @@ cv_keyring_create(struct cv_keyring *ring,
 
 /* Opens the box key of `vault_id`, whose public half is `public_key`, by the
  * first of `slots` (an array of records) that has `secret`'s kind and that it
- * fits; *slot_id is that record's id, borrowed from `slots`. Fails as
- * cv_slot_open does: a slot that cannot be read does not keep another from
+ * fits; *slot_id is that record's id, borrowed from `slots`. `scratch`, for
+ * what the secret becomes on the way, is best the arena that it came in. Fails
+ * as cv_slot_open does: a slot that cannot be read does not keep another from
  * being tried, but is told (CV_INTEGRITY) when none opened. CV_AUTH: none
  * opened, or there is none of this kind. What was open before stays open on
  * failure and is replaced on success. */
 CV_MUST_USE enum cv_status
 cv_keyring_open(struct cv_keyring *ring, const uint8_t vault_id[CV_BOX_ID_LEN],
                 const uint8_t public_key[CV_BOX_KEY_LEN], const cJSON *slots,
-                const struct cv_slot_secret *secret, const char **slot_id,
-                struct cv_err *err);
+                const struct cv_slot_secret *secret, struct cv_arena *scratch,
+                const char **slot_id, struct cv_err *err);
 
 /* Wipes the secret half. */
 void cv_keyring_lock(struct cv_keyring *ring);

@@ -184,7 +184,6 @@ enum cv_status cv_slot_open(const cJSON *record,
                             struct cv_arena *arena, struct cv_box_pair *pair,
                             struct cv_err *err)
 {
-    struct cv_arena *scratch = NULL;
     const uint8_t *kek = NULL;
     struct slot_record r;
     enum cv_status s = cv_slot_record_read(record, &r, err);
@@ -199,13 +198,9 @@ enum cv_status cv_slot_open(const cJSON *record,
                        r.id, cv_slot_kind_name(r.kind),
                        cv_slot_kind_name(secret->kind));
     }
-    s = cv_arena_new(SCRATCH, &scratch, err);
-    if (s == CV_OK) {
-        s = cv_slot_kdf_run(secret, &r.kdf, scratch, &kek, err);
-    }
+    s = cv_slot_kdf_run(secret, &r.kdf, arena, &kek, err);
     if (s == CV_OK) {
         s = decrypt(record, &r, vault_id, kek, arena, pair, err);
     }
-    cv_arena_free(scratch);
     return s;
 }

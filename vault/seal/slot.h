@@ -75,7 +75,8 @@ CV_MUST_USE enum cv_status cv_slot_wrap(const struct cv_slot_head *head,
                                         cJSON **record, struct cv_err *err);
 
 /* Opens the box key by one record. `public_key` is the vault's. On success
- * pair->secret_key is in `arena`; on failure NULL. CV_AUTH: the secret does not
+ * pair->secret_key is in `arena`; on failure NULL. What the secret became on
+ * the way is in `arena` too: free that soon. CV_AUTH: the secret does not
  * open it (or the record was changed by someone who knew how). CV_INTEGRITY:
  * the record is malformed or damaged, or holds another box key than the
  * vault's. CV_INVALID: the secret is of another kind, or cannot be one of its
