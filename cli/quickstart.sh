@@ -1,0 +1,259 @@
+#!/bin/sh
+# The main job on this machine, step by step; every command is printed before it
+# is run, so that this is the tutorial too.
+#
+#     sh cli/quickstart.sh [--yes] [--region R --cluster NAME] [--folder DIR]
+#
+#   --yes              ask nothing
+#   --region, --cluster
+#                      which cluster of the real cloud to fetch; used when there
+#                      are cloud credentials in the environment
+#                      (HUAWEICLOUD_SDK_AK and _SK). Without credentials a
+#                      stand-in for the cloud is started on this machine
+#   --folder DIR       where everything is left; default build/quickstart
+#
+# Installs packages (as root or with sudo) and builds build/release first, where
+# that is not done yet. Works on Debian 12 and Ubuntu 24.04.
+set -u
+src=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd) || exit 1
+. "$src/cli/packages.sh"
+
+yes=
+region=${CERTVAULT_REGION-}
+cluster=
+folder=$src/build/quickstart
+standin=
+
+usage() {
+    sed -n '5,16s/^# \{0,1\}//p' "$0"
+    exit "$1"
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --yes) yes=1 ;;
+    --region | --cluster | --folder)
+        [ $# -gt 1 ] || usage 64
+        case $1 in
+        --region) region=$2 ;;
+        --cluster) cluster=$2 ;;
+        --folder) folder=$2 ;;
+        esac
+        shift
+        ;;
+    -h | --help) usage 0 ;;
+    *) usage 64 ;;
+    esac
+    shift
+done
+
+say() {
+    printf '\n# %s\n' "$*"
+}
+
+fail() {
+    printf 'quickstart: %s\n' "$*" >&2
+    exit 1
+}
+
+ask() {
+    [ -z "$yes" ] || return 0
+    printf '%s [y/N] ' "$*"
+    read -r answer || return 1
+    case $answer in
+    y | Y | yes) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# Prints a command as it would be typed.
+show() {
+    line='$'
+    for word in "$@"; do
+        case $word in
+        '' | *[!A-Za-z0-9_./:=,@%+-]*) line="$line '$word'" ;;
+        *) line="$line $word" ;;
+        esac
+    done
+    printf '%s\n' "$line"
+}
+
+# run CODE COMMAND...: shows it, runs it; it must end with CODE.
+run() {
+    want=$1
+    shift
+    show "$@"
+    "$@" 9>&-
+    got=$?
+    [ "$got" = "$want" ] || fail "exit code $got, expected $want"
+    [ "$want" = 0 ] || echo "(exit code $got, as it should be)"
+}
+
+# What a first run needs before anything can be shown.
+prepare() {
+    missing=$(cv_packages_missing $(sed -n 's/^\(build\|demo\) //p' \
+        "$src/cli/packages.txt"))
+    if [ -n "$missing" ]; then
+        ask "Install these packages? $(echo $missing)" || exit 1
+        cv_packages "$src" build demo || fail "packages are missing"
+    fi
+    say "build (in build/release; the log is build/quickstart.log)"
+    mkdir -p "$src/build" || exit 1
+    (cd "$src" && cmake --preset release &&
+        cmake --build build/release -j "$(nproc)") \
+        >"$src/build/quickstart.log" 2>&1 ||
+        { tail -n 40 "$src/build/quickstart.log"; fail "the build failed"; }
+    PATH=$src/build/release/bin:$PATH
+    export PATH
+}
+
+# An empty folder for everything that follows; an older one is kept beside it.
+start_folder() {
+    if [ -e "$folder" ]; then
+        rm -rf "$folder.old"
+        mv "$folder" "$folder.old" || exit 1
+    fi
+    (umask 077 && mkdir -p "$folder") || exit 1
+    folder=$(CDPATH= cd -- "$folder" && pwd) || exit 1
+    cd "$folder" || exit 1
+    say "everything is left in $folder"
+    show cd "$folder"
+    show export "CERTVAULT_DIR=$folder/vault"
+    CERTVAULT_DIR=$folder/vault
+    export CERTVAULT_DIR
+    # Only what this shows: no agent, no service, no configuration of yours.
+    unset CERTVAULT_BROKER CERTVAULT_KEY_FILE CERTVAULT_PASSPHRASE_FILE
+}
+
+# Has the real cloud been given?
+have_cloud() {
+    [ -n "${HUAWEICLOUD_SDK_AK-}" ] && [ -n "${HUAWEICLOUD_SDK_SK-}" ]
+}
+
+# A member of the stand-in's first line.
+told() {
+    /usr/bin/python3 -c 'import json, sys
+print(json.load(open("standin.json"))[sys.argv[1]])' "$1"
+}
+
+# Starts the stand-in; it ends when this script does (its standard input, which
+# descriptor 9 keeps open, is closed then).
+start_standin() {
+    say "no cloud credentials here: a stand-in for CCE, on this machine, over TLS"
+    rm -f .standin && mkfifo -m 600 .standin || exit 1
+    show python3 "$src/tests/fakes/cce_standin.py" "> standin.json &"
+    (umask 077 && exec /usr/bin/python3 -B "$src/tests/fakes/cce_standin.py" \
+        --life 600 --folder "$folder" <.standin >standin.json \
+        2>standin.log) &
+    standin=$!
+    exec 9>.standin
+    rm -f .standin
+    tries=0
+    until [ -s standin.json ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] && kill -0 $standin 2>/dev/null ||
+            { cat standin.log; fail "the stand-in did not start"; }
+        sleep 0.1
+    done
+    HUAWEICLOUD_SDK_AK=$(told ak)
+    HUAWEICLOUD_SDK_SK=$(told sk)
+    export HUAWEICLOUD_SDK_AK HUAWEICLOUD_SDK_SK
+    echo "(it checks every signature with code of its own; the keys for it,"
+    echo "HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, are now in the environment)"
+    region=$(told region)
+    cluster=prod
+    url=$(told url)
+    set_cloud --region "$region" --endpoint "$url" --iam-endpoint "$url" \
+        --ca-file standin-ca.pem
+}
+
+set_cloud() {
+    cloud=$*
+}
+
+choose_cloud() {
+    if have_cloud; then
+        [ -n "$region" ] && [ -n "$cluster" ] || fail "there are cloud" \
+            "credentials in the environment: name the cluster with --region" \
+            "and --cluster, or unset HUAWEICLOUD_SDK_AK to use the stand-in"
+        ask "Ask the real CCE for a certificate of $cluster (1 day)?" || exit 1
+        set_cloud --region "$region"
+    else
+        start_standin
+    fi
+}
+
+# Changes one bit in the middle of a file.
+flip() {
+    at=$(($(wc -c <"$1") / 2))
+    byte=$(od -An -tu1 -j $at -N 1 "$1" | tr -d ' ')
+    octal=$(printf '%03o' $((byte ^ 1)))
+    show printf "\\$octal" "| dd of=$1 bs=1 seek=$at conv=notrunc"
+    printf "\\$octal" | dd of="$1" bs=1 seek=$at conv=notrunc 2>/dev/null
+}
+
+write_policy() {
+    say "a policy that lets you export, but only with a reason"
+    show cat policy.yaml
+    cat >policy.yaml <<EOF
+apiVersion: certvault/v1
+kind: Policy
+metadata: {name: quickstart, version: 1}
+rules:
+- name: owner
+  effect: permit
+  subjects: {uids: [$(id -u)]}
+  actions: [fetch, import, list, show, edit, remove, audit.read, policy.read,
+            policy.apply, admin]
+- name: drill
+  effect: permit
+  subjects: {uids: [$(id -u)]}
+  actions: [export]
+  when: {reason: required}
+EOF
+    cat policy.yaml
+}
+
+tour() {
+    say "make a vault; here a key file opens it (a passphrase by default)"
+    run 0 certvault init --key "file:$folder/vault.key"
+
+    say "fetch a cluster's certificate: its key goes straight into a sealed box"
+    run 0 certvault clusters $cloud
+    run 0 certvault fetch --cluster "$cluster" --name prod --exportable \
+        --label env=prod $cloud
+
+    say "what is in the vault: everything but the key can be seen"
+    run 0 certvault list
+    run 0 certvault show prod
+
+    say "the first policy lets nobody export a key, not even you"
+    run 77 certvault export prod --reason "restore drill" --output prod.yaml
+
+    write_policy
+    run 0 certvault policy check policy.yaml
+    run 0 certvault policy apply policy.yaml
+    run 77 certvault export prod --output prod.yaml
+    run 0 certvault export prod --reason "restore drill" --output prod.yaml
+    run 0 ls -l prod.yaml
+
+    say "who had it, and why"
+    run 0 certvault audit who prod
+    run 0 certvault audit query --action export
+
+    say "the record cannot be changed without being found out"
+    run 0 certvault audit verify
+    run 0 cp -r vault vault-copy
+    flip vault-copy/audit/log
+    run 70 certvault --vault "$folder/vault-copy" audit verify
+    run 0 certvault audit verify
+}
+
+prepare
+start_folder
+choose_cloud
+tour
+[ -z "$standin" ] || exec 9>&-
+say "done. In $folder:"
+echo "vault/ the vault, vault.key what opens it, prod.yaml the export,"
+echo "vault-copy/ the copy with one bit changed. Next: certvault --help"
