@@ -187,6 +187,13 @@ enum cv_status cv_file_make_folder(const char *path, int *fd,
     return cv_file_open_folder(path, fd, err);
 }
 
+static bool is_link(int at, const char *name)
+{
+    struct stat st;
+    return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISLNK(st.st_mode);
+}
+
 /* Where the kernel has no openat2: one folder after the other. */
 static int walk(int dir, const char *name, int flags, mode_t mode)
 {
@@ -206,6 +213,10 @@ static int walk(int dir, const char *name, int flags, mode_t mode)
         int step = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
         int next = openat(at, part, (last ? flags : step) | O_NOFOLLOW, mode);
         int number = errno;
+        /* O_DIRECTORY hides that it was a link. */
+        if (next < 0 && number == ENOTDIR && is_link(at, part)) {
+            number = ELOOP;
+        }
         if (at != dir) {
             cv_file_close(&at);
         }
