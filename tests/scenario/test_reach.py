@@ -3,76 +3,31 @@ client certificates."""
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 
 import pytest
 
 import harness
 import minting
+import nginx
 from kube import Identity, as_yaml, config
 
-NGINX = """daemon off;
-master_process off;
-pid {d}/pid;
-error_log {d}/error.log;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {d}/t1;
-    proxy_temp_path {d}/t2;
-    fastcgi_temp_path {d}/t3;
-    uwsgi_temp_path {d}/t4;
-    scgi_temp_path {d}/t5;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {d}/server.pem;
-        ssl_certificate_key {d}/server.key;
-        ssl_client_certificate {d}/ca.pem;
+REST = """ssl_client_certificate {ca};
         ssl_verify_client on;
-        location /version {{
+        location /version {
             default_type application/json;
-            return 200 '{{"gitVersion":"v1.31.0","who":"$ssl_client_s_dn"}}';
-        }}
-    }}
-}}
-"""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+            return 200 '{"gitVersion":"v1.31.0","who":"$ssl_client_s_dn"}';
+        }"""
 
 
 @pytest.fixture
 def server(tmp_path):
     """nginx that lets in who has a certificate of its CA; (url, CA)."""
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if not program:
+    if not nginx.find():
         pytest.skip("no nginx here")
-    folder = tmp_path / "nginx"
-    folder.mkdir()
     ca = minting.Authority("reach CA")
-    key, cert = ca.server(["127.0.0.1"])
-    (folder / "server.key").write_bytes(key)
-    (folder / "server.pem").write_bytes(cert)
-    (folder / "ca.pem").write_bytes(ca.pem)
-    port = free_port()
-    (folder / "conf").write_text(NGINX.format(d=folder, port=port))
-    p = subprocess.Popen([program, "-c", str(folder / "conf"), "-p",
-                          str(folder), "-e", str(folder / "error.log")],
-                         stdin=subprocess.DEVNULL)
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            time.sleep(0.02)
-    yield f"https://127.0.0.1:{port}", ca
-    p.terminate()
-    p.wait(10)
+    with nginx.Server(tmp_path, "", REST, ca) as s:
+        yield s.url, ca
 
 
 @pytest.fixture

@@ -1,0 +1,286 @@
+"""The benches of tests/bench/run.sh. Each prints what was run and a ratio
+beside its goal; a goal that is missed is said, and is no failure."""
+
+import base64
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "scenario"))
+import harness  # noqa: E402
+import kube  # noqa: E402
+import minting  # noqa: E402
+import nginx  # noqa: E402
+
+ROUNDS = int(os.environ.get("CV_ROUNDS", "15"))
+MANY = int(os.environ.get("CV_ENTRIES", "100000"))
+BATCH = 500                    # identities in one kubeconfig
+
+
+def timed(function, *args, **options):
+    begin = time.perf_counter()
+    function(*args, **options)
+    return time.perf_counter() - begin
+
+
+def must(argv, **options):
+    done = subprocess.run(argv, capture_output=True, **options)
+    if done.returncode:
+        raise SystemExit(f"{argv}: {done.returncode}: {done.stderr.decode()}")
+    return done
+
+
+def ratio_line(what, ours, theirs, goal, better):
+    """Median of the ratios of interleaved rounds; theirs / ours is speed."""
+    if better == "less":
+        value = statistics.median(a / b for a, b in zip(ours, theirs))
+        met = value <= goal
+    else:
+        value = statistics.median(b / a for a, b in zip(ours, theirs))
+        met = value >= goal
+    sign = "<=" if better == "less" else ">="
+    print(f"{what}: {value:.2f}x (goal {sign} {goal}x, "
+          f"{'met' if met else 'MISSED'}); medians "
+          f"{1000 * statistics.median(ours):.1f} ms against "
+          f"{1000 * statistics.median(theirs):.1f} ms, {len(ours)} rounds",
+          flush=True)
+
+
+def new_vault(folder):
+    return harness.Vault(folder, build=harness.RELEASE)
+
+
+# --- export ---
+
+def bench_export(folder):
+    """A cold export with its durable record against age."""
+    vault = new_vault(folder)
+    identity = kube.Identity("rsa2048")
+    vault.policy(harness.MAY_EXPORT)
+    text = kube.as_yaml(kube.config(identity))
+    vault.add(text, "a", "--exportable")
+    key = os.path.join(folder, "age.key")
+    must(["age-keygen", "-o", key])
+    with open(key, encoding="ascii") as f:
+        public = [x.split()[-1] for x in f if "public key" in x][0]
+    sealed = os.path.join(folder, "kube.age")
+    must(["age", "-r", public, "-o", sealed], input=text.encode())
+    argv = vault.argv("--no-input", "export", "a", "--reason", "bench")
+    peer = ["age", "-d", "-i", key, sealed]
+    print("$ certvault --no-input export a --reason bench    (exec:, key file)")
+    print("$ age -d -i key kube.age")
+    env = vault.env()
+    ours, theirs = [], []
+    for _ in range(2 * ROUNDS):
+        ours.append(timed(must, argv, env=env, stdin=subprocess.DEVNULL))
+        theirs.append(timed(must, peer, stdin=subprocess.DEVNULL))
+    ratio_line("cold export", ours, theirs, 3, "less")
+
+
+# --- import ---
+
+def kubeconfigs(folder, n, per_file):
+    """A folder of kubeconfigs with n identities of P-256 in all."""
+    os.mkdir(folder)
+    ca = minting.Authority("bench CA")
+    for at in range(0, n, per_file):
+        some = [kube.Identity("p256", ca=ca)
+                for _ in range(min(per_file, n - at))]
+        names = [f"c{at + i}" for i in range(len(some))]
+        with open(os.path.join(folder, f"f{at}.json"), "w",
+                  encoding="ascii") as f:
+            f.write(kube.as_json(kube.several(some, names)))
+
+
+def bench_import(folder):
+    """Imports in one batch against crypto_box_seal with a sync each."""
+    peer = os.path.join(harness.RELEASE, "bench", "seal_peer")
+    for n, per_file in ((1000, BATCH), (1000, 1), (10000, BATCH)):
+        configs = os.path.join(folder, f"configs-{n}-{per_file}")
+        kubeconfigs(configs, n, per_file)
+        print(f"$ certvault --no-input import FOLDER --name '{{context}}'    "
+              f"({n} keys, {per_file} a file)")
+        print(f"$ seal_peer FILE {n} each")
+        ours, each, once = [], [], []
+        rounds = max(3, ROUNDS // 3) if n == 1000 else 3
+        for i in range(rounds):
+            home = os.path.join(folder, f"home-{n}-{per_file}-{i}")
+            vault = new_vault(home)
+            argv = vault.argv("--no-input", "-q", "import", configs, "--name",
+                              "{context}")
+            ours.append(timed(must, argv, env=vault.env(),
+                              stdin=subprocess.DEVNULL))
+            out = os.path.join(home, "peer")
+            each.append(timed(must, [peer, out, str(n), "each"]))
+            once.append(timed(must, [peer, out, str(n), "once"]))
+            shutil.rmtree(home)
+        ratio_line(f"import of {n}, against one sync each", ours, each, 0.5,
+                   "more")
+        ratio_line(f"import of {n}, against one sync at the end", ours, once,
+                   0.5, "more")
+
+
+# --- list ---
+
+class Broker:
+    """A broker on a socket, spoken to directly: the command line's own time is
+    left out."""
+
+    def __init__(self, vault):
+        self.path = os.path.join(vault.home, "run", "b.sock")
+        self.process = subprocess.Popen(
+            [harness.program("certvaultd", harness.RELEASE), "--vault",
+             vault.folder, "--socket", self.path, "--foreground"],
+            env=vault.env(), stdin=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        while not os.path.exists(self.path) and time.monotonic() < end:
+            time.sleep(0.02)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(self.path)
+
+    def call(self, method, **parameters):
+        self.socket.sendall(json.dumps(
+            {"method": "io.certvault.Broker." + method,
+             "parameters": parameters}).encode() + b"\0")
+        got = bytearray()
+        while not got.endswith(b"\0"):
+            data = self.socket.recv(1 << 20)
+            if not data:
+                raise SystemExit("the broker hung up")
+            got += data
+        answer = json.loads(bytes(got[:-1]))
+        if "error" in answer:
+            raise SystemExit(f"{method}: {answer}")
+        return answer["parameters"]
+
+    def end(self):
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait(60)
+
+
+def fill(vault, n):
+    """n entries with one key and a CA certificate each (nothing checks a CA's
+    own signature, so its serial number can be counted up in place)."""
+    identity = kube.Identity("p256")
+    der = identity.ca.cert.public_bytes(
+        minting.serialization.Encoding.DER)
+    serial = identity.ca.cert.serial_number.to_bytes(20, "big").lstrip(b"\0")
+    at = der.index(serial) + 4
+    user = identity.user()
+    folder = os.path.join(vault.home, "many")
+    for start in range(0, n, 10000):
+        os.mkdir(folder)
+        for first in range(start, min(n, start + 10000), BATCH):
+            out = {"apiVersion": "v1", "kind": "Config", "clusters": [],
+                   "users": [{"name": "u", "user": user}], "contexts": []}
+            for i in range(first, min(n, first + BATCH)):
+                ca = der[:at] + i.to_bytes(8, "big") + der[at + 8:]
+                body = base64.encodebytes(ca)
+                pem = (b"-----BEGIN CERTIFICATE-----\n" + body
+                       + b"-----END CERTIFICATE-----\n")
+                out["clusters"].append({"name": f"k{i}", "cluster": {
+                    "server": f"https://k{i}.example:6443",
+                    "certificate-authority-data":
+                        base64.b64encode(pem).decode()}})
+                out["contexts"].append({"name": f"k{i}", "context": {
+                    "cluster": f"k{i}", "user": "u"}})
+            with open(os.path.join(folder, f"{first}.json"), "w",
+                      encoding="ascii") as f:
+                json.dump(out, f)
+        team = f"team=t{start // 10000}"
+        vault("-q", "import", folder, "--name", "{context}", "--label", team,
+              code=0, timeout=1200)
+        shutil.rmtree(folder)
+    for i in range(0, min(n, 1000), 10):
+        vault("label", f"k{i}", "tier=rare", code=0)
+
+
+def bench_list(folder):
+    """Finding a few among many, in the broker."""
+    vault = new_vault(folder)
+    took = timed(fill, vault, MANY)
+    print(f"{MANY} entries made in {took:.0f} s")
+    broker = Broker(vault)
+    calls = {
+        "list by name": ("List", {"labels": {}, "pattern": "k1234?"}),
+        "list by label": ("List", {"labels": {"tier": "rare"}}),
+        "show": ("Show", {"name": f"k{MANY // 2}"}),
+    }
+    for what, (method, parameters) in calls.items():
+        broker.call(method, **parameters)
+        took = [timed(broker.call, method, **parameters)
+                for _ in range(4 * ROUNDS)]
+        answer = broker.call(method, **parameters)
+        n = len(answer.get("items", [1]))
+        value = 1000 * statistics.median(took)
+        print(f"{what} ({n} found among {MANY}): {value:.2f} ms in the broker "
+              f"(goal <= 20 ms, {'met' if value <= 20 else 'MISSED'})",
+              flush=True)
+    broker.end()
+
+
+# --- fetch ---
+
+def bench_fetch(folder):
+    """1,000 certificates from nginx on the loopback against h2load."""
+    n = 1000
+    www = os.path.join(folder, "www")
+    project = "0123456789abcdef0123456789abcdef"
+    ids = [f"00000000-0000-4000-8000-{i:012d}" for i in range(n)]
+    ca = minting.Authority("bench CA")
+    for uid in ids:
+        where = os.path.join(www, f"api/v3/projects/{project}/clusters/{uid}")
+        os.makedirs(where)
+        i = kube.Identity("p256", ca=ca)
+        with open(os.path.join(where, "clustercert"), "w",
+                  encoding="ascii") as f:
+            json.dump(minting.kubeconfig(
+                ca.pem, i.cert_pem, i.key_pem, "https://192.168.1.7:5443",
+                "https://203.0.113.25:5443"), f)
+    with nginx.Server(folder, "http2", f"root {www};",
+                      default_type="application/json") as server:
+        listed = os.path.join(folder, "ids")
+        with open(listed, "w", encoding="ascii") as f:
+            f.write("\n".join(ids) + "\n")
+        urls = os.path.join(folder, "urls")
+        with open(urls, "w", encoding="ascii") as f:
+            f.writelines(f"{server.url}/api/v3/projects/{project}/clusters/"
+                         f"{uid}/clustercert\n" for uid in ids)
+        program = os.path.join(harness.RELEASE, "bench", "fetch_many")
+        peer = ["h2load", "-n", str(n), "-c1", "-m100", "-i", urls]
+        print("$ fetch_many URL CA IDS alone; fetch_many URL CA IDS all")
+        print("$ h2load -n 1000 -c1 -m100 -i urls")
+        alone, everything, theirs = [], [], []
+        for r in range(ROUNDS):
+            for mode, took in (("alone", alone), ("all", everything)):
+                run = os.path.join(folder, f"run-{mode}-{r}")
+                os.mkdir(run, 0o700)
+                took.append(timed(must, [program, server.url, server.ca,
+                                         listed, mode], cwd=run))
+            theirs.append(timed(must, peer))
+        ratio_line(f"fetch of {n} alone", alone, theirs, 0.9, "more")
+        ratio_line(f"fetch of {n}, each key checked, sealed, recorded",
+                   everything, theirs, 0.5, "more")
+
+
+BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
+           "fetch": bench_fetch}
+
+
+def main(names):
+    for name in names or BENCHES:
+        print(f"== {name}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            BENCHES[name](folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
