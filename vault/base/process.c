@@ -164,10 +164,13 @@ int cv_process_wait(pid_t pid)
 {
     int status = 0;
     pid_t got = 0;
+    if (pid <= 0) {
+        return -1; /* waitpid would take any child */
+    }
     do {
         got = waitpid(pid, &status, 0);
     } while (got < 0 && errno == EINTR);
-    if (got != pid) {
+    if (got <= 0) {
         return -1;
     }
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
