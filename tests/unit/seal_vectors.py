@@ -400,7 +400,7 @@ def matches(keys):
 
     d = p.private.private_numbers().private_value
     add("ec, put together here", "ok", ec_key(d), p)
-    add("ec, with attributes", "ok",
+    add("ec, with attributes", "integrity",
         pkcs8(P256_ALG, tlv(0x30, integer(1), tlv(4, d.to_bytes(32, "big"))),
               0, tlv(0xa0)), p)
     point, other = p.spki[-65:], keys["p256-other"].spki[-65:]
@@ -438,7 +438,7 @@ def matches(keys):
         serialization.NoEncryption())
     add("ed25519, put together here", "ok",
         pkcs8(ED_ALG, tlv(4, seed)), e)
-    add("ed25519, version 2 with its public key", "ok",
+    add("ed25519, version 2 with its public key", "integrity",
         pkcs8(ED_ALG, tlv(4, seed), 1,
               tlv(0x81, b"\0" + e.spki[-32:])), e)
     add("ed25519, another's public key", "integrity",
@@ -460,6 +460,9 @@ def matches(keys):
     add("no key", "integrity", b"not a key", p)
     add("a certificate", "integrity", p.cert.public_bytes(
         serialization.Encoding.DER), p)
+    add("version 1", "integrity",
+        pkcs8(P256_ALG, tlv(0x30, integer(1), tlv(4, d.to_bytes(32, "big"))),
+              1), p)
     add("version 2", "integrity",
         pkcs8(P256_ALG, tlv(0x30, integer(1), tlv(4, d.to_bytes(32, "big"))),
               2), p)

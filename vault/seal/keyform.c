@@ -157,32 +157,11 @@ static bool read_ed25519(struct cv_bytes der, struct keyform_private *out)
 bool cv_keyform_private(struct cv_bytes pkcs8, struct keyform_private *out)
 {
     struct cv_bytes in, key;
-    bool v1;
 
     memset(out, 0, sizeof(*out));
-    if (!only_sequence(pkcs8, &in)) {
-        return false;
-    }
-    v1 = cv_der_take_small(&in, 0);
-    if ((!v1 && !cv_der_take_small(&in, 1)) ||
+    if (!only_sequence(pkcs8, &in) || !cv_der_take_small(&in, 0) ||
         !take_algorithm(&in, &out->type) ||
-        !cv_der_take(&in, DER_OCTET_STRING, &key)) {
-        return false;
-    }
-    /* Attributes; and, from version 2 on, an Ed25519 key's public half, as an
-     * implicit BIT STRING. */
-    if (cv_der_tag(in) == DER_CONTEXT(0) && !cv_der_skip(&in)) {
-        return false;
-    }
-    if (!v1 && out->type == KEYFORM_ED25519 &&
-        cv_der_take(&in, 0x81, &out->point)) {
-        if (out->point.len != ED25519_LEN + 1 || out->point.data[0] != 0) {
-            return false;
-        }
-        out->point.data++;
-        out->point.len--;
-    }
-    if (in.len != 0) {
+        !cv_der_take(&in, DER_OCTET_STRING, &key) || in.len != 0) {
         return false;
     }
     switch (out->type) {

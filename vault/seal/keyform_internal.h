@@ -1,6 +1,7 @@
 /* What a key looks like in a certificate and in PKCS#8, taken apart: the
- * numbers are borrowed from the DER. RFC 5280 4.1 (certificate), RFC 5958
- * (PKCS#8), RFC 8017 A.1 (RSA), RFC 5480 and 5915 (EC), RFC 8410 (Ed25519). */
+ * numbers are borrowed from the DER. RFC 5280 4.1 (certificate), RFC 5208
+ * (PKCS#8: version 0, without attributes, as keys are sealed), RFC 8017 A.1
+ * (RSA), RFC 5480 and 5915 (EC), RFC 8410 (Ed25519). */
 #ifndef CERTVAULT_SEAL_KEYFORM_INTERNAL_H
 #define CERTVAULT_SEAL_KEYFORM_INTERNAL_H
 
@@ -36,7 +37,7 @@ struct keyform_private {
     enum keyform_type type;
     struct cv_bytes rsa[KEYFORM_RSA_NUMBERS];
     struct cv_bytes secret; /* EC: the scalar; Ed25519: the 32-byte seed */
-    struct cv_bytes point;  /* as in keyform_public; empty where left out */
+    struct cv_bytes point;  /* EC: may be left out (empty) */
 };
 
 /* The DER SubjectPublicKeyInfo of a DER certificate, tag and length
