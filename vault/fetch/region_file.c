@@ -1,0 +1,110 @@
+#include "vault/fetch/region_file.h"
+
+#include "vault/yaml/yaml.h"
+
+#include <string.h>
+
+static enum cv_status refuse(const char *why, struct cv_err *err)
+{
+    enum cv_status s = cv_fail(err, CV_INVALID, "regions.yaml: %s", why);
+
+    cv_err_hint(err, "it maps a service to a list of {id, endpoint} or {id, "
+                     "endpoints: [...]}");
+    return s;
+}
+
+static enum cv_status add(struct cv_region_file_list *out, const cJSON *url,
+                          struct cv_err *err)
+{
+    if (!cJSON_IsString(url) ||
+        strlen(url->valuestring) >= sizeof(out->url[0])) {
+        return refuse("an endpoint is no text, or too long", err);
+    }
+    if (out->n == CV_REGION_FILE_MAX) {
+        return refuse("a region has too many endpoints", err);
+    }
+    memcpy(out->url[out->n], url->valuestring, strlen(url->valuestring) + 1);
+    out->n++;
+    return CV_OK;
+}
+
+static enum cv_status read_entry(const cJSON *entry, const char *region,
+                                 struct cv_region_file_list *out,
+                                 struct cv_err *err)
+{
+    const cJSON *id = cJSON_GetObjectItemCaseSensitive(entry, "id");
+    const cJSON *one = cJSON_GetObjectItemCaseSensitive(entry, "endpoint");
+    const cJSON *many = cJSON_GetObjectItemCaseSensitive(entry, "endpoints");
+    const cJSON *url;
+    enum cv_status s = CV_OK;
+
+    if (!cJSON_IsString(id) || (one == NULL && !cJSON_IsArray(many))) {
+        return refuse("an item lacks its id or its endpoint", err);
+    }
+    if (strcmp(id->valuestring, region) != 0) {
+        return CV_OK;
+    }
+    if (one != NULL) {
+        return add(out, one, err);
+    }
+    cJSON_ArrayForEach(url, many)
+    {
+        s = add(out, url, err);
+        if (s != CV_OK) {
+            break;
+        }
+    }
+    return s;
+}
+
+static enum cv_status read_tree(const cJSON *tree, const char *service,
+                                const char *region,
+                                struct cv_region_file_list *out,
+                                struct cv_err *err)
+{
+    const cJSON *list, *entry;
+    enum cv_status s = CV_OK;
+
+    if (!cJSON_IsObject(tree)) {
+        return refuse("it is no map", err);
+    }
+    cJSON_ArrayForEach(list, tree)
+    {
+        if (strcasecmp(list->string, service) != 0) {
+            continue;
+        }
+        if (!cJSON_IsArray(list)) {
+            return refuse("a service has no list", err);
+        }
+        cJSON_ArrayForEach(entry, list)
+        {
+            s = read_entry(entry, region, out, err);
+            if (s != CV_OK || out->n > 0) {
+                return s;
+            }
+        }
+    }
+    return s;
+}
+
+enum cv_status cv_region_file_find(const char *text, const char *service,
+                                   const char *region,
+                                   struct cv_region_file_list *out,
+                                   struct cv_err *err)
+{
+    struct cv_bytes bytes = {(const uint8_t *)text, strlen(text)};
+    cJSON *tree = NULL;
+    struct cv_arena *was = cv_json_use(NULL);
+    enum cv_status s;
+
+    memset(out, 0, sizeof(*out));
+    s = cv_yaml_parse(NULL, bytes, &tree, NULL, NULL, err);
+    if (s == CV_OK) {
+        s = read_tree(tree, service, region, out, err);
+    } else {
+        cv_err_prefix(err, "regions.yaml");
+    }
+    cJSON_Delete(tree);
+    (void)cv_json_use(was);
+    return s;
+}
