@@ -74,13 +74,13 @@ static enum cv_status read_body(struct cv_arena *arena, struct cv_bytes *text,
             }
             break;
         }
-        if (memchr(line.data, '-', line.len) != NULL) {
-            return cv_fail(err, CV_INVALID,
-                           "a PEM block holds more than base64");
-        }
         if (memchr(line.data, ':', line.len) != NULL) {
             return cv_fail(err, CV_INVALID,
                            "a PEM block has headers (an encrypted key?)");
+        }
+        if (memchr(line.data, '-', line.len) != NULL) {
+            return cv_fail(err, CV_INVALID,
+                           "a PEM block holds more than base64");
         }
     }
     struct cv_buf der;

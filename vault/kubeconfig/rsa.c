@@ -13,7 +13,7 @@
 /* A composite passes one round by chance 1 in 4 at the very most, a random one
  * practically never; whoever makes the key can do himself no other harm with
  * one that does. BN_check_prime's 64 rounds cost ten times as much. */
-#define ROUNDS 6
+#define ROUNDS 4
 
 struct check {
     BN_CTX *ctx;
