@@ -32,6 +32,8 @@ struct cv_broker {
     cJSON *waiting[CV_BROKER_WAITING]; /* leaves of reads */
     size_t n_waiting;
     int64_t waiting_since_ms;
+    uint64_t checkpoint_size; /* leaves under the last checkpoint made here */
+    int64_t checkpoint_ms;    /* when that was */
     struct cv_caller *caller; /* whose request is being answered */
 };
 
