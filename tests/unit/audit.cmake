@@ -1,2 +1,7 @@
 cv_unit(audit_vectors SOURCES audit_vectors_test.c audit_test.c LINK audit)
 cv_unit(audit_bytes SOURCES audit_bytes_test.c audit_test.c LINK audit)
+cv_unit(audit_leaf SOURCES audit_leaf_test.c audit_test.c LINK audit)
+# System calls that the test counts and makes fail.
+cv_unit(audit_log SOURCES audit_log_test.c audit_test.c LINK audit)
+target_link_options(audit_log PRIVATE LINKER:--wrap=pwrite
+                    LINKER:--wrap=fdatasync LINKER:--wrap=ftruncate)
