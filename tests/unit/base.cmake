@@ -8,3 +8,6 @@ cv_unit(base_json SOURCES base_json_test.c LINK base)
 cv_unit(base_json_write SOURCES base_json_write_test.c LINK base)
 cv_unit(base_process SOURCES base_process_test.c LINK base)
 cv_unit(base_sandbox SOURCES base_sandbox_test.c LINK base)
+cv_unit(base_memory SOURCES base_memory_test.c LINK base)
+target_link_options(base_memory PRIVATE
+  -Wl,--wrap=malloc,--wrap=calloc,--wrap=strndup,--wrap=sodium_malloc)

@@ -1,0 +1,1 @@
+cv_fuzz(json SOURCES json_fuzz.c LINK base)
