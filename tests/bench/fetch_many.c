@@ -191,5 +191,7 @@ int main(int argc, char **argv)
     cv_session_free(session);
     cv_log_close(b.log);
     cJSON_Delete(cloud);
+    cv_buf_wipe(&list);
+    cv_buf_wipe(&ca);
     return 0;
 }
