@@ -1,0 +1,154 @@
+#include "cli/call.h"
+
+#include "cli/connect.h"
+#include "cli/unlock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What a broker's helpers may take, several times over. */
+#define CALL_MS (10 * 60 * 1000)
+
+static cJSON *copy_in(struct cv_arena *arena, const cJSON *tree)
+{
+    struct cv_arena *before = cv_json_use(arena);
+    cJSON *copy = cJSON_Duplicate(tree, true);
+
+    (void)cv_json_use(before);
+    return copy;
+}
+
+static enum cv_status call_once(struct cv_cli *cli, const struct cv_call *call,
+                                cJSON *parameters, struct cv_message *reply,
+                                struct cv_err *err)
+{
+    unsigned flags = (call->arena ? CV_CLIENT_SECRET_IN : 0U) |
+                     (call->secret_out ? CV_CLIENT_SECRET_OUT : 0U);
+    char method[80];
+
+    (void)snprintf(method, sizeof(method), "io.certvault.Broker.%s",
+                   call->method);
+    return cv_client_call(cv_connect_channel(cli), method, parameters, flags,
+                          CALL_MS, reply, err);
+}
+
+enum cv_status cv_call_run(struct cv_cli *cli, const struct cv_call *call,
+                           struct cv_message *reply, struct cv_err *err)
+{
+    cJSON *again = NULL;
+    enum cv_status s;
+
+    memset(reply, 0, sizeof(*reply));
+    if (call->parameters == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_connect_open(cli, call->absent, err);
+    if (s == CV_OK) {
+        again = copy_in(call->arena, call->parameters);
+    }
+    if (s != CV_OK || again == NULL) {
+        cJSON_Delete(call->parameters);
+        return s != CV_OK ? s : cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = call_once(cli, call, call->parameters, reply, err);
+    if (s == CV_LOCKED && reply->tree != NULL) {
+        s = cv_unlock_run(
+            cli, cJSON_GetObjectItemCaseSensitive(reply->tree, "slots"), err);
+        cv_message_free(reply);
+        if (s == CV_OK) {
+            s = call_once(cli, call, again, reply, err);
+            again = NULL;
+        }
+    }
+    cJSON_Delete(again);
+    if (s != CV_OK) {
+        cv_cli_note_excerpt(cli, reply->tree);
+        cv_message_free(reply);
+    }
+    return s;
+}
+
+enum cv_status cv_call_simple(struct cv_cli *cli, const char *method,
+                              cJSON *parameters, const cJSON **answer,
+                              struct cv_err *err)
+{
+    const struct cv_call call = {.method = method, .parameters = parameters};
+    struct cv_message reply;
+    enum cv_status s = cv_call_run(cli, &call, &reply, err);
+
+    *answer = NULL;
+    if (s != CV_OK) {
+        return s;
+    }
+    *answer = cv_cli_keep(cli, reply.tree, err);
+    return *answer != NULL ? CV_OK : CV_INTERNAL;
+}
+
+enum cv_status cv_call_member(struct cv_cli *cli, const char *method,
+                              cJSON *parameters, const char *key,
+                              enum cv_json_kind kind, const cJSON **member,
+                              struct cv_err *err)
+{
+    const cJSON *answer;
+    enum cv_status s = cv_call_simple(cli, method, parameters, &answer, err);
+
+    *member = NULL;
+    if (s != CV_OK) {
+        return s;
+    }
+    *member = cJSON_GetObjectItemCaseSensitive(answer, key);
+    if (kind == CV_JSON_ARRAY ? !cJSON_IsArray(*member)
+                              : !cJSON_IsObject(*member)) {
+        s = cv_fail(err, CV_INVALID, "the broker's answer has no %s", key);
+        cv_err_hint(err, "both programs must be of one version");
+        return s;
+    }
+    return CV_OK;
+}
+
+static enum cv_status gather(void *context, const cJSON *parameters,
+                             struct cv_err *err)
+{
+    cJSON *all = context;
+    const cJSON *items = cJSON_GetObjectItemCaseSensitive(parameters, "items");
+    const cJSON *item;
+
+    if (!cJSON_IsArray(items)) {
+        return cv_fail(err, CV_INVALID, "the broker's answer has no items");
+    }
+    cJSON_ArrayForEach(item, items)
+    {
+        cJSON *copy = cJSON_Duplicate(item, true);
+
+        if (copy == NULL || !cJSON_AddItemToArray(all, copy)) {
+            cJSON_Delete(copy);
+            return cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_call_items(struct cv_cli *cli, const char *method,
+                             cJSON *parameters, const cJSON **items,
+                             struct cv_err *err)
+{
+    cJSON *all = cv_cli_keep(cli, cJSON_CreateArray(), err);
+    char name[80];
+    enum cv_status s;
+
+    *items = NULL;
+    if (parameters == NULL || all == NULL) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_connect_open(cli, false, err);
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    (void)snprintf(name, sizeof(name), "io.certvault.Broker.%s", method);
+    s = cv_client_stream(cv_connect_channel(cli), name, parameters, 0, CALL_MS,
+                         gather, all, err);
+    *items = s == CV_OK ? all : NULL;
+    return s;
+}

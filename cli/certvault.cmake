@@ -1,0 +1,16 @@
+# The command line: a library, so that tests reach its parts, and the program.
+# It links base and wire alone (a test compares DT_NEEDED with a list).
+cv_library(cli LAYER 6
+  SOURCES args.c call.c check.c cli.c cloud.c cmd_about.c cmd_audit.c
+          cmd_cloud.c cmd_completion.c cmd_config.c cmd_doctor.c cmd_entry.c
+          cmd_export.c cmd_import.c cmd_init.c cmd_policy.c cmd_slot.c
+          cmd_vault.c cmd_verify.c command.c command_table.c complete.c
+          config.c connect.c connect_socket.c doctor_host.c entry_view.c
+          help.c import_read.c interrupt.c offline.c output.c output_table.c
+          output_yaml.c path.c prompt.c secret.c unlock.c
+  LINK base wire)
+cv_program(certvault SOURCES main.c LINK cli)
+# kubectl finds its plugins by this name.
+add_custom_command(TARGET certvault POST_BUILD
+  COMMAND ${CMAKE_COMMAND} -E create_symlink certvault
+          ${CMAKE_BINARY_DIR}/bin/kubectl-certvault)

@@ -1,0 +1,60 @@
+/* One run of the program: what the global flags said, how to print, and the
+ * broker once it is reached.
+ *
+ * JSON trees that are not secret live on the heap and are given to the run
+ * (cv_cli_keep), which frees them at its end; whatever is secret lives in an
+ * arena that its command frees. */
+#ifndef CERTVAULT_CLI_CLI_H
+#define CERTVAULT_CLI_CLI_H
+
+#include "cli/args.h"
+#include "cli/output.h"
+#include "vault/base/json.h"
+
+struct cv_connect;
+struct cv_config;
+
+struct cv_cli {
+    struct cv_output out;
+    const char *program; /* "certvault", or "kubectl certvault" */
+    const char *vault;   /* the folder as it was given; NULL: not given */
+    const char *broker;  /* NULL: not given */
+    const char *config;  /* --config; NULL: the default place */
+    const char *reason;  /* NULL: none */
+    const char *ticket;
+    const char *passphrase_file; /* flag before environment; NULL: none */
+    const char *key_file;
+    bool yes, dry_run, no_input, allow_unlocked;
+    bool stdin_taken; /* a secret was read from standard input */
+
+    struct cv_connect *connect; /* NULL until the broker is wanted */
+    struct cv_config *settings; /* NULL until the configuration is */
+    cJSON *kept;                /* heap trees freed at the end */
+    char *excerpt; /* lines that show the place of an error; NULL: none */
+};
+
+/* Fills it from the flags and the environment. CV_USAGE, CV_INVALID (a reason
+ * that is none), CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_cli_begin(struct cv_cli *cli,
+                                        const struct cv_args *args,
+                                        struct cv_err *err);
+
+/* Leaves the broker (a private one is waited for) and frees all. */
+void cv_cli_end(struct cv_cli *cli);
+
+/* Gives a heap tree to the run, which frees it at its end. Returns it; NULL
+ * (and `err` set) where it is NULL or memory is gone. */
+cJSON *cv_cli_keep(struct cv_cli *cli, cJSON *tree, struct cv_err *err);
+
+/* Frees all that was kept so far. */
+void cv_cli_forget(struct cv_cli *cli);
+
+/* Notes the `excerpt` that came along with an error's parameters (may be NULL).
+ */
+void cv_cli_note_excerpt(struct cv_cli *cli, const cJSON *parameters);
+
+/* An empty object for a call's parameters, with reason and ticket where they
+ * were given. It is the caller's; NULL where memory is gone. */
+cJSON *cv_cli_parameters(const struct cv_cli *cli);
+
+#endif

@@ -1,0 +1,51 @@
+/* What each command does: the functions that the table names. Each returns the
+ * status that becomes the exit code, and has printed what there is to print. */
+#ifndef CERTVAULT_CLI_CMD_H
+#define CERTVAULT_CLI_CMD_H
+
+#include "cli/args.h"
+
+#define CV_CMD(name)              \
+    enum cv_status cv_cmd_##name( \
+        struct cv_cli *cli, const struct cv_args *args, struct cv_err *err)
+
+CV_CMD(init);             /* cmd_init.c */
+CV_CMD(cloud_clusters);   /* cmd_cloud.c */
+CV_CMD(cloud_fetch);      /* cmd_cloud.c */
+CV_CMD(import);           /* cmd_import.c */
+CV_CMD(entry_list);       /* cmd_entry.c */
+CV_CMD(entry_show);       /* cmd_entry.c */
+CV_CMD(entry_rename);     /* cmd_entry.c */
+CV_CMD(entry_label);      /* cmd_entry.c */
+CV_CMD(entry_rm);         /* cmd_entry.c */
+CV_CMD(entry_pin);        /* cmd_entry.c */
+CV_CMD(export);           /* cmd_export.c */
+CV_CMD(slot_list);        /* cmd_slot.c */
+CV_CMD(slot_add);         /* cmd_slot.c */
+CV_CMD(slot_remove);      /* cmd_slot.c */
+CV_CMD(slot_change);      /* cmd_slot.c */
+CV_CMD(slot_recovery);    /* cmd_slot.c */
+CV_CMD(policy_check);     /* cmd_policy.c */
+CV_CMD(policy_apply);     /* cmd_policy.c */
+CV_CMD(policy_show);      /* cmd_policy.c */
+CV_CMD(policy_explain);   /* cmd_policy.c */
+CV_CMD(policy_test);      /* cmd_policy.c */
+CV_CMD(audit_query);      /* cmd_audit.c */
+CV_CMD(audit_who);        /* cmd_audit.c */
+CV_CMD(audit_tail);       /* cmd_audit.c */
+CV_CMD(audit_record);     /* cmd_audit.c */
+CV_CMD(audit_status);     /* cmd_audit.c */
+CV_CMD(audit_checkpoint); /* cmd_audit.c */
+CV_CMD(audit_key);        /* cmd_audit.c */
+CV_CMD(audit_verify);     /* cmd_verify.c */
+CV_CMD(doctor);           /* cmd_doctor.c */
+CV_CMD(config_check);     /* cmd_config.c */
+CV_CMD(config_show);      /* cmd_config.c */
+CV_CMD(completion);       /* cmd_completion.c */
+CV_CMD(vault_unlock);     /* cmd_vault.c */
+CV_CMD(vault_lock);       /* cmd_vault.c */
+CV_CMD(vault_status);     /* cmd_vault.c */
+CV_CMD(about_help);       /* cmd_about.c */
+CV_CMD(about_version);    /* cmd_about.c */
+
+#endif

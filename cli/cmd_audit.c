@@ -1,0 +1,312 @@
+/* audit query, who, tail, record, status, checkpoint, key. */
+#include "cli/call.h"
+#include "cli/check.h"
+#include "cli/cmd.h"
+#include "cli/output_table.h"
+#include "vault/base/clock.h"
+#include "vault/base/limits.h"
+
+#include <string.h>
+#include <time.h>
+
+#define TAIL_MAX 100000
+#define TAIL_STANDARD 10
+#define ACTOR_LEN 256
+
+/* A denial says so; else how it went, or what was decided. */
+static void result_cell(const cJSON *leaf, struct cv_buf *out)
+{
+    const char *outcome = cv_output_table_text(leaf, "outcome");
+
+    cv_buf_add_str(out, outcome ? outcome : "");
+    if (outcome == NULL) {
+        cv_output_table_cell(cv_output_table_at(leaf, "decision"), out);
+    }
+}
+
+static int result_color(const cJSON *leaf)
+{
+    const char *decision = cv_output_table_text(leaf, "decision");
+    const char *outcome = cv_output_table_text(leaf, "outcome");
+
+    return (decision != NULL && strcmp(decision, "deny") == 0) ||
+                   (outcome != NULL && strcmp(outcome, "ok") != 0)
+               ? 31
+               : 0;
+}
+
+static const struct cv_output_column columns[] = {
+    {"SEQ", "seq", NULL, NULL},
+    {"TIME                ", "time", NULL, NULL},
+    {"PHASE   ", "phase", NULL, NULL},
+    {"ACTION", "action", NULL, NULL},
+    {"RESULT", NULL, result_cell, result_color},
+    {"ACTOR", "actor.user", NULL, NULL},
+    {"ENTRY", "entry", NULL, NULL},
+    {"REASON", "reason", NULL, NULL},
+    {"TICKET", "ticket", NULL, NULL},
+};
+
+static const struct cv_output_view view = {
+    .kind = "AuditRecordList",
+    .name = "seq",
+    .columns = columns,
+    .n_columns = sizeof(columns) / sizeof(columns[0]),
+    .none = "no records",
+};
+
+static enum cv_status no_memory(cJSON *parameters, struct cv_err *err)
+{
+    cJSON_Delete(parameters);
+    return cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
+/* Adds --since and --until as seconds to `to`. */
+static enum cv_status add_times(const struct cv_args *args, cJSON *to,
+                                struct cv_err *err)
+{
+    static const char *const flags[] = {"since", "until"};
+    int64_t now = cv_clock_now_s();
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *text = cv_args_value(args, flags[i]);
+        int64_t t = 0;
+        enum cv_status s = CV_OK;
+
+        if (text != NULL) {
+            s = cv_check_time(text, flags[i], true, now, &t, err);
+            if (s == CV_OK && !cv_json_add_int(to, flags[i], t)) {
+                s = cv_fail(err, CV_INTERNAL, "memory is gone");
+            }
+        }
+        if (s != CV_OK) {
+            return s;
+        }
+    }
+    return CV_OK;
+}
+
+static enum cv_status add_filter(const struct cv_args *args, cJSON *filter,
+                                 struct cv_err *err)
+{
+    static const char *const flags[] = {"actor", "action", "entry", "outcome"};
+    const char *limit = cv_args_value(args, "limit");
+    int64_t n = 0;
+    enum cv_status s = CV_OK;
+
+    for (size_t i = 0; i < 4 && s == CV_OK; i++) {
+        const char *text = cv_args_value(args, flags[i]);
+
+        s = cv_check_shown(text, flags[i], ACTOR_LEN, err);
+        /* A denial has no outcome: its decision says it. */
+        if (text != NULL && strcmp(text, "denied") == 0 &&
+            strcmp(flags[i], "outcome") == 0) {
+            text = "deny";
+        }
+        if (s == CV_OK && !cv_json_add_str(filter, flags[i], text)) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    if (s == CV_OK && limit != NULL) {
+        s = cv_check_number(limit, "--limit", 1, CV_CHECK_SEQ_MAX, &n, err);
+        if (s == CV_OK && !cv_json_add_int(filter, "limit", n)) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    return s == CV_OK ? add_times(args, filter, err) : s;
+}
+
+CV_CMD(audit_query)
+{
+    cJSON *parameters = cv_cli_parameters(cli);
+    cJSON *filter = cJSON_AddObjectToObject(parameters, "filter");
+    const cJSON *items;
+    enum cv_status s;
+
+    if (filter == NULL) {
+        return no_memory(parameters, err);
+    }
+    s = add_filter(args, filter, err);
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    s = cv_call_items(cli, "AuditQuery", parameters, &items, err);
+    return s == CV_OK ? cv_output_table_list(&cli->out, &view, items, err) : s;
+}
+
+CV_CMD(audit_who)
+{
+    cJSON *parameters;
+    const cJSON *items;
+    enum cv_status s = cv_check_name(args->operands[0], err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    parameters = cv_cli_parameters(cli);
+    if (!cv_json_add_str(parameters, "name", args->operands[0])) {
+        return no_memory(parameters, err);
+    }
+    s = add_times(args, parameters, err);
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    s = cv_call_items(cli, "AuditWho", parameters, &items, err);
+    return s == CV_OK ? cv_output_table_list(&cli->out, &view, items, err) : s;
+}
+
+/* Prints each of `items`; *last becomes the number of the latest. */
+static enum cv_status print_rows(struct cv_cli *cli, const cJSON *items,
+                                 int64_t *last, struct cv_err *err)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, items)
+    {
+        const cJSON *seq = cJSON_GetObjectItemCaseSensitive(item, "seq");
+        enum cv_status s = cv_output_table_row(&cli->out, &view, item, err);
+
+        if (s != CV_OK) {
+            return s;
+        }
+        if (cJSON_IsNumber(seq)) {
+            *last = (int64_t)seq->valuedouble;
+        }
+    }
+    return CV_OK;
+}
+
+static enum cv_status tail_once(struct cv_cli *cli, const char *key, int64_t n,
+                                int64_t *last, struct cv_err *err)
+{
+    cJSON *parameters = cv_cli_parameters(cli);
+    const cJSON *items;
+    enum cv_status s;
+
+    if (!cv_json_add_int(parameters, key, n)) {
+        return no_memory(parameters, err);
+    }
+    s = cv_call_items(cli, "AuditTail", parameters, &items, err);
+    if (s == CV_OK) {
+        s = print_rows(cli, items, last, err);
+    }
+    /* What was printed is not kept: following may go on for days. */
+    cv_cli_forget(cli);
+    return s;
+}
+
+/* With `-n 0` nothing was printed: following begins at the log's end. */
+static enum cv_status tail_end(struct cv_cli *cli, int64_t *last,
+                               struct cv_err *err)
+{
+    const cJSON *status, *size;
+    enum cv_status s = cv_call_member(cli, "AuditStatus", cJSON_CreateObject(),
+                                      "status", CV_JSON_OBJECT, &status, err);
+
+    if (s == CV_OK) {
+        size = cJSON_GetObjectItemCaseSensitive(status, "size");
+        *last = cJSON_IsNumber(size) ? (int64_t)size->valuedouble - 1 : -1;
+    }
+    return s;
+}
+
+CV_CMD(audit_tail)
+{
+    const struct timespec second = {.tv_sec = 1};
+    const char *text = cv_args_value(args, "last");
+    int64_t n = TAIL_STANDARD, last = -1;
+    enum cv_status s = CV_OK;
+
+    if (text != NULL) {
+        s = cv_check_number(text, "--last", 0, TAIL_MAX, &n, err);
+    }
+    if (s == CV_OK) {
+        s = tail_once(cli, "last", n, &last, err);
+    }
+    if (s == CV_OK && cv_args_has(args, "follow") && last == -1) {
+        s = tail_end(cli, &last, err);
+    }
+    while (s == CV_OK && cv_args_has(args, "follow")) {
+        (void)nanosleep(&second, NULL);
+        s = tail_once(cli, "after", last, &last, err);
+    }
+    return s;
+}
+
+/* Calls `method` and prints the text `key` of its answer as it is. */
+static enum cv_status print_text(struct cv_cli *cli, const char *method,
+                                 cJSON *parameters, const char *key,
+                                 struct cv_err *err)
+{
+    const cJSON *answer;
+    const char *text;
+    enum cv_status s = cv_call_simple(cli, method, parameters, &answer, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    text = cv_output_table_text(answer, key);
+    if (text == NULL) {
+        return cv_fail(err, CV_INVALID, "the broker's answer has no %s", key);
+    }
+    return cv_output_text(&cli->out, text, err);
+}
+
+CV_CMD(audit_record)
+{
+    cJSON *parameters;
+    int64_t seq = 0;
+    enum cv_status s = cv_check_number(args->operands[0], "SEQ", 0,
+                                       CV_CHECK_SEQ_MAX, &seq, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    parameters = cv_cli_parameters(cli);
+    if (!cv_json_add_int(parameters, "seq", seq)) {
+        return no_memory(parameters, err);
+    }
+    return print_text(cli, "AuditRecord", parameters, "leaf", err);
+}
+
+CV_CMD(audit_checkpoint)
+{
+    (void)args;
+    return print_text(cli, "AuditCheckpoint", cv_cli_parameters(cli), "note",
+                      err);
+}
+
+CV_CMD(audit_key)
+{
+    (void)args;
+    return print_text(cli, "AuditKey", cv_cli_parameters(cli), "vkey", err);
+}
+
+static const struct cv_output_column status_columns[] = {
+    {"log", "log", NULL, NULL},
+    {"size", "size", NULL, NULL},
+    {"checkpoint size", "checkpoint.size", NULL, NULL},
+    {"checkpoint age (s)", "checkpoint.age_s", NULL, NULL},
+    {"anchored", "anchored", NULL, NULL},
+};
+
+static const struct cv_output_view status_view = {
+    .kind = "AuditStatus",
+    .name = "log",
+    .columns = status_columns,
+    .n_columns = sizeof(status_columns) / sizeof(status_columns[0]),
+};
+
+CV_CMD(audit_status)
+{
+    const cJSON *status;
+    enum cv_status s = cv_call_member(cli, "AuditStatus", cJSON_CreateObject(),
+                                      "status", CV_JSON_OBJECT, &status, err);
+
+    (void)args;
+    return s == CV_OK
+               ? cv_output_table_object(&cli->out, &status_view, status, err)
+               : s;
+}

@@ -1,0 +1,114 @@
+/* doctor: what on this host weakens or breaks certvault. */
+#include "cli/call.h"
+#include "cli/cmd.h"
+#include "cli/config.h"
+#include "cli/connect.h"
+#include "cli/doctor_host.h"
+#include "cli/output_table.h"
+
+#include <limits.h>
+#include <string.h>
+
+static int result_color(const cJSON *item)
+{
+    const char *result = cv_output_table_text(item, "result");
+
+    if (result == NULL || strcmp(result, "ok") == 0) {
+        return 32;
+    }
+    return strcmp(result, "fail") == 0 ? 31 : 33;
+}
+
+static const struct cv_output_column columns[] = {
+    {"CHECK", "check", NULL, NULL},
+    {"RESULT", "result", NULL, result_color},
+    {"WHAT", "message", NULL, NULL},
+    {"HINT", "hint", NULL, NULL},
+};
+
+static const struct cv_output_view view = {
+    .kind = "DoctorReport",
+    .name = "check",
+    .columns = columns,
+    .n_columns = sizeof(columns) / sizeof(columns[0]),
+};
+
+/* The vault's own state, through a broker; no vault is no fault. */
+static void check_broker(struct cv_cli *cli, struct cv_doctor_host *d)
+{
+    const cJSON *status = NULL;
+    struct cv_err err;
+    enum cv_status s;
+
+    cv_err_init(&err);
+    s = cv_call_member(cli, "Status", cJSON_CreateObject(), "status",
+                       CV_JSON_OBJECT, &status, &err);
+    if (s == CV_NOT_FOUND) {
+        cv_doctor_host_add(d, "vault", CV_DOCTOR_WARN, err.hint, "%s",
+                           err.text);
+        return;
+    }
+    if (s != CV_OK) {
+        cv_doctor_host_add(d, "vault", CV_DOCTOR_FAIL, err.hint, "%s",
+                           err.text);
+        return;
+    }
+    cv_doctor_host_add(
+        d, "vault", CV_DOCTOR_OK, "", "%.0f entries, %.0f records, %s",
+        cJSON_GetNumberValue(cv_output_table_at(status, "entries")),
+        cJSON_GetNumberValue(cv_output_table_at(status, "log_size")),
+        cJSON_IsTrue(cv_output_table_at(status, "locked")) ? "locked" : "open");
+    cv_doctor_host_add(
+        d, "broker", CV_DOCTOR_OK, "", "%s %s, seccomp %s, landlock ABI %.0f",
+        cv_output_table_text(status, "mode"),
+        cv_output_table_text(status, "version"),
+        cJSON_IsTrue(cv_output_table_at(status, "seccomp")) ? "on" : "off",
+        cJSON_GetNumberValue(cv_output_table_at(status, "landlock_abi")));
+}
+
+static void check_config(struct cv_cli *cli, struct cv_doctor_host *d)
+{
+    const cJSON *tree;
+    struct cv_err err;
+
+    cv_err_init(&err);
+    if (cv_config_load(cli, &tree, &err) != CV_OK) {
+        cv_doctor_host_add(d, "configuration", CV_DOCTOR_FAIL, err.hint, "%s",
+                           err.text);
+    } else {
+        cv_doctor_host_add(d, "configuration", CV_DOCTOR_OK, "", "%s",
+                           tree != NULL ? cv_config_path(cli) : "none");
+    }
+}
+
+static void check_folder(struct cv_cli *cli, struct cv_doctor_host *d)
+{
+    char folder[PATH_MAX];
+    struct cv_err err;
+
+    cv_err_init(&err);
+    if (cv_connect_folder(cli, folder, sizeof(folder), &err) == CV_OK) {
+        cv_doctor_host_folder(d, folder);
+    }
+}
+
+CV_CMD(doctor)
+{
+    struct cv_doctor_host d = {.items = cJSON_CreateArray()};
+    enum cv_status s;
+
+    (void)args;
+    if (cv_cli_keep(cli, d.items, err) == NULL) {
+        return CV_INTERNAL;
+    }
+    cv_doctor_host_run(&d);
+    check_config(cli, &d);
+    check_folder(cli, &d);
+    check_broker(cli, &d);
+    s = cv_output_table_list(&cli->out, &view, d.items, err);
+    if (s == CV_OK && d.failed > 0) {
+        s = cv_fail(err, CV_FAILED, "%u of %d checks failed", d.failed,
+                    cJSON_GetArraySize(d.items));
+    }
+    return s;
+}

@@ -1,0 +1,183 @@
+/* export: the one way on which a key leaves. The document is built and written
+ * from an arena; stdio never sees it. */
+#include "cli/call.h"
+#include "cli/check.h"
+#include "cli/cmd.h"
+#include "cli/entry_view.h"
+#include "cli/interrupt.h"
+#include "cli/output_yaml.h"
+#include "cli/path.h"
+#include "cli/prompt.h"
+#include "vault/base/file.h"
+#include "vault/base/limits.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Where it goes; looked at before anything is asked for. */
+struct target {
+    const char *path; /* NULL: standard output */
+    int dir;
+    const char *name;
+};
+
+static enum cv_status look_at_file(const struct cv_cli *cli,
+                                   struct target *target, struct cv_err *err)
+{
+    struct stat st;
+    enum cv_status s =
+        cv_path_open_parent(target->path, &target->dir, &target->name, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    if (fstatat(target->dir, target->name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        return CV_OK;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return cv_fail(err, CV_EXISTS, "%s is there and is no file",
+                       target->path);
+    }
+    if (!cli->yes) {
+        s = cv_fail(err, CV_EXISTS, "%s is there already", target->path);
+        cv_err_state(err, "nothing was asked for, nothing was written");
+        cv_err_hint(err, "--yes replaces it");
+        return s;
+    }
+    return CV_OK;
+}
+
+static enum cv_status look(const struct cv_cli *cli, struct target *target,
+                           struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (cli->out.format == CV_OUTPUT_NAME) {
+        return cv_fail(err, CV_USAGE, "export prints yaml or json");
+    }
+    if (target->path != NULL || cli->dry_run) {
+        return target->path != NULL ? look_at_file(cli, target, err) : CV_OK;
+    }
+    if (cli->out.lost != CV_OK) {
+        return cv_fail(err, cli->out.lost, "standard output is closed");
+    }
+    if (cv_output_is_terminal()) {
+        s = cv_fail(err, CV_USAGE, "a key is not printed on a terminal");
+        cv_err_hint(err, "--output FILE, or send standard output elsewhere");
+        return s;
+    }
+    return CV_OK;
+}
+
+static enum cv_status deliver(struct cv_cli *cli, const struct target *target,
+                              const cJSON *kubeconfig, struct cv_arena *arena,
+                              struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status s;
+
+    cv_buf_init(&text, arena, CV_LIMIT_FRAME);
+    if (cli->out.format == CV_OUTPUT_JSON) {
+        cv_json_write(kubeconfig, CV_JSON_PRETTY, &text);
+        cv_buf_add_char(&text, '\n');
+    } else {
+        cv_output_yaml(kubeconfig, &text);
+    }
+    s = cv_buf_status(&text, "the kubeconfig", err);
+    if (s != CV_OK) {
+        return s;
+    }
+    if (target->path == NULL) {
+        return cv_output_write(&cli->out, cv_buf_bytes(&text), err);
+    }
+    cv_interrupt_hold();
+    s = cli->yes ? cv_file_replace(target->dir, target->name,
+                                   cv_buf_bytes(&text), 0600, err)
+                 : cv_file_create(target->dir, target->name,
+                                  cv_buf_bytes(&text), 0600, err);
+    cv_interrupt_release();
+    return s;
+}
+
+static enum cv_status take_answer(struct cv_cli *cli,
+                                  const struct target *target,
+                                  const struct cv_message *reply,
+                                  struct cv_err *err)
+{
+    const cJSON *kubeconfig =
+        cJSON_GetObjectItemCaseSensitive(reply->tree, "kubeconfig");
+    const cJSON *entry = cJSON_GetObjectItemCaseSensitive(reply->tree, "entry");
+    const cJSON *seq =
+        cJSON_GetObjectItemCaseSensitive(reply->tree, "audit_seq");
+    struct cv_arena *arena = NULL;
+    enum cv_status s;
+
+    if (cli->dry_run) {
+        cv_output_note(&cli->out, "this export would be permitted:");
+        return cv_output_table_object(&cli->out, &cv_entry_view_one, entry,
+                                      err);
+    }
+    if (!cJSON_IsObject(kubeconfig)) {
+        return cv_fail(err, CV_INVALID,
+                       "the broker's answer has no "
+                       "kubeconfig");
+    }
+    s = cv_arena_new(CV_LIMIT_SECRET_ARENA, &arena, err);
+    if (s == CV_OK) {
+        s = deliver(cli, target, kubeconfig, arena, err);
+    }
+    cv_arena_free(arena);
+    if (s != CV_OK) {
+        cv_err_state(err, "the release stands in the record (%.0f)",
+                     cJSON_IsNumber(seq) ? seq->valuedouble : -1);
+        return s;
+    }
+    cv_output_note(&cli->out, "the key left the vault; record %.0f says so",
+                   cJSON_IsNumber(seq) ? seq->valuedouble : -1);
+    return CV_OK;
+}
+
+static enum cv_status ask(struct cv_cli *cli, const struct cv_args *args,
+                          const struct target *target, struct cv_err *err)
+{
+    cJSON *parameters = cv_cli_parameters(cli);
+    struct cv_call call = {.method = "Export", .secret_out = true};
+    struct cv_message reply;
+    enum cv_status s;
+
+    if (!cv_json_add_str(parameters, "name", args->operands[0]) ||
+        !cv_json_add_str(parameters, "context",
+                         cv_args_value(args, "context")) ||
+        !cv_json_add_bool(parameters, "tty", cv_prompt_possible(cli)) ||
+        !cv_json_add_bool(parameters, "dry_run", cli->dry_run)) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    call.parameters = parameters;
+    s = cv_call_run(cli, &call, &reply, err);
+    if (s == CV_OK) {
+        s = take_answer(cli, target, &reply, err);
+        cv_message_free(&reply);
+    }
+    return s;
+}
+
+CV_CMD(export)
+{
+    struct target target = {cv_args_value(args, "output"), -1, NULL};
+    enum cv_status s = cv_check_name(args->operands[0], err);
+
+    if (s == CV_OK) {
+        s = cv_check_shown(cv_args_value(args, "context"), "context",
+                           CV_LIMIT_NAME, err);
+    }
+    if (s == CV_OK) {
+        s = look(cli, &target, err);
+    }
+    if (s == CV_OK) {
+        s = ask(cli, args, &target, err);
+    }
+    cv_file_close(&target.dir);
+    return s;
+}

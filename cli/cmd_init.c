@@ -1,0 +1,119 @@
+/* init: a new vault. */
+#include "cli/call.h"
+#include "cli/check.h"
+#include "cli/cmd.h"
+#include "cli/connect.h"
+#include "cli/output_table.h"
+#include "cli/secret.h"
+#include "vault/base/limits.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define ORIGIN_LEN 255
+
+static const struct cv_output_column columns[] = {
+    {"vault", "vault_id", NULL, NULL},
+    {"folder", "folder", NULL, NULL},
+    {"public key", "public_key", NULL, NULL},
+    {"slot", "slot.id", NULL, NULL},
+    {"opened by", "slot.kind", NULL, NULL},
+    {"key file", "slot.path", NULL, NULL},
+};
+
+static const struct cv_output_view view = {
+    .kind = "Vault",
+    .name = "vault_id",
+    .columns = columns,
+    .n_columns = sizeof(columns) / sizeof(columns[0]),
+};
+
+/* A vault that is there is told before a passphrase is asked for. */
+static enum cv_status check_absent(struct cv_cli *cli, struct cv_err *err)
+{
+    const struct cv_connect_greeting *g;
+    enum cv_status s = cv_connect_open(cli, true, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    g = cv_connect_greets(cli);
+    if (g->vault_id != NULL) {
+        s = cv_fail(err, CV_EXISTS, "there is a vault in %s already",
+                    g->folder ? g->folder : "that folder");
+        cv_err_state(err, "it was not touched");
+        cv_err_hint(err, "another one: certvault --vault DIR init");
+    }
+    return s;
+}
+
+static enum cv_status make(struct cv_cli *cli, const struct cv_args *args,
+                           struct cv_arena *arena,
+                           const struct cv_secret_slot *slot,
+                           struct cv_err *err)
+{
+    cJSON *parameters = cJSON_CreateObject();
+    struct cv_call call = {.method = "Init", .arena = arena, .absent = true};
+    struct cv_message reply;
+    const cJSON *answer;
+    enum cv_status s;
+
+    if (!cv_json_add_item(parameters, "key", cv_secret_json(slot, arena)) ||
+        !cv_json_add_str(parameters, "log_origin",
+                         cv_args_value(args, "log-origin"))) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    call.parameters = parameters;
+    s = cv_call_run(cli, &call, &reply, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    answer = cv_cli_keep(cli, reply.tree, err);
+    if (answer == NULL) {
+        return CV_INTERNAL;
+    }
+    s = cv_output_table_object(&cli->out, &view, answer, err);
+    if (s == CV_OK) {
+        cv_output_note(&cli->out, "without what opens it the vault is lost: "
+                                  "certvault slot recovery makes a recovery "
+                                  "code");
+    }
+    return s;
+}
+
+CV_CMD(init)
+{
+    const char *spec = cv_args_value(args, "key");
+    const char *file = cv_args_value(args, "new-passphrase-file");
+    struct cv_secret_slot slot = {0};
+    struct cv_arena *arena = NULL;
+    bool made = false;
+    enum cv_status s = cv_check_shown(cv_args_value(args, "log-origin"),
+                                      "log-origin", ORIGIN_LEN, err);
+
+    spec = spec != NULL ? spec : "passphrase";
+    if (file == NULL && strcmp(spec, "passphrase") == 0) {
+        file = cli->passphrase_file;
+    }
+    if (s == CV_OK) {
+        s = cv_secret_check(spec, err);
+    }
+    if (s == CV_OK) {
+        s = check_absent(cli, err);
+    }
+    if (s == CV_OK) {
+        s = cv_arena_new(CV_LIMIT_SECRET_ARENA, &arena, err);
+    }
+    if (s == CV_OK) {
+        s = cv_secret_new(cli, spec, file, arena, &slot, &made, err);
+    }
+    if (s == CV_OK) {
+        s = make(cli, args, arena, &slot, err);
+    }
+    if (made && s != CV_OK && cv_secret_is_unused(s)) {
+        (void)unlink(slot.path);
+    }
+    cv_arena_free(arena);
+    return s;
+}

@@ -1,0 +1,430 @@
+/* policy check, apply, show, explain, test. */
+#include "cli/call.h"
+#include "cli/check.h"
+#include "cli/cmd.h"
+#include "cli/offline.h"
+#include "cli/output_table.h"
+#include "vault/base/clock.h"
+#include "vault/base/limits.h"
+
+#include <string.h>
+
+static const struct cv_output_column policy_columns[] = {
+    {"name", "name", NULL, NULL},
+    {"version", "version", NULL, NULL},
+    {"sha256", "sha256", NULL, NULL},
+    {"rules", "rules", NULL, NULL},
+};
+
+static const struct cv_output_view policy_view = {
+    .kind = "PolicySummary",
+    .name = "name",
+    .columns = policy_columns,
+    .n_columns = sizeof(policy_columns) / sizeof(policy_columns[0]),
+};
+
+static const struct cv_output_column rule_columns[] = {
+    {"RULE", "name", NULL, NULL},
+    {"EFFECT", "effect", NULL, NULL},
+    {"MATCHED", "matched", NULL, NULL},
+    {"BECAUSE", "because", NULL, NULL},
+};
+
+static const struct cv_output_view rule_view = {
+    .kind = "RuleList",
+    .name = "name",
+    .columns = rule_columns,
+    .n_columns = sizeof(rule_columns) / sizeof(rule_columns[0]),
+};
+
+static int ok_color(const cJSON *item)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "ok")) ? 0 : 31;
+}
+
+static const struct cv_output_column case_columns[] = {
+    {"CASE", "index", NULL, NULL},      {"LINE", "line", NULL, NULL},
+    {"NAME", "name", NULL, NULL},       {"USER", "user", NULL, NULL},
+    {"ACTION", "action", NULL, NULL},   {"ENTRY", "entry", NULL, NULL},
+    {"EXPECTED", "expect", NULL, NULL}, {"GOT", "got", NULL, NULL},
+    {"OK", "ok", NULL, ok_color},       {"BECAUSE", "because", NULL, NULL},
+};
+
+static const struct cv_output_view case_view = {
+    .kind = "PolicyTestResult",
+    .name = "index",
+    .columns = case_columns,
+    .n_columns = sizeof(case_columns) / sizeof(case_columns[0]),
+};
+
+/* Puts the text of the file `path` into `parameters` as `key`. */
+static enum cv_status add_file(struct cv_cli *cli, cJSON *parameters,
+                               const char *key, const char *path,
+                               struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status s;
+
+    cv_buf_init(&text, NULL, CV_LIMIT_POLICY);
+    s = cv_offline_text(cli, path, &text, err);
+    if (s == CV_OK && !cv_json_add_str(parameters, key, cv_buf_text(&text))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&text);
+    return s;
+}
+
+static void tell_warnings(struct cv_cli *cli, const cJSON *answer)
+{
+    const cJSON *warning;
+
+    cJSON_ArrayForEach(warning,
+                       cJSON_GetObjectItemCaseSensitive(answer, "warnings"))
+    {
+        if (cJSON_IsString(warning)) {
+            cv_output_warn(&cli->out, "%s", warning->valuestring);
+        }
+    }
+}
+
+static enum cv_status show_policy(struct cv_cli *cli, const cJSON *answer,
+                                  struct cv_err *err)
+{
+    tell_warnings(cli, answer);
+    return cv_output_table_object(
+        &cli->out, &policy_view,
+        cJSON_GetObjectItemCaseSensitive(answer, "policy"), err);
+}
+
+CV_CMD(policy_check)
+{
+    cJSON *parameters = cJSON_CreateObject();
+    const cJSON *answer;
+    enum cv_status s =
+        add_file(cli, parameters, "text", args->operands[0], err);
+
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    s = cv_offline_once(cli, "PolicyCheck", parameters, &answer, err);
+    if (s != CV_OK) {
+        cv_err_prefix(err, "%s", args->operands[0]);
+        return s;
+    }
+    return show_policy(cli, answer, err);
+}
+
+CV_CMD(policy_apply)
+{
+    cJSON *parameters = cv_cli_parameters(cli);
+    const cJSON *answer;
+    enum cv_status s =
+        add_file(cli, parameters, "text", args->operands[0], err);
+
+    if (s == CV_OK && !cv_json_add_bool(parameters, "dry_run", cli->dry_run)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    s = cv_call_simple(cli, "PolicyApply", parameters, &answer, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    if (cli->dry_run) {
+        cv_output_note(&cli->out, "this policy would be put into force:");
+    }
+    return show_policy(cli, answer, err);
+}
+
+CV_CMD(policy_show)
+{
+    const cJSON *answer;
+    const char *text;
+    enum cv_status s =
+        cv_call_simple(cli, "PolicyShow", cv_cli_parameters(cli), &answer, err);
+
+    (void)args;
+    if (s != CV_OK) {
+        return s;
+    }
+    /* The text is the policy: only those who ask for a summary get one. */
+    if (cli->out.format != CV_OUTPUT_TABLE &&
+        cli->out.format != CV_OUTPUT_YAML) {
+        return show_policy(cli, answer, err);
+    }
+    text = cv_output_table_text(answer, "text");
+    return cv_output_text(&cli->out, text ? text : "", err);
+}
+
+static bool add_group_names(cJSON *request, const struct cv_args *args)
+{
+    cJSON *groups = cJSON_AddArrayToObject(request, "groups");
+    const char *group;
+    size_t at = 0;
+
+    while (groups != NULL &&
+           (group = cv_args_next(args, "group", &at)) != NULL) {
+        if (!cJSON_AddItemToArray(groups, cJSON_CreateString(group))) {
+            return false;
+        }
+    }
+    return groups != NULL;
+}
+
+static enum cv_status check_question(const struct cv_args *args, char *at,
+                                     int64_t *for_s, struct cv_err *err)
+{
+    const char *when = cv_args_value(args, "at");
+    const char *how_long = cv_args_value(args, "for");
+    const char *entry = cv_args_value(args, "entry");
+    const char *mode = cv_args_value(args, "mode");
+    int64_t t = cv_clock_now_s();
+    enum cv_status s = CV_OK;
+
+    if (cv_args_value(args, "user") == NULL ||
+        cv_args_value(args, "action") == NULL) {
+        s = cv_fail(err, CV_USAGE,
+                    "explain wants --user and --action, or "
+                    "--seq");
+    }
+    if (s == CV_OK && when != NULL) {
+        s = cv_check_time(when, "at", true, t, &t, err);
+        (void)cv_clock_format(t, at);
+    }
+    if (s == CV_OK && how_long != NULL) {
+        s = cv_clock_parse_duration(how_long, false, for_s, err);
+    }
+    if (s == CV_OK && entry != NULL) {
+        s = cv_check_name(entry, err);
+    }
+    if (s == CV_OK && mode != NULL) {
+        s = cv_check_word(mode, "mode", "exec|agent|service", err);
+    }
+    return s;
+}
+
+static enum cv_status make_question(struct cv_cli *cli,
+                                    const struct cv_args *args, cJSON **out,
+                                    struct cv_err *err)
+{
+    char at[CV_CLOCK_TEXT_LEN] = "";
+    int64_t for_s = 0;
+    cJSON *q;
+    bool ok;
+    enum cv_status s = check_question(args, at, &for_s, err);
+
+    *out = NULL;
+    if (s != CV_OK) {
+        return s;
+    }
+    q = cJSON_CreateObject();
+    ok = cv_json_add_str(q, "user", cv_args_value(args, "user")) &&
+         cv_json_add_str(q, "action", cv_args_value(args, "action")) &&
+         cv_json_add_str(q, "entry", cv_args_value(args, "entry")) &&
+         cv_json_add_str(q, "context", cv_args_value(args, "context")) &&
+         cv_json_add_str(q, "mode", cv_args_value(args, "mode")) &&
+         cv_json_add_str(q, "at", at[0] ? at : NULL) &&
+         cv_json_add_str(q, "reason", cli->reason) &&
+         cv_json_add_str(q, "ticket", cli->ticket) &&
+         (for_s == 0 || cv_json_add_int(q, "duration", for_s)) &&
+         (!cv_args_has(args, "tty") || cv_json_add_bool(q, "tty", true)) &&
+         add_group_names(q, args);
+    if (!ok) {
+        cJSON_Delete(q);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    *out = q;
+    return CV_OK;
+}
+
+static enum cv_status show_explanation(struct cv_cli *cli, const cJSON *answer,
+                                       struct cv_err *err)
+{
+    const cJSON *explanation =
+        cJSON_GetObjectItemCaseSensitive(answer, "explanation");
+    const char *words = cv_output_table_text(answer, "words");
+
+    if (cli->out.format == CV_OUTPUT_TABLE && words != NULL) {
+        return cv_output_text(&cli->out, words, err);
+    }
+    if (cli->out.format == CV_OUTPUT_NAME) {
+        return cv_output_table_list(
+            &cli->out, &rule_view,
+            cJSON_GetObjectItemCaseSensitive(explanation, "rules"), err);
+    }
+    return cv_output_document(&cli->out, explanation, err);
+}
+
+/* A record names the rules that made its decision. */
+static cJSON *recorded_rules(const cJSON *leaf)
+{
+    cJSON *rules = cJSON_CreateArray();
+    const cJSON *name;
+
+    cJSON_ArrayForEach(name, cJSON_GetObjectItemCaseSensitive(leaf, "rules"))
+    {
+        cJSON *rule = cJSON_CreateObject();
+
+        if (!cv_json_add_str(rule, "name", cJSON_GetStringValue(name)) ||
+            !cv_json_add_bool(rule, "matched", true) ||
+            !cv_json_add_str(rule, "because", "the record says so") ||
+            !cJSON_AddItemToArray(rules, rule)) {
+            cJSON_Delete(rule);
+        }
+    }
+    return rules;
+}
+
+static enum cv_status show_recorded(struct cv_cli *cli, const cJSON *leaf,
+                                    struct cv_err *err)
+{
+    static const char *const keys[] = {"decision", "seq",   "time",
+                                       "action",   "entry", "policy"};
+    const char *decision = cv_output_table_text(leaf, "decision");
+    cJSON *out = cv_cli_keep(cli, cJSON_CreateObject(), err);
+    bool ok = out != NULL;
+
+    if (decision == NULL) {
+        return cv_fail(err, CV_NOT_FOUND, "this record holds no decision");
+    }
+    for (size_t i = 0; ok && i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(leaf, keys[i]);
+
+        ok = item == NULL ||
+             cv_json_add_item(out, keys[i], cJSON_Duplicate(item, true));
+    }
+    if (!ok || !cv_json_add_item(out, "rules", recorded_rules(leaf)) ||
+        !cv_json_add_item(out, "obligations", cJSON_CreateObject())) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (cli->out.format == CV_OUTPUT_JSON ||
+        cli->out.format == CV_OUTPUT_YAML) {
+        return cv_output_document(&cli->out, out, err);
+    }
+    if (cli->out.format == CV_OUTPUT_TABLE) {
+        enum cv_status s = cv_output_line(
+            &cli->out, err, "%s, by policy version %.0f", decision,
+            cJSON_GetNumberValue(cv_output_table_at(leaf, "policy.version")));
+
+        if (s != CV_OK) {
+            return s;
+        }
+    }
+    return cv_output_table_list(&cli->out, &rule_view,
+                                cJSON_GetObjectItemCaseSensitive(out, "rules"),
+                                err);
+}
+
+/* What record `seq` says of its own decision. */
+static enum cv_status explain_record(struct cv_cli *cli, const char *number,
+                                     struct cv_err *err)
+{
+    cJSON *parameters, *leaf = NULL;
+    const cJSON *answer;
+    const char *text;
+    int64_t seq = 0;
+    enum cv_status s =
+        cv_check_number(number, "--seq", 0, CV_CHECK_SEQ_MAX, &seq, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    parameters = cv_cli_parameters(cli);
+    if (!cv_json_add_int(parameters, "seq", seq)) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_call_simple(cli, "AuditRecord", parameters, &answer, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    text = cv_output_table_text(answer, "leaf");
+    text = text ? text : "";
+    s = cv_json_parse(NULL,
+                      (struct cv_bytes){(const uint8_t *)text, strlen(text)},
+                      &leaf, err);
+    if (s == CV_OK && cv_cli_keep(cli, leaf, err) == NULL) {
+        return CV_INTERNAL;
+    }
+    return s == CV_OK ? show_recorded(cli, leaf, err) : s;
+}
+
+CV_CMD(policy_explain)
+{
+    const char *seq = cv_args_value(args, "seq");
+    cJSON *parameters, *question = NULL;
+    const cJSON *answer;
+    enum cv_status s;
+
+    if (seq != NULL && cv_args_has(args, "user")) {
+        return cv_fail(err, CV_USAGE, "--seq and --user exclude each other");
+    }
+    if (seq != NULL) {
+        return explain_record(cli, seq, err);
+    }
+    s = make_question(cli, args, &question, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    parameters = cv_cli_parameters(cli);
+    if (!cv_json_add_item(parameters, "request", question)) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_call_simple(cli, "PolicyExplain", parameters, &answer, err);
+    return s == CV_OK ? show_explanation(cli, answer, err) : s;
+}
+
+/* The policy in force, from the broker. */
+static enum cv_status add_current(struct cv_cli *cli, cJSON *parameters,
+                                  struct cv_err *err)
+{
+    const cJSON *answer;
+    enum cv_status s =
+        cv_call_simple(cli, "PolicyShow", cv_cli_parameters(cli), &answer, err);
+
+    if (s == CV_OK && !cv_json_add_str(parameters, "policy",
+                                       cv_output_table_text(answer, "text"))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}
+
+CV_CMD(policy_test)
+{
+    const char *policy = cv_args_value(args, "policy");
+    cJSON *parameters = cJSON_CreateObject();
+    const cJSON *answer, *failed;
+    enum cv_status s =
+        add_file(cli, parameters, "cases", args->operands[0], err);
+
+    if (s == CV_OK) {
+        s = policy != NULL ? add_file(cli, parameters, "policy", policy, err)
+                           : add_current(cli, parameters, err);
+    }
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    s = cv_offline_once(cli, "PolicyTest", parameters, &answer, err);
+    if (s == CV_OK && (cli->out.format == CV_OUTPUT_JSON ||
+                       cli->out.format == CV_OUTPUT_YAML)) {
+        s = cv_output_table_object(&cli->out, &case_view, answer, err);
+    } else if (s == CV_OK) {
+        s = cv_output_table_list(
+            &cli->out, &case_view,
+            cJSON_GetObjectItemCaseSensitive(answer, "items"), err);
+    }
+    if (s != CV_OK) {
+        return s;
+    }
+    failed = cJSON_GetObjectItemCaseSensitive(answer, "failed");
+    if (!cJSON_IsNumber(failed) || failed->valuedouble > 0) {
+        return cv_fail(err, CV_FAILED, "%.0f cases failed",
+                       cJSON_IsNumber(failed) ? failed->valuedouble : -1);
+    }
+    return CV_OK;
+}

@@ -1,0 +1,323 @@
+#include "cli/command.h"
+
+#include "cli/cmd.h"
+
+/* A table reads best as a table. */
+/* clang-format off */
+
+#define END {NULL, 0, NULL, NULL, CV_KIND_TEXT, NULL, false, false}
+#define SWITCH(name, help) \
+    {name, 0, NULL, help, CV_KIND_TEXT, NULL, false, false}
+#define VALUE(name, argument, help) \
+    {name, 0, argument, help, CV_KIND_TEXT, NULL, false, false}
+#define FILE_OF(name, argument, help) \
+    {name, 0, argument, help, CV_KIND_FILE, NULL, false, false}
+#define WORD_OF(name, argument, help, words) \
+    {name, 0, argument, help, CV_KIND_WORDS, words, false, false}
+#define MANY(name, argument, help) \
+    {name, 0, argument, help, CV_KIND_TEXT, NULL, false, true}
+#define LATER(name, argument) \
+    {name, 0, argument, NULL, CV_KIND_TEXT, NULL, true, false}
+
+#define FORMATS "table|json|yaml|name"
+#define ACTIONS \
+    "fetch|fetch.service|import|list|show|use|sign.raw|export|issue|renew|" \
+    "rotate|revoke|remove|edit|approve|audit.read|policy.read|policy.apply|" \
+    "admin"
+
+const struct cv_option cv_command_global[] = {
+    {"vault", 0, "DIR", "the vault's folder (CERTVAULT_DIR)",
+     CV_KIND_FOLDER, NULL, false, false},
+    VALUE("broker", "ADDRESS",
+          "unix:PATH or exec: (CERTVAULT_BROKER)"),
+    FILE_OF("config", "FILE", "the configuration to read"),
+    {"o", 'o', "FORMAT", "how results are printed: table, json, yaml, name",
+     CV_KIND_WORDS, FORMATS, false, false},
+    VALUE("reason", "TEXT", "why; goes into the record"),
+    VALUE("ticket", "ID", "the ticket that asks for it; goes into the record"),
+    FILE_OF("passphrase-file", "FILE",
+            "the passphrase; - is standard input (CERTVAULT_PASSPHRASE_FILE)"),
+    FILE_OF("key-file", "FILE",
+            "the vault's key file, where it has moved (CERTVAULT_KEY_FILE)"),
+    LATER("pin-source", "SOURCE"),
+    SWITCH("yes", "answer every question with yes"),
+    SWITCH("dry-run", "say what would happen, change nothing"),
+    SWITCH("no-input", "never ask on the terminal"),
+    SWITCH("no-agent", "do not start an agent"),
+    {"quiet", 'q', NULL, "no notes on standard error",
+     CV_KIND_TEXT, NULL, false, false},
+    {"verbose", 'v', NULL, "say more on standard error",
+     CV_KIND_TEXT, NULL, false, false},
+    SWITCH("no-color", "no colour (NO_COLOR)"),
+    SWITCH("allow-unlocked", "go on where memory cannot be locked"),
+    SWITCH("version", "print the version"),
+    {"help", 'h', NULL, "print help, with examples",
+     CV_KIND_TEXT, NULL, false, false},
+    END,
+};
+
+#define CLOUD_OPTIONS \
+    VALUE("project-id", "ID", "the project; else it is looked up"), \
+    VALUE("region", "NAME", "the region, such as eu-west-101"), \
+    VALUE("endpoint", "URL", "the CCE endpoint instead of the region's"), \
+    VALUE("iam-endpoint", "URL", "the IAM endpoint instead of the region's"), \
+    FILE_OF("ca-file", "FILE", "CA certificates (PEM) of these endpoints"), \
+    VALUE("proxy", "URL", "an HTTP proxy; none is used unless named"), \
+    FILE_OF("regions-file", "FILE", "regions and their endpoints (YAML)"), \
+    FILE_OF("profile", "FILE", \
+            "credentials file; default ~/.huaweicloud/credentials"), \
+    FILE_OF("token-file", "FILE", "an X-Auth-Token; - is standard input"), \
+    VALUE("iam-user", "NAME", "log in as this IAM user; asks the password"), \
+    VALUE("iam-user-id", "ID", "the same by id"), \
+    VALUE("iam-domain", "NAME", "the account that the IAM user belongs to"), \
+    FILE_OF("password-file", "FILE", \
+            "the IAM user's password; - is standard input"), \
+    SWITCH("mfa", "ask for a six-digit code too"), \
+    SWITCH("derived", "sign with V11-HMAC-SHA256 where the host allows it"), \
+    SWITCH("metadata", "also ask the instance metadata service"), \
+    SWITCH("as-service", "with the service's own credentials")
+
+#define API_OPTION \
+    WORD_OF("api", "API", "v3 (default), v3-get (old), autopilot", \
+            "v3|v3-get|autopilot")
+
+#define KEEP_OPTIONS \
+    WORD_OF("to", "PLACE", "where the key goes: sealed", "sealed"), \
+    SWITCH("exportable", "the entry may be exported, if policy permits"), \
+    MANY("label", "K=V", "a label of the entry")
+
+static const struct cv_option init_options[] = {
+    VALUE("key", "SLOT",
+          "what opens the vault: passphrase (default), file:PATH, "
+          "credential:NAME"),
+    FILE_OF("new-passphrase-file", "FILE",
+            "the first passphrase; else --passphrase-file, else it is asked "
+            "for"),
+    VALUE("log-origin", "NAME", "the name that the audit log signs under"),
+    LATER("token", "URI"), LATER("log-key", "URI"),
+    LATER("policy-signer", "VKEY"), END,
+};
+
+static const struct cv_option clusters_options[] = {
+    CLOUD_OPTIONS, API_OPTION, END,
+};
+
+static const struct cv_option fetch_options[] = {
+    VALUE("cluster-id", "ID", "the cluster's id"),
+    VALUE("cluster", "NAME", "the cluster's name, looked up"),
+    VALUE("name", "NAME", "the entry's name; default the cluster's"),
+    VALUE("duration", "DAYS",
+          "how long the certificate lasts: 1 (default) to 1827, -1 longest"),
+    VALUE("expire-at", "TIME", "until when instead"),
+    API_OPTION, KEEP_OPTIONS, CLOUD_OPTIONS, END,
+};
+
+static const struct cv_option import_options[] = {
+    VALUE("name", "NAME",
+          "the entry's name; may hold {context} and {file}"),
+    MANY("context", "NAME", "take only this context"),
+    KEEP_OPTIONS,
+    SWITCH("shred", "afterwards take the keys out of the file"), END,
+};
+
+static const struct cv_option list_options[] = {
+    MANY("label", "K=V", "only entries with this label; K alone: any value"),
+    VALUE("expires-within", "D", "only certificates that end within D"),
+    END,
+};
+
+static const struct cv_option pin_options[] = {
+    VALUE("context", "NAME", "the context that is pinned"),
+    VALUE("spki", "B64", "SHA-256 of the server's public key, base64"),
+    LATER("show", NULL), END,
+};
+
+static const struct cv_option export_options[] = {
+    VALUE("context", "NAME", "only this context"),
+    FILE_OF("output", "FILE", "write it there (0600) instead of to stdout"),
+    LATER("receipt", "FILE"), END,
+};
+
+static const struct cv_option slot_add_options[] = {
+    FILE_OF("new-passphrase-file", "FILE",
+            "the new passphrase; - is standard input"), END,
+};
+
+static const struct cv_option slot_change_options[] = {
+    VALUE("key", "SLOT", "what opens it from now on; default the same kind"),
+    FILE_OF("new-passphrase-file", "FILE",
+            "the new passphrase; - is standard input"), END,
+};
+
+static const struct cv_option explain_options[] = {
+    VALUE("seq", "N", "explain the decision that record N holds"),
+    VALUE("user", "NAME", "who"),
+    MANY("group", "NAME", "a group of that user"),
+    WORD_OF("action", "ACTION", "what", ACTIONS),
+    VALUE("entry", "NAME", "on which entry"),
+    VALUE("context", "NAME", "in which context"),
+    VALUE("for", "D", "for how long"),
+    VALUE("at", "TIME", "when; default now"),
+    WORD_OF("mode", "MODE", "how the broker runs", "exec|agent|service"),
+    SWITCH("tty", "from a terminal"), END,
+};
+
+static const struct cv_option policy_test_options[] = {
+    FILE_OF("policy", "FILE", "a policy file; default the one in force"), END,
+};
+
+static const struct cv_option query_options[] = {
+    VALUE("actor", "USER", "by whom"),
+    WORD_OF("action", "ACTION", "what", ACTIONS),
+    VALUE("entry", "NAME", "on which entry"),
+    VALUE("since", "TIME", "a time, a date, or how long ago (8h)"),
+    VALUE("until", "TIME", "likewise"),
+    WORD_OF("outcome", "WORD", "how it went", "ok|failed|denied"),
+    VALUE("limit", "N", "at most this many, the latest"), END,
+};
+
+static const struct cv_option who_options[] = {
+    VALUE("since", "TIME", "a time, a date, or how long ago (8h)"),
+    VALUE("until", "TIME", "likewise"), END,
+};
+
+static const struct cv_option tail_options[] = {
+    {"follow", 'f', NULL, "go on as records come", CV_KIND_TEXT, NULL,
+     false, false},
+    {"last", 'n', "N", "how many to begin with; default 10", CV_KIND_TEXT,
+     NULL, false, false},
+    END,
+};
+
+static const struct cv_option verify_options[] = {
+    FILE_OF("checkpoint", "FILE", "a signed checkpoint that it must extend"),
+    LATER("proof", "FILE"), LATER("key", "VKEY"), LATER("record", "FILE"),
+    LATER("bundle", "DIR"), END,
+};
+
+#define READS 0
+#define CHANGES CV_TRAIT_CHANGES
+#define DRY (CV_TRAIT_CHANGES | CV_TRAIT_DRY)
+#define TEXT_OPERAND CV_KIND_TEXT, NULL
+#define FILE_OPERAND CV_KIND_FILE, NULL
+
+const struct cv_command cv_command_table[] = {
+    {"init", "", "make a vault", init_options, 0, 0, CHANGES, TEXT_OPERAND,
+     "init\n"
+     "init --key file:/media/usb/vault.key\n"
+     "--vault /srv/vault init --passphrase-file /run/secrets/pass\n",
+     cv_cmd_init},
+    {"clusters", "", "what clusters the cloud has, and which are in the vault",
+     clusters_options, 0, 0, READS, TEXT_OPERAND,
+     "clusters --region eu-west-101\n"
+     "clusters --region cn-north-4 --api autopilot -o json\n",
+     cv_cmd_cloud_clusters},
+    {"fetch", "(--cluster-id ID | --cluster NAME)",
+     "get a cluster's certificate from CCE and seal its key", fetch_options,
+     0, 0, DRY, TEXT_OPERAND,
+     "fetch --region eu-west-101 --cluster prod --label env=prod\n"
+     "fetch --region cn-north-4 --duration 7 \\\n"
+     "    --cluster-id 4d1ecb2c-229a-11e8-9c75-0255ac100ceb --name shop/prod\n",
+     cv_cmd_cloud_fetch},
+    {"import", "FILE|FOLDER|-", "take client keys out of kubeconfigs",
+     import_options, 1, 1, DRY, FILE_OPERAND,
+     "import ~/.kube/config --context prod --name prod\n"
+     "import ~/.kube/clusters --label team=pay --shred\n"
+     "import - --name lab-{context} < kubeconfig.yaml\n", cv_cmd_import},
+    {"list", "[PATTERN]", "the entries", list_options, 0, 1, READS,
+     TEXT_OPERAND,
+     "list\nlist 'prod-*' --expires-within 7d\nlist --label env=prod -o name\n",
+     cv_cmd_entry_list},
+    {"show", "NAME", "all about one entry but its key", NULL, 1, 1, READS,
+     TEXT_OPERAND, "show prod\nshow prod -o json\n", cv_cmd_entry_show},
+    {"rename", "NAME NEW", "give an entry another name", NULL, 2, 2, CHANGES,
+     TEXT_OPERAND, "rename prod prod-eu\n", cv_cmd_entry_rename},
+    {"label", "NAME K=V... K-...", "set labels, or take them away (K-)", NULL,
+     2, -1, CHANGES, TEXT_OPERAND, "label prod env=prod team=pay owner-\n",
+     cv_cmd_entry_label},
+    {"rm", "NAME...", "remove entries with their keys", NULL, 1, -1, DRY,
+     TEXT_OPERAND, "rm lab-old\nrm lab-1 lab-2 --yes\n", cv_cmd_entry_rm},
+    {"pin", "NAME", "pin the key that a server of an entry must show",
+     pin_options, 1, 1, CHANGES, TEXT_OPERAND,
+     "pin prod --context external \\\n"
+     "    --spki 'n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg='\n",
+     cv_cmd_entry_pin},
+    {"export", "NAME",
+     "a kubeconfig WITH its key; only if the entry and policy allow it",
+     export_options, 1, 1, DRY, TEXT_OPERAND,
+     "export prod --reason 'restore drill' --output prod.yaml\n"
+     "export prod --reason 'CI' -o json > kubeconfig.json\n", cv_cmd_export},
+    {"slot list", "", "what opens the vault", NULL, 0, 0, READS, TEXT_OPERAND,
+     "slot list\n", cv_cmd_slot_list},
+    {"slot add", "passphrase|file:PATH|credential:NAME",
+     "one more way to open it", slot_add_options, 1, 1, CHANGES, TEXT_OPERAND,
+     "slot add passphrase\nslot add file:/media/usb/vault.key\n",
+     cv_cmd_slot_add},
+    {"slot remove", "ID", "take one away, never the last", NULL, 1, 1, CHANGES,
+     TEXT_OPERAND, "slot remove 3f\n", cv_cmd_slot_remove},
+    {"slot change", "ID", "another passphrase or file for a slot",
+     slot_change_options, 1, 1, CHANGES, TEXT_OPERAND, "slot change 3f\n",
+     cv_cmd_slot_change},
+    {"slot recovery", "", "make a recovery code; it is shown once", NULL, 0, 0,
+     CHANGES, TEXT_OPERAND, "slot recovery\n", cv_cmd_slot_recovery},
+    {"policy check", "FILE", "read a policy file and say what is wrong", NULL,
+     1, 1, READS, FILE_OPERAND, "policy check prod.yaml\n",
+     cv_cmd_policy_check},
+    {"policy apply", "FILE", "put a policy into force", NULL, 1, 1, DRY,
+     FILE_OPERAND, "policy apply prod.yaml --reason 'sre on call'\n",
+     cv_cmd_policy_apply},
+    {"policy show", "", "the policy in force", NULL, 0, 0, READS, TEXT_OPERAND,
+     "policy show > policy.yaml\n", cv_cmd_policy_show},
+    {"policy explain", "", "what would be decided, and by which rules",
+     explain_options, 0, 0, READS, TEXT_OPERAND,
+     "policy explain --user alice --group sre --action export --entry prod\n"
+     "policy explain --seq 42\n", cv_cmd_policy_explain},
+    {"policy test", "CASES", "run a file of cases against a policy",
+     policy_test_options, 1, 1, READS, FILE_OPERAND,
+     "policy test cases.yaml --policy prod.yaml\n", cv_cmd_policy_test},
+    {"audit query", "", "records, by what they say", query_options, 0, 0, READS,
+     TEXT_OPERAND,
+     "audit query --actor alice --since 8h\n"
+     "audit query --action export --outcome denied -o json\n",
+     cv_cmd_audit_query},
+    {"audit who", "NAME", "who did what with an entry", who_options, 1, 1,
+     READS, TEXT_OPERAND, "audit who prod --since 30d\n", cv_cmd_audit_who},
+    {"audit tail", "", "the latest records", tail_options, 0, 0, READS,
+     TEXT_OPERAND, "audit tail -f -o json\n", cv_cmd_audit_tail},
+    {"audit record", "SEQ", "one record, byte for byte", NULL, 1, 1, READS,
+     TEXT_OPERAND, "audit record 42\n", cv_cmd_audit_record},
+    {"audit status", "", "the log's size and its last checkpoint", NULL, 0, 0,
+     READS, TEXT_OPERAND, "audit status\n", cv_cmd_audit_status},
+    {"audit verify", "", "check the whole log, offline", verify_options, 0, 0,
+     READS, TEXT_OPERAND,
+     "audit verify\naudit verify --checkpoint last-week.txt -o json\n",
+     cv_cmd_audit_verify},
+    {"audit checkpoint", "", "a signed checkpoint of the log", NULL, 0, 0,
+     READS, TEXT_OPERAND, "audit checkpoint > checkpoint.txt\n",
+     cv_cmd_audit_checkpoint},
+    {"audit key", "", "the log's public key", NULL, 0, 0, READS, TEXT_OPERAND,
+     "audit key\n", cv_cmd_audit_key},
+    {"unlock", "", "open the vault in a broker that stays", NULL, 0, 0, READS,
+     TEXT_OPERAND, "--broker unix:/run/certvault/broker.sock unlock\n",
+     cv_cmd_vault_unlock},
+    {"lock", "", "make that broker forget the vault's key", NULL, 0, 0, READS,
+     TEXT_OPERAND, "--broker unix:/run/certvault/broker.sock lock\n",
+     cv_cmd_vault_lock},
+    {"status", "", "the vault and its broker", NULL, 0, 0, READS, TEXT_OPERAND,
+     "status\n", cv_cmd_vault_status},
+    {"doctor", "", "what on this host weakens or breaks certvault", NULL, 0, 0,
+     READS, TEXT_OPERAND, "doctor\ndoctor -o json\n", cv_cmd_doctor},
+    {"config check", "", "read the configuration and say what is wrong", NULL,
+     0, 0, READS, TEXT_OPERAND, "config check\n", cv_cmd_config_check},
+    {"config show", "", "the configuration as it was understood", NULL, 0, 0,
+     READS, TEXT_OPERAND, "config show -o json\n", cv_cmd_config_show},
+    {"completion", "bash|zsh|fish", "a completion script for a shell", NULL, 1,
+     1, READS, CV_KIND_WORDS, "bash|zsh|fish",
+     "completion bash > ~/.local/share/bash-completion/completions/certvault\n",
+     cv_cmd_completion},
+    {"help", "[COMMAND...]", "help for a command", NULL, 0, 2, READS,
+     TEXT_OPERAND, "help fetch\nhelp slot add\n", cv_cmd_about_help},
+    {"version", "", "the version", NULL, 0, 0, READS, TEXT_OPERAND,
+     "version\n", cv_cmd_about_version},
+    {NULL, NULL, NULL, NULL, 0, 0, 0, CV_KIND_TEXT, NULL, NULL, NULL},
+};

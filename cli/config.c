@@ -1,0 +1,136 @@
+#include "cli/config.h"
+
+#include "cli/offline.h"
+#include "cli/output_table.h"
+#include "cli/path.h"
+#include "vault/base/file.h"
+#include "vault/base/limits.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct cv_config {
+    char path[PATH_MAX];
+    bool read;
+    const cJSON *tree; /* the run's; NULL: there is no file */
+};
+
+void cv_config_free(struct cv_config *config)
+{
+    free(config);
+}
+
+const char *cv_config_path(const struct cv_cli *cli)
+{
+    return cli->settings ? cli->settings->path : "";
+}
+
+static enum cv_status find(struct cv_cli *cli, char *out, size_t out_len,
+                           struct cv_err *err)
+{
+    char folder[PATH_MAX];
+    enum cv_status s;
+
+    if (cli->config != NULL) {
+        return cv_path_absolute(cli->config, out, out_len, err);
+    }
+    s = cv_path_xdg("XDG_CONFIG_HOME", ".config", folder, sizeof(folder), err);
+    if (s == CV_OK && !cv_path_join(folder, "certvault.yaml", out, out_len)) {
+        return cv_fail(err, CV_CONFIG, "the configuration's path is too long");
+    }
+    return s;
+}
+
+/* Whoever can write the configuration can point the cloud credentials at a
+ * server of theirs. */
+static enum cv_status check_owner(const char *path, struct cv_err *err)
+{
+    struct stat st;
+    enum cv_status s;
+
+    if (stat(path, &st) != 0) {
+        return cv_fail_errno(err, CV_CONFIG, "%s", path);
+    }
+    if ((st.st_uid != getuid() && st.st_uid != 0) ||
+        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        s = cv_fail(err, CV_CONFIG, "%s: others can write to it", path);
+        cv_err_hint(err, "chmod go-w %s", path);
+        return s;
+    }
+    return CV_OK;
+}
+
+static enum cv_status read_tree(struct cv_cli *cli, struct cv_config *config,
+                                struct cv_err *err)
+{
+    cJSON *parameters = cJSON_CreateObject();
+    const cJSON *answer = NULL;
+    struct cv_buf text;
+    enum cv_status s;
+
+    cv_buf_init(&text, NULL, CV_LIMIT_YAML_FILE);
+    s = check_owner(config->path, err);
+    if (s == CV_OK) {
+        s = cv_offline_text(cli, config->path, &text, err);
+    }
+    if (s == CV_OK &&
+        !cv_json_add_str(parameters, "text", cv_buf_text(&text))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&text);
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    s = cv_offline_once(cli, "ConfigRead", parameters, &answer, err);
+    if (s != CV_OK) {
+        cv_err_prefix(err, "%s", config->path);
+        return s;
+    }
+    config->tree = cJSON_GetObjectItemCaseSensitive(answer, "config");
+    return CV_OK;
+}
+
+enum cv_status cv_config_load(struct cv_cli *cli, const cJSON **tree,
+                              struct cv_err *err)
+{
+    struct cv_config *config = cli->settings;
+    enum cv_status s;
+
+    *tree = NULL;
+    if (config == NULL) {
+        config = cli->settings = calloc(1, sizeof(*config));
+    }
+    if (config == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (config->read) {
+        *tree = config->tree;
+        return CV_OK;
+    }
+    s = find(cli, config->path, sizeof(config->path), err);
+    if (s == CV_CONFIG && cli->config == NULL) {
+        s = CV_OK; /* nowhere to look: there is none */
+    } else if (s == CV_OK && access(config->path, F_OK) == 0) {
+        s = read_tree(cli, config, err);
+    } else if (s == CV_OK && cli->config != NULL) {
+        s = cv_fail(err, CV_NOT_FOUND, "there is no configuration at %s",
+                    config->path);
+    }
+    config->read = s == CV_OK;
+    *tree = config->tree;
+    return s;
+}
+
+enum cv_status cv_config_text(struct cv_cli *cli, const char *path,
+                              const char **out, struct cv_err *err)
+{
+    const cJSON *tree;
+    enum cv_status s = cv_config_load(cli, &tree, err);
+
+    *out = s == CV_OK ? cv_output_table_text(tree, path) : NULL;
+    return s;
+}

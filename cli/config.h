@@ -1,0 +1,29 @@
+/* The configuration file, read by certvaultd --offline when there is one.
+ *
+ * --config F, else $XDG_CONFIG_HOME/certvault/certvault.yaml. One that others
+ * can write to is refused. */
+#ifndef CERTVAULT_CLI_CONFIG_H
+#define CERTVAULT_CLI_CONFIG_H
+
+#include "cli/cli.h"
+
+struct cv_config;
+
+/* Frees; NULL is fine. */
+void cv_config_free(struct cv_config *config);
+
+/* Reads it unless that was done. *tree (the run's) is NULL where there is no
+ * file. CV_NOT_FOUND (one named with --config is not there), CV_CONFIG (open to
+ * others), CV_INVALID. */
+CV_MUST_USE enum cv_status
+cv_config_load(struct cv_cli *cli, const cJSON **tree, struct cv_err *err);
+
+/* The path that it was, or would be, read from; "" before cv_config_load. */
+const char *cv_config_path(const struct cv_cli *cli);
+
+/* The text at `path` ("cloud.endpoint"), the run's; NULL where it is not set.
+ */
+CV_MUST_USE enum cv_status cv_config_text(struct cv_cli *cli, const char *path,
+                                          const char **out, struct cv_err *err);
+
+#endif

@@ -1,0 +1,319 @@
+#include "cli/connect.h"
+
+#include "cli/config.h"
+#include "cli/connect_internal.h"
+#include "cli/path.h"
+#include "vault/base/limits.h"
+#include "vault/base/process.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SERVICE_SOCKET "/run/certvault/broker.sock"
+#define GREETING_MS 30000
+
+struct cv_connect {
+    struct cv_channel *channel;
+    struct cv_message greeting; /* what the texts below are borrowed from */
+    struct cv_connect_greeting greets;
+    pid_t pid; /* of a private broker; 0: none */
+};
+
+static void fill(struct cv_connect *c)
+{
+    const cJSON *g = c->greeting.tree;
+
+#define TEXT(key) cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(g, key))
+    c->greets = (struct cv_connect_greeting){
+        .vault_id = TEXT("vault_id"),
+        .folder = TEXT("folder"),
+        .mode = TEXT("mode"),
+        .version = TEXT("version"),
+        .state = TEXT("state"),
+        .public_key = TEXT("public_key"),
+        .locked = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(g, "locked")),
+        .pid = -1,
+    };
+#undef TEXT
+    g = cJSON_GetObjectItemCaseSensitive(g, "pid");
+    if (cJSON_IsNumber(g)) {
+        c->greets.pid = (int64_t)g->valuedouble;
+    }
+}
+
+static enum cv_status greet(struct cv_connect *c, bool absent,
+                            struct cv_err *err)
+{
+    cJSON *parameters = cJSON_CreateObject();
+
+    if (parameters == NULL ||
+        (absent && !cv_json_add_bool(parameters, "allow_absent", true))) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    enum cv_status s =
+        cv_client_call(c->channel, "io.certvault.Broker.Hello", parameters, 0,
+                       GREETING_MS, &c->greeting, err);
+    if (s == CV_OK) {
+        fill(c);
+    }
+    return s;
+}
+
+void cv_connect_free(struct cv_connect *c, struct cv_output *out)
+{
+    if (c == NULL) {
+        return;
+    }
+    cv_channel_free(c->channel);
+    cv_message_free(&c->greeting);
+    if (c->pid > 0) {
+        int code = cv_process_wait(c->pid);
+
+        if (code != 0 && out != NULL) {
+            cv_output_warn(out, "the private broker ended with code %d", code);
+        }
+    }
+    free(c);
+}
+
+/* A private broker that could not begin says why on standard error and by its
+ * exit code; without a code of ours the failed call's own error stays. */
+static enum cv_status ended_early(struct cv_connect *c, enum cv_status s,
+                                  struct cv_err *err)
+{
+    int code;
+
+    cv_channel_free(c->channel);
+    c->channel = NULL;
+    code = cv_process_wait(c->pid);
+    c->pid = 0;
+    for (int i = CV_FAILED; i < CV_STATUS_COUNT; i++) {
+        if (code > 1 && cv_err_exit_code((enum cv_status)i) == code) {
+            return cv_fail(err, (enum cv_status)i,
+                           "the private broker could not begin");
+        }
+    }
+    return s;
+}
+
+static enum cv_status attach(struct cv_cli *cli, int fd, pid_t pid, bool absent,
+                             struct cv_connect **out, struct cv_err *err)
+{
+    struct cv_connect *c = calloc(1, sizeof(*c));
+    enum cv_status s;
+
+    *out = NULL;
+    if (c == NULL) {
+        (void)close(fd);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    c->pid = pid;
+    s = cv_channel_new(fd, CV_LIMIT_FRAME, &c->channel, err);
+    if (s == CV_OK) {
+        s = greet(c, absent, err);
+    }
+    if (s == CV_UNAVAILABLE && pid > 0) {
+        s = ended_early(c, s, err);
+    }
+    if (s != CV_OK) {
+        cv_connect_free(c, NULL);
+        return s;
+    }
+    if (cli->out.verbose) {
+        cv_output_note(&cli->out, "broker: %s, pid %lld, vault %s",
+                       c->greets.mode ? c->greets.mode : "?",
+                       (long long)c->greets.pid,
+                       c->greets.folder ? c->greets.folder : "?");
+    }
+    *out = c;
+    return CV_OK;
+}
+
+static enum cv_status open_unix(struct cv_cli *cli, const char *path,
+                                bool absent, struct cv_connect **out,
+                                struct cv_err *err)
+{
+    int fd = -1;
+    enum cv_status s = cv_connect_unix(path, &fd, err);
+
+    *out = NULL;
+    return s == CV_OK ? attach(cli, fd, 0, absent, out, err) : s;
+}
+
+static enum cv_status open_private(struct cv_cli *cli, const char *folder,
+                                   bool absent, struct cv_err *err)
+{
+    int fd = -1;
+    pid_t pid = 0;
+    enum cv_status s =
+        cv_connect_start(folder, absent, cli->allow_unlocked, &fd, &pid, err);
+
+    return s == CV_OK ? attach(cli, fd, pid, absent, &cli->connect, err) : s;
+}
+
+static bool same_folder(const struct cv_connect *c, const char *folder)
+{
+    return c->greets.folder != NULL && strcmp(c->greets.folder, folder) == 0;
+}
+
+/* The service holds this vault: then it is the one to ask. */
+static bool is_of_service(struct cv_cli *cli, const char *folder)
+{
+    struct cv_connect *c = NULL;
+
+    if (access(SERVICE_SOCKET, F_OK) != 0 ||
+        open_unix(cli, SERVICE_SOCKET, false, &c, NULL) != CV_OK) {
+        return false;
+    }
+    if (!same_folder(c, folder)) {
+        cv_connect_free(c, NULL);
+        return false;
+    }
+    cli->connect = c;
+    return true;
+}
+
+static enum cv_status no_vault(struct cv_err *err)
+{
+    enum cv_status s = cv_fail(err, CV_NOT_FOUND, "there is no vault yet");
+
+    cv_err_hint(err, "certvault init makes one");
+    return s;
+}
+
+/* The folder that was named, or the default one; *named tells which. */
+static enum cv_status find_folder(struct cv_cli *cli, char *out, size_t out_len,
+                                  bool *named, struct cv_err *err)
+{
+    const char *folder = cli->vault;
+    char standard[PATH_MAX];
+    enum cv_status s = CV_OK;
+
+    if (folder == NULL) {
+        s = cv_config_text(cli, "vault", &folder, err);
+    }
+    *named = folder != NULL;
+    if (s == CV_OK && folder == NULL) {
+        s = cv_path_xdg("XDG_DATA_HOME", ".local/share", standard,
+                        sizeof(standard), err);
+        folder = standard;
+    }
+    return s == CV_OK ? cv_path_absolute(folder, out, out_len, err) : s;
+}
+
+enum cv_status cv_connect_folder(struct cv_cli *cli, char *out, size_t out_len,
+                                 struct cv_err *err)
+{
+    enum cv_status s;
+    bool named;
+
+    if (cli->broker != NULL && strcmp(cli->broker, "exec:") != 0 &&
+        cli->vault == NULL) {
+        s = cv_fail(err, CV_USAGE, "this reads the vault's folder itself");
+        cv_err_hint(err, "name it with --vault DIR instead of --broker");
+        return s;
+    }
+    s = find_folder(cli, out, out_len, &named, err);
+    if (s == CV_OK && access(out, F_OK) != 0) {
+        return no_vault(err);
+    }
+    return s;
+}
+
+static enum cv_status open_default(struct cv_cli *cli, bool absent,
+                                   struct cv_err *err)
+{
+    char folder[PATH_MAX];
+    bool named;
+    enum cv_status s = find_folder(cli, folder, sizeof(folder), &named, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    if (named && is_of_service(cli, folder)) {
+        return CV_OK;
+    }
+    if (named && !absent && access(folder, F_OK) != 0) {
+        return no_vault(err);
+    }
+    if (named) {
+        return open_private(cli, folder, absent, err);
+    }
+    if (absent || access(folder, F_OK) == 0) {
+        return open_private(cli, folder, absent, err);
+    }
+    if (access(SERVICE_SOCKET, F_OK) == 0) {
+        return open_unix(cli, SERVICE_SOCKET, absent, &cli->connect, err);
+    }
+    return no_vault(err);
+}
+
+static enum cv_status open_named_socket(struct cv_cli *cli, const char *path,
+                                        bool absent, struct cv_err *err)
+{
+    char folder[PATH_MAX];
+    enum cv_status s = open_unix(cli, path, absent, &cli->connect, err);
+
+    if (s != CV_OK || cli->vault == NULL) {
+        return s;
+    }
+    s = cv_path_absolute(cli->vault, folder, sizeof(folder), err);
+    if (s == CV_OK && !same_folder(cli->connect, folder)) {
+        s = cv_fail(err, CV_CONFIG,
+                    "the broker at %s serves another vault than %s", path,
+                    folder);
+        cv_err_hint(err, "leave out --vault (CERTVAULT_DIR) or --broker "
+                         "(CERTVAULT_BROKER)");
+    }
+    return s;
+}
+
+enum cv_status cv_connect_open(struct cv_cli *cli, bool absent,
+                               struct cv_err *err)
+{
+    const char *address = cli->broker;
+    char folder[PATH_MAX];
+    enum cv_status s;
+    bool named;
+
+    if (cli->connect != NULL) {
+        return CV_OK;
+    }
+    if (address == NULL) {
+        return open_default(cli, absent, err);
+    }
+    if (strncmp(address, "unix:", 5) == 0) {
+        return open_named_socket(cli, address + 5, absent, err);
+    }
+    if (strcmp(address, "exec:") == 0) {
+        s = find_folder(cli, folder, sizeof(folder), &named, err);
+        if (s == CV_OK && !absent && access(folder, F_OK) != 0) {
+            return no_vault(err);
+        }
+        return s == CV_OK ? open_private(cli, folder, absent, err) : s;
+    }
+    if (strncmp(address, "ssh-unix:", 9) == 0) {
+        return cv_fail(err, CV_CONFIG, "ssh-unix: is not in this version");
+    }
+    s = cv_fail(err, CV_USAGE, "this is no broker's address");
+    cv_err_hint(err, "unix:PATH or exec:");
+    return s;
+}
+
+struct cv_channel *cv_connect_channel(const struct cv_cli *cli)
+{
+    return cli->connect->channel;
+}
+
+const struct cv_connect_greeting *cv_connect_greets(const struct cv_cli *cli)
+{
+    return &cli->connect->greets;
+}
+
+bool cv_connect_is_private(const struct cv_cli *cli)
+{
+    return cli->connect != NULL && cli->connect->pid > 0;
+}

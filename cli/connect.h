@@ -1,0 +1,50 @@
+/* Reaching the broker: which one, and the first words.
+ *
+ * --broker decides; else a vault that was named (by --vault, CERTVAULT_DIR or
+ * the configuration) is opened by the service, if the service's greeting names
+ * that folder, or by a private broker; with neither, one's own vault in the
+ * default folder if it exists, else the service if its socket does. A private
+ * broker is started on a socket pair, as the caller, and ends with the run. */
+#ifndef CERTVAULT_CLI_CONNECT_H
+#define CERTVAULT_CLI_CONNECT_H
+
+#include "cli/cli.h"
+#include "vault/wire/client.h"
+
+/* What a broker said of itself. Texts are borrowed until the run ends. */
+struct cv_connect_greeting {
+    const char *vault_id; /* NULL: there is no vault yet */
+    const char *folder;
+    const char *mode;
+    const char *version;
+    const char *state;
+    const char *public_key; /* base64; NULL: there is no vault yet */
+    bool locked;
+    int64_t pid;
+};
+
+/* Reaches the broker unless that was done, and greets it. `absent`: a folder
+ * without a vault will do (init). CV_USAGE (an address that is none),
+ * CV_NOT_FOUND (no vault; hint init), CV_UNAVAILABLE, CV_CONFIG (a socket that
+ * is not to be trusted), and what the broker answers. */
+CV_MUST_USE enum cv_status cv_connect_open(struct cv_cli *cli, bool absent,
+                                           struct cv_err *err);
+
+/* After cv_connect_open. */
+struct cv_channel *cv_connect_channel(const struct cv_cli *cli);
+const struct cv_connect_greeting *cv_connect_greets(const struct cv_cli *cli);
+
+/* Is it a private broker? */
+bool cv_connect_is_private(const struct cv_cli *cli);
+
+/* The vault's folder that a private broker would open, absolute, without
+ * reaching anything. CV_USAGE where --broker says otherwise; CV_NOT_FOUND. */
+CV_MUST_USE enum cv_status cv_connect_folder(struct cv_cli *cli, char *out,
+                                             size_t out_len,
+                                             struct cv_err *err);
+
+/* Closes the connection and waits for a private broker, which commits and signs
+ * what there is. NULL is fine. */
+void cv_connect_free(struct cv_connect *connect, struct cv_output *out);
+
+#endif

@@ -1,0 +1,25 @@
+/* Ctrl-C and its kin.
+ *
+ * SIGINT, SIGTERM and SIGHUP end the program at once with 128 + their number,
+ * after the terminal got its echo back. A private broker sees its socket close
+ * and ends cleanly by itself; what it had begun it finishes. What this program
+ * must not leave half done is done between hold and release. */
+#ifndef CERTVAULT_CLI_INTERRUPT_H
+#define CERTVAULT_CLI_INTERRUPT_H
+
+#include <termios.h>
+
+/* Installs the handlers. */
+void cv_interrupt_begin(void);
+
+/* From now on an interrupt gives the terminal `fd` its `settings` back. */
+void cv_interrupt_guard(int fd, const struct termios *settings);
+
+/* No longer. */
+void cv_interrupt_unguard(void);
+
+/* Puts interrupts off until release; the two nest not. */
+void cv_interrupt_hold(void);
+void cv_interrupt_release(void);
+
+#endif

@@ -1,0 +1,35 @@
+/* Paths that the caller typed or that the environment gives. */
+#ifndef CERTVAULT_CLI_PATH_H
+#define CERTVAULT_CLI_PATH_H
+
+#include "vault/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* "folder/name" into `out`. False when it does not fit. */
+bool cv_path_join(const char *folder, const char *name, char *out,
+                  size_t out_len);
+
+/* `path` as seen from the root: links resolved where it exists, else as far as
+ * the working folder is put before it. CV_INVALID (too long), CV_IO. */
+CV_MUST_USE enum cv_status cv_path_absolute(const char *path, char *out,
+                                            size_t out_len, struct cv_err *err);
+
+/* Opens the folder that holds `path` for reading; *name is `path`'s last part,
+ * borrowed. CV_INVALID (no last part), CV_NOT_FOUND, CV_IO. */
+CV_MUST_USE enum cv_status cv_path_open_parent(const char *path, int *dir,
+                                               const char **name,
+                                               struct cv_err *err);
+
+/* $variable/certvault, else $HOME/fallback/certvault (XDG base directories; a
+ * variable that is not absolute is passed over). CV_CONFIG where HOME is not
+ * set. */
+CV_MUST_USE enum cv_status cv_path_xdg(const char *variable,
+                                       const char *fallback, char *out,
+                                       size_t out_len, struct cv_err *err);
+
+/* $HOME/`name`. False where HOME is not set or it does not fit. */
+bool cv_path_home(const char *name, char *out, size_t out_len);
+
+#endif
