@@ -48,7 +48,7 @@ BANNED = (
 ENVIRONMENT = "getenv setenv putenv unsetenv secure_getenv clearenv".split()
 
 # Words that would tell of a place and not of the project.
-PLACES = [r"/work/", r"/tmp/cv\b", r"/home/\w", r"\bLLM\b", r"\bClaude\b",
+PLACES = [r"/work/", r"/tmp/cv/", r"/home/\w", r"\bLLM\b", r"\bClaude\b",
           r"\bAnthropic\b", r"\bGPT\b", r"language model"]
 
 # Text files that may be long or wide: data, not code.

@@ -1,4 +1,4 @@
-"""clang-tidy over every C file of a build tree, two at a time.
+"""clang-tidy over the programs' C files (not the tests'), as built in a tree.
 
     tidy.py ROOT BUILD
 
@@ -57,6 +57,8 @@ def main(root, build):
               encoding="utf-8") as f:
         paths = sorted({os.path.join(c["directory"], c["file"])
                         for c in json.load(f)})
+    tests = os.path.join(root, "tests") + "/"
+    paths = [p for p in paths if not p.startswith(tests)]
     headers = [os.path.join(root, n) for n in tree.c_files(root)
                if n.endswith(".h")]
     context = hashlib.sha256(
