@@ -196,6 +196,9 @@ enum cv_status cv_certificate_read(struct cv_arena *arena, struct cv_bytes der,
  * not. */
 static const char *extension_fault(X509 *x)
 {
+    if (X509_get_ext_count(x) > 0 && X509_get_version(x) != X509_VERSION_3) {
+        return "has extensions, which its version does not have";
+    }
     for (int i = 0; i < X509_get_ext_count(x); i++) {
         X509_EXTENSION *e = X509_get_ext(x, i);
         const ASN1_OBJECT *name = X509_EXTENSION_get_object(e);

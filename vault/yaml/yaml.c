@@ -368,6 +368,9 @@ enum cv_status cv_yaml_parse(struct cv_arena *arena, struct cv_bytes text,
     if (p.marks == NULL) {
         return no_memory(&p);
     }
+    if (text.data == NULL) { /* libyaml asserts that it is not */
+        text = (struct cv_bytes){(const uint8_t *)"", 0};
+    }
     enum cv_status st = cv_yaml_scan_check(text, p.bad, err);
     if (st == CV_OK) {
         struct cv_arena *before = cv_json_use(arena);
