@@ -62,10 +62,23 @@ cJSON *cv_broker_sealed(const struct cv_broker *b,
 
 /* list */
 
+/* Longer lists come in pieces where the caller takes them. */
+#define LIST_PIECE 500
+
 struct listing {
+    struct cv_reply *reply;
     cJSON *items;
+    int n;
     struct cv_decide_list *shown;
 };
+
+static enum cv_status list_piece(struct listing *l, struct cv_err *err)
+{
+    l->n = 0;
+    l->items = cJSON_AddArrayToObject(cv_reply_parameters(l->reply), "items");
+    return l->items != NULL ? CV_OK
+                            : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
 
 static enum cv_status list_one(void *context, const struct cv_store_entry *row,
                                struct cv_err *err)
@@ -87,8 +100,15 @@ static enum cv_status list_one(void *context, const struct cv_store_entry *row,
             cJSON_Delete(view);
             s = cv_fail(err, CV_INTERNAL, "memory is gone");
         }
+        l->n++;
     }
     cJSON_Delete(doc);
+    if (s == CV_OK && l->n >= LIST_PIECE && cv_reply_wants_more(l->reply)) {
+        s = cv_reply_continue(l->reply, err);
+        if (s == CV_OK) {
+            s = list_piece(l, err);
+        }
+    }
     return s;
 }
 
@@ -147,15 +167,17 @@ static enum cv_status run_list(struct cv_ask *ask,
             (enum cv_decide_mode)(CV_DECIDE_MODE_EXEC + (int)b->options->mode),
         .now_s = cv_clock_now_s(),
     };
-    struct listing l = {0};
+    struct listing l = {.reply = reply};
     enum cv_status s;
 
     s = cv_decide_list_new(b->policy, &rq, &l.shown, &ask->result, err);
     if (s != CV_OK) {
         return s;
     }
-    l.items = cJSON_AddArrayToObject(cv_reply_parameters(reply), "items");
-    s = cv_store_entry_list(b->vault->store, filter, list_one, &l, err);
+    s = list_piece(&l, err);
+    if (s == CV_OK) {
+        s = cv_store_entry_list(b->vault->store, filter, list_one, &l, err);
+    }
     cv_decide_list_free(l.shown);
     return s == CV_OK ? cv_ask_read_permitted(ask, err) : s;
 }
