@@ -1,0 +1,1 @@
+cv_fuzz(wire SOURCES wire_fuzz.c LINK wire base)
