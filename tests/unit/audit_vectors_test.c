@@ -177,6 +177,39 @@ static void keys_of(struct cv_note_key keys[2])
     }
 }
 
+/* Bytes that libsodium 1.0.18 would take for base64 digits. */
+static void test_high_bytes(void **state)
+{
+    const char *note = text_of(get(vectors, "checkpoints")->child, "note");
+    struct cv_note_key keys[2], key;
+    struct cv_checkpoint c;
+    char text[1024];
+    char *at;
+
+    (void)state;
+    keys_of(keys);
+    (void)snprintf(text, sizeof text, "%s",
+                   text_of(get(vectors, "log_key"), "vkey"));
+    text[strlen(text) - 1] = '\xff';
+    assert_int_equal(cv_note_key_parse(text, &key, NULL), CV_INVALID);
+    (void)snprintf(text, sizeof text, "%s", note);
+    at = strstr(text, "\n0\n") + 3; /* the root's first characters */
+    memcpy(at, "\xc3\xa9", 2);
+    assert_int_equal(
+        cv_checkpoint_parse(
+            (struct cv_bytes){(uint8_t *)text,
+                              (size_t)(strstr(text, "\n\n") - text + 1)},
+            &c, NULL),
+        CV_INTEGRITY);
+    (void)snprintf(text, sizeof text, "%s", note);
+    at = strstr(text, " dkVX") + 6;
+    memcpy(at, "\xc3\xa9", 2);
+    assert_int_equal(
+        cv_checkpoint_open((struct cv_bytes){(uint8_t *)text, strlen(text)},
+                           &keys[0], &c, NULL),
+        CV_INTEGRITY);
+}
+
 static struct cv_bytes bytes_of(const char *text)
 {
     return (struct cv_bytes){(const uint8_t *)text, strlen(text)};
@@ -486,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_records),
         cmocka_unit_test(test_empty_root),
         cmocka_unit_test(test_checkpoints),
+        cmocka_unit_test(test_high_bytes),
         cmocka_unit_test(test_inclusion),
         cmocka_unit_test(test_consistency),
         cmocka_unit_test(test_negative),

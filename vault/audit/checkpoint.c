@@ -59,6 +59,12 @@ static bool read_root(struct cv_bytes line, uint8_t out[CV_TREE_HASH])
     if (line.len >= sizeof text) {
         return false;
     }
+    /* libsodium 1.0.18 takes every byte from 0x80 up for a base64 digit. */
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.data[i] >= 0x80) {
+            return false;
+        }
+    }
     memcpy(text, line.data, line.len);
     text[line.len] = '\0';
     return cv_decode_base64_exact(text, "the root", out, CV_TREE_HASH, NULL) ==

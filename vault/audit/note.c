@@ -11,6 +11,17 @@
 #define SIGNATURE 64
 #define LONGEST_LINE 512
 
+/* libsodium 1.0.18 takes every byte from 0x80 up for a base64 digit. */
+static bool is_ascii(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] >= 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* No blanks and no '+', as C2SP signed-note has it; here also nothing that a
  * terminal should not see. */
 static bool is_name(const char *name, size_t len)
@@ -95,6 +106,9 @@ enum cv_status cv_note_key_parse(const char *vkey, struct cv_note_key *out,
     name[len] = '\0';
     memcpy(hex, plus + 1, 8);
     hex[8] = '\0';
+    if (!is_ascii(plus, strlen(plus))) {
+        return cv_fail(err, CV_INVALID, "the key: not base64");
+    }
     if (cv_decode_hex_exact(hex, "the key id", id, sizeof id, err) != CV_OK ||
         cv_decode_base64_exact(plus + 10, "the key", key, sizeof key, err) !=
             CV_OK) {
@@ -149,7 +163,8 @@ static size_t read_line(struct cv_bytes text, struct line *line)
         return 0;
     }
     line->name_len = (size_t)(space - line->name);
-    if (sodium_base642bin(blob, sizeof blob, space + 1,
+    if (!is_ascii(space, (size_t)(end - space)) ||
+        sodium_base642bin(blob, sizeof blob, space + 1,
                           (size_t)(end - space - 1), NULL, &len, NULL,
                           sodium_base64_VARIANT_ORIGINAL) != 0 ||
         len <= sizeof line->id) {

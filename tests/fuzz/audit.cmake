@@ -1,0 +1,2 @@
+cv_fuzz(audit_log SOURCES audit_log_fuzz.c LINK audit)
+cv_fuzz(audit_note SOURCES audit_note_fuzz.c LINK audit)

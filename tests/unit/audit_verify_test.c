@@ -1,0 +1,769 @@
+/* `audit verify`: what it finds, and what it must not cry about. */
+#include "audit_test.h"
+
+#include "vault/audit/state_internal.h"
+#include "vault/audit/verify.h"
+#include "vault/audit/wal_internal.h"
+#include "vault/base/file.h"
+#include "vault/base/json.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct cv_log *open_log(const struct audit_vault *v)
+{
+    struct cv_log *log = NULL;
+    struct cv_err err;
+
+    cv_err_init(&err);
+    if (cv_log_open(v->fd, CV_LOG_WRITE, &log, &err) != CV_OK) {
+        fail_msg("%s", err.text);
+    }
+    return log;
+}
+
+static const cJSON *at(const cJSON *o, const char *key)
+{
+    return cJSON_GetObjectItemCaseSensitive(o, key);
+}
+
+static const char *text_at(const cJSON *o, const char *key)
+{
+    assert_true(cJSON_IsString(at(o, key)));
+    return at(o, key)->valuestring;
+}
+
+/* Runs it; the report must agree with the status. */
+static cJSON *run(const struct audit_vault *v,
+                  const struct cv_verify_options *options, enum cv_status want)
+{
+    cJSON *report = NULL;
+    struct cv_err err;
+    enum cv_status status;
+
+    cv_err_init(&err);
+    status = cv_verify_log(v->fd, options, &report, &err);
+    if (status != want) {
+        fail_msg("status %d, not %d: %s", status, want, err.text);
+    }
+    assert_int_equal(err.status, status);
+    assert_non_null(report);
+    assert_int_equal(cJSON_IsTrue(at(report, "ok")), want == CV_OK);
+    assert_int_equal(cJSON_GetArraySize(at(report, "errors")) == 0,
+                     want == CV_OK);
+    return report;
+}
+
+/* It fails, and one of the errors is of this kind. */
+static void finds(const struct audit_vault *v, const char *what)
+{
+    cJSON *report = run(v, NULL, CV_INTEGRITY);
+    const cJSON *item;
+    bool found = false;
+
+    cJSON_ArrayForEach(item, at(report, "errors"))
+    {
+        found = found || strcmp(text_at(item, "what"), what) == 0;
+    }
+    if (!found) {
+        char *text = cJSON_Print(report);
+
+        print_error("%s\n", text);
+        free(text);
+        fail_msg("no error of kind %s", what);
+    }
+    cJSON_Delete(report);
+}
+
+static void is_fine(const struct audit_vault *v, const char *checkpoint,
+                    const char *tail, int records)
+{
+    cJSON *report = run(v, NULL, CV_OK);
+
+    assert_string_equal(text_at(report, "checkpoint"), checkpoint);
+    assert_string_equal(text_at(report, "tail"), tail);
+    assert_string_equal(text_at(report, "anchored"), "none");
+    assert_int_equal(at(report, "records")->valuedouble, records);
+    assert_int_equal(at(report, "size")->valuedouble, records);
+    cJSON_Delete(report);
+}
+
+static void test_fine(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    cJSON *report;
+    uint8_t root[32];
+    char base64[64];
+
+    (void)state;
+    audit_test_vault(&v);
+    report = run(&v, NULL, CV_OK);
+    assert_string_equal(text_at(report, "root"),
+                        "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    cJSON_Delete(report);
+    is_fine(&v, "missing", "clean", 0);
+    log = open_log(&v);
+    audit_test_fill(log, 101);
+    is_fine(&v, "missing", "clean", 101);
+    audit_test_checkpoint(&v, log);
+    is_fine(&v, "valid", "clean", 101);
+    audit_test_fill(log, 10);
+    is_fine(&v, "valid", "clean", 111);
+    report = run(&v, NULL, CV_OK);
+    cv_tree_root(cv_log_tree(log), root);
+    (void)sodium_bin2base64(base64, sizeof base64, root, sizeof root,
+                            sodium_base64_VARIANT_ORIGINAL);
+    assert_string_equal(text_at(report, "root"), base64);
+    cJSON_Delete(report);
+    cv_log_close(log);
+    audit_test_remove(&v);
+}
+
+static void test_nothing(void **state)
+{
+    struct audit_vault v;
+    cJSON *report = NULL;
+    struct cv_verify_options bad = {.vkey = "not a key"};
+
+    (void)state;
+    audit_test_vault(&v);
+    assert_int_equal(cv_verify_log(v.fd, &bad, &report, NULL), CV_INVALID);
+    assert_null(report);
+    assert_int_equal(unlinkat(v.fd, "audit/log", 0), 0);
+    finds(&v, "log");
+    assert_int_equal(unlinkat(v.fd, "audit/key.pub", 0), 0);
+    assert_int_equal(cv_verify_log(v.fd, NULL, &report, NULL), CV_NOT_FOUND);
+    assert_null(report);
+    audit_test_remove(&v);
+}
+
+static void test_torn(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    size_t len, last;
+    uint8_t *bytes;
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, 10);
+    bytes = audit_test_read(&v, "audit/log", &len);
+    last = audit_test_frame(bytes, len, 9);
+    audit_test_write(&v, "audit/log", bytes, last + 100);
+    is_fine(&v, "missing", "torn", 9);
+    audit_test_write(&v, "audit/log", bytes, last + 3);
+    is_fine(&v, "missing", "torn", 9);
+    audit_test_write(&v, "audit/log", bytes, len);
+    audit_test_checkpoint(&v, log);
+    cv_log_close(log);
+    audit_test_write(&v, "audit/log", bytes, last + 100);
+    finds(&v, "frame");
+    audit_test_write(&v, "audit/log", bytes, last);
+    finds(&v, "size");
+    audit_test_write(&v, "audit/log", bytes, 0);
+    finds(&v, "size");
+    free(bytes);
+    audit_test_remove(&v);
+}
+
+/* A frame of any text, behind what is there. */
+static void append_raw(const struct audit_vault *v, const char *text)
+{
+    size_t len;
+    uint8_t *bytes = audit_test_read(v, "audit/log", &len);
+    struct cv_buf b;
+
+    cv_buf_init(&b, NULL, 1 << 20);
+    cv_buf_add(&b, bytes, len);
+    cv_wal_add((struct cv_bytes){(const uint8_t *)text, strlen(text)}, &b);
+    audit_test_write(v, "audit/log", b.data, b.len);
+    cv_buf_wipe(&b);
+    free(bytes);
+}
+
+/* Whole frames with right checksums, but of what is no record. */
+static void test_forms(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    size_t len;
+    uint8_t *bytes;
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, 3);
+    cv_log_close(log);
+    bytes = audit_test_read(&v, "audit/log", &len);
+    append_raw(&v, "hello");
+    finds(&v, "form");
+    audit_test_write(&v, "audit/log", bytes, len);
+    append_raw(&v, "{\"v\":1}");
+    finds(&v, "form");
+    audit_test_write(&v, "audit/log", bytes, len);
+    append_raw(&v,
+               "{\"action\":\"x\",\"op\":\"x\",\"phase\":\"event\",\"prev\":"
+               "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\","
+               "\"seq\":3,\"time\":\"2026-01-01T00:00:00Z\",\"v\":2}");
+    finds(&v, "form");
+    audit_test_write(&v, "audit/log", bytes, len);
+    append_raw(&v,
+               "{\"action\":\"x\",\"op\":\"x\",\"phase\":\"event\",\"prev\":"
+               "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\","
+               "\"seq\":3,\"time\":\"2026-01-01T00:00:00Z\",\"v\":1}");
+    finds(&v, "prev");
+    audit_test_write(&v, "audit/log", bytes, len);
+    append_raw(&v,
+               "{\"action\":\"x\",\"op\":\"x\",\"phase\":\"event\",\"prev\":"
+               "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\","
+               "\"seq\":4,\"time\":\"2026-01-01T00:00:00Z\",\"v\":1}");
+    finds(&v, "seq");
+    free(bytes);
+    audit_test_remove(&v);
+}
+
+static void append_leaf(struct cv_log *log, enum cv_leaf_phase phase,
+                        const char *op)
+{
+    cJSON *leaf = audit_test_leaf(phase, op, "export", "prod", 1);
+
+    assert_int_equal(cv_log_append(log, leaf, NULL, NULL), CV_OK);
+    cJSON_Delete(leaf);
+    assert_int_equal(cv_log_commit(log, NULL), CV_OK);
+}
+
+static void test_pairs(void **state)
+{
+    static const char op[] = "00112233445566778899aabbccddeeff";
+    struct audit_vault v;
+    struct cv_log *log;
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v);
+    append_leaf(log, CV_LEAF_DECISION, op);
+    is_fine(&v, "missing", "clean", 1); /* not finished: no error */
+    append_leaf(log, CV_LEAF_OUTCOME, op);
+    append_leaf(log, CV_LEAF_OUTCOME, op);
+    append_leaf(log, CV_LEAF_EVENT, NULL);
+    is_fine(&v, "missing", "clean", 4);
+    append_leaf(log, CV_LEAF_OUTCOME, NULL);
+    finds(&v, "pair");
+    cv_log_close(log);
+    audit_test_remove(&v);
+}
+
+static void test_checkpoints(void **state)
+{
+    struct audit_vault v, w;
+    struct cv_log *log, *other;
+    size_t len, other_len;
+    uint8_t *bytes, *others;
+
+    (void)state;
+    audit_test_vault(&v);
+    audit_test_vault(&w);
+    log = open_log(&v);
+    other = open_log(&w);
+    audit_test_fill(log, 20);
+    audit_test_fill(other, 20);
+    audit_test_checkpoint(&v, log);
+    audit_test_checkpoint(&w, other);
+    bytes = audit_test_read(&v, "audit/checkpoint", &len);
+    others = audit_test_read(&w, "audit/checkpoint", &other_len);
+    audit_test_write(&v, "audit/checkpoint", others, other_len);
+    finds(&v, "checkpoint");
+    bytes[len - 10] ^= 1;
+    audit_test_write(&v, "audit/checkpoint", bytes, len);
+    finds(&v, "checkpoint");
+    bytes[len - 10] ^= 1;
+    audit_test_write(&v, "audit/checkpoint", bytes, len - 3);
+    finds(&v, "checkpoint");
+    audit_test_write(&v, "audit/checkpoint", bytes, len);
+    is_fine(&v, "valid", "clean", 20);
+    /* The other vault's log and key, but not its checkpoint. */
+    free(others);
+    others = audit_test_read(&w, "audit/log", &other_len);
+    audit_test_write(&v, "audit/log", others, other_len);
+    finds(&v, "checkpoint");
+    assert_int_equal(unlinkat(v.fd, "audit/key.pub", 0), 0);
+    finds(&v, "checkpoint");
+    free(others);
+    free(bytes);
+    cv_log_close(log);
+    cv_log_close(other);
+    audit_test_remove(&v);
+    audit_test_remove(&w);
+}
+
+/* P16: cut back to an older checkpoint that is valid: only a checkpoint kept
+ * elsewhere tells. */
+static void test_anchor(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    struct cv_verify_options options = {0};
+    size_t old_len, old_note_len, len, note_len;
+    uint8_t *old, *old_note, *now, *note;
+    struct cv_buf vkey;
+    cJSON *report;
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, 20);
+    audit_test_checkpoint(&v, log);
+    old = audit_test_read(&v, "audit/log", &old_len);
+    old_note = audit_test_read(&v, "audit/checkpoint", &old_note_len);
+    audit_test_fill(log, 20);
+    audit_test_checkpoint(&v, log);
+    cv_log_close(log);
+    now = audit_test_read(&v, "audit/log", &len);
+    note = audit_test_read(&v, "audit/checkpoint", &note_len);
+
+    options.checkpoint = (struct cv_bytes){note, note_len};
+    report = run(&v, &options, CV_OK);
+    assert_string_equal(text_at(report, "anchored"), "file");
+    cJSON_Delete(report);
+    options.checkpoint = (struct cv_bytes){old_note, old_note_len};
+    report = run(&v, &options, CV_OK);
+    assert_string_equal(text_at(report, "anchored"), "file");
+    cJSON_Delete(report);
+
+    audit_test_write(&v, "audit/log", old, old_len);
+    audit_test_write(&v, "audit/checkpoint", old_note, old_note_len);
+    is_fine(&v, "valid", "clean", 20); /* nothing tells */
+    options.checkpoint = (struct cv_bytes){note, note_len};
+    report = run(&v, &options, CV_INTEGRITY);
+    assert_string_equal(text_at(report, "anchored"), "none");
+    assert_string_equal(text_at(report, "checkpoint"), "valid");
+    cJSON_Delete(report);
+
+    /* A key of one's own: the vault's is not to be believed then. */
+    audit_test_write(&v, "audit/log", now, len);
+    audit_test_write(&v, "audit/checkpoint", note, note_len);
+    cv_buf_init(&vkey, NULL, 1024);
+    cv_note_key_text(&v.key, &vkey);
+    options.vkey = cv_buf_text(&vkey);
+    report = run(&v, &options, CV_OK);
+    cJSON_Delete(report);
+    options.vkey = "certvault.example/audit/vault-7f3a+764557c8+"
+                   "AcJ1WBTY3kN2pWwMXisdUIWLP+egyGMnBkzE8tULEPj9";
+    report = run(&v, &options, CV_INTEGRITY);
+    assert_string_equal(text_at(report, "checkpoint"), "invalid");
+    cJSON_Delete(report);
+    options.vkey = NULL;
+    note[3] ^= 1;
+    report = run(&v, &options, CV_INTEGRITY);
+    assert_string_equal(text_at(report, "anchored"), "none");
+    cJSON_Delete(report);
+    cv_buf_wipe(&vkey);
+    free(old);
+    free(old_note);
+    free(now);
+    free(note);
+    audit_test_remove(&v);
+}
+
+/* A log over the size from which it is opened at a frontier. */
+static void grow_past_frontiers(struct audit_vault *v, unsigned *records)
+{
+    struct cv_log *log = open_log(v);
+    struct stat st;
+
+    *records = 0;
+    do {
+        audit_test_fill(log, 800);
+        *records += 800;
+        audit_test_checkpoint(v, log);
+        assert_int_equal(fstatat(v->fd, "audit/log", &st, 0), 0);
+    } while ((size_t)st.st_size < 4 * CV_STATE_STEP);
+    cv_log_close(log);
+}
+
+static enum cv_status try_open(const struct audit_vault *v)
+{
+    struct cv_log *log = NULL;
+    enum cv_status status = cv_log_open(v->fd, CV_LOG_WRITE, &log, NULL);
+
+    cv_log_close(log);
+    return status;
+}
+
+static void test_frontiers(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    struct cv_state s;
+    struct cv_tree tree;
+    unsigned records;
+    size_t len, state_len;
+    uint8_t *bytes, *text, *at_b64;
+
+    (void)state;
+    audit_test_vault(&v);
+    grow_past_frontiers(&v, &records);
+    assert_int_equal(cv_state_read(v.fd, &s, NULL), CV_OK);
+    assert_int_equal(s.n, 2);
+    assert_true(s.at[1].offset - s.at[0].offset >= CV_STATE_STEP);
+    is_fine(&v, "valid", "clean", (int)records);
+    /* Opened at a frontier, it knows what one read from the beginning knows. */
+    log = open_log(&v);
+    assert_int_equal(cv_log_size(log), records);
+    tree = *cv_log_tree(log);
+    cv_log_close(log);
+    text = audit_test_read(&v, "audit/state", &state_len);
+    assert_int_equal(unlinkat(v.fd, "audit/state", 0), 0);
+    log = open_log(&v);
+    assert_memory_equal(&tree.nodes, &cv_log_tree(log)->nodes,
+                        (size_t)tree.n * 32);
+    cv_log_close(log);
+    /* Damage long before the frontier is not seen when it is opened, but when
+     * it is verified; behind it, by both. */
+    bytes = audit_test_read(&v, "audit/log", &len);
+    audit_test_write(&v, "audit/state", text, state_len);
+    bytes[1000] ^= 1;
+    audit_test_write(&v, "audit/log", bytes, len);
+    assert_int_equal(try_open(&v), CV_OK);
+    finds(&v, "crc");
+    bytes[1000] ^= 1;
+    bytes[len - 100000] ^= 1;
+    audit_test_write(&v, "audit/log", bytes, len);
+    assert_int_equal(try_open(&v), CV_INTEGRITY);
+    finds(&v, "crc");
+    bytes[len - 100000] ^= 1;
+    audit_test_write(&v, "audit/log", bytes, len);
+    assert_int_equal(try_open(&v), CV_OK);
+    /* A state that says something else: a hash of another range, garbage. */
+    at_b64 = memmem(text, state_len, "\"range\":[\"", 10);
+    assert_non_null(at_b64);
+    at_b64[12] = at_b64[12] == 'A' ? 'B' : 'A';
+    at_b64 += 10;
+    at_b64 = memmem(at_b64, state_len - (size_t)(at_b64 - text),
+                    "\"range\":[\"", 10);
+    if (at_b64 != NULL) {
+        at_b64[12] = at_b64[12] == 'A' ? 'B' : 'A';
+    }
+    audit_test_write(&v, "audit/state", text, state_len);
+    assert_int_equal(try_open(&v), CV_INTEGRITY);
+    finds(&v, "state");
+    audit_test_write(&v, "audit/state", "{}", 2);
+    assert_int_equal(try_open(&v), CV_INTEGRITY);
+    finds(&v, "state");
+    audit_test_write(&v, "audit/state", text, state_len / 2);
+    assert_int_equal(try_open(&v), CV_INTEGRITY);
+    finds(&v, "state");
+    free(bytes);
+    free(text);
+    audit_test_remove(&v);
+}
+
+/* Without its checkpoint a log that had one is not believed. */
+static void test_checkpoint_gone(void **state)
+{
+    struct audit_vault v;
+    unsigned records;
+
+    (void)state;
+    audit_test_vault(&v);
+    grow_past_frontiers(&v, &records);
+    assert_int_equal(unlinkat(v.fd, "audit/checkpoint", 0), 0);
+    assert_int_equal(try_open(&v), CV_INTEGRITY);
+    finds(&v, "checkpoint");
+    audit_test_remove(&v);
+}
+
+#define MUTATED 5000 /* records of the log that is mutated (P16) */
+
+struct frames {
+    uint8_t *bytes;
+    size_t len;
+    size_t at[MUTATED + 1];
+};
+
+static void take(struct cv_buf *out, const struct frames *f, unsigned from,
+                 unsigned to)
+{
+    cv_buf_add(out, f->bytes + f->at[from], f->at[to] - f->at[from]);
+}
+
+/* The round's own numbers: told, and given back by CV_SEED. */
+static uint64_t random_state;
+
+static unsigned draw(size_t below)
+{
+    random_state = random_state * UINT64_C(6364136223846793005) + 1442695041;
+    return (unsigned)((random_state >> 33) % below);
+}
+
+static uint64_t pick_seed(void)
+{
+    const char *given = getenv("CV_SEED");
+    uint64_t seed = (uint64_t)randombytes_random();
+
+    if (given != NULL) {
+        seed = strtoull(given, NULL, 10);
+    }
+    print_message("CV_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+/* Makes one random change; its kind. */
+static const char *mutate(const struct frames *f, struct cv_buf *out)
+{
+    unsigned a = draw(MUTATED);
+    unsigned b = draw(MUTATED);
+    size_t byte = draw(f->len);
+
+    cv_buf_wipe(out);
+    switch (draw(7)) {
+    case 0:
+        cv_buf_add(out, f->bytes, f->len);
+        out->data[byte] ^= (uint8_t)(1 << draw(8));
+        return "flip";
+    case 1:
+        take(out, f, 0, a);
+        take(out, f, a + 1, MUTATED);
+        return "drop";
+    case 2:
+        if (a == b) {
+            b = a == 0 ? 1 : a - 1;
+        }
+        if (a > b) {
+            unsigned c = a;
+
+            a = b;
+            b = c;
+        }
+        take(out, f, 0, a);
+        take(out, f, b, b + 1);
+        take(out, f, a + 1, b);
+        take(out, f, a, a + 1);
+        take(out, f, b + 1, MUTATED);
+        return "swap";
+    case 3:
+        take(out, f, 0, a);
+        take(out, f, b, b + 1);
+        take(out, f, a, MUTATED);
+        return "insert";
+    case 4:
+        take(out, f, 0, a);
+        return "truncate at a record";
+    case 5:
+        cv_buf_add(out, f->bytes, byte);
+        return "truncate anywhere";
+    default:
+        cv_buf_add(out, f->bytes, f->len);
+        cv_buf_add(out, f->bytes + byte,
+                   f->len - byte > 5000 ? 5000 : f->len - byte);
+        return "append what was there before";
+    }
+}
+
+static void test_mutations(void **state)
+{
+    unsigned rounds = getenv("CV_FULL") != NULL ? 1000 : 50;
+    static struct frames f;
+    struct audit_vault v;
+    struct cv_log *log;
+    struct cv_buf out;
+
+    (void)state;
+    random_state = pick_seed();
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, MUTATED);
+    audit_test_checkpoint(&v, log);
+    cv_log_close(log);
+    f.bytes = audit_test_read(&v, "audit/log", &f.len);
+    for (unsigned i = 0; i <= MUTATED; i++) {
+        f.at[i] = audit_test_frame(f.bytes + (i == 0 ? 0 : f.at[i - 1]), f.len,
+                                   i == 0 ? 0 : 1) +
+                  (i == 0 ? 0 : f.at[i - 1]);
+    }
+    assert_int_equal(f.at[MUTATED], f.len);
+    cv_buf_init(&out, NULL, 2 * f.len + 100000);
+    for (unsigned i = 0; i < rounds; i++) {
+        const char *kind = mutate(&f, &out);
+        cJSON *report = NULL;
+
+        assert_int_equal(out.status, CV_OK);
+        audit_test_write(&v, "audit/log", out.data, out.len);
+        if (cv_verify_log(v.fd, NULL, &report, NULL) != CV_INTEGRITY) {
+            /* What was appended may be a torn end: told, and no harm. */
+            if (strcmp(kind, "append what was there before") != 0 ||
+                strcmp(text_at(report, "tail"), "torn") != 0) {
+                fail_msg("round %u: %s is not found", i, kind);
+            }
+        }
+        cJSON_Delete(report);
+        if (strcmp(kind, "append what was there before") != 0) {
+            assert_int_equal(try_open(&v), CV_INTEGRITY);
+        }
+    }
+    cv_buf_wipe(&out);
+    free(f.bytes);
+    audit_test_remove(&v);
+}
+
+/* A rewritten record with its checksum and its number right, and all behind it
+ * linked anew: only the checkpoint's root tells. */
+static void test_rewritten(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    size_t len;
+    uint8_t *note;
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, 30);
+    audit_test_checkpoint(&v, log);
+    cv_log_close(log);
+    note = audit_test_read(&v, "audit/checkpoint", &len);
+    assert_int_equal(unlinkat(v.fd, "audit/checkpoint", 0), 0);
+    assert_int_equal(unlinkat(v.fd, "audit/log", 0), 0);
+    assert_int_equal(cv_log_open(v.fd, CV_LOG_CREATE, &log, NULL), CV_OK);
+    audit_test_fill(log, 30);
+    cv_log_close(log);
+    is_fine(&v, "missing", "clean", 30);
+    audit_test_write(&v, "audit/checkpoint", note, len);
+    finds(&v, "checkpoint");
+    assert_int_equal(try_open(&v), CV_INTEGRITY);
+    free(note);
+    audit_test_remove(&v);
+}
+
+/* Whoever verifies while somebody writes gets no false alarm. */
+static void test_live_writer(void **state)
+{
+    struct audit_vault v;
+    int wait_status = 0, rounds = 0;
+    pid_t pid;
+
+    (void)state;
+    audit_test_vault(&v);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct cv_log *log = open_log(&v);
+
+        for (unsigned i = 0; i < 60; i++) {
+            audit_test_fill(log, 100);
+            if (i % 5 == 0) {
+                audit_test_checkpoint(&v, log);
+            }
+        }
+        _exit(0);
+    }
+    while (waitpid(pid, &wait_status, WNOHANG) == 0) {
+        cJSON *report = run(&v, NULL, CV_OK);
+
+        cJSON_Delete(report);
+        rounds++;
+    }
+    assert_true(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0);
+    assert_true(rounds > 3);
+    is_fine(&v, "valid", "clean", 6000);
+    audit_test_remove(&v);
+}
+
+static void test_checkpoint_steps(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *a, *b;
+    struct cv_buf text, later;
+    struct cv_checkpoint c;
+    struct cv_buf note;
+    cJSON *status = NULL;
+    char line[512], line_later[512];
+    int64_t age = -1;
+
+    (void)state;
+    audit_test_vault(&v);
+    a = open_log(&v);
+    audit_test_fill(a, 5);
+    assert_int_equal(cv_log_status(a, &status, NULL), CV_OK);
+    assert_true(cJSON_IsNull(at(status, "checkpoint")));
+    assert_int_equal(at(status, "size")->valuedouble, 5);
+    cJSON_Delete(status);
+    cv_buf_init(&text, NULL, 4096);
+    cv_buf_init(&later, NULL, 4096);
+    cv_buf_init(&note, NULL, 4096);
+    assert_int_equal(cv_checkpoint_begin(a, &text, NULL), CV_OK);
+    audit_test_sign(&v, cv_buf_bytes(&text), line, sizeof line);
+    /* Another process makes a later one meanwhile. */
+    b = open_log(&v);
+    audit_test_fill(b, 5);
+    assert_int_equal(cv_checkpoint_begin(b, &later, NULL), CV_OK);
+    audit_test_sign(&v, cv_buf_bytes(&later), line_later, sizeof line_later);
+    assert_int_equal(cv_checkpoint_finish(b, cv_buf_bytes(&later), line, NULL),
+                     CV_INTEGRITY); /* the signature of another text */
+    assert_int_equal(cv_checkpoint_finish(b, cv_buf_bytes(&text), line, NULL),
+                     CV_INTEGRITY); /* a text that b did not give */
+    assert_int_equal(
+        cv_checkpoint_finish(b, cv_buf_bytes(&later), "nonsense", NULL),
+        CV_INTEGRITY);
+    assert_int_equal(cv_checkpoint_read(v.fd, &v.key, &c, NULL, NULL, NULL),
+                     CV_NOT_FOUND);
+    assert_int_equal(
+        cv_checkpoint_finish(b, cv_buf_bytes(&later), line_later, NULL), CV_OK);
+    assert_int_equal(cv_checkpoint_finish(a, cv_buf_bytes(&text), line, NULL),
+                     CV_OK);
+    assert_int_equal(cv_checkpoint_read(v.fd, &v.key, &c, &note, &age, NULL),
+                     CV_OK);
+    assert_int_equal(c.size, 10); /* never back */
+    assert_true(age >= 0 && age < 60);
+    assert_true(note.len > later.len);
+    /* Nothing new: nothing to sign. */
+    cv_buf_wipe(&later);
+    assert_int_equal(cv_checkpoint_begin(b, &later, NULL), CV_OK);
+    assert_int_equal(later.len, 0);
+    assert_int_equal(cv_log_status(b, &status, NULL), CV_OK);
+    assert_int_equal(at(at(status, "checkpoint"), "size")->valuedouble, 10);
+    assert_string_equal(text_at(status, "log"), "audit/log");
+    assert_string_equal(text_at(status, "anchored"), "none");
+    cJSON_Delete(status);
+    /* a does not know of b's leaves: its log does not reach the checkpoint. */
+    assert_int_equal(cv_checkpoint_begin(a, &later, NULL), CV_INTEGRITY);
+    assert_int_equal(cv_log_refresh(a, NULL), CV_OK);
+    assert_int_equal(cv_checkpoint_begin(a, &later, NULL), CV_OK);
+    assert_int_equal(later.len, 0);
+    cv_buf_wipe(&text);
+    cv_buf_wipe(&later);
+    cv_buf_wipe(&note);
+    cv_log_close(a);
+    cv_log_close(b);
+    audit_test_remove(&v);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fine),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_torn),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_checkpoints),
+        cmocka_unit_test(test_anchor),
+        cmocka_unit_test(test_frontiers),
+        cmocka_unit_test(test_checkpoint_gone),
+        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_rewritten),
+        cmocka_unit_test(test_live_writer),
+        cmocka_unit_test(test_checkpoint_steps),
+    };
+
+    return cmocka_run_group_tests(tests, audit_test_start, NULL);
+}
