@@ -1,8 +1,8 @@
 /* Strict DER (X.690 section 10) and the writing of it.
  *
  * Reading takes elements off the front of a view; a function that returns false
- * leaves it anywhere; what is taken goes into another view. Only one-byte tags (numbers below 31), definite lengths
- * in their shortest form. */
+ * leaves it anywhere; what is taken goes into another view. Only one-byte tags
+ * (numbers below 31), definite lengths in their shortest form. */
 #ifndef CERTVAULT_KUBECONFIG_DER_INTERNAL_H
 #define CERTVAULT_KUBECONFIG_DER_INTERNAL_H
 

@@ -10,10 +10,12 @@
 bool cv_strip_is_dropped(const char *key);
 
 /* Writes the YAML `text`, which was read before, anew without those members of
- * each users[i].user whose `drop[i]` is set (`n` of them). CV_INTERNAL where
- * libyaml fails. */
+ * each users[i].user whose `drop[i]` is set (`n` of them); with `unicode`
+ * characters beyond ASCII are written as they are, else as escapes. CV_INTERNAL
+ * where libyaml fails. */
 CV_MUST_USE enum cv_status cv_strip_yaml(struct cv_bytes text, const bool *drop,
-                                         size_t n, struct cv_buf *out,
+                                         size_t n, bool unicode,
+                                         struct cv_buf *out,
                                          struct cv_err *err);
 
 #endif

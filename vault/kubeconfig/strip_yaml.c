@@ -121,6 +121,25 @@ static bool left_out(struct copy *c, const yaml_event_t *e)
     return false;
 }
 
+/* Makes a scalar one that the emitter can write without a tag: a plain one may
+ * become quoted (should that change what it is, the new text is found not to
+ * be the same), and nothing at all becomes null. */
+static bool prepare(yaml_event_t *e)
+{
+    if (e->type != YAML_SCALAR_EVENT ||
+        e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) {
+        return true;
+    }
+    e->data.scalar.quoted_implicit = 1;
+    if (e->data.scalar.length > 0) {
+        return true;
+    }
+    yaml_char_t null[] = "null";
+    yaml_event_delete(e);
+    return yaml_scalar_event_initialize(e, NULL, NULL, null, 4, 1, 0,
+                                        YAML_PLAIN_SCALAR_STYLE) == 1;
+}
+
 static bool copy_events(struct copy *c)
 {
     for (bool end = false; !end;) {
@@ -131,7 +150,7 @@ static bool copy_events(struct copy *c)
         end = e.type == YAML_STREAM_END_EVENT;
         if (left_out(c, &e)) {
             yaml_event_delete(&e);
-        } else if (!yaml_emitter_emit(&c->emitter, &e)) {
+        } else if (!prepare(&e) || !yaml_emitter_emit(&c->emitter, &e)) {
             return false;
         }
     }
@@ -139,7 +158,8 @@ static bool copy_events(struct copy *c)
 }
 
 enum cv_status cv_strip_yaml(struct cv_bytes text, const bool *drop, size_t n,
-                             struct cv_buf *out, struct cv_err *err)
+                             bool unicode, struct cv_buf *out,
+                             struct cv_err *err)
 {
     struct copy c = {.drop = drop, .n = n};
     bool ok = yaml_parser_initialize(&c.parser) == 1;
@@ -147,7 +167,7 @@ enum cv_status cv_strip_yaml(struct cv_bytes text, const bool *drop, size_t n,
         yaml_parser_set_encoding(&c.parser, YAML_UTF8_ENCODING);
         yaml_parser_set_input_string(&c.parser, text.data, text.len);
         yaml_emitter_set_output(&c.emitter, write_out, out);
-        yaml_emitter_set_unicode(&c.emitter, 1);
+        yaml_emitter_set_unicode(&c.emitter, unicode);
         yaml_emitter_set_indent(&c.emitter, 2);
         yaml_emitter_set_width(&c.emitter, -1);
         yaml_emitter_set_break(&c.emitter, YAML_LN_BREAK);
