@@ -21,16 +21,6 @@ struct cv_channel {
     size_t searched;        /* of them, known to hold no NUL */
 };
 
-void cv_message_free(struct cv_message *m)
-{
-    if (m->arena == NULL) {
-        cJSON_Delete(m->tree);
-    }
-    cv_arena_free(m->arena);
-    m->arena = NULL;
-    m->tree = NULL;
-}
-
 enum cv_status cv_channel_new(int fd, size_t ceiling, struct cv_channel **out,
                               struct cv_err *err)
 {

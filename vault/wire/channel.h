@@ -9,16 +9,7 @@
 #ifndef CERTVAULT_WIRE_CHANNEL_H
 #define CERTVAULT_WIRE_CHANNEL_H
 
-#include "vault/base/json.h"
-
-/* A message and the memory that it lives in. */
-struct cv_message {
-    struct cv_arena *arena; /* NULL: the tree is on the heap */
-    cJSON *tree;            /* an object; NULL: none */
-};
-
-/* Frees, wiping what was secret; an empty or zeroed message is fine. */
-void cv_message_free(struct cv_message *m);
+#include "vault/wire/message.h"
 
 struct cv_channel;
 

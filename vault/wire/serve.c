@@ -1,24 +1,12 @@
 #include "vault/wire/serve.h"
 
 #include "vault/base/limits.h"
+#include "vault/wire/reply_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define SERVICE "org.varlink.service"
-
-/* How long a client may take to read an answer. */
-#define SEND_MS 30000
-
-struct cv_reply {
-    struct cv_channel *ch;
-    struct cv_arena *arena; /* of a secret answer */
-    cJSON *parameters;
-    cJSON *failure;
-    bool secret;
-    bool more;
-    bool sent;
-};
 
 /* What a request says, borrowed from it. */
 struct request {
@@ -26,106 +14,6 @@ struct request {
     const cJSON *parameters;
     bool more, oneway, upgrade;
 };
-
-cJSON *cv_reply_parameters(struct cv_reply *reply)
-{
-    return reply->parameters;
-}
-
-struct cv_arena *cv_reply_arena(struct cv_reply *reply)
-{
-    return reply->arena;
-}
-
-cJSON *cv_reply_failure(struct cv_reply *reply)
-{
-    if (reply->failure == NULL) {
-        reply->failure = cJSON_CreateObject();
-    }
-    return reply->failure;
-}
-
-bool cv_reply_wants_more(const struct cv_reply *reply)
-{
-    return reply->more;
-}
-
-/* An answer's memory: its arena when secret, and an empty object. */
-static enum cv_status reply_begin(struct cv_reply *reply, struct cv_err *err)
-{
-    enum cv_status s;
-
-    if (reply->secret) {
-        s = cv_arena_new(CV_LIMIT_SECRET_ARENA, &reply->arena, err);
-        if (s != CV_OK) {
-            return s;
-        }
-    }
-    (void)cv_json_use(reply->arena);
-    reply->parameters = cJSON_CreateObject();
-    if (reply->parameters == NULL) {
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    return CV_OK;
-}
-
-static void reply_end(struct cv_reply *reply)
-{
-    cJSON_Delete(reply->parameters);
-    cJSON_Delete(reply->failure);
-    (void)cv_json_use(NULL);
-    cv_arena_free(reply->arena);
-    reply->parameters = reply->failure = NULL;
-    reply->arena = NULL;
-}
-
-/* Sends {"error": ..., "parameters": ..., "continues": ...}; `parameters` stays
- * the caller's. */
-static enum cv_status send_answer(struct cv_reply *reply, const char *error,
-                                  cJSON *parameters, bool continues,
-                                  struct cv_err *err)
-{
-    cJSON *message = cJSON_CreateObject();
-    enum cv_status s;
-
-    if (message == NULL || !cv_json_add_str(message, "error", error) ||
-        !cJSON_AddItemReferenceToObject(message, "parameters", parameters) ||
-        (continues && !cv_json_add_bool(message, "continues", true))) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
-    } else {
-        s = cv_channel_send(reply->ch, message, reply->secret, SEND_MS, err);
-    }
-    cJSON_Delete(message);
-    return s;
-}
-
-enum cv_status cv_reply_continue(struct cv_reply *reply, struct cv_err *err)
-{
-    enum cv_status s;
-
-    if (!reply->more) {
-        return cv_fail(err, CV_INVALID, "the caller asked for one answer");
-    }
-    s = send_answer(reply, NULL, reply->parameters, true, err);
-    if (s == CV_OK) {
-        reply_end(reply);
-        s = reply_begin(reply, err);
-    }
-    return s;
-}
-
-enum cv_status cv_reply_send(struct cv_reply *reply, struct cv_err *err)
-{
-    enum cv_status s;
-
-    if (reply->sent) {
-        return CV_OK;
-    }
-    reply->sent = true;
-    s = send_answer(reply, NULL, reply->parameters, false, err);
-    reply_end(reply);
-    return s;
-}
 
 /* "io.certvault.Broker.Denied" for a status. */
 static void error_name(const struct cv_interface *iface, enum cv_status status,
@@ -172,7 +60,7 @@ static enum cv_status send_failure(const struct cv_interface *iface,
     }
     move_members(parameters, reply->failure);
     error_name(iface, what->status, name, sizeof(name));
-    s = send_answer(reply, name, parameters, false, err);
+    s = cv_reply_answer(reply, name, parameters, false, err);
     cJSON_Delete(parameters);
     return s;
 }
@@ -189,7 +77,7 @@ static enum cv_status send_refusal(struct cv_reply *reply, const char *error,
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    s = send_answer(reply, error, parameters, false, err);
+    s = cv_reply_answer(reply, error, parameters, false, err);
     cJSON_Delete(parameters);
     return s;
 }
@@ -208,7 +96,7 @@ static enum cv_status get_info(const struct cv_interface *iface,
         !cJSON_AddItemToArray(list, cJSON_CreateString(iface->name))) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    return send_answer(reply, NULL, p, false, err);
+    return cv_reply_answer(reply, NULL, p, false, err);
 }
 
 static enum cv_status service_method(const struct cv_interface *iface,
@@ -238,7 +126,7 @@ static enum cv_status service_method(const struct cv_interface *iface,
                          iface->description)) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    return send_answer(reply, NULL, reply->parameters, false, err);
+    return cv_reply_answer(reply, NULL, reply->parameters, false, err);
 }
 
 static const struct cv_method *find(const struct cv_interface *iface,
@@ -267,7 +155,7 @@ static enum cv_status run_method(const struct cv_interface *iface,
 
     cv_err_init(&what);
     reply->secret = m->secret;
-    s = reply_begin(reply, err);
+    s = cv_reply_begin(reply, err);
     if (s == CV_OK) {
         s = m->run(context, rq->parameters, reply, &what);
         what.status = s;
@@ -279,7 +167,7 @@ static enum cv_status run_method(const struct cv_interface *iface,
             s = send_failure(iface, reply, &what, err);
         }
     }
-    reply_end(reply);
+    cv_reply_end(reply);
     return s;
 }
 
@@ -326,14 +214,14 @@ enum cv_status cv_serve_message(const struct cv_interface *iface, void *context,
     if (m != NULL) {
         return run_method(iface, m, context, &rq, &reply, err);
     }
-    s = reply_begin(&reply, err);
+    s = cv_reply_begin(&reply, err);
     if (s == CV_OK && strncmp(rq.method, SERVICE ".", 20) == 0) {
         s = service_method(iface, &rq, &reply, err);
     } else if (s == CV_OK) {
         s = send_refusal(&reply, SERVICE ".MethodNotFound", "method", rq.method,
                          err);
     }
-    reply_end(&reply);
+    cv_reply_end(&reply);
     return s;
 }
 

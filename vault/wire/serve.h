@@ -4,9 +4,7 @@
 #define CERTVAULT_WIRE_SERVE_H
 
 #include "vault/wire/channel.h"
-
-/* The answer to one call, while it is being made. */
-struct cv_reply;
+#include "vault/wire/reply.h"
 
 /* One method. `parameters` is an object (empty where the caller sent none),
  * borrowed for the call. On CV_OK what was put into cv_reply_parameters is
@@ -24,29 +22,6 @@ struct cv_interface {
     const struct cv_method *methods;
     size_t n_methods;
 };
-
-/* The object that the answer will carry. While a method whose answer is secret
- * runs, cJSON values are made in the answer's arena. */
-cJSON *cv_reply_parameters(struct cv_reply *reply);
-
-/* The memory of a secret answer; NULL for others. Lives until it is sent. */
-struct cv_arena *cv_reply_arena(struct cv_reply *reply);
-
-/* The object whose members go along with an error. */
-cJSON *cv_reply_failure(struct cv_reply *reply);
-
-/* Did the caller ask for more than one answer? */
-bool cv_reply_wants_more(const struct cv_reply *reply);
-
-/* Sends what is there as one of several answers and begins the next. CV_INVALID
- * where the caller did not ask for more; else as cv_channel_send. */
-CV_MUST_USE enum cv_status cv_reply_continue(struct cv_reply *reply,
-                                             struct cv_err *err);
-
-/* Sends the final answer now, for a method that has more to do afterwards;
- * nothing is sent when it returns. As cv_channel_send. */
-CV_MUST_USE enum cv_status cv_reply_send(struct cv_reply *reply,
-                                         struct cv_err *err);
 
 /* Answers one request (borrowed) over `ch`. Fails only where no answer could be
  * sent: then the connection is to be closed. */
