@@ -83,7 +83,7 @@ static enum cv_status deny(const struct cv_decide_list *l,
                            struct cv_decide_result *result, struct cv_err *err)
 {
     struct cv_decide_result unmet = *result;
-    (void)cv_decide_run(l->policy, &l->request, result, NULL);
+    (void)!cv_decide_run(l->policy, &l->request, result, NULL);
     if (result->cause == CV_DECIDE_PERMITTED ||
         result->cause == CV_DECIDE_NO_RULE) {
         memset(result, 0, sizeof(*result));

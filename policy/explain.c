@@ -131,7 +131,7 @@ enum cv_status cv_explain_make(const struct cv_policy *policy,
     struct cv_decide_result result;
     struct cv_err why;
     cv_err_init(&why);
-    (void)cv_decide_run(policy, request, &result, &why);
+    (void)!cv_decide_run(policy, request, &result, &why);
     cJSON *o = cJSON_CreateObject();
     *out = NULL;
     if (o == NULL || !fill(o, policy, request, &result, &why)) {

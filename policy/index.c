@@ -8,6 +8,9 @@
 /* A rule with more pairs than this is filed by subject alone. */
 #define PAIRS 64
 #define PREFIXES (CV_LIMIT_NAME + 1)
+/* Places of one entry, at most. */
+#define PLACES (PREFIXES + 1 + CV_LIMIT_LABELS)
+#define BITS ((size_t)1 << 20)
 
 enum subject_kind { SUBJECT_EVERYONE = 1, SUBJECT_UID, SUBJECT_GID };
 enum place_kind { PLACE_PREFIX = 1, PLACE_NAME, PLACE_LABEL };
@@ -27,9 +30,10 @@ struct cv_index {
     size_t n_slots; /* a power of two */
     struct slot *slots;
     uint32_t *rules;
-    bool everyone; /* some rule is filed under everyone */
-    bool labels;   /* under a label */
+    bool labels;   /* some rule is filed under a label */
     bool names;    /* under a whole name */
+    size_t n_bits; /* a power of two */
+    uint8_t *bits; /* one set for each subject that has rules */
     size_t n_prefixes;
     uint8_t prefixes[PREFIXES]; /* lengths of prefixes, rising */
 };
@@ -41,7 +45,6 @@ struct list {
     size_t room;
     bool failed;
     bool has_prefix[PREFIXES];
-    bool everyone;
     bool labels;
     bool names;
 };
@@ -157,7 +160,6 @@ static void post_rule(struct list *l, const struct cv_rule *rule,
     size_t subjects = s->everyone ? 1 : s->all_uids.n + s->all_gids.n;
     bool fine = subjects * places <= PAIRS;
     if (s->everyone) {
-        l->everyone = true;
         post_places(l, subject_hash(SUBJECT_EVERYONE, 0), rule, number, fine);
         return;
     }
@@ -167,6 +169,39 @@ static void post_rule(struct list *l, const struct cv_rule *rule,
     for (size_t i = 0; i < s->all_gids.n; i++)
         post_places(l, subject_hash(SUBJECT_GID, s->all_gids.list[i]), rule,
                     number, fine);
+}
+
+static void mark(struct cv_index *x, uint64_t subject)
+{
+    size_t bit = subject & (x->n_bits - 1);
+    x->bits[bit / 8] |= (uint8_t)(1U << bit % 8);
+}
+
+static bool is_marked(const struct cv_index *x, uint64_t subject)
+{
+    size_t bit = subject & (x->n_bits - 1);
+    return (x->bits[bit / 8] >> bit % 8 & 1) != 0;
+}
+
+static bool mark_all(struct cv_index *x, const struct cv_policy *policy,
+                     size_t n_postings)
+{
+    x->n_bits = 64;
+    while (x->n_bits < n_postings * 16 && x->n_bits < BITS)
+        x->n_bits *= 2;
+    x->bits = calloc(x->n_bits / 8, 1);
+    if (x->bits == NULL)
+        return false;
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        const struct cv_rule_subjects *s = &policy->rules[i].subjects;
+        if (s->everyone)
+            mark(x, subject_hash(SUBJECT_EVERYONE, 0));
+        for (size_t k = 0; k < s->all_uids.n; k++)
+            mark(x, subject_hash(SUBJECT_UID, s->all_uids.list[k]));
+        for (size_t k = 0; k < s->all_gids.n; k++)
+            mark(x, subject_hash(SUBJECT_GID, s->all_gids.list[k]));
+    }
+    return true;
 }
 
 static int compare_postings(const void *a, const void *b)
@@ -221,14 +256,13 @@ struct cv_index *cv_index_new(const struct cv_policy *policy)
     }
     if (l.n > 0)
         qsort(l.items, l.n, sizeof(*l.items), compare_postings);
-    x->everyone = l.everyone;
     x->labels = l.labels;
     x->names = l.names;
     for (size_t i = 0; i < PREFIXES; i++) {
         if (l.has_prefix[i])
             x->prefixes[x->n_prefixes++] = (uint8_t)i;
     }
-    bool good = fill(x, &l);
+    bool good = fill(x, &l) && mark_all(x, policy, l.n);
     free(l.items);
     if (!good) {
         cv_index_free(x);
@@ -243,38 +277,17 @@ void cv_index_free(struct cv_index *index)
         return;
     free(index->slots);
     free(index->rules);
+    free(index->bits);
     free(index);
 }
 
-static void look_at(const struct cv_index *x, uint64_t key,
-                    cv_index_visit visit, void *arg)
+/* The places of an entry: its whole name, those of its beginnings that are as
+ * long as some prefix, its labels; without an entry, the empty beginning. */
+static size_t find_places(const struct cv_index *x,
+                          const struct cv_decide_entry *entry,
+                          uint64_t out[PLACES])
 {
-    const struct slot *s = slot_of(x, key);
-    for (uint32_t i = 0; i < s->n; i++)
-        visit(arg, x->rules[s->first + i]);
-}
-
-/* All places of an entry under one subject. */
-static void look_places(const struct cv_index *x, uint64_t subject,
-                        const uint64_t *places, size_t n,
-                        const struct cv_decide_entry *entry,
-                        cv_index_visit visit, void *arg)
-{
-    for (size_t i = 0; i < n; i++)
-        look_at(x, pair_key(subject, places[i]), visit, arg);
-    if (entry == NULL || !x->labels)
-        return;
-    for (size_t i = 0; i < entry->n_labels; i++)
-        look_at(x,
-                pair_key(subject, label_hash(entry->keys[i], entry->values[i])),
-                visit, arg);
-}
-
-/* The places that a name has: itself and those of its beginnings that are as
- * long as some prefix; without a name, the empty one. */
-static size_t find_places(const struct cv_index *x, const char *name,
-                          uint64_t out[PREFIXES + 1])
-{
+    const char *name = entry != NULL ? entry->name : "";
     size_t n = 0;
     size_t next = 0;
     uint64_t h = CV_HASH_BEGIN;
@@ -289,7 +302,31 @@ static size_t find_places(const struct cv_index *x, const char *name,
     }
     if (x->names)
         out[n++] = place_hash(PLACE_NAME, h);
+    for (size_t i = 0; x->labels && entry != NULL && i < entry->n_labels; i++)
+        out[n++] = label_hash(entry->keys[i], entry->values[i]);
     return n;
+}
+
+struct look {
+    const struct cv_index *index;
+    uint64_t places[PLACES];
+    size_t n;
+    cv_index_visit visit;
+    void *arg;
+};
+
+static void look_under(const struct look *l, enum subject_kind kind,
+                       uint32_t id)
+{
+    const struct cv_index *x = l->index;
+    uint64_t subject = subject_hash(kind, id);
+    if (!is_marked(x, subject))
+        return;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct slot *s = slot_of(x, pair_key(subject, l->places[i]));
+        for (uint32_t k = 0; k < s->n; k++)
+            l->visit(l->arg, x->rules[s->first + k]);
+    }
 }
 
 void cv_index_look(const struct cv_index *index,
@@ -297,18 +334,16 @@ void cv_index_look(const struct cv_index *index,
                    const struct cv_decide_entry *entry, cv_index_visit visit,
                    void *arg)
 {
-    uint64_t places[PREFIXES + 1];
-    size_t n = find_places(index, entry != NULL ? entry->name : "", places);
-    if (index->everyone)
-        look_places(index, subject_hash(SUBJECT_EVERYONE, 0), places, n, entry,
-                    visit, arg);
-    look_places(index, subject_hash(SUBJECT_UID, subject->uid), places, n,
-                entry, visit, arg);
-    look_places(index, subject_hash(SUBJECT_GID, subject->gid), places, n,
-                entry, visit, arg);
+    struct look l;
+    l.index = index;
+    l.visit = visit;
+    l.arg = arg;
+    l.n = find_places(index, entry, l.places);
+    look_under(&l, SUBJECT_EVERYONE, 0);
+    look_under(&l, SUBJECT_UID, subject->uid);
+    look_under(&l, SUBJECT_GID, subject->gid);
     for (size_t i = 0; i < subject->n_gids; i++) {
         if (subject->gids[i] != subject->gid)
-            look_places(index, subject_hash(SUBJECT_GID, subject->gids[i]),
-                        places, n, entry, visit, arg);
+            look_under(&l, SUBJECT_GID, subject->gids[i]);
     }
 }

@@ -194,7 +194,8 @@ def random_subjects(rnd):
         s = without_none({
             "users": maybe(rnd, .5, lambda: some(rnd, list(USERS) + ["*"])),
             "groups": maybe(rnd, .4, lambda: some(rnd, list(GROUPS), 2)),
-            "uids": maybe(rnd, .2, lambda: some(rnd, [1001, 1002, 77, 0], 2)),
+            "uids": maybe(rnd, .2, lambda: some(rnd, [1001, 1002, 77, 0], 2) +
+                          rnd.choice([[], [], list(range(3000, 3100))])),
         })
         if s:
             return s
@@ -208,7 +209,8 @@ def random_labels(rnd, wild):
 def random_entries(rnd):
     while True:
         e = without_none({
-            "names": maybe(rnd, .6, lambda: some(rnd, GLOBS)),
+            "names": maybe(rnd, .6, lambda: some(rnd, GLOBS) + rnd.choice(
+                [[], [], [], ["z%d*" % i for i in range(70)]])),
             "labels": maybe(rnd, .3, lambda: random_labels(rnd, True)),
             "provenance": maybe(rnd, .2, lambda: some(rnd, PROVENANCE)),
             "leaky": maybe(rnd, .1, lambda: True),
