@@ -100,7 +100,8 @@ prepare() {
     say "build (in build/release; the log is build/quickstart.log)"
     mkdir -p "$src/build" || exit 1
     (cd "$src" && cmake --preset release &&
-        cmake --build build/release -j "$(nproc)") \
+        cmake --build build/release -j "$(nproc)" \
+            --target certvault certvaultd token intake) \
         >"$src/build/quickstart.log" 2>&1 ||
         { tail -n 40 "$src/build/quickstart.log"; fail "the build failed"; }
     PATH=$src/build/release/bin:$PATH

@@ -50,14 +50,17 @@ optional_packages() {
     return 0
 }
 
-# build PRESET: configures and builds build/PRESET, quietly unless it fails.
+# build PRESET [TARGET]: configures and builds build/PRESET, quietly unless it
+# fails.
 build() {
     step "build $1"
-    set -- "$1" -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache)"
     mkdir -p build
     log=build/$1.log
-    if cmake --preset "$@" >"$log" 2>&1 </dev/null &&
-        cmake --build "build/$1" -j "$CV_JOBS" >>"$log" 2>&1 </dev/null; then
+    if cmake --preset "$1" \
+        -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache)" \
+        >"$log" 2>&1 </dev/null &&
+        cmake --build "build/$1" -j "$CV_JOBS" --target "${2:-all}" \
+            >>"$log" 2>&1 </dev/null; then
         return 0
     fi
     tail -n 100 "$log"
@@ -70,7 +73,7 @@ cv_packages "$src" build demo test || exit 1
 optional_packages || exit 1
 build release || exit 1
 build asan-ubsan || exit 1
-build fuzz || exit 1
+build fuzz fuzz_programs || exit 1
 
 step tests
 exec ctest --test-dir build/asan-ubsan -j "$CV_JOBS" --output-on-failure \
