@@ -91,6 +91,10 @@ static void strongest_first(void **state)
                         "https://f.example table");
     assert_string_equal(CCE("{" FILE_TEXT "}", "eu-de"),
                         "https://one.example table");
+    assert_string_equal(CCE("{\"regions\":\"CCE: [{id: r-1, endpoint: "
+                            "'https://127.0.0.1:8443'}]\"}",
+                            "r-1"),
+                        "https://127.0.0.1:8443 typed");
     assert_string_equal(IAM("{" FILE_TEXT "}", "eu-de"),
                         "https://iam.one.example table");
     assert_string_equal(CCE("{" FILE_TEXT "}", "cn-east-3"),

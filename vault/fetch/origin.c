@@ -1,5 +1,6 @@
 #include "vault/fetch/origin.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -117,6 +118,14 @@ enum cv_status cv_origin_parse(const char *text, enum cv_origin_reach reach,
     }
     write_texts(out, v6);
     return CV_OK;
+}
+
+bool cv_origin_is_address(const struct cv_origin *origin)
+{
+    struct in6_addr room;
+
+    return inet_pton(AF_INET, origin->name, &room) == 1 ||
+           inet_pton(AF_INET6, origin->name, &room) == 1;
 }
 
 /* Is it in the block of `bits` leading bits of `net`? */

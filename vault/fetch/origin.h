@@ -40,6 +40,9 @@ CV_MUST_USE enum cv_status
 cv_origin_parse(const char *text, enum cv_origin_reach reach, const char *what,
                 struct cv_origin *out, struct cv_err *err);
 
+/* Is its host an address, not a name? */
+bool cv_origin_is_address(const struct cv_origin *origin);
+
 /* May a socket for this reach be connected to `address`? */
 bool cv_origin_allows(enum cv_origin_reach reach,
                       const struct sockaddr *address);

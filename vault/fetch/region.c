@@ -146,6 +146,12 @@ static enum cv_status from_file(enum cv_region_service service,
     for (size_t i = 0; s == CV_OK && i < list.n; i++) {
         s = add_list(out, list.url[i], CV_ORIGIN_TABLE, "regions.yaml", err);
     }
+    for (size_t i = 0; s == CV_OK && i < out->n; i++) {
+        /* an address was written by the caller, no name server had a say */
+        if (cv_origin_is_address(&out->origin[i])) {
+            out->origin[i].reach = CV_ORIGIN_TYPED;
+        }
+    }
     return s;
 }
 

@@ -31,10 +31,12 @@ const char *cv_region_at(size_t i);
 CV_MUST_USE enum cv_status cv_region_check(const char *region,
                                            struct cv_err *err);
 
-/* The endpoints of `service`. `region` may be NULL where the endpoint is
- * typed; `profile_iam` is the profile's iam_endpoint or NULL. CV_USAGE when
- * nothing names one: an IAM endpoint is never guessed beside a CCE endpoint
- * that is another cloud's. CV_INVALID: a regions.yaml that cannot be read. */
+/* The endpoints of `service`. Names out of the table or a regions.yaml have the
+ * reach CV_ORIGIN_TABLE; what was typed, and any address, CV_ORIGIN_TYPED.
+ * `region` may be NULL where the endpoint is typed; `profile_iam` is the
+ * profile's iam_endpoint or NULL. CV_USAGE when nothing names one: an IAM
+ * endpoint is never guessed beside a CCE endpoint that is another cloud's.
+ * CV_INVALID: a regions.yaml that cannot be read. */
 CV_MUST_USE enum cv_status
 cv_region_find(enum cv_region_service service, const struct cv_cloud *cloud,
                const char *region, const char *profile_iam,
