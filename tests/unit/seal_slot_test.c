@@ -460,6 +460,33 @@ static void test_code_checks(void **state)
     end(&f);
 }
 
+static void test_code_lengths(void **state)
+{
+    struct cv_slot_secret secret;
+    struct fixture f;
+    struct cv_err e;
+    uint8_t *typed;
+    cJSON *record;
+    size_t n;
+
+    (void)state;
+    begin(&f);
+    secret = secret_of(&f, CV_SLOT_RECOVERY);
+    record = wrap(&f, &secret);
+    typed = cv_arena_alloc(f.arena, 200, NULL);
+    memset(typed, 'A', 200);
+    secret.bytes.data = typed;
+    for (n = 0; n <= 200; n++) {
+        secret.bytes.len = n;
+        assert_int_equal(open_it(&f, record, &secret, &e), CV_INVALID);
+        assert_non_null(strstr(e.text, n < 35    ? "too short"
+                                       : n == 35 ? "check characters"
+                                                 : "too long"));
+    }
+    cJSON_Delete(record);
+    end(&f);
+}
+
 static void test_not_objects(void **state)
 {
     static const char *const texts[] = {"null", "[]", "\"x\"", "1", "{}"};
@@ -497,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_default_cost),
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_code_checks),
+        cmocka_unit_test(test_code_lengths),
         cmocka_unit_test(test_not_objects),
     };
 

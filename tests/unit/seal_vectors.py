@@ -17,6 +17,7 @@ import ctypes
 import datetime
 import hashlib
 import json
+import math
 import os
 import struct
 import sys
@@ -280,8 +281,9 @@ def boxes(keys):
     bad("padding not zero", seal("fill", pad(plain, fill=b"\x01")))
     bad("last byte of the padding", seal("last", pad(plain)[:-1] + b"\x01"))
     bad("a block of padding too many", seal("blocks", pad(plain, blocks=1)))
-    bad("padded to 128", seal("128", pad(plain)[:len(pad(plain)) - 128]
-                              if len(pad(plain)) % 256 == 0 else b""))
+    bad("padded to 128", seal("128", pad(plain)[:128]))
+    ec = frame(keys["p256"].der, key.digest)
+    bad("padded to 384", seal("384", pad(ec, blocks=1)[:384]))
     bad("longer than any key", seal("longer", pad(frame(
         drawn("longer", 16385), key.digest))))
     bad("much longer", seal("much", pad(frame(drawn("much", 20000),
@@ -388,6 +390,15 @@ def matches(keys):
     lcm = (n.p - 1) * (n.q - 1)
     add("rsa, d beyond n", "integrity",
         rsa_key(good[:2] + [n.d + 2 * lcm] + good[3:]), r)
+    other_e = 257
+    add("rsa, sound, of another e", "integrity",
+        rsa_key([c.n, other_e, pow(other_e, -1, lcm), n.p, n.q,
+                 pow(other_e, -1, n.p - 1), pow(other_e, -1, n.q - 1),
+                 n.iqmp]), r)
+    m = o.private.private_numbers()
+    d = pow(c.e, -1, math.lcm(m.p - 1, m.q - 1))
+    add("rsa, sound, of another's primes", "integrity",
+        rsa_key([c.n, c.e, d, m.p, m.q, m.dmp1, m.dmq1, m.iqmp]), r)
     add("rsa, three primes", "integrity",
         rsa_key(good, 1, tlv(0x30, tlv(0x30, integer(3), integer(1),
                                        integer(1)))), r)
