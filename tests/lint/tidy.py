@@ -37,8 +37,10 @@ def check(root, build, path, context):
                 return ""
     except OSError:
         pass
-    done = subprocess.run(["clang-tidy", "-p", build, "--quiet", path],
-                          cwd=root, capture_output=True, text=True)
+    done = subprocess.run(
+        ["clang-tidy", "-p", build, "--quiet", "--extra-arg=-include",
+         "--extra-arg=" + os.path.join(root, "tests/lint/analyzer.h"), path],
+        cwd=root, capture_output=True, text=True)
     if done.returncode == 0 and "warning:" not in done.stdout:
         with open(stamp, "w", encoding="ascii") as f:
             f.write(now)
