@@ -44,9 +44,11 @@ static void the_rfc_s_vectors(void **state)
         cv_buf_init(&b, NULL, 100);
         cv_encode_base64(plain, &b);
         assert_string_equal(cv_buf_text(&b), vectors[i].base64);
+        assert_int_equal(b.len, strlen(vectors[i].base64));
         cv_buf_wipe(&b);
         cv_encode_hex(plain, &b);
         assert_string_equal(cv_buf_text(&b), vectors[i].hex);
+        assert_int_equal(b.len, strlen(vectors[i].hex));
         cv_buf_wipe(&b);
         assert_int_equal(cv_decode_base64(vectors[i].base64,
                                           strlen(vectors[i].base64), false,

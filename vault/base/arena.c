@@ -130,7 +130,7 @@ static struct chunk *room_for(struct cv_arena *a, size_t len,
         size = (len + ALIGN + PAGE - 1) / PAGE * PAGE - ALIGN;
     }
     struct chunk *c = NULL;
-    if (new_chunk(size, &c, err) != CV_OK) {
+    if (new_chunk(size, &c, err) != CV_OK || c == NULL) {
         return NULL;
     }
     if (alone && head != NULL) {
