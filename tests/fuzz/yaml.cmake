@@ -1,0 +1,1 @@
+cv_fuzz(yaml SOURCES yaml_fuzz.c LINK yaml base)
