@@ -337,6 +337,33 @@ static void test_substituted(void **state)
     end(&f);
 }
 
+/* Another vault's box, rightly made, that happens to be sealed to this vault's
+ * key. */
+static void test_another_vault(void **state)
+{
+    struct cv_keyring_sealed sealed;
+    struct test_key key;
+    struct fixture f;
+    struct cv_buf a, b;
+    struct cv_err e;
+
+    (void)state;
+    begin(&f);
+    cv_err_init(&e);
+    seal_key(&f, "p256", &sealed, &key, &a);
+    sealed.binding.vault_id[0] ^= 1;
+    cv_buf_init(&b, NULL, CV_LIMIT_SEALED);
+    assert_ok(
+        cv_box_seal(f.public_key, &sealed.binding, key.der, f.arena, &b, &e),
+        &e);
+    sealed.sealed = cv_buf_bytes(&b);
+    assert_int_equal(cv_keyring_check(f.ring, &sealed, NULL, &e), CV_INTEGRITY);
+    assert_non_null(strstr(e.text, "another vault than the open one"));
+    cv_buf_wipe(&a);
+    cv_buf_wipe(&b);
+    end(&f);
+}
+
 static void test_locked(void **state)
 {
     struct cv_slot_secret secret = {CV_SLOT_FILE, TEXT(FILE_A)};
@@ -386,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_recovery),
         cmocka_unit_test(test_check_and_export),
         cmocka_unit_test(test_substituted),
+        cmocka_unit_test(test_another_vault),
         cmocka_unit_test(test_locked),
     };
 

@@ -122,6 +122,7 @@ static void test_texts(void **state)
         "a\x7f\n"};
     static const uint8_t nul[] = {'a', 0, '\n'};
     struct cv_buf big;
+    uint8_t *exact;
     size_t i;
 
     (void)state;
@@ -129,6 +130,12 @@ static void test_texts(void **state)
         assert_int_equal(sign("k", 32, TEXT(bad[i])), CV_INVALID);
     }
     assert_int_equal(sign("k", 32, BYTES(nul)), CV_INVALID);
+    /* without a NUL behind it, so that reading on is seen */
+    exact = malloc(3);
+    assert_non_null(exact);
+    memcpy(exact, "a\nb", 3);
+    assert_int_equal(sign("k", 32, (struct cv_bytes){exact, 3}), CV_INVALID);
+    free(exact);
     assert_int_equal(sign("k", 32, TEXT("\n")), CV_OK);
     cv_buf_init(&big, NULL, CV_LIMIT_NOTE + 1);
     for (i = 0; i < CV_LIMIT_NOTE; i++) {

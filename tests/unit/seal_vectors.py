@@ -395,6 +395,11 @@ def matches(keys):
         rsa_key([c.n, other_e, pow(other_e, -1, lcm), n.p, n.q,
                  pow(other_e, -1, n.p - 1), pow(other_e, -1, n.q - 1),
                  n.iqmp]), r)
+    for name, d in (("p", n.d + n.p - 1), ("q", n.d + n.q - 1)):
+        d %= lcm
+        add(f"rsa, d right for {name} alone", "integrity",
+            rsa_key([c.n, c.e, d, n.p, n.q, d % (n.p - 1), d % (n.q - 1),
+                     n.iqmp]), r)
     m = o.private.private_numbers()
     d = pow(c.e, -1, math.lcm(m.p - 1, m.q - 1))
     add("rsa, sound, of another's primes", "integrity",
@@ -464,6 +469,9 @@ def matches(keys):
     add("ed25519, parameters", "integrity",
         pkcs8(tlv(0x30, bytes.fromhex("06032b6570"), tlv(5)),
               tlv(4, seed)), e)
+    short = pkcs8(ED_ALG, tlv(4, seed))
+    add("ed25519, long form of a short length", "integrity",
+        b"\x30\x81" + short[1:], e)
     add("ed25519, one byte", "integrity",
         pkcs8(ED_ALG, tlv(4, flip(seed, 31))), e)
 
