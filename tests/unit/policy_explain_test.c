@@ -303,9 +303,11 @@ static void takes_numbers_for_uids(void **state)
     static const struct {
         const char *user;
         bool permit;
-    } users[] = {{"77", true},   {"4294967293", true}, {"077", true},
-                 {"77x", false}, {"78", false},        {"4294967373", false},
-                 {"", false},    {"x", false}};
+    } users[] = {{"77", true},          {"4294967293", true},
+                 {"077", true},         {"77x", false},
+                 {"78", false},         {"18446744073709551693", false},
+                 {"4294967373", false}, {"", false},
+                 {"x", false}};
     struct cv_policy *p =
         policy_of(HEAD "- {name: a, effect: permit, subjects: {uids: [77, "
                        "4294967293]}, actions: [use]}\n");

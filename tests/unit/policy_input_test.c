@@ -11,7 +11,8 @@ static const char open_policy[] =
 struct fixture {
     struct cv_decide_request r;
     struct cv_decide_entry e;
-    gid_t gids[2];
+    gid_t gids[CV_DECIDE_GROUPS + 1];
+    const char *groups[CV_DECIDE_GROUPS + 1];
     const char *keys[CV_LIMIT_LABELS + 1];
     const char *values[CV_LIMIT_LABELS + 1];
     const char *contexts[CV_LIMIT_CONTEXTS + 1];
@@ -28,8 +29,10 @@ static void good(struct fixture *f)
     }
     for (size_t i = 0; i <= CV_LIMIT_CONTEXTS; i++)
         f->contexts[i] = "c";
-    f->gids[0] = 5;
-    f->gids[1] = 6;
+    for (size_t i = 0; i <= CV_DECIDE_GROUPS; i++) {
+        f->gids[i] = 5;
+        f->groups[i] = "sre";
+    }
     f->e = (struct cv_decide_entry){"a", f->keys, f->values, 1, "born", false};
     f->r.subject.uid = 1000;
     f->r.subject.gid = 1000;
@@ -97,17 +100,17 @@ static void subjects(void **state)
     DENIES(f.gids[1] = (gid_t)-1);
     PERMITS(f.r.subject.gids = NULL; f.r.subject.n_gids = 0);
     DENIES(f.r.subject.gids = NULL);
+    PERMITS(f.r.subject.n_gids = CV_DECIDE_GROUPS);
     DENIES(f.r.subject.n_gids = CV_DECIDE_GROUPS + 1);
 }
 
 static void names(void **state)
 {
     (void)state;
-    static const char *const groups[] = {"sre", NULL};
-#define NAMED                    \
-    f.r.subject.by_name = true;  \
-    f.r.subject.user = "alice";  \
-    f.r.subject.groups = groups; \
+#define NAMED                      \
+    f.r.subject.by_name = true;    \
+    f.r.subject.user = "alice";    \
+    f.r.subject.groups = f.groups; \
     f.r.subject.n_groups = 1
     PERMITS(NAMED);
     PERMITS(NAMED; f.r.subject.uid = (uid_t)-1);
@@ -115,7 +118,8 @@ static void names(void **state)
     DENIES(NAMED; f.r.subject.user = NULL);
     DENIES(NAMED; f.r.subject.user = "");
     DENIES(NAMED; f.r.subject.groups = NULL);
-    DENIES(NAMED; f.r.subject.n_groups = 2);
+    DENIES(NAMED; f.r.subject.n_groups = 2; f.groups[1] = NULL);
+    PERMITS(NAMED; f.r.subject.n_groups = CV_DECIDE_GROUPS);
     DENIES(NAMED; f.r.subject.n_groups = CV_DECIDE_GROUPS + 1);
 }
 
@@ -182,6 +186,7 @@ static void the_rest(void **state)
     DENIES(f.r.now_s = INT64_MAX);
     DENIES(f.r.duration_s = -1);
     PERMITS(f.r.duration_s = INT64_C(36500) * 86400);
+    /* beyond what any grant is, and beyond what a duration can be */
     DENIES(f.r.duration_s = INT64_C(36600) * 86400 + 1);
 }
 

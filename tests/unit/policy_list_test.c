@@ -96,29 +96,38 @@ static void filters(void **state)
 }
 
 /* With many rules each entry is decided by itself: the same is shown. */
+static void check_many(int permits, int forbids)
+{
+    struct cv_buf b;
+    struct cv_decide_list *list;
+    struct cv_decide_result result;
+    struct cv_decide_request r = asked();
+    char shown[4];
+    cv_buf_init(&b, NULL, CV_KIB(64));
+    cv_buf_add_str(&b, HEAD);
+    for (int i = 0; i < permits; i++)
+        cv_buf_add_format(&b, RULE("p%d", "permit", ", entries: {names: [%s]}"),
+                          i, i == permits - 1 ? "a, b" : "other");
+    for (int i = 0; i < forbids; i++)
+        cv_buf_add_format(&b, RULE("f%d", "forbid", ", entries: {names: [%s]}"),
+                          i, i == forbids - 1 ? "b" : "other");
+    struct cv_policy *p = policy_of(cv_buf_text(&b));
+    assert_int_equal(cv_decide_list_new(p, &r, &list, &result, NULL), CV_OK);
+    assert_string_equal(result.offer, "p0");
+    shows(list, shown);
+    assert_string_equal(shown, "a");
+    cv_decide_list_free(list);
+    cv_policy_free(p);
+    cv_buf_wipe(&b);
+}
+
 static void filters_by_many_rules(void **state)
 {
     (void)state;
-    struct cv_buf b;
     for (int n = 15; n <= 18; n++) {
-        struct cv_decide_list *list;
-        struct cv_decide_result result;
-        struct cv_decide_request r = asked();
-        char shown[4];
-        cv_buf_init(&b, NULL, CV_KIB(64));
-        cv_buf_add_str(&b, HEAD);
-        for (int i = 0; i < n; i++)
-            cv_buf_add_format(&b,
-                              RULE("p%d", "permit", ", entries: {names: [%s]}"),
-                              i, i == n - 1 ? "a" : "other");
-        struct cv_policy *p = policy_of(cv_buf_text(&b));
-        assert_int_equal(cv_decide_list_new(p, &r, &list, &result, NULL),
-                         CV_OK);
-        shows(list, shown);
-        assert_string_equal(shown, "a");
-        cv_decide_list_free(list);
-        cv_policy_free(p);
-        cv_buf_wipe(&b);
+        check_many(n, 1);
+        check_many(1, n);
+        check_many(n, n);
     }
 }
 

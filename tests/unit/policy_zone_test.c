@@ -213,6 +213,17 @@ static void refuses_what_is_no_zone(void **state)
     /* the first transition far in the future: no order */
     assert_int_equal(parse_changed(51 + 44, 0x7f, &err), CV_INVALID);
     assert_non_null(strstr(err.text, "order"));
+    /* the line feeds around its rule, and the rule */
+    size_t footer = sizeof("\nCET-1CEST,M3.5.0,M10.5.0/3\n") - 1;
+    uint8_t file[8192];
+    size_t len = file_of("Europe/Berlin", file, sizeof(file));
+    assert_int_equal(file[len - footer], '\n');
+    assert_int_equal(parse_changed(len - footer, ' ', &err), CV_INVALID);
+    assert_non_null(strstr(err.text, "footer"));
+    assert_int_equal(parse_changed(len - 1, ' ', &err), CV_INVALID);
+    assert_non_null(strstr(err.text, "footer"));
+    assert_int_equal(parse_changed(len - 2, '!', &err), CV_INVALID);
+    assert_non_null(strstr(err.text, "rule for the future"));
     uint8_t *big = calloc(1, CV_ZONE_FILE + 1);
     struct cv_zone *z;
     assert_int_equal(
