@@ -14,6 +14,7 @@
 
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -89,6 +90,11 @@ int main(int argc, char **argv)
     bool offline = false, usage = false;
     struct cv_err err;
 
+    /* Nobody's variables have a say: libcurl would write the session's secrets
+     * to SSLKEYLOGFILE, take a proxy, resolve by RES_OPTIONS. */
+    if (clearenv() != 0) {
+        return cv_err_exit_code(CV_INTERNAL);
+    }
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--offline") == 0) {
             offline = true;

@@ -298,7 +298,9 @@ def test_h2_a_proxy_that_is_given_is_used(intake, serve, cloud):
     proxy = serve(once(b"HTTP/1.1 403 no\r\nContent-Length: 0\r\n\r\n"),
                   pem=None)
     server = serve()
-    refused(intake, cloud(server, proxy=f"http://127.0.0.1:{proxy.port}"))
+    error = refused(intake, cloud(server,
+                                  proxy=f"http://127.0.0.1:{proxy.port}"))
+    assert "proxy" in error["message"] and len(proxy.requests) == 1
     assert proxy.requests[0].startswith(b"CONNECT 127.0.0.1:")
     assert b"authorization" not in proxy.requests[0].lower()
     assert server.connections == 0

@@ -397,14 +397,10 @@ enum cv_status cv_http_slot_begin(struct cv_http_slot *s,
 
 /* ---- how it ended ---- */
 
+/* Without a whole status line there was no answer. */
 static bool has_begun(const struct cv_http_slot *s)
 {
-    curl_off_t first = 0;
-
-    return s->lines > 0 ||
-           (curl_easy_getinfo(s->easy, CURLINFO_STARTTRANSFER_TIME_T, &first) ==
-                CURLE_OK &&
-            first > 0);
+    return s->lines > 0;
 }
 
 static enum cv_http_answer_end end_of(const struct cv_http_slot *s,
@@ -437,7 +433,8 @@ static enum cv_http_answer_end end_of(const struct cv_http_slot *s,
     case CURLE_SSL_INVALIDCERTSTATUS:
         return CV_HTTP_UNTRUSTED;
     case CURLE_OUT_OF_MEMORY:
-        return CV_HTTP_LOCAL;
+        /* older libcurls say so of a header that is too long for them */
+        return has_begun(s) && !s->head_ended ? CV_HTTP_REFUSED : CV_HTTP_LOCAL;
     default:
         return CV_HTTP_REFUSED;
     }
@@ -451,10 +448,26 @@ static const char *why_of(const struct cv_http_slot *s, CURLcode code)
     if (code == CURLE_FILESIZE_EXCEEDED) {
         return "the answer is too long";
     }
+    if (code == CURLE_OUT_OF_MEMORY) {
+        return "the answer's headers are too long";
+    }
     if (code == CURLE_SSL_CACERT_BADFILE) {
         return "the CA file holds no certificate";
     }
     return NULL;
+}
+
+/* A proxy that says no has answered: nothing was reset. */
+static void judge_proxy(const struct cv_http_slot *s,
+                        struct cv_http_answer *out)
+{
+    long code = 0;
+
+    (void)curl_easy_getinfo(s->easy, CURLINFO_HTTP_CONNECTCODE, &code);
+    if (code >= 300 && out->end == CV_HTTP_UNREACHED) {
+        out->end = CV_HTTP_REFUSED;
+        out->why = "the proxy does not let the request through";
+    }
 }
 
 void cv_http_slot_end(struct cv_http_slot *s, CURLcode code,
@@ -466,6 +479,7 @@ void cv_http_slot_end(struct cv_http_slot *s, CURLcode code,
     out->why = why_of(s, code);
     (void)curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &out->status);
     (void)curl_easy_getinfo(s->easy, CURLINFO_SSL_VERIFYRESULT, &out->verify);
+    judge_proxy(s, out);
     if (code == CURLE_WRITE_ERROR && s->why == NULL) {
         out->end = CV_HTTP_LOCAL;
         out->memory = s->head.status != CV_OK ? s->head.status
