@@ -1,3 +1,1 @@
-if(TARGET broker)
-  cv_unit(broker_entry_test SOURCES broker_entry_test.c LINK broker)
-endif()
+cv_unit(broker_entry_test SOURCES broker_entry_test.c LINK broker)
