@@ -268,7 +268,7 @@ enum cv_status cv_keyring_check(struct cv_keyring *ring,
 {
     uint8_t found[CV_BOX_DIGEST_LEN];
     struct cv_arena *arena = NULL;
-    struct cv_bytes der;
+    struct cv_bytes der = {NULL, 0};
     enum cv_status s = cv_arena_new(CHECK_ARENA, &arena, err);
 
     if (s == CV_OK) {
@@ -290,7 +290,7 @@ enum cv_status cv_keyring_export(struct cv_keyring *ring,
                                  struct cv_arena *arena, struct cv_bytes *pem,
                                  struct cv_err *err)
 {
-    struct cv_bytes der;
+    struct cv_bytes der = {NULL, 0};
     enum cv_status s = open_key(ring, key, arena, &der, err);
 
     pem->data = NULL;

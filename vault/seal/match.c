@@ -275,8 +275,8 @@ enum cv_status cv_match_key(struct cv_bytes key_der, struct cv_bytes chain_pem,
                             const uint8_t spki[CV_BOX_DIGEST_LEN],
                             struct cv_err *err)
 {
-    struct keyform_private key;
-    struct keyform_public cert;
+    struct keyform_private key = {0};
+    struct keyform_public cert = {0};
     struct cv_buf der;
     enum cv_status s;
 
