@@ -59,13 +59,13 @@ static void try_list(struct cv_arena *arena, struct cv_bytes text)
     struct cv_certificate_list again;
     uint8_t a[32];
     uint8_t b[32];
-    if (cv_certificate_list_read(arena, text, CV_LIMIT_CHAIN, &list, NULL) !=
-        CV_OK) {
+    if (cv_certificate_list_read(arena, text, CV_LIMIT_CHAIN, NULL, &list,
+                                 NULL) != CV_OK) {
         return;
     }
     struct cv_bytes pem = {(const uint8_t *)list.pem, strlen(list.pem)};
-    if (cv_certificate_list_read(arena, pem, CV_LIMIT_CHAIN, &again, NULL) !=
-            CV_OK ||
+    if (cv_certificate_list_read(arena, pem, CV_LIMIT_CHAIN, NULL, &again,
+                                 NULL) != CV_OK ||
         cv_certificate_set(&list, a, NULL) != CV_OK ||
         cv_certificate_set(&again, b, NULL) != CV_OK ||
         memcmp(a, b, sizeof(a)) != 0 || strcmp(list.pem, again.pem) != 0) {

@@ -92,54 +92,6 @@ static enum cv_status open_strict(struct cv_bytes der, struct cv_bytes *spki,
     return CV_OK;
 }
 
-static enum cv_status check_blocks(const struct cv_pem_block *blocks, size_t n,
-                                   struct cv_bytes *der, struct cv_buf *pem,
-                                   struct cv_err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(blocks[i].label, "CERTIFICATE") != 0) {
-            return cv_fail(err, CV_INVALID, "PEM block %zu is no certificate",
-                           i + 1);
-        }
-        struct cv_bytes spki;
-        X509 *x = NULL;
-        enum cv_status st = open_strict(blocks[i].der, &spki, &x, err);
-        X509_free(x);
-        if (st != CV_OK) {
-            return st;
-        }
-        der[i] = blocks[i].der;
-        cv_pem_write("CERTIFICATE", der[i], pem);
-    }
-    return cv_buf_status(pem, "the certificates", err);
-}
-
-enum cv_status cv_certificate_list_read(struct cv_arena *arena,
-                                        struct cv_bytes pem, size_t max,
-                                        struct cv_certificate_list *out,
-                                        struct cv_err *err)
-{
-    size_t n = 0;
-    memset(out, 0, sizeof(*out));
-    struct cv_pem_block *blocks =
-        cv_arena_alloc(arena, max * sizeof(*blocks), err);
-    struct cv_bytes *der =
-        blocks != NULL ? cv_arena_alloc(arena, max * sizeof(*der), err) : NULL;
-    if (der == NULL) {
-        return cv_kube_room_failed(err);
-    }
-    struct cv_buf text;
-    cv_buf_init(&text, arena, 2 * CV_LIMIT_PEM);
-    enum cv_status st = cv_pem_read(arena, pem, blocks, max, &n, err);
-    if (st == CV_OK) {
-        st = check_blocks(blocks, n, der, &text, err);
-    }
-    if (st == CV_OK) {
-        *out = (struct cv_certificate_list){der, n, cv_buf_text(&text)};
-    }
-    return st;
-}
-
 /* DER has one form for each kind of time, in UTC with seconds (RFC 5280
  * 4.1.2.5). */
 static bool time_of(const ASN1_TIME *t, int64_t *out)
@@ -153,43 +105,6 @@ static bool time_of(const ASN1_TIME *t, int64_t *out)
     }
     *out = (int64_t)timegm(&tm);
     return true;
-}
-
-static enum cv_status read_facts(struct cv_arena *arena, const X509 *x,
-                                 struct cv_certificate *out, struct cv_err *err)
-{
-    if (!time_of(X509_get0_notBefore(x), &out->not_before_s) ||
-        !time_of(X509_get0_notAfter(x), &out->not_after_s)) {
-        return cv_fail(err, CV_INVALID,
-                       "the certificate's validity is not written as it must "
-                       "be");
-    }
-    enum cv_status st =
-        cv_x509_serial(arena, X509_get0_serialNumber(x), &out->serial, err);
-    if (st == CV_OK) {
-        st = cv_x509_name(arena, X509_get_subject_name(x), &out->subject, err);
-    }
-    if (st == CV_OK) {
-        st = cv_x509_name(arena, X509_get_issuer_name(x), &out->issuer, err);
-    }
-    return st == CV_OK
-               ? cv_x509_groups(arena, X509_get_subject_name(x), out, err)
-               : st;
-}
-
-enum cv_status cv_certificate_read(struct cv_arena *arena, struct cv_bytes der,
-                                   struct cv_certificate *out,
-                                   struct cv_err *err)
-{
-    X509 *x = NULL;
-    memset(out, 0, sizeof(*out));
-    enum cv_status st = open_strict(der, &out->spki, &x, err);
-    if (st == CV_OK) {
-        out->der = der;
-        st = read_facts(arena, x, out, err);
-        X509_free(x);
-    }
-    return st;
 }
 
 /* Why the extensions speak against a client certificate; NULL if they do
@@ -222,6 +137,98 @@ static const char *extension_fault(X509 *x)
                : NULL;
 }
 
+static enum cv_status read_facts(struct cv_arena *arena, X509 *x,
+                                 struct cv_certificate *out, struct cv_err *err)
+{
+    if (!time_of(X509_get0_notBefore(x), &out->not_before_s) ||
+        !time_of(X509_get0_notAfter(x), &out->not_after_s)) {
+        return cv_fail(err, CV_INVALID,
+                       "the certificate's validity is not written as it must "
+                       "be");
+    }
+    out->fault = extension_fault(x);
+    enum cv_status st =
+        cv_x509_serial(arena, X509_get0_serialNumber(x), &out->serial, err);
+    if (st == CV_OK) {
+        st = cv_x509_name(arena, X509_get_subject_name(x), &out->subject, err);
+    }
+    if (st == CV_OK) {
+        st = cv_x509_name(arena, X509_get_issuer_name(x), &out->issuer, err);
+    }
+    return st == CV_OK
+               ? cv_x509_groups(arena, X509_get_subject_name(x), out, err)
+               : st;
+}
+
+enum cv_status cv_certificate_read(struct cv_arena *arena, struct cv_bytes der,
+                                   struct cv_certificate *out,
+                                   struct cv_err *err)
+{
+    X509 *x = NULL;
+    memset(out, 0, sizeof(*out));
+    enum cv_status st = open_strict(der, &out->spki, &x, err);
+    if (st == CV_OK) {
+        out->der = der;
+        st = read_facts(arena, x, out, err);
+        X509_free(x);
+    }
+    return st;
+}
+
+static enum cv_status check_blocks(struct cv_arena *arena,
+                                   const struct cv_pem_block *blocks, size_t n,
+                                   struct cv_certificate *leaf,
+                                   struct cv_bytes *der, struct cv_buf *pem,
+                                   struct cv_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct cv_bytes spki;
+        X509 *x = NULL;
+        if (strcmp(blocks[i].label, "CERTIFICATE") != 0) {
+            return cv_fail(err, CV_INVALID, "PEM block %zu is no certificate",
+                           i + 1);
+        }
+        enum cv_status st =
+            i == 0 && leaf != NULL
+                ? cv_certificate_read(arena, blocks[i].der, leaf, err)
+                : open_strict(blocks[i].der, &spki, &x, err);
+        X509_free(x);
+        if (st != CV_OK) {
+            return st;
+        }
+        der[i] = blocks[i].der;
+        cv_pem_write("CERTIFICATE", der[i], pem);
+    }
+    return cv_buf_status(pem, "the certificates", err);
+}
+
+enum cv_status cv_certificate_list_read(struct cv_arena *arena,
+                                        struct cv_bytes pem, size_t max,
+                                        struct cv_certificate *leaf,
+                                        struct cv_certificate_list *out,
+                                        struct cv_err *err)
+{
+    size_t n = 0;
+    memset(out, 0, sizeof(*out));
+    struct cv_pem_block *blocks =
+        cv_arena_alloc(arena, max * sizeof(*blocks), err);
+    struct cv_bytes *der =
+        blocks != NULL ? cv_arena_alloc(arena, max * sizeof(*der), err) : NULL;
+    if (der == NULL) {
+        return cv_kube_room_failed(err);
+    }
+    struct cv_buf text;
+    cv_buf_init(&text, arena, 2 * CV_LIMIT_PEM);
+    enum cv_status st = cv_pem_read(arena, pem, blocks, max, &n, err);
+    if (st == CV_OK) {
+        st = check_blocks(arena, blocks, n, leaf, der, &text, err);
+    }
+    if (st == CV_OK) {
+        *out = (struct cv_certificate_list){der, n, cv_buf_text(&text)};
+    }
+    return st;
+}
+
 static enum cv_status check_times(const struct cv_certificate *c, int64_t now_s,
                                   struct cv_err *err)
 {
@@ -252,16 +259,9 @@ enum cv_status
 cv_certificate_check_client(const struct cv_certificate *certificate,
                             int64_t now_s, struct cv_err *err)
 {
-    struct cv_bytes spki;
-    X509 *x = NULL;
-    enum cv_status st = open_strict(certificate->der, &spki, &x, err);
-    if (st != CV_OK) {
-        return st;
-    }
-    const char *why = extension_fault(x);
-    X509_free(x);
-    if (why != NULL) {
-        return cv_fail(err, CV_INVALID, "the certificate %s", why);
+    if (certificate->fault != NULL) {
+        return cv_fail(err, CV_INVALID, "the certificate %s",
+                       certificate->fault);
     }
     return check_times(certificate, now_s, err);
 }

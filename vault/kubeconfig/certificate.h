@@ -28,7 +28,9 @@ struct cv_certificate {
     const char *const *groups; /* the O values, in order; escaped as `subject`
                                   where one is not printable UTF-8 */
     size_t n_groups;
-    bool masters; /* one O is exactly system:masters */
+    bool masters;      /* one O is exactly system:masters */
+    const char *fault; /* why it cannot be a client's, a literal that goes on
+                          from "the certificate "; NULL where it can */
 };
 
 /* A list of certificates as PEM gives them. */
@@ -43,12 +45,13 @@ struct cv_certificate_list {
 #define CV_CERTIFICATE_SKEW_S 900
 
 /* Reads 1 to `max` blocks CERTIFICATE from `pem`; text around the blocks is
- * passed over, other blocks are refused, each certificate must be strict.
+ * passed over, other blocks are refused, each certificate must be strict. With
+ * `leaf` (it may be NULL) the first one is told as cv_certificate_read does.
  * CV_INVALID. */
 CV_MUST_USE enum cv_status
 cv_certificate_list_read(struct cv_arena *arena, struct cv_bytes pem,
-                         size_t max, struct cv_certificate_list *out,
-                         struct cv_err *err);
+                         size_t max, struct cv_certificate *leaf,
+                         struct cv_certificate_list *out, struct cv_err *err);
 
 /* Reads the facts of one strict certificate (of any kind). CV_INVALID. */
 CV_MUST_USE enum cv_status cv_certificate_read(struct cv_arena *arena,

@@ -34,7 +34,8 @@ static enum cv_status read_ca(struct cv_arena *arena,
         return st;
     }
     if (cv_kube_file_has(clusters, i, CA)) {
-        st = cv_certificate_list_read(arena, pem, CV_LIMIT_CA_SET, &list, err);
+        st = cv_certificate_list_read(arena, pem, CV_LIMIT_CA_SET, NULL, &list,
+                                      err);
         if (st != CV_OK) {
             cv_kube_file_prefix(clusters, i, CA, err);
             return st;

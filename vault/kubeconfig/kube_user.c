@@ -138,10 +138,8 @@ static enum cv_status read_chain(struct cv_arena *arena,
     if (st != CV_OK) {
         return st;
     }
-    st = cv_certificate_list_read(arena, pem, CV_LIMIT_CHAIN, &out->chain, err);
-    if (st == CV_OK) {
-        st = cv_certificate_read(arena, out->chain.der[0], &out->leaf, err);
-    }
+    st = cv_certificate_list_read(arena, pem, CV_LIMIT_CHAIN, &out->leaf,
+                                  &out->chain, err);
     if (st == CV_OK) {
         st = cv_certificate_check_client(&out->leaf, now_s, err);
     }
