@@ -423,6 +423,9 @@ static void hostile_errors(void **state)
         {"{\"code\":1,\"message\":[],\"hint\":{},\"audit_seq\":\"x\","
          "\"retry_after\":-5}",
          CV_INTERNAL, "no message"},
+        {"{\"code\":\"busy\",\"message\":\"x\",\"audit_seq\":-7,"
+         "\"retry_after\":-1}",
+         CV_BUSY, "x"},
         {"{\"code\":\"denied\",\"message\":\"a\\u001b[2J%s%n\"}", CV_DENIED,
          "a?[2J%s%n"},
     };

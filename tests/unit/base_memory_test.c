@@ -228,6 +228,35 @@ static enum cv_status decode(struct cv_err *err)
     return status;
 }
 
+/* With an arena in use nothing of a message goes over the heap: the first
+ * allocation there would fail. */
+static void secrets_stay_in_the_arena(void **state)
+{
+    (void)state;
+    struct cv_arena *a = NULL;
+    static const char text[] = "{\"key\":\"secret\",\"list\":[1,2,{}]}";
+    struct cv_bytes data = {(const uint8_t *)text, sizeof(text) - 1};
+    assert_int_equal(cv_arena_new(CV_MIB(1), &a, NULL), CV_OK);
+    assert_non_null(cv_arena_alloc(a, 1, NULL));
+    (void)cv_json_use(a);
+    failed = false;
+    left = 0;
+    cJSON *tree = NULL;
+    bool ok = cv_json_parse(a, data, &tree, NULL) == CV_OK &&
+              cv_json_add_base64(tree, "base64", data) &&
+              cv_json_add_hex(tree, "hex", data) &&
+              cv_json_add_str(tree, "text", text);
+    struct cv_buf b;
+    cv_buf_init(&b, a, CV_KIB(100));
+    cv_json_write(tree, CV_JSON_COMPACT, &b);
+    ok = ok && cv_buf_status(&b, "it", NULL) == CV_OK;
+    left = -1;
+    (void)cv_json_use(NULL);
+    assert_true(ok);
+    assert_false(failed);
+    cv_arena_free(a);
+}
+
 static char place[] = "/tmp/certvault-memory-XXXXXX";
 
 static enum cv_status use_files(struct cv_err *err)
@@ -285,6 +314,7 @@ int main(void)
         cmocka_unit_test(sweep_write_tree),
         cmocka_unit_test(sweep_write_err),
         cmocka_unit_test(sweep_decode),
+        cmocka_unit_test(secrets_stay_in_the_arena),
         cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, start, NULL);
