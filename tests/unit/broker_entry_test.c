@@ -77,7 +77,7 @@ static void views(void **state)
     assert_string_equal(cv_entry_text(view, "name"), "prod");
     assert_string_equal(cv_entry_text(view, "location"), "sealed");
     assert_string_equal(cv_entry_text(view, "state"), "ready");
-    assert_string_equal(cv_entry_text(view, "created"), "2026-11-22T06:05:06Z");
+    assert_string_equal(cv_entry_text(view, "created"), "2026-11-22T10:05:06Z");
     assert_null(at(at(view, "certificate"), "pem"));
     assert_null(at(at(view, "contexts")->child, "ca"));
     assert_null(at(view, "sealed"));
@@ -145,7 +145,7 @@ static void renames_and_labels(void **state)
     (void)state;
     assert_int_equal(cv_entry_rename(doc, "dev", NOW + 1, NULL), CV_OK);
     assert_string_equal(cv_entry_text(doc, "name"), "dev");
-    assert_string_equal(cv_entry_text(doc, "updated"), "2026-11-22T06:05:07Z");
+    assert_string_equal(cv_entry_text(doc, "updated"), "2026-11-22T10:05:07Z");
     assert_int_equal(cv_entry_rename(doc, "a//b", NOW, NULL), CV_INVALID);
     assert_int_equal(cv_entry_label(doc, set, NULL, NOW, NULL), CV_OK);
     assert_string_equal(cv_entry_text(at(doc, "labels"), "env"), "dev");
@@ -168,7 +168,7 @@ static void history_is_bounded(void **state)
     }
     assert_int_equal(cJSON_GetArraySize(at(doc, "history")), 100);
     assert_string_equal(cv_entry_text(at(doc, "history")->child, "time"),
-                        "2026-11-22T06:05:56Z");
+                        "2026-11-22T10:05:56Z");
     cJSON_Delete(doc);
 }
 
@@ -249,6 +249,13 @@ static void details_are_known(void **state)
     cJSON_Delete(doc);
 }
 
+static int start(void **state)
+{
+    (void)state;
+    cv_json_start();
+    return cv_arena_start(NULL) == CV_OK ? 0 : -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,5 +270,5 @@ int main(void)
         cmocka_unit_test(details_are_known),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, start, NULL);
 }
