@@ -175,7 +175,7 @@ enum cv_status cv_reader_word(struct cv_reader *r, const cJSON *node,
                               unsigned *out)
 {
     char shown[40];
-    const char *text;
+    const char *text = "";
     enum cv_status st = cv_reader_text(r, node, what, CV_LIMIT_URL, &text);
     if (st != CV_OK)
         return st;

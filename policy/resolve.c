@@ -16,12 +16,16 @@ struct numbers_of {
     uint32_t *number;
 };
 
-static bool numbers_alloc(struct numbers_of *o, size_t n)
+static enum cv_status numbers_alloc(struct numbers_of *o, size_t n,
+                                    struct cv_err *err)
 {
     o->known = calloc(n + 1, sizeof(*o->known));
     o->absent = calloc(n + 1, sizeof(*o->absent));
     o->number = calloc(n + 1, sizeof(*o->number));
-    return o->known != NULL && o->absent != NULL && o->number != NULL;
+    if (o->known != NULL && o->absent != NULL && o->number != NULL)
+        return CV_OK;
+    (void)cv_fail(err, CV_INTERNAL, "no memory for the policy");
+    return CV_INTERNAL;
 }
 
 static void numbers_free(struct numbers_of *o)
@@ -166,10 +170,9 @@ static enum cv_status resolve_names(struct cv_policy *policy,
 {
     struct numbers_of u = {0};
     struct numbers_of g = {0};
-    enum cv_status st = CV_OK;
-    if (!numbers_alloc(&u, policy->users.n) ||
-        !numbers_alloc(&g, policy->groups.n))
-        st = cv_fail(err, CV_INTERNAL, "no memory for the policy");
+    enum cv_status st = numbers_alloc(&u, policy->users.n, err);
+    if (st == CV_OK)
+        st = numbers_alloc(&g, policy->groups.n, err);
     if (st == CV_OK)
         st = read_numbers(&policy->users, users, "users", &u, err);
     if (st == CV_OK)

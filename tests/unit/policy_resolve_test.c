@@ -114,7 +114,8 @@ static void reads_resolutions(void **state)
         enum cv_status st = resolve(zoned, resolutions[i].text, NULL, &err);
         if (st != (resolutions[i].says == NULL ? CV_OK : CV_INVALID))
             fail_msg("%d %s: %s", (int)st, err.text, resolutions[i].text);
-        if (st != CV_OK && strstr(err.text, resolutions[i].says) == NULL)
+        if (resolutions[i].says != NULL &&
+            strstr(err.text, resolutions[i].says) == NULL)
             fail_msg("%s: %s", err.text, resolutions[i].text);
     }
 }
