@@ -1,9 +1,10 @@
 /* Entries: one client identity on one cluster each.
  *
  * Unique are the entry's id, its name, and its pair of key (SPKI) and CA set.
- * `doc` is the rest of what the broker knows, a JSON text that the store does
- * not look into. The sealed key lies apart from it, so that lists do not read
- * it. */
+ * The rest of what the broker knows are two JSON texts that the store does not
+ * look into: `doc`, which lists give and should be small, and `body`, which is
+ * read for one entry only (certificates, CA bundles). The sealed key lies apart
+ * from both. */
 #ifndef CERTVAULT_STORE_STORE_ENTRY_H
 #define CERTVAULT_STORE_STORE_ENTRY_H
 
@@ -18,7 +19,8 @@ struct cv_store_entry {
     const char *spki;       /* 64 hex */
     const char *ca_set;     /* 64 hex */
     const char *labels;     /* JSON object of strings, canonical */
-    const char *doc;        /* JSON text */
+    const char *doc;        /* JSON text: what lists show */
+    const char *body;       /* JSON text; NULL: none, or not read */
     struct cv_bytes sealed; /* the sealed key; len 0: none, or not read */
     int64_t not_after;      /* seconds since 1970, UTC */
     int64_t created;
@@ -32,19 +34,21 @@ cv_store_entry_put(struct cv_store *store, const struct cv_store_entry *entry,
                    struct cv_err *err);
 
 /* Replaces name, labels, doc, not_after and updated of the entry with this id,
- * and its sealed key where `sealed` is not empty. spki, ca_set and created stay
- * as they are. CV_NOT_FOUND, CV_EXISTS (name), CV_INVALID. */
+ * its body where that is not NULL, and its sealed key where `sealed` is not
+ * empty. spki, ca_set and created stay as they are. CV_NOT_FOUND, CV_EXISTS
+ * (name), CV_INVALID. */
 CV_MUST_USE enum cv_status
 cv_store_entry_update(struct cv_store *store,
                       const struct cv_store_entry *entry, struct cv_err *err);
 
-/* Removes an entry, its labels and its sealed key. CV_NOT_FOUND. */
+/* Removes an entry and all that belongs to it. CV_NOT_FOUND. */
 CV_MUST_USE enum cv_status cv_store_entry_remove(struct cv_store *store,
                                                  const char *entry_id,
                                                  struct cv_err *err);
 
 /* Finds one. *out is a copy that the caller frees with cv_store_entry_free;
- * NULL on failure. With `sealed` its sealed key is read too. CV_NOT_FOUND. */
+ * NULL on failure. Its body is read, with `sealed` its sealed key too.
+ * CV_NOT_FOUND. */
 CV_MUST_USE enum cv_status cv_store_entry_by_name(struct cv_store *store,
                                                   const char *name, bool sealed,
                                                   struct cv_store_entry **out,
@@ -76,7 +80,7 @@ struct cv_store_filter {
 /* Everything. */
 void cv_store_entry_filter_init(struct cv_store_filter *filter);
 
-/* Called for each entry, by name, without its sealed key; borrowed for the
+/* Called for each entry, by name, without body and sealed key; borrowed for the
  * call, in which the store must not be changed. Anything but CV_OK ends the
  * list and is what it returns. */
 typedef enum cv_status cv_store_entry_fn(void *ctx,
