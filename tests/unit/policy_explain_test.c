@@ -321,6 +321,41 @@ static void takes_numbers_for_uids(void **state)
     cv_policy_free(p);
 }
 
+/* The next block of YAML in a text; *at goes behind it. */
+static char *next_block(char **at)
+{
+    static const char begin[] = "\n```yaml\n";
+    char *block = strstr(*at, begin);
+    assert_non_null(block);
+    block += sizeof(begin) - 1;
+    char *end = strstr(block, "```");
+    assert_non_null(end);
+    *end = '\0';
+    *at = end + 1;
+    return block;
+}
+
+/* The examples of docs/policy.md do what they say. */
+static void keeps_its_word(void **state)
+{
+    (void)state;
+    static char text[64 * 1024];
+    FILE *f = fopen(CV_TEST_DATA "/../../docs/policy.md", "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+    (void)fclose(f);
+    char *at = text;
+    struct cv_policy *p = policy_of(next_block(&at));
+    const char *cases = next_block(&at);
+    cJSON *o;
+    assert_int_equal(
+        cv_cases_run(p, bytes_of(cases), MONDAY_10, &o, NULL, NULL), CV_OK);
+    assert_int_equal(number(o, "total"), 3);
+    assert_int_equal(number(o, "failed"), 0);
+    cJSON_Delete(o);
+    cv_policy_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +366,7 @@ int main(void)
         cmocka_unit_test(runs_cases),
         cmocka_unit_test(refuses_cases),
         cmocka_unit_test(takes_numbers_for_uids),
+        cmocka_unit_test(keeps_its_word),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
