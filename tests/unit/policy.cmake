@@ -11,7 +11,10 @@ add_test(NAME unit/policy_model
                  $<TARGET_FILE:policy_drive> ${CV_TEST_DATA})
 set_tests_properties(unit/policy_model PROPERTIES LABELS unit TIMEOUT 300)
 
-foreach(name IN ITEMS decide explain input list parse pattern resolve zone)
+foreach(name IN ITEMS decide explain input list memory
+        parse pattern resolve zone)
   cv_unit(policy_${name}_test SOURCES policy_${name}_test.c
           LINK policy yaml base)
 endforeach()
+target_link_options(policy_memory_test PRIVATE -Wl,--wrap=malloc
+                    -Wl,--wrap=calloc -Wl,--wrap=realloc)

@@ -1,0 +1,236 @@
+/* Memory that is gone at any point is an error, never a yes, a leak or a crash.
+ * The linker puts these in the place of malloc, calloc and realloc. */
+#include "tests/unit/policy_test.h"
+
+static long left = -1; /* allocations until one fails; below 0: none does */
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t n);
+
+static bool hit; /* one did */
+
+static bool fails(void)
+{
+    if (left < 0 || left-- > 0)
+        return false;
+    hit = true;
+    return true;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t n)
+{
+    return fails() ? NULL : __real_realloc(old, n);
+}
+
+static const char rules[] =
+    HEAD "- {name: a, effect: permit, subjects: {users: [alice, bob], groups: "
+         "[sre], uids: [5]}, actions: [use, list], entries: {names: [x, "
+         "\"y*\"], labels: {env: prod}, provenance: [born]}, when: {reason: "
+         "required, ticket: \"[a-z]+\", hours: \"08:00-18:00\", days: [mon], "
+         "timezone: Europe/Berlin, contexts: [c], mode: [exec], tty: "
+         "required}, grant: {max_duration: 1h, verbs: [get]}}\n"
+         "- {name: b, effect: forbid, subjects: {groups: [dev]}, actions: "
+         "[\"*\"]}\n";
+
+static const char cases[] =
+    "apiVersion: certvault/v1\nkind: PolicyTest\ncases:\n"
+    "- {user: alice, groups: [sre], action: use, entry: {name: x, labels: "
+    "{env: prod}}, reason: r, context: c, expect: deny}\n";
+
+static struct cv_decide_request asked(void)
+{
+    static const struct cv_decide_entry e = {.name = "x", .provenance = "born"};
+    struct cv_decide_request r = {.action = CV_ACTION_LIST,
+                                  .entry = &e,
+                                  .mode = CV_DECIDE_MODE_EXEC,
+                                  .now_s = MONDAY_10};
+    r.subject.uid = 5;
+    return r;
+}
+
+typedef enum cv_status (*step)(struct cv_policy *p, const cJSON *resolution);
+
+static enum cv_status parse(struct cv_policy *p, const cJSON *resolution)
+{
+    struct cv_policy *made;
+    (void)p;
+    (void)resolution;
+    enum cv_status st = cv_policy_parse(bytes_of(rules), &made, NULL, NULL);
+    left = -1;
+    assert_int_equal(made != NULL, st == CV_OK);
+    cv_policy_free(made);
+    return st;
+}
+
+static enum cv_status resolve(struct cv_policy *p, const cJSON *resolution)
+{
+    struct cv_decide_result result;
+    struct cv_decide_request r = asked();
+    enum cv_status st = cv_policy_resolve(p, resolution, NULL, NULL);
+    left = -1;
+    if (st != CV_OK) {
+        assert_int_equal(cv_decide_run(p, &r, &result, NULL), CV_DENIED);
+        assert_int_equal(result.cause, CV_DECIDE_NOT_READY);
+    }
+    return st;
+}
+
+static enum cv_status tell(struct cv_policy *p, const cJSON *resolution)
+{
+    (void)resolution;
+    cJSON *names = cv_policy_names(p);
+    cJSON *zones = cv_policy_zones(p);
+    cJSON *about = cv_policy_describe(p);
+    left = -1;
+    bool good = names != NULL && zones != NULL && about != NULL;
+    cJSON_Delete(names);
+    cJSON_Delete(zones);
+    cJSON_Delete(about);
+    return good ? CV_OK : CV_INTERNAL;
+}
+
+/* Whatever happens to its words, a denial is a denial. */
+static enum cv_status deny(struct cv_policy *p, const cJSON *resolution)
+{
+    struct cv_decide_result result;
+    struct cv_decide_request r = asked();
+    struct cv_err err;
+    (void)resolution;
+    cv_err_init(&err);
+    assert_int_equal(cv_decide_run(p, &r, &result, &err), CV_DENIED);
+    left = -1;
+    assert_false(result.permit);
+    assert_int_equal(err.status, CV_DENIED);
+    return CV_OK;
+}
+
+static enum cv_status explain(struct cv_policy *p, const cJSON *resolution)
+{
+    cJSON *o;
+    struct cv_decide_request r = asked();
+    (void)resolution;
+    enum cv_status st = cv_explain_make(p, &r, &o, NULL);
+    left = -1;
+    assert_int_equal(o != NULL, st == CV_OK);
+    cJSON_Delete(o);
+    return st;
+}
+
+static enum cv_status list(struct cv_policy *p, const cJSON *resolution)
+{
+    struct cv_decide_list *made;
+    struct cv_decide_result result;
+    struct cv_decide_request r = asked();
+    (void)resolution;
+    enum cv_status st = cv_decide_list_new(p, &r, &made, &result, NULL);
+    left = -1;
+    assert_null(made); /* its conditions do not hold */
+    return st == CV_DENIED ? CV_OK : st;
+}
+
+static enum cv_status run_cases(struct cv_policy *p, const cJSON *resolution)
+{
+    cJSON *o;
+    (void)resolution;
+    enum cv_status st =
+        cv_cases_run(p, bytes_of(cases), MONDAY_10, &o, NULL, NULL);
+    left = -1;
+    assert_int_equal(o != NULL, st == CV_OK);
+    cJSON_Delete(o);
+    return st;
+}
+
+/* Runs `what` with the first, the second, ... allocation failing, until none
+ * does. With `words`, what fails may be no more than the words of a denial. */
+static void try_all(step what, bool resolved, bool words)
+{
+    long n = 0;
+    for (hit = true; hit; n++) {
+        struct cv_policy *p;
+        assert_true(n < 5000);
+        assert_int_equal(cv_policy_parse(bytes_of(rules), &p, NULL, NULL),
+                         CV_OK);
+        cJSON *resolution = resolution_of(p);
+        if (resolved)
+            assert_int_equal(cv_policy_resolve(p, resolution, NULL, NULL),
+                             CV_OK);
+        hit = false;
+        left = n;
+        enum cv_status st = what(p, resolution);
+        left = -1;
+        if (!hit || (words && st == CV_OK))
+            assert_int_equal(st, CV_OK);
+        else
+            assert_int_equal(st, CV_INTERNAL);
+        cJSON_Delete(resolution);
+        cv_policy_free(p);
+    }
+    assert_true(n > 1);
+}
+
+static void parsing(void **state)
+{
+    (void)state;
+    try_all(parse, false, false);
+}
+
+static void resolving(void **state)
+{
+    (void)state;
+    try_all(resolve, false, false);
+}
+
+static void telling(void **state)
+{
+    (void)state;
+    try_all(tell, false, false);
+}
+
+static void deciding(void **state)
+{
+    (void)state;
+    try_all(deny, true, true);
+}
+
+static void explaining(void **state)
+{
+    (void)state;
+    try_all(explain, true, true);
+}
+
+static void listing(void **state)
+{
+    (void)state;
+    try_all(list, true, false);
+}
+
+static void testing(void **state)
+{
+    (void)state;
+    try_all(run_cases, true, true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parsing),    cmocka_unit_test(resolving),
+        cmocka_unit_test(telling),    cmocka_unit_test(deciding),
+        cmocka_unit_test(explaining), cmocka_unit_test(listing),
+        cmocka_unit_test(testing),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
