@@ -1,6 +1,7 @@
 /* config check, show. */
 #include "cli/cmd.h"
 #include "cli/config.h"
+#include "cli/config_schema.h"
 #include "cli/output_table.h"
 
 #include <string.h>
@@ -19,6 +20,13 @@ static enum cv_status load(struct cv_cli *cli, const cJSON **tree,
     return s;
 }
 
+static void tell_later(void *context, const char *key)
+{
+    struct cv_cli *cli = context;
+
+    cv_output_warn(&cli->out, "%s: known, and not used in this version", key);
+}
+
 CV_CMD(config_check)
 {
     const cJSON *tree;
@@ -28,6 +36,7 @@ CV_CMD(config_check)
     if (s != CV_OK || tree == NULL) {
         return s;
     }
+    cv_config_schema_later(tree, tell_later, cli);
     return cv_output_line(&cli->out, err, "%s: ok", cv_config_path(cli));
 }
 

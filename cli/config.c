@@ -1,5 +1,6 @@
 #include "cli/config.h"
 
+#include "cli/config_schema.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
 #include "cli/path.h"
@@ -91,7 +92,11 @@ static enum cv_status read_tree(struct cv_cli *cli, struct cv_config *config,
         return s;
     }
     config->tree = cJSON_GetObjectItemCaseSensitive(answer, "config");
-    return CV_OK;
+    s = cv_config_schema_check(config->tree, err);
+    if (s != CV_OK) {
+        cv_err_prefix(err, "%s", config->path);
+    }
+    return s;
 }
 
 enum cv_status cv_config_load(struct cv_cli *cli, const cJSON **tree,

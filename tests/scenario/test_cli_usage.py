@@ -604,8 +604,8 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text)
 
-    def end(self):
-        while True:
+    def end(self, seconds=20):
+        while select.select([self.master], [], [], seconds)[0]:
             try:
                 data = os.read(self.master, 4096)
             except OSError:
@@ -613,6 +613,8 @@ class Terminal:
             if not data:
                 break
             self.seen += data
+        else:
+            os.kill(self.pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         os.close(self.master)
         return code
@@ -688,8 +690,11 @@ def test_ctrl_c_while_waiting(to, broker):
 def test_a_new_passphrase_is_asked_for_twice(to, broker):
     broker.answers["SlotAdd"] = SLOT
     t = Terminal(to, "slot", "add", "passphrase")
-    for text in (b"one\n", b"other\n", b"two\n", b"two\n"):
-        t.until(b": ")
+    for question, text in ((b"New passphrase: ", b"one\n"),
+                           (b"The same again: ", b"other\n"),
+                           (b"New passphrase: ", b"two\n"),
+                           (b"The same again: ", b"two\n")):
+        t.until(question)
         t.seen = b""
         t.type(text)
     assert t.end() == 0

@@ -1,0 +1,18 @@
+/* What may stand in a configuration. */
+#ifndef CERTVAULT_CLI_CONFIG_SCHEMA_H
+#define CERTVAULT_CLI_CONFIG_SCHEMA_H
+
+#include "vault/base/json.h"
+
+/* Refuses what is not known or of the wrong type: CV_CONFIG, naming the key.
+ * `tree` is an object. */
+CV_MUST_USE enum cv_status cv_config_schema_check(const cJSON *tree,
+                                                  struct cv_err *err);
+
+/* Calls `each` with the name of every top-level key in `tree` that this version
+ * knows and does not use yet. */
+void cv_config_schema_later(const cJSON *tree,
+                            void (*each)(void *context, const char *key),
+                            void *context);
+
+#endif
