@@ -381,6 +381,31 @@ static void test_damage(void **state)
     free(bytes);
 }
 
+/* Whole frames in another order. */
+static void test_swapped(void **state)
+{
+    struct cv_query_filter f;
+    cJSON *items = NULL;
+    size_t len, a, b, end;
+    uint8_t *bytes = audit_test_read(&vault, "audit/log", &len);
+    uint8_t *copy = malloc(len);
+
+    (void)state;
+    assert_non_null(copy);
+    a = audit_test_frame(bytes, len, 3);
+    b = audit_test_frame(bytes, len, 4);
+    end = audit_test_frame(bytes, len, 5);
+    memcpy(copy, bytes, len);
+    memcpy(copy + a, bytes + b, end - b);
+    memcpy(copy + a + (end - b), bytes + a, b - a);
+    audit_test_write(&vault, "audit/log", copy, len);
+    cv_query_init(&f);
+    assert_int_equal(cv_query_items(vault.fd, &f, &items, NULL), CV_INTEGRITY);
+    assert_null(items);
+    free(copy);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +415,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tail_and_follow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_swapped, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

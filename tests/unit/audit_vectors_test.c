@@ -253,6 +253,42 @@ static void test_checkpoints(void **state)
     assert_int_equal(n, 11);
 }
 
+/* Every line of a known key counts, and one at least must be there. */
+static void test_signatures(void **state)
+{
+    struct cv_note_key keys[2], other;
+    struct cv_bytes text;
+    struct cv_checkpoint c;
+    char note[1024];
+    char *at;
+
+    (void)state;
+    keys_of(keys);
+    (void)snprintf(note, sizeof note, "%s",
+                   text_of(get(vectors, "checkpoints")->child, "note"));
+    other = keys[0];
+    other.id[0] ^= 1;
+    assert_int_equal(cv_note_open(bytes_of(note), &other, 1, &text, NULL),
+                     CV_INTEGRITY);
+    assert_int_equal(text.len, 0);
+    assert_int_equal(cv_note_open(bytes_of(note), NULL, 0, &text, NULL),
+                     CV_INTEGRITY);
+    other = keys[0];
+    other.name[0] = 'x';
+    assert_int_equal(cv_note_open(bytes_of(note), &other, 1, &text, NULL),
+                     CV_INTEGRITY);
+    /* the witness's signature is broken, the log's is not */
+    at = strstr(note, "witness.example/certvault-w1 ") + 50;
+    *at = *at == 'A' ? 'B' : 'A';
+    assert_int_equal(cv_note_open(bytes_of(note), keys, 1, &text, NULL), CV_OK);
+    assert_int_equal(cv_note_open(bytes_of(note), keys, 2, &text, NULL),
+                     CV_INTEGRITY);
+    assert_int_equal(cv_note_open(bytes_of(note), keys + 1, 1, &text, NULL),
+                     CV_INTEGRITY);
+    assert_int_equal(cv_checkpoint_open(bytes_of(note), &keys[0], &c, NULL),
+                     CV_OK);
+}
+
 static void test_inclusion(void **state)
 {
     const cJSON *item;
@@ -520,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_empty_root),
         cmocka_unit_test(test_checkpoints),
         cmocka_unit_test(test_high_bytes),
+        cmocka_unit_test(test_signatures),
         cmocka_unit_test(test_inclusion),
         cmocka_unit_test(test_consistency),
         cmocka_unit_test(test_negative),

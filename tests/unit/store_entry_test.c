@@ -436,6 +436,29 @@ static void test_remove(void **state)
     assert_int_equal(cv_store_entry_put(store, &e, NULL), CV_OK);
 }
 
+/* One that is too large for a page: its pages are freed. */
+static void test_remove_large(void **state)
+{
+    static uint8_t big[CV_LIMIT_SEALED];
+    struct store_test_room room;
+    struct cv_store_entry e = store_test_entry(&room, 30);
+    uint64_t x = 5;
+
+    (void)state;
+    put(0, 10);
+    for (size_t i = 0; i < sizeof big; i++) {
+        x = x * UINT64_C(6364136223846793005) + 1442695041;
+        big[i] = (uint8_t)(x >> 56);
+    }
+    e.sealed = (struct cv_bytes){big, sizeof big};
+    assert_int_equal(cv_store_entry_put(store, &e, NULL), CV_OK);
+    assert_true(store_test_holds(&folder, big + 20000, 32));
+    assert_int_equal(cv_store_entry_remove(store, e.entry_id, NULL), CV_OK);
+    for (size_t at = 0; at + 32 <= sizeof big; at += 1000) {
+        assert_false(store_test_holds(&folder, big + at, 32));
+    }
+}
+
 /* A removal that is taken back leaves the entry, and nothing to be scrubbed. */
 static void test_remove_rolled_back(void **state)
 {
@@ -601,6 +624,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_list_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_update, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_remove_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remove_rolled_back, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_remove_among_many, setup,

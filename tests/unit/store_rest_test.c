@@ -142,6 +142,7 @@ static void test_policy(void **state)
     assert_int_equal(put_policy(0, HASH_B, "{}"), CV_INTEGRITY);
     assert_int_equal(put_policy(5, HASH_B, "{}"), CV_OK);
     assert_int_equal(put_policy(4, HASH_A, "{}"), CV_INTEGRITY);
+    assert_int_equal(put_policy(4, HASH_B, "{}"), CV_INTEGRITY);
     assert_int_equal(put_policy(0, HASH_A, "{}"), CV_INTEGRITY);
     assert_int_equal(put_policy(5, HASH_B, "{\"alice\":1000}"), CV_OK);
     assert_int_equal(put_policy(6, "short", "{}"), CV_INVALID);
