@@ -776,7 +776,7 @@ static void keeps_sixteen_forbids(void **state)
     assert_int_equal(r.cause, CV_DECIDE_FORBIDDEN);
     assert_int_equal(r.n_rules, CV_DECIDE_RULES);
     for (size_t i = 0; i < r.n_rules; i++) {
-        char name[8];
+        char name[32];
         (void)snprintf(name, sizeof(name), "f%02zu", i);
         assert_string_equal(r.rules[i], name);
     }
