@@ -338,6 +338,54 @@ static void test_many(void **state)
     cJSON_Delete(file);
 }
 
+/* A key with two certificates: the one that lasts longer is kept, whatever the
+ * order, and that is told. */
+static void test_two_certificates(void **state)
+{
+    (void)state;
+    cJSON *file = read_json("kubeconfig/certificates.json");
+    const cJSON *pair[2] = {NULL, NULL};
+    const cJSON *c = NULL;
+    cJSON_ArrayForEach(c, cJSON_GetObjectItem(file, "cases"))
+    {
+        pair[0] = strcmp(member(c, "name"), "plain") == 0 ? c : pair[0];
+        pair[1] = strcmp(member(c, "name"), "to 2049") == 0 ? c : pair[1];
+    }
+    for (size_t first = 0; first < 2; first++) {
+        struct cv_err e;
+        struct cv_buf text;
+        struct cv_kubeconfig *k = NULL;
+        char time[CV_CLOCK_TEXT_LEN];
+        struct cv_arena *arena = new_arena();
+        cv_buf_init(&text, NULL, CV_KIB(64));
+        cv_buf_add_str(&text, GOOD_CLUSTER "users:\n");
+        for (size_t i = 0; i < 2; i++) {
+            cv_buf_add_format(&text,
+                              "- name: u%zu\n  user: {client-key-data: ", i);
+            cv_encode_base64(TEXT(member(file, "key")), &text);
+            cv_buf_add_str(&text, ", client-certificate-data: ");
+            cv_encode_base64(TEXT(member(pair[(first + i) % 2], "pem")), &text);
+            cv_buf_add_str(&text, "}\n");
+        }
+        cv_buf_add_str(&text,
+                       "contexts:\n- name: x\n  context: {cluster: c, user: "
+                       "u0}\n- name: y\n  context: {cluster: c, user: u1}\n");
+        assert_ok(read_template(arena, cv_buf_text(&text), &k, &e), &e);
+        const struct cv_identity *id = &k->identities[0];
+        assert_int_equal(k->n_identities, 1);
+        assert_int_equal(id->n_contexts, 2);
+        assert_string_equal(cv_clock_format(id->leaf.not_after_s, time),
+                            "2049-12-31T23:59:59Z");
+        assert_memory_equal(id->leaf.der.data, id->chain.der[0].data,
+                            id->leaf.der.len);
+        assert_int_equal(id->n_notes, 2);
+        assert_non_null(strstr(id->notes[1], "more than one certificate"));
+        cv_buf_wipe(&text);
+        cv_arena_free(arena);
+    }
+    cJSON_Delete(file);
+}
+
 /* What is worth telling is told where it belongs. */
 static void test_notes(void **state)
 {
@@ -413,7 +461,8 @@ int main(void)
         cmocka_unit_test(test_cases),  cmocka_unit_test(test_wanted),
         cmocka_unit_test(test_same),   cmocka_unit_test(test_ca_sets),
         cmocka_unit_test(test_limits), cmocka_unit_test(test_many),
-        cmocka_unit_test(test_notes),  cmocka_unit_test(test_json),
+        cmocka_unit_test(test_notes),  cmocka_unit_test(test_two_certificates),
+        cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -320,8 +320,9 @@ static void test_marks(void **state)
     (void)state;
     /* The same document twice: in YAML, and in JSON with the same places. */
     static const char *const texts[] = {
-        "x:\n  name: \xd0\x96 # c\n  list: [1,  {a: b}]\nlast:\n  true\n",
-        "{\"x\":\n{\"name\":\"\\\"\xd0\x96\", \"list\": [1,\n {\"a\": -2}]},\n"
+        "x:\n  name: \xd0\x96 # c\n  list: [x,  {a: b}]\nlast:\n  true\n",
+        "{\"x\":\n{\"name\":\"\\\"\xd0\x96\", \"list\": [\"\",\n {\"a\": "
+        "-2}]},\n"
         "\"last\":\n  true}\n",
     };
     static const struct {

@@ -25,6 +25,12 @@ static const uint8_t ed25519_oid[] = {0x2b, 0x65, 0x70};
 
 static const char not_strict[] = "the key is not strict DER of its kind";
 
+static enum cv_status too_large(struct cv_err *err)
+{
+    return cv_fail(err, CV_INVALID, "the key is larger than %zu bytes",
+                   CV_LIMIT_KEY_DER);
+}
+
 static bool same(struct cv_bytes a, struct cv_bytes b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
@@ -301,7 +307,10 @@ enum cv_status cv_private_key_from_pkcs8(struct cv_arena *arena,
     static const uint8_t null[] = {CV_DER_NULL, 0};
     struct pkcs8 key = {.oid = {NULL, 0}};
     memset(out, 0, sizeof(*out));
-    if (der.len > CV_LIMIT_KEY_DER || !parse_pkcs8(der, &key)) {
+    if (der.len > CV_LIMIT_KEY_DER) {
+        return too_large(err);
+    }
+    if (!parse_pkcs8(der, &key)) {
         return cv_fail(err, CV_INVALID, not_strict);
     }
     if (same(key.oid, VIEW(rsa_oid)) && same(key.parameters, VIEW(null))) {
@@ -334,8 +343,7 @@ static enum cv_status read_block(struct cv_arena *arena,
         return st;
     }
     if (block->der.len > CV_LIMIT_KEY_DER) {
-        return cv_fail(err, CV_INVALID, "the key is larger than %zu bytes",
-                       CV_LIMIT_KEY_DER);
+        return too_large(err);
     }
     if (labelled(block, "RSA PRIVATE KEY")) {
         return read_pkcs1(arena, block->der, out, err);

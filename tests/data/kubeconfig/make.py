@@ -212,6 +212,7 @@ def rsa_keys():
     yield bad("dp off by p - 1", Rsa(p, q, dp=good.dp + p - 1))
     yield bad("dq off by two", Rsa(p, q, dq=good.dq + 2))
     yield bad("coefficient off by one", Rsa(p, q, qi=good.qi + 1))
+    yield bad("coefficient off by p", Rsa(p, q, qi=good.qi + p))
     yield bad("coefficient 0", Rsa(p, q, qi=0))
     yield bad("q of another key", Rsa(p, q, q=prime(1024)))
     yield bad("p of two primes", Rsa(prime(512) * prime(512), q))
@@ -421,6 +422,8 @@ def ec_keys():
                + pem("EC PRIVATE KEY", sec1(d, 32, p256, point)))
     yield dict(name="EC, no parameters in PKCS#8", refused="strict DER",
                pem=pkcs8(seq(EC), sec1(d, 32, p256, point)))
+    yield dict(name="EC, two keys", refused="more than one private key",
+               pem=2 * pem("EC PRIVATE KEY", sec1(d, 32, p256, point)))
     yield dict(name="EC PARAMETERS alone", refused="no private key of a kind",
                pem=pem("EC PARAMETERS", p256))
 
@@ -461,6 +464,9 @@ def other_keys():
     deep = b""
     for _ in range(200):
         deep = seq(deep)
+    yield dict(name="PKCS#8, element behind", refused="strict DER",
+               pem=pem("PRIVATE KEY", seq(integer(0), seq(ED25519),
+                                          octets(octets(seed))) + NULL))
     yield dict(name="PKCS#8, deep", refused="strict DER",
                pem=pkcs8(seq(ED25519), octets(seed), tail=tlv(0xA0, deep)))
     yield dict(name="PKCS#8, of 17 KiB", refused="larger than",
@@ -620,6 +626,7 @@ def bad_certificates():
         return bad(case, pem("CERTIFICATE", data), part)
     # H36
     yield der("byte behind", GOOD + b"\0")
+    yield der("element behind", GOOD + NULL)
     yield der("indefinite length", b"\x30\x80" + GOOD[4:] + b"\0\0")
     yield der("length not minimal", b"\x30\x83\0" + GOOD[2:])
     yield der("length of 2^31", b"\x30\x84\x80\0\0\0" + GOOD[4:])
@@ -631,7 +638,9 @@ def bad_certificates():
     yield der("not a certificate", integer(1))
     yield bad("no bytes", "-----BEGIN CERTIFICATE-----\n"
               "-----END CERTIFICATE-----\n", "is empty")
-    yield der("high tag number", certificate(tail=b"\x9f\x81\x01\0"))
+    # Reads as another element, too, where the second byte is the length.
+    yield der("high tag number", certificate(
+        subject=name(rdn((CN, b"\x9f\x1f\x1e" + bytes(30))))))
     yield der("constructed string", certificate(
         subject=name(rdn((CN, tlv(0x2C, utf8("x")))))))
     yield der("boolean of 1", certificate(extensions=(
