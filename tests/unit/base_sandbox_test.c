@@ -49,11 +49,11 @@ static int drop_folders(void **state)
     return rmdir(inside) | rmdir(outside);
 }
 
-static bool has_landlock(void)
+static int landlock_abi(void)
 {
     struct cv_sandbox_report r;
     cv_sandbox_probe(&r);
-    return r.landlock_abi > 0;
+    return r.landlock_abi;
 }
 
 typedef int look(void);
@@ -308,7 +308,7 @@ static int replace_inside(void)
 static void files(void **state)
 {
     (void)state;
-    int refused = has_landlock() ? EACCES : DONE;
+    int refused = landlock_abi() > 0 ? EACCES : DONE;
     static const enum cv_sandbox_profile with_files[] = {CV_SANDBOX_BROKER,
                                                          CV_SANDBOX_OFFLINE};
     for (size_t k = 0; k < COUNT(with_files); k++) {
@@ -341,6 +341,44 @@ static int mkdir_inside(void)
     char path[64];
     (void)snprintf(path, sizeof(path), "%s/sub", inside);
     return mkdir(path, 0700) != 0 ? errno : rmdir(path);
+}
+
+/* From one folder to another, both within reach. */
+static int move_inside(void)
+{
+    int dir = open(inside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (mkdirat(dir, "sub", 0700) != 0 ||
+        openat(dir, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0) {
+        return errno;
+    }
+    int result = answer(renameat(dir, "file", dir, "sub/file"));
+    (void)unlinkat(dir, result == DONE ? "sub/file" : "file", 0);
+    (void)unlinkat(dir, "sub", AT_REMOVEDIR);
+    return result;
+}
+
+static int cut_inside(void)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s/long", inside);
+    return answer(truncate(path, 0));
+}
+
+static void moving_and_cutting(void **state)
+{
+    (void)state;
+    if (landlock_abi() < 3) {
+        skip();
+    }
+    assert_int_equal(locked_down(CV_SANDBOX_BROKER, true, move_inside), DONE);
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s/long", inside);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(locked_down(CV_SANDBOX_BROKER, true, cut_inside), DONE);
+    assert_int_equal(locked_down(CV_SANDBOX_BROKER, false, cut_inside), EACCES);
+    assert_int_equal(unlink(path), 0);
 }
 
 static void changing_files(void **state)
@@ -496,7 +534,7 @@ static void the_spawner(void **state)
 static void kinds_of_folders(void **state)
 {
     (void)state;
-    if (!has_landlock()) {
+    if (landlock_abi() == 0) {
         skip();
     }
     pid_t pid = fork();
@@ -558,6 +596,7 @@ int main(void)
         cmocka_unit_test(accepting),
         cmocka_unit_test(files),
         cmocka_unit_test(changing_files),
+        cmocka_unit_test(moving_and_cutting),
         cmocka_unit_test(memory),
         cmocka_unit_test(itself_and_others),
         cmocka_unit_test(threads),
