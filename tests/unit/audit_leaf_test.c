@@ -319,6 +319,10 @@ static void test_record_members(void **state)
     cv_log_close(log);
     bytes = audit_test_read(&v, "audit/log", &len);
     assert_null(cv_record_read((struct cv_bytes){bytes + 8, len - 8}, &record));
+    assert_null(cv_record_follow((struct cv_bytes){bytes + 8, len - 8}, 0, NULL,
+                                 &record));
+    assert_non_null(cv_record_follow((struct cv_bytes){bytes + 8, len - 8}, 1,
+                                     NULL, &record));
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         cJSON *tree = NULL;
         struct cv_buf text;

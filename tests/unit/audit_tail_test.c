@@ -139,6 +139,18 @@ static void test_zero_tails(void **state)
     memset(copy + boundary - 20, 0, 10);
     audit_test_write(&v, "audit/log", copy, len);
     assert_int_equal(try_open(&v, CV_LOG_WRITE), CV_INTEGRITY);
+    /* a changed frame, and zeros behind it that are none of it */
+    memset(copy, 0, len + 2000);
+    memcpy(copy, bytes, len);
+    copy[third + 100] ^= 1;
+    audit_test_write(&v, "audit/log", copy,
+                     audit_test_frame(bytes, len, 4) + 2000);
+    assert_int_equal(try_open(&v, CV_LOG_WRITE), CV_INTEGRITY);
+    memset(copy + audit_test_frame(bytes, len, 4), 0,
+           len + 2000 - audit_test_frame(bytes, len, 4));
+    audit_test_write(&v, "audit/log", copy,
+                     audit_test_frame(bytes, len, 4) + 2000);
+    assert_int_equal(try_open(&v, CV_LOG_WRITE), CV_INTEGRITY);
     /* a hole of a whole sector, with frames behind it */
     memcpy(copy, bytes, len);
     memset(copy + boundary, 0, 512);

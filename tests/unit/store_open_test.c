@@ -350,6 +350,41 @@ static void test_transactions(void **state)
     store_test_remove(&f);
 }
 
+static void check_setting(const struct cv_store *store, const char *name,
+                          const char *want)
+{
+    sqlite3_stmt *s = NULL;
+    char sql[64];
+
+    (void)snprintf(sql, sizeof sql, "PRAGMA %s", name);
+    assert_int_equal(sqlite3_prepare_v2(store->db, sql, -1, &s, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    assert_string_equal((const char *)sqlite3_column_text(s, 0), want);
+    assert_int_equal(sqlite3_finalize(s), SQLITE_OK);
+}
+
+static void test_settings(void **state)
+{
+    struct store_folder f;
+    struct cv_store *store;
+
+    (void)state;
+    store_test_folder(&f);
+    cv_store_close(store_test_create(&f));
+    store = store_test_open(&f);
+    check_setting(store, "journal_mode", "wal");
+    check_setting(store, "synchronous", "2");
+    check_setting(store, "secure_delete", "1");
+    check_setting(store, "foreign_keys", "1");
+    check_setting(store, "trusted_schema", "0");
+    check_setting(store, "cell_size_check", "1");
+    check_setting(store, "mmap_size", "0");
+    check_setting(store, "temp_store", "2");
+    cv_store_close(store);
+    store_test_remove(&f);
+}
+
 /* Two writers at once: the second waits, then says so. */
 static void test_busy(void **state)
 {
@@ -421,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_labels_index),
         cmocka_unit_test(test_meta),
         cmocka_unit_test(test_transactions),
+        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_busy),
         cmocka_unit_test(test_killed),
     };
