@@ -60,18 +60,35 @@ class Secrets:
 
     def add_key(self, what, pem, der, numbers):
         """A private key in every form it may leak in. `numbers`: the secret
-        integers of it as bytes."""
-        lines = pem.strip().split(b"\n")
-        self.known.append((what + ", PEM", lines[len(lines) // 2]))
-        encoded = base64.b64encode(pem)
-        self.known.append((what + ", base64 of PEM",
-                           encoded[len(encoded) // 2:][:60]))
-        for number in numbers:
-            self.known.append((what + ", raw", number[:32]))
-            self.known.append((what + ", hex", number.hex().encode()[:64]))
+        integers of it as bytes, the first of them as it is in `der`.
+
+        Of texts, only the part that is secret is looked for: an EC key also
+        holds its public point, which is in the certificate too.
+        """
+        at = der.index(numbers[0])
+        middle = at + min(len(numbers[0]), 32)
         flat = base64.b64encode(der)
         self.known.append((what + ", base64 of DER",
-                           flat[len(flat) // 2:][:56]))
+                           flat[-(-at // 3) * 4:middle // 3 * 4]))
+        body = pem.split(b"-----")[2].replace(b"\n", b"")
+        raw = base64.b64decode(body)
+        at = raw.index(numbers[0])
+        text = body[-(-at // 3) * 4:(at + min(len(numbers[0]), 32)) // 3 * 4]
+        # In a PEM its lines may be cut there.
+        begin = body.index(text)
+        lines = [body[k:k + 64] for k in range(0, len(body), 64)]
+        line = lines[begin // 64][begin % 64:]
+        if len(line) < 16:
+            line = lines[begin // 64 + 1][:begin + len(text) - 64
+                                          * (begin // 64 + 1)]
+        self.known.append((what + ", PEM", line))
+        begin = pem.index(line)
+        encoded = base64.b64encode(pem)
+        self.known.append((what + ", base64 of PEM", encoded[
+            -(-begin // 3) * 4:(begin + len(line)) // 3 * 4]))
+        for number in numbers:
+            self.known.append((what + ", raw", number[:32]))
+            self.known.append((what + ", hex", number[:32].hex().encode()))
 
     def found_in(self, data):
         return [what for what, raw in self.known if raw and raw in data]

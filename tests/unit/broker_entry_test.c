@@ -82,8 +82,9 @@ static void views(void **state)
     assert_null(at(at(view, "contexts")->child, "ca"));
     assert_null(at(view, "sealed"));
     assert_null(at(doc, "sealed"));
-    assert_non_null(at(at(whole, "certificate"), "pem"));
-    assert_non_null(at(at(whole, "contexts")->child, "ca"));
+    assert_string_equal(cv_entry_text(whole, "chain"), "PEM\n");
+    assert_string_equal(cv_entry_text(at(whole, "ca"), "internal"), "CA\n");
+    assert_null(at(at(whole, "ca"), "external"));
     cJSON_Delete(view);
     cJSON_Delete(whole);
     cJSON_Delete(doc);
@@ -194,7 +195,7 @@ static void kubeconfig_of_all(void **state)
     const cJSON *cluster;
 
     (void)state;
-    assert_int_equal(cv_entry_kubeconfig(doc, NULL, "KEY\n", &config, NULL),
+    assert_int_equal(cv_entry_kubeconfig(doc, NULL, "S0VZCg==", &config, NULL),
                      CV_OK);
     assert_string_equal(cv_entry_text(config, "kind"), "Config");
     assert_string_equal(cv_entry_text(config, "current-context"),
@@ -220,13 +221,14 @@ static void kubeconfig_of_one(void **state)
 
     (void)state;
     assert_int_equal(
-        cv_entry_kubeconfig(doc, "external", "KEY\n", &config, NULL), CV_OK);
+        cv_entry_kubeconfig(doc, "external", "S0VZCg==", &config, NULL), CV_OK);
     assert_int_equal(cJSON_GetArraySize(at(config, "contexts")), 1);
     assert_string_equal(cv_entry_text(config, "current-context"),
                         "prod-external");
     cJSON_Delete(config);
-    assert_int_equal(cv_entry_kubeconfig(doc, "none", "KEY\n", &config, NULL),
-                     CV_NOT_FOUND);
+    assert_int_equal(
+        cv_entry_kubeconfig(doc, "none", "S0VZCg==", &config, NULL),
+        CV_NOT_FOUND);
     assert_null(config);
     cJSON_Delete(doc);
 }

@@ -454,7 +454,6 @@ enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
                            struct cv_err *err)
 {
     struct cv_broker *b = ask->broker;
-    struct cv_leaf leaf;
     enum cv_status s;
 
     if (b->vault == NULL) {
@@ -469,11 +468,13 @@ enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
     if (s == CV_OK) {
         return cv_ask_read_permitted(ask, err);
     }
+    /* Again, with the lock held: the policy may be another one by now. */
     s = cv_broker_enter(b, err);
     if (s == CV_OK) {
-        decision_leaf(ask, NULL, &leaf);
-        leaf.status = CV_DENIED;
-        s = record_denial(ask, &leaf, err);
+        s = cv_ask_decide(ask, doc, NULL, err);
+        if (s == CV_OK) {
+            s = cv_broker_commit(b, err);
+        }
         cv_broker_leave(b);
     }
     return s;

@@ -243,11 +243,17 @@ CV_BROKER_METHOD(show)
     return s;
 }
 
-/* What is edited: the row and document as they are, and the document to be. */
+/* An edit: which entry, what is done to its document, what the record says. */
 struct edit {
-    struct cv_store_entry *row;
+    struct cv_ask ask;
+    const char *name;
+    enum cv_status (*change)(struct edit *e, cJSON *details,
+                             struct cv_err *err);
+    const char *text, *value; /* what `change` needs */
+    const cJSON *set, *remove;
+    struct cv_store_entry *row; /* as it is */
     cJSON *before;
-    cJSON *after;
+    cJSON *after; /* as it will be */
 };
 
 static void edit_free(struct edit *e)
@@ -257,24 +263,9 @@ static void edit_free(struct edit *e)
     cJSON_Delete(e->after);
 }
 
-static enum cv_status edit_load(struct cv_broker *b, const char *name,
-                                struct edit *e, struct cv_err *err)
+static enum cv_status edit_store(struct edit *e, struct cv_err *err)
 {
-    enum cv_status s =
-        cv_broker_load_entry(b, name, false, &e->row, &e->before, err);
-
-    if (s == CV_OK) {
-        e->after = cJSON_Duplicate(e->before, true);
-        if (e->after == NULL) {
-            s = cv_fail(err, CV_INTERNAL, "memory is gone");
-        }
-    }
-    return s;
-}
-
-static enum cv_status edit_store(struct cv_ask *ask, struct edit *e,
-                                 struct cv_err *err)
-{
+    struct cv_ask *ask = &e->ask;
     struct cv_store *store = ask->broker->vault->store;
     struct cv_store_entry row = *e->row;
     struct cv_buf doc, labels;
@@ -316,9 +307,10 @@ static enum cv_status edit_store(struct cv_ask *ask, struct edit *e,
 
 /* Entered. `edit` is decided on the entry as it is and as it will be: neither
  * may be out of the caller's reach. */
-static enum cv_status edit_run(struct cv_ask *ask, struct edit *e,
-                               const cJSON *details, struct cv_err *err)
+static enum cv_status edit_decide(struct edit *e, const cJSON *details,
+                                  struct cv_err *err)
 {
+    struct cv_ask *ask = &e->ask;
     enum cv_status s = cv_ask_check(ask, e->after, details, err);
 
     if (s == CV_OK) {
@@ -330,125 +322,144 @@ static enum cv_status edit_run(struct cv_ask *ask, struct edit *e,
     if (s != CV_OK) {
         return s;
     }
-    s = edit_store(ask, e, err);
+    s = edit_store(e, err);
     return cv_change_end(&ask, 1, s, details, err);
 }
 
-static enum cv_status edit_finish(struct cv_ask *ask, struct edit *e,
-                                  enum cv_status s, const cJSON *details,
+/* Entered: what is changed was read with the lock held, so that of two edits
+ * neither is lost. */
+static enum cv_status edit_run(struct edit *e, struct cv_err *err)
+{
+    struct cv_broker *b = e->ask.broker;
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s =
+        cv_broker_load_entry(b, e->name, false, &e->row, &e->before, err);
+
+    if (s == CV_OK) {
+        e->ask.doc = e->before;
+        e->after = cJSON_Duplicate(e->before, true);
+        s = e->after != NULL && details != NULL
+                ? e->change(e, details, err)
+                : cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s == CV_OK) {
+        s = cv_entry_note(e->after, "edited", b->caller->user, cv_clock_now_s(),
+                          err);
+    }
+    if (s == CV_OK) {
+        s = edit_decide(e, details, err);
+    }
+    cJSON_Delete(details);
+    return s;
+}
+
+static enum cv_status edit_finish(struct edit *e, enum cv_status s,
                                   struct cv_reply *reply, struct cv_err *err)
 {
+    struct cv_broker *b = e->ask.broker;
+
     if (s == CV_OK) {
-        s = cv_entry_note(e->after, "edited", ask->caller->user,
-                          cv_clock_now_s(), err);
+        s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
-        s = cv_broker_enter(ask->broker, err);
-    }
-    if (s == CV_OK) {
-        s = edit_run(ask, e, details, err);
-        cv_broker_leave(ask->broker);
+        s = edit_run(e, err);
+        cv_broker_leave(b);
     }
     if (s == CV_OK && !cv_json_add_item(cv_reply_parameters(reply), "entry",
                                         cv_entry_view(e->after))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     if (s != CV_OK) {
-        cv_ask_refused(ask, err);
+        cv_ask_refused(&e->ask, err);
     }
     edit_free(e);
     return s;
 }
 
+static enum cv_status change_name(struct edit *e, cJSON *details,
+                                  struct cv_err *err)
+{
+    enum cv_status s =
+        cv_entry_rename(e->after, e->text, cv_clock_now_s(), err);
+
+    if (s == CV_OK && !cv_json_add_str(details, "new_name", e->text)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}
+
 CV_BROKER_METHOD(rename)
 {
-    struct cv_broker *b = context;
-    const char *name = NULL, *new_name = NULL;
+    struct edit e = {.change = change_name};
     const struct cv_json_field fields[] = {
-        {"name", CV_JSON_STRING, true, &name, CV_LIMIT_NAME},
-        {"new_name", CV_JSON_STRING, true, &new_name, CV_LIMIT_NAME},
+        {"name", CV_JSON_STRING, true, &e.name, CV_LIMIT_NAME},
+        {"new_name", CV_JSON_STRING, true, &e.text, CV_LIMIT_NAME},
         CV_BROKER_ASK_FIELDS,
     };
-    struct edit e = {0};
-    struct cv_ask ask;
-    cJSON *details = cJSON_CreateObject();
-    enum cv_status s = cv_ask_begin(b, CV_ACTION_EDIT, parameters, &ask, err);
+    enum cv_status s =
+        cv_ask_begin(context, CV_ACTION_EDIT, parameters, &e.ask, err);
 
     if (s == CV_OK) {
         s = cv_json_read(parameters, "Rename", CV_BROKER_FIELDS(fields), true,
                          err);
     }
-    if (s == CV_OK) {
-        s = edit_load(b, name, &e, err);
-    }
-    if (s == CV_OK) {
-        s = cv_entry_rename(e.after, new_name, cv_clock_now_s(), err);
-    }
-    if (s == CV_OK && !cv_json_add_str(details, "new_name", new_name)) {
+    return edit_finish(&e, s, reply, err);
+}
+
+static enum cv_status change_labels(struct edit *e, cJSON *details,
+                                    struct cv_err *err)
+{
+    enum cv_status s =
+        cv_entry_label(e->after, e->set, e->remove, cv_clock_now_s(), err);
+    const cJSON *labels = cJSON_GetObjectItemCaseSensitive(e->after, "labels");
+
+    if (s == CV_OK &&
+        !cv_json_add_item(details, "labels", cJSON_Duplicate(labels, true))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    s = edit_finish(&ask, &e, s, details, reply, err);
-    cJSON_Delete(details);
     return s;
 }
 
 CV_BROKER_METHOD(label)
 {
-    struct cv_broker *b = context;
-    const char *name = NULL;
-    const cJSON *set = NULL, *remove = NULL;
+    struct edit e = {.change = change_labels};
     const struct cv_json_field fields[] = {
-        {"name", CV_JSON_STRING, true, &name, CV_LIMIT_NAME},
-        {"set", CV_JSON_OBJECT, false, &set, 0},
-        {"remove", CV_JSON_ARRAY, false, &remove, 0},
+        {"name", CV_JSON_STRING, true, &e.name, CV_LIMIT_NAME},
+        {"set", CV_JSON_OBJECT, false, &e.set, 0},
+        {"remove", CV_JSON_ARRAY, false, &e.remove, 0},
         CV_BROKER_ASK_FIELDS,
     };
-    struct edit e = {0};
-    struct cv_ask ask;
-    cJSON *details = cJSON_CreateObject();
-    enum cv_status s = cv_ask_begin(b, CV_ACTION_EDIT, parameters, &ask, err);
+    enum cv_status s =
+        cv_ask_begin(context, CV_ACTION_EDIT, parameters, &e.ask, err);
 
     if (s == CV_OK) {
         s = cv_json_read(parameters, "Label", CV_BROKER_FIELDS(fields), true,
                          err);
     }
-    if (s == CV_OK) {
-        s = edit_load(b, name, &e, err);
-    }
-    if (s == CV_OK) {
-        s = cv_entry_label(e.after, set, remove, cv_clock_now_s(), err);
-    }
-    if (s == CV_OK &&
-        !cv_json_add_item(
-            details, "labels",
-            cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(e.after, "labels"),
-                            true))) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    s = edit_finish(&ask, &e, s, details, reply, err);
-    cJSON_Delete(details);
-    return s;
+    return edit_finish(&e, s, reply, err);
 }
 
 /* pin: a context that nothing verifies gets the SPKI that its server must
  * have. */
-static enum cv_status set_pin(cJSON *doc, const char *name, const char *spki,
-                              struct cv_err *err)
+static enum cv_status change_pin(struct edit *e, cJSON *details,
+                                 struct cv_err *err)
 {
     cJSON *context;
 
     cJSON_ArrayForEach(context,
-                       cJSON_GetObjectItemCaseSensitive(doc, "contexts"))
+                       cJSON_GetObjectItemCaseSensitive(e->after, "contexts"))
     {
-        if (strcmp(cv_entry_text(context, "name"), name) != 0) {
+        if (strcmp(cv_entry_text(context, "name"), e->text) != 0) {
             continue;
         }
         cJSON_DeleteItemFromObjectCaseSensitive(context, "pin");
         cJSON_DeleteItemFromObjectCaseSensitive(context, "verify");
-        if (!cv_json_add_str(context, "pin", spki) ||
-            !cv_json_add_str(context, "verify", "pin")) {
+        if (!cv_json_add_str(context, "pin", e->value) ||
+            !cv_json_add_str(context, "verify", "pin") ||
+            !cv_json_add_str(details, "pin", e->value)) {
             return cv_fail(err, CV_INTERNAL, "memory is gone");
         }
+        e->ask.context = e->text;
         return CV_OK;
     }
     return cv_fail(err, CV_NOT_FOUND, "the entry has no such context");
@@ -456,32 +467,23 @@ static enum cv_status set_pin(cJSON *doc, const char *name, const char *spki,
 
 CV_BROKER_METHOD(pin)
 {
-    struct cv_broker *b = context;
-    const char *name = NULL, *where = NULL, *spki = NULL;
+    struct edit e = {.change = change_pin};
     const struct cv_json_field fields[] = {
-        {"name", CV_JSON_STRING, true, &name, CV_LIMIT_NAME},
-        {"context", CV_JSON_STRING, true, &where, CV_LIMIT_URL},
-        {"spki", CV_JSON_STRING, true, &spki, 44},
+        {"name", CV_JSON_STRING, true, &e.name, CV_LIMIT_NAME},
+        {"context", CV_JSON_STRING, true, &e.text, CV_LIMIT_URL},
+        {"spki", CV_JSON_STRING, true, &e.value, 44},
         CV_BROKER_ASK_FIELDS,
     };
     uint8_t digest[32];
-    struct edit e = {0};
-    struct cv_ask ask;
-    enum cv_status s = cv_ask_begin(b, CV_ACTION_EDIT, parameters, &ask, err);
+    enum cv_status s =
+        cv_ask_begin(context, CV_ACTION_EDIT, parameters, &e.ask, err);
 
     if (s == CV_OK) {
         s = cv_json_read(parameters, "Pin", CV_BROKER_FIELDS(fields), true,
                          err);
     }
     if (s == CV_OK) {
-        s = cv_decode_base64_exact(spki, "the SPKI digest", digest, 32, err);
+        s = cv_decode_base64_exact(e.value, "the SPKI digest", digest, 32, err);
     }
-    if (s == CV_OK) {
-        s = edit_load(b, name, &e, err);
-    }
-    if (s == CV_OK) {
-        s = set_pin(e.after, where, spki, err);
-        ask.context = where;
-    }
-    return edit_finish(&ask, &e, s, NULL, reply, err);
+    return edit_finish(&e, s, reply, err);
 }

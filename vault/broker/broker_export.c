@@ -46,6 +46,9 @@ static enum cv_status load(struct cv_broker *b, const cJSON *parameters,
     enum cv_status s =
         cv_json_read(parameters, "Export", CV_BROKER_FIELDS(fields), true, err);
 
+    if (s == CV_OK && b->vault == NULL) {
+        s = cv_broker_enter(b, err);
+    }
     if (s == CV_OK) {
         s = cv_broker_load_entry(b, x->name, true, &x->row, &x->doc, err);
     }
@@ -103,9 +106,9 @@ static enum cv_status release(struct cv_ask *ask, const struct export *x,
                               struct cv_reply *reply, struct cv_err *err)
 {
     struct cv_broker *b = ask->broker;
-    const char *pem = NULL;
+    const char *key = NULL; /* base64 of PEM, as kubeconfigs hold it */
     const struct cv_json_field fields[] = {
-        {"secret", CV_JSON_TEXT, true, &pem, CV_LIMIT_PEM},
+        {"secret", CV_JSON_STRING, true, &key, CV_LIMIT_PEM},
     };
     struct cv_message answer = {0};
     cJSON *out = cv_reply_parameters(reply);
@@ -121,7 +124,7 @@ static enum cv_status release(struct cv_ask *ask, const struct export *x,
         s = cv_json_read(answer.tree, "Export", fields, 1, true, err);
     }
     if (s == CV_OK) {
-        s = cv_entry_kubeconfig(x->doc, x->context, pem, &config, err);
+        s = cv_entry_kubeconfig(x->doc, x->context, key, &config, err);
     }
     if (s == CV_OK && (!cv_json_add_item(out, "kubeconfig", config) ||
                        !cv_json_add_item(out, "entry", cv_entry_view(x->doc)) ||

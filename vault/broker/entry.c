@@ -193,24 +193,15 @@ static void drop_member(cJSON *object, const char *key)
     cJSON_DeleteItemFromObjectCaseSensitive(object, key);
 }
 
-cJSON *cv_entry_view_whole(const cJSON *doc)
-{
-    cJSON *view = cJSON_Duplicate(doc, true);
-
-    if (view != NULL) {
-        drop_member(view, "ca_set");
-    }
-    return view;
-}
-
 cJSON *cv_entry_view(const cJSON *doc)
 {
-    cJSON *view = cv_entry_view_whole(doc);
+    cJSON *view = cJSON_Duplicate(doc, true);
     cJSON *context;
 
     if (view == NULL) {
         return NULL;
     }
+    drop_member(view, "ca_set");
     drop_member(view, "history");
     drop_member(cJSON_GetObjectItemCaseSensitive(view, "certificate"), "pem");
     cJSON_ArrayForEach(context,
@@ -218,6 +209,29 @@ cJSON *cv_entry_view(const cJSON *doc)
     {
         drop_member(context, "ca");
     }
+    return view;
+}
+
+cJSON *cv_entry_view_whole(const cJSON *doc)
+{
+    cJSON *view = cv_entry_view(doc);
+    cJSON *ca = cJSON_AddObjectToObject(view, "ca");
+    const cJSON *context;
+
+    (void)cv_json_add_str(
+        view, "chain",
+        cv_entry_text(cJSON_GetObjectItemCaseSensitive(doc, "certificate"),
+                      "pem"));
+    cJSON_ArrayForEach(context,
+                       cJSON_GetObjectItemCaseSensitive(doc, "contexts"))
+    {
+        const char *pem = cv_entry_text(context, "ca");
+
+        if (pem[0] != '\0') {
+            (void)cv_json_add_str(ca, cv_entry_text(context, "name"), pem);
+        }
+    }
+    (void)copy(view, doc, "history");
     return view;
 }
 

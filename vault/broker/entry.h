@@ -32,8 +32,8 @@ cv_entry_from_identity(const cJSON *identity, const char *name,
 /* The entry as the command line shows it. NULL when memory is gone. */
 cJSON *cv_entry_view(const cJSON *doc);
 
-/* As the view, with the certificate chain, the CA of each context and the
- * history. NULL when memory is gone. */
+/* As the view, and beside it `chain` (PEM), `ca` (PEM by context) and
+ * `history`. NULL when memory is gone. */
 cJSON *cv_entry_view_whole(const cJSON *doc);
 
 /* A document's string member, "" where it is not there. */
@@ -66,13 +66,14 @@ CV_MUST_USE enum cv_status cv_entry_note(cJSON *doc, const char *what,
                                          const char *by, int64_t now_s,
                                          struct cv_err *err);
 
-/* The kubeconfig (kind: Config) for `doc` with the key `key_pem`, made where
+/* The kubeconfig (kind: Config) for `doc` with its key (base64 of PEM), made
+ * where
  * cJSON values are being made. `context` NULL: all contexts, the default one
  * current. Names of cluster and user are the entry's own, because CCE's are
  * the same for every cluster. CV_NOT_FOUND (no such context), CV_INTERNAL. */
 CV_MUST_USE enum cv_status cv_entry_kubeconfig(const cJSON *doc,
                                                const char *context,
-                                               const char *key_pem, cJSON **out,
-                                               struct cv_err *err);
+                                               const char *key_base64,
+                                               cJSON **out, struct cv_err *err);
 
 #endif

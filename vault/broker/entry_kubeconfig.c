@@ -52,7 +52,7 @@ static bool add_context(cJSON *contexts, const char *name, const char *user,
            (space[0] == '\0' || cv_json_add_str(context, "namespace", space));
 }
 
-static bool add_user(cJSON *users, const cJSON *doc, const char *key_pem)
+static bool add_user(cJSON *users, const cJSON *doc, const char *key_base64)
 {
     const cJSON *certificate =
         cJSON_GetObjectItemCaseSensitive(doc, "certificate");
@@ -64,7 +64,7 @@ static bool add_user(cJSON *users, const cJSON *doc, const char *key_pem)
            cv_json_add_item(item, "user", user) &&
            add_data(user, "client-certificate-data",
                     cv_entry_text(certificate, "pem")) &&
-           add_data(user, "client-key-data", key_pem);
+           cv_json_add_str(user, "client-key-data", key_base64);
 }
 
 static bool is_default(const cJSON *context)
@@ -104,16 +104,17 @@ static bool add_contexts(cJSON *config, const cJSON *doc, const char *wanted,
 }
 
 enum cv_status cv_entry_kubeconfig(const cJSON *doc, const char *context,
-                                   const char *key_pem, cJSON **out,
+                                   const char *key_base64, cJSON **out,
                                    struct cv_err *err)
 {
     cJSON *config = cJSON_CreateObject();
     char current[CV_LIMIT_NAME + CV_LIMIT_URL + 2];
-    bool ok = config != NULL && cv_json_add_str(config, "apiVersion", "v1") &&
-              cv_json_add_str(config, "kind", "Config") &&
-              add_contexts(config, doc, context, current, sizeof(current)) &&
-              add_user(cJSON_AddArrayToObject(config, "users"), doc, key_pem) &&
-              cv_json_add_str(config, "current-context", current);
+    bool ok =
+        config != NULL && cv_json_add_str(config, "apiVersion", "v1") &&
+        cv_json_add_str(config, "kind", "Config") &&
+        add_contexts(config, doc, context, current, sizeof(current)) &&
+        add_user(cJSON_AddArrayToObject(config, "users"), doc, key_base64) &&
+        cv_json_add_str(config, "current-context", current);
 
     *out = NULL;
     if (ok && current[0] != '\0') {

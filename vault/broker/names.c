@@ -152,7 +152,7 @@ void cv_names_serve(int socket)
         .n_methods = sizeof(methods) / sizeof(methods[0]),
     };
 
-    (void)cv_serve_loop(&iface, NULL, socket, RESOLVE_MS, NULL);
+    (void)!cv_serve_loop(&iface, NULL, socket, RESOLVE_MS, NULL);
 }
 
 void cv_names_user(struct cv_channel *ch, uid_t uid, char out[CV_NAMES_LEN])

@@ -11,10 +11,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+/* How long the spawner waits for its children at the end. */
+#define END_S 5
 
 struct cv_spawner {
     int socket;
+    pid_t pid;
 };
 
 /* What the spawner knows, filled in before the fork. */
@@ -47,7 +52,7 @@ static enum cv_status fill_table(bool allow_unlocked, struct table *t,
 }
 
 /* A child without execve: it keeps nothing but its socket. */
-static int fork_names(int socket, int spawner_socket)
+static int fork_names(int socket, int other_end, int spawner_socket)
 {
     pid_t pid = fork();
 
@@ -56,6 +61,7 @@ static int fork_names(int socket, int spawner_socket)
     }
     if (pid == 0) {
         (void)close(spawner_socket);
+        (void)close(other_end);
         cv_names_serve(socket);
         _exit(0);
     }
@@ -125,13 +131,23 @@ static void serve_one(const struct table *t, int socket, unsigned program)
         return;
     }
     if (program == CV_SPAWNER_NAMES) {
-        error = fork_names(pair[1], socket);
+        error = fork_names(pair[1], pair[0], socket);
     } else {
         error = exec_program(t, (enum cv_spawner_program)program, pair[1]);
     }
     answer_with(socket, error, pair[0]);
     cv_file_close(&pair[0]);
     cv_file_close(&pair[1]);
+}
+
+/* The broker is gone, and with it the sockets of what was started here: all of
+ * it ends now. None is left for others to wait for. */
+static void end(void)
+{
+    (void)alarm(END_S);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
+    }
+    _exit(0);
 }
 
 static void spawner_main(const struct table *t, int socket)
@@ -153,7 +169,7 @@ static void spawner_main(const struct table *t, int socket)
             continue;
         }
         if (n != (ssize_t)sizeof(program)) {
-            _exit(0);
+            end();
         }
         serve_one(t, CV_PROCESS_SOCKET, program);
     }
@@ -183,6 +199,7 @@ enum cv_status cv_spawner_start(bool allow_unlocked, struct cv_spawner **out,
     }
     (void)close(pair[1]);
     sp->socket = pair[0];
+    sp->pid = pid;
     if (pid == -1) {
         s = cv_fail_errno(err, CV_INTERNAL, "cannot start the spawner");
         cv_spawner_free(sp);
@@ -196,6 +213,9 @@ void cv_spawner_free(struct cv_spawner *sp)
 {
     if (sp != NULL) {
         (void)close(sp->socket);
+        if (sp->pid > 0) {
+            (void)cv_process_wait(sp->pid);
+        }
         free(sp);
     }
 }

@@ -31,7 +31,8 @@ CV_MUST_USE enum cv_status cv_spawner_start(bool allow_unlocked,
                                             struct cv_spawner **out,
                                             struct cv_err *err);
 
-/* Closes the socket to it, at which it ends. NULL is fine. */
+/* Closes the socket to it, at which it ends, and waits for it; it waits for
+ * what it started (their sockets must be closed by then). NULL is fine. */
 void cv_spawner_free(struct cv_spawner *sp);
 
 /* Starts a program; *fd is the socket to it, the caller's to close.
