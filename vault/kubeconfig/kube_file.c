@@ -185,7 +185,8 @@ static enum cv_status read_list(struct cv_arena *arena, const cJSON *root,
     }
     list->n = n;
     size_t i = 0;
-    for (const cJSON *c = n > 0 ? array->child : NULL; c != NULL; c = c->next) {
+    for (const cJSON *c = array != NULL ? array->child : NULL; c != NULL;
+         c = c->next) {
         enum cv_status st = read_item(arena, list, i, c, &list->items[i], err);
         if (st != CV_OK) {
             return st;

@@ -59,7 +59,7 @@ static enum cv_status read_body(struct cv_arena *arena, struct cv_bytes *text,
                                 struct cv_pem_block *block, struct cv_err *err)
 {
     const uint8_t *body = text->data;
-    const uint8_t *end = body;
+    const uint8_t *end = NULL;
     for (;;) {
         if (text->len == 0) {
             return cv_fail(err, CV_INVALID, "a PEM block has no end");

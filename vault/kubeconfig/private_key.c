@@ -175,18 +175,7 @@ static enum cv_status parse_sec1(struct cv_bytes der, struct sec1 *key,
          part.len > 0)) {
         return cv_fail(err, CV_INVALID, not_strict);
     }
-    if (body.len > 0) {
-        return cv_fail(err, CV_INVALID, not_strict);
-    }
-    if (key->curve == NULL) {
-        return cv_fail(err, CV_INVALID, "the key does not name its curve");
-    }
-    /* Some writers drop leading zeros. */
-    if (key->scalar.len == 0 || key->scalar.len > key->curve->scalar_len) {
-        return cv_fail(err, CV_INVALID,
-                       "the private number is not in its curve's range");
-    }
-    return CV_OK;
+    return body.len == 0 ? CV_OK : cv_fail(err, CV_INVALID, not_strict);
 }
 
 static enum cv_status write_sec1(struct cv_arena *arena, const struct sec1 *key,
@@ -228,6 +217,14 @@ static enum cv_status read_sec1(struct cv_arena *arena, struct cv_bytes der,
     enum cv_status st = parse_sec1(der, &key, err);
     if (st != CV_OK) {
         return st;
+    }
+    if (key.curve == NULL) {
+        return cv_fail(err, CV_INVALID, "the key does not name its curve");
+    }
+    /* Some writers drop leading zeros. */
+    if (key.scalar.len == 0 || key.scalar.len > key.curve->scalar_len) {
+        return cv_fail(err, CV_INVALID,
+                       "the private number is not in its curve's range");
     }
     uint8_t point[CV_EC_POINT_MAX];
     struct cv_bytes view = {point, 1 + 2 * key.curve->scalar_len};
