@@ -298,6 +298,67 @@ static void test_list(void **state)
     expect(&f, "test-00005");
 }
 
+struct count {
+    unsigned n;
+    char last[64];
+};
+
+static enum cv_status count_one(void *ctx, const struct cv_store_entry *e,
+                                struct cv_err *err)
+{
+    struct count *count = ctx;
+
+    (void)err;
+    assert_true(strcmp(count->last, e->name) < 0); /* in order, none twice */
+    (void)snprintf(count->last, sizeof count->last, "%s", e->name);
+    count->n++;
+    return CV_OK;
+}
+
+static void expect_count(const struct cv_store_filter *f, unsigned want)
+{
+    struct count count = {0, ""};
+
+    assert_int_equal(cv_store_entry_list(store, f, count_one, &count, NULL),
+                     CV_OK);
+    assert_int_equal(count.n, want);
+}
+
+/* Whichever condition leads to the entries, the answer is the same. */
+static void test_list_ways(void **state)
+{
+    struct cv_store_label labels[2] = {{"env", "prod"}, {"team", "t4"}};
+    struct cv_store_filter f;
+    struct store_test_room room;
+
+    (void)state;
+    put(0, 2400);
+    cv_store_entry_filter_init(&f);
+    expect_count(&f, 2400);
+    f.pattern = "prod-*";
+    expect_count(&f, 1200);
+    f.labels = labels;
+    f.n_labels = 1;
+    expect_count(&f, 1200); /* both are many */
+    f.n_labels = 2;
+    expect_count(&f, 24); /* the second label */
+    f.pattern = "prod-0000*";
+    expect_count(&f, 1); /* the prefix */
+    f.pattern = "*04";
+    expect_count(&f, 24);
+    f.pattern = NULL;
+    f.not_after_upto = 1790000000 + 10;
+    expect_count(&f, 1); /* the expiry */
+    f.not_after_upto = 1790000000 + 2300;
+    expect_count(&f, 23); /* 4, 104, ..., 2204 */
+    f.n_labels = 0;
+    expect_count(&f, 2301);
+    f.spki = store_test_entry(&room, 7).spki;
+    expect_count(&f, 1); /* the key */
+    f.pattern = "prod-*";
+    expect_count(&f, 0);
+}
+
 static void test_list_errors(void **state)
 {
     static struct cv_store_label many[CV_LIMIT_LABELS + 1];
@@ -536,12 +597,14 @@ static void test_stale_copy(void **state)
     (void)state;
     put(0, 10);
     cv_store_close(store);
+    store = NULL;
     bytes = store_test_read(&folder, "vault.db", &len);
-    for (size_t p = 4096; p < len; p += 4096) {
+    for (size_t p = CV_STORE_PAGE; p < len; p += CV_STORE_PAGE) {
         size_t start = (size_t)bytes[p + 5] << 8 | bytes[p + 6];
         size_t cells = (size_t)bytes[p + 3] << 8 | bytes[p + 4];
 
-        if (bytes[p] == 0x0d && start > 8 + 2 * cells + 400 && start < 4096) {
+        if (bytes[p] == 0x0d && start > 8 + 2 * cells + 400 &&
+            start < CV_STORE_PAGE) {
             page = p + start - 350; /* between pointers and cells */
         }
     }
@@ -621,6 +684,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_invalid, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_list_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_update, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remove, setup, teardown),

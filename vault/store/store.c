@@ -277,7 +277,7 @@ enum cv_status cv_store_open(const char *folder, int folder_fd,
 static enum cv_status build(const char *path, const char *vault_id,
                             struct cv_err *err)
 {
-    char numbers[96];
+    char numbers[96], page[64];
     struct cv_store *store = NULL;
     enum cv_status status = connect_to(path, &store, err);
 
@@ -288,7 +288,11 @@ static enum cv_status build(const char *path, const char *vault_id,
                    "PRAGMA application_id = %d; PRAGMA user_version = %d;",
                    CV_STORE_APPLICATION, CV_STORE_SCHEMA);
     (void)snprintf(store->vault_id, sizeof store->vault_id, "%s", vault_id);
-    status = run(store, SETTINGS "PRAGMA journal_mode = WAL;", "make", err);
+    (void)snprintf(page, sizeof page, "PRAGMA page_size = %d;", CV_STORE_PAGE);
+    status = run(store, page, "make", err);
+    if (status == CV_OK) {
+        status = run(store, SETTINGS "PRAGMA journal_mode = WAL;", "make", err);
+    }
     if (status == CV_OK) {
         status = cv_store_begin(store, err);
     }

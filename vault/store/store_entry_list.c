@@ -31,38 +31,73 @@ static void next_prefix(const char *pattern, size_t len,
     out[len - 1]++;
 }
 
-static void add_labels(struct cv_buf *sql, const struct cv_store_filter *f)
-{
-    /* The first label leads to the entries, the others are looked up. */
-    for (size_t i = 0; i < f->n_labels; i++) {
-        const char *start =
-            i == 0 ? " AND e.id IN (SELECT id FROM labels WHERE key = ?"
-                   : " AND EXISTS (SELECT 1 FROM labels WHERE id = e.id AND"
-                     " key = ?";
+/* What leads to the entries; all else is then held against each. SQLite would
+ * have to guess which is the shortest way: here it is counted, up to a limit.
+ */
+enum way {
+    BY_NAME, /* all of them, or those with a prefix */
+    BY_EXPIRY,
+    BY_KEY,
+    BY_LABEL /* the first; BY_LABEL + i: the next */
+};
 
-        cv_buf_add_str(sql, start);
-        cv_buf_add_str(sql,
-                       f->labels[i].value == NULL ? ")" : " AND value = ?)");
+#define COUNT_MAX "1000" /* more than that is many */
+
+static bool has_prefix(const struct cv_store_filter *f)
+{
+    return f->pattern != NULL && plain_len(f->pattern) > 0;
+}
+
+static void add_label(struct cv_buf *sql, const struct cv_store_label *label)
+{
+    cv_buf_add_str(sql,
+                   label->value == NULL ? "key = ?" : "key = ? AND value = ?");
+}
+
+/* FROM and the condition that the way is. */
+static void add_way(struct cv_buf *sql, const struct cv_store_filter *f,
+                    int way)
+{
+    switch (way) {
+    case BY_NAME:
+        cv_buf_add_str(sql, " FROM entries AS e WHERE ");
+        cv_buf_add_str(sql, has_prefix(f) ? "e.name >= ? AND e.name < ?" : "1");
+        break;
+    case BY_EXPIRY:
+        cv_buf_add_str(sql, " FROM entries AS e INDEXED BY entries_not_after"
+                            " WHERE e.not_after <= ?");
+        break;
+    case BY_KEY:
+        cv_buf_add_str(sql, " FROM entries AS e WHERE e.spki = ?");
+        break;
+    default:
+        cv_buf_add_str(sql, " FROM labels AS l CROSS JOIN entries AS e"
+                            " ON e.id = l.id WHERE ");
+        add_label(sql, &f->labels[way - BY_LABEL]);
+        break;
     }
 }
 
-static void write_sql(struct cv_buf *sql, const struct cv_store_filter *f)
+/* Conditions that no index may be used for (that is what + is for). */
+static void add_rest(struct cv_buf *sql, const struct cv_store_filter *f,
+                     int way)
 {
-    cv_buf_add_str(sql, "SELECT e.id FROM entries AS e WHERE 1");
-    add_labels(sql, f);
-    if (f->spki != NULL) {
-        cv_buf_add_str(sql, " AND e.spki = ?");
+    for (size_t i = 0; i < f->n_labels; i++) {
+        if ((int)i != way - BY_LABEL) {
+            cv_buf_add_str(sql, " AND EXISTS (SELECT 1 FROM labels WHERE ");
+            add_label(sql, &f->labels[i]);
+            cv_buf_add_str(sql, " AND id = e.id)");
+        }
     }
-    if (f->not_after_upto != INT64_MAX) {
-        cv_buf_add_str(sql, " AND e.not_after <= ?");
+    if (f->spki != NULL && way != BY_KEY) {
+        cv_buf_add_str(sql, " AND +e.spki = ?");
+    }
+    if (f->not_after_upto != INT64_MAX && way != BY_EXPIRY) {
+        cv_buf_add_str(sql, " AND +e.not_after <= ?");
     }
     if (f->pattern != NULL) {
-        if (plain_len(f->pattern) > 0) {
-            cv_buf_add_str(sql, " AND e.name >= ? AND e.name < ?");
-        }
         cv_buf_add_str(sql, " AND cv_glob(?, e.name)");
     }
-    cv_buf_add_str(sql, " ORDER BY e.name");
 }
 
 /* What is bound has to live as long as the statement. */
@@ -72,34 +107,55 @@ struct bound {
     char below[CV_LIMIT_PATTERN + 1];
 };
 
-static void bind(sqlite3_stmt *s, const struct cv_store_filter *f,
-                 struct bound *b)
+static int bind_label(sqlite3_stmt *s, int at, const struct cv_store_label *l)
 {
-    int at = 1;
+    cv_store_sql_text(s, at++, l->key);
+    if (l->value != NULL) {
+        cv_store_sql_text(s, at++, l->value);
+    }
+    return at;
+}
 
+/* As add_way; the number of the next parameter. */
+static int bind_way(sqlite3_stmt *s, const struct cv_store_filter *f, int way,
+                    const struct bound *b)
+{
+    switch (way) {
+    case BY_NAME:
+        if (!has_prefix(f)) {
+            return 1;
+        }
+        cv_store_sql_text(s, 1, b->from);
+        cv_store_sql_text(s, 2, b->below);
+        return 3;
+    case BY_EXPIRY:
+        cv_store_sql_int(s, 1, f->not_after_upto);
+        return 2;
+    case BY_KEY:
+        cv_store_sql_blob(s, 1, b->spki, sizeof b->spki);
+        return 2;
+    default:
+        return bind_label(s, 1, &f->labels[way - BY_LABEL]);
+    }
+}
+
+/* As add_rest. */
+static void bind_rest(sqlite3_stmt *s, const struct cv_store_filter *f, int way,
+                      const struct bound *b, int at)
+{
     for (size_t i = 0; i < f->n_labels; i++) {
-        cv_store_sql_text(s, at++, f->labels[i].key);
-        if (f->labels[i].value != NULL) {
-            cv_store_sql_text(s, at++, f->labels[i].value);
+        if ((int)i != way - BY_LABEL) {
+            at = bind_label(s, at, &f->labels[i]);
         }
     }
-    if (f->spki != NULL) {
+    if (f->spki != NULL && way != BY_KEY) {
         cv_store_sql_blob(s, at++, b->spki, sizeof b->spki);
     }
-    if (f->not_after_upto != INT64_MAX) {
+    if (f->not_after_upto != INT64_MAX && way != BY_EXPIRY) {
         cv_store_sql_int(s, at++, f->not_after_upto);
     }
     if (f->pattern != NULL) {
-        size_t len = plain_len(f->pattern);
-
-        if (len > 0) {
-            memcpy(b->from, f->pattern, len);
-            b->from[len] = '\0';
-            next_prefix(f->pattern, len, b->below);
-            cv_store_sql_text(s, at++, b->from);
-            cv_store_sql_text(s, at++, b->below);
-        }
-        cv_store_sql_text(s, at++, f->pattern);
+        cv_store_sql_text(s, at, f->pattern);
     }
 }
 
@@ -112,9 +168,104 @@ static enum cv_status check_filter(const struct cv_store_filter *f,
     if (f->pattern != NULL && strlen(f->pattern) > CV_LIMIT_PATTERN) {
         return cv_fail(err, CV_INVALID, "the pattern is too long");
     }
+    if (has_prefix(f)) {
+        size_t len = plain_len(f->pattern);
+
+        memcpy(b->from, f->pattern, len);
+        b->from[len] = '\0';
+        next_prefix(f->pattern, len, b->below);
+    }
     return f->spki == NULL ? CV_OK
                            : cv_decode_hex_exact(f->spki, "spki", b->spki,
                                                  sizeof b->spki, err);
+}
+
+static enum cv_status prepare(struct cv_store *store, const struct cv_buf *sql,
+                              sqlite3_stmt **s, struct cv_err *err)
+{
+    enum cv_status status = cv_buf_status(sql, "a list", err);
+    int rc;
+
+    *s = NULL;
+    if (status != CV_OK) {
+        return status;
+    }
+    rc = sqlite3_prepare_v2(store->db, cv_buf_text(sql), -1, s, NULL);
+    return rc == SQLITE_OK ? CV_OK : cv_store_sql_fail(store, rc, "read", err);
+}
+
+/* How many entries this way leads to, up to COUNT_MAX. */
+static enum cv_status count_way(struct cv_store *store,
+                                const struct cv_store_filter *f, int way,
+                                const struct bound *b, int64_t *n,
+                                struct cv_err *err)
+{
+    struct cv_buf sql;
+    sqlite3_stmt *s = NULL;
+    bool row = false;
+    enum cv_status status;
+
+    cv_buf_init(&sql, NULL, SQL_MAX);
+    cv_buf_add_str(&sql, "SELECT count(*) FROM (SELECT 1");
+    if (way >= BY_LABEL) { /* without a look at the entries */
+        cv_buf_add_str(&sql, " FROM labels WHERE ");
+        add_label(&sql, &f->labels[way - BY_LABEL]);
+    } else {
+        add_way(&sql, f, way);
+    }
+    cv_buf_add_str(&sql, " LIMIT " COUNT_MAX ")");
+    status = prepare(store, &sql, &s, err);
+    if (status == CV_OK) {
+        (void)bind_way(s, f, way, b);
+        status = cv_store_sql_step(store, s, &row, err);
+    }
+    *n = status == CV_OK && row ? sqlite3_column_int64(s, 0) : 0;
+    (void)sqlite3_finalize(s);
+    cv_buf_wipe(&sql);
+    return status;
+}
+
+static bool is_way(const struct cv_store_filter *f, int way)
+{
+    switch (way) {
+    case BY_NAME:
+        return true;
+    case BY_EXPIRY:
+        return f->not_after_upto != INT64_MAX;
+    case BY_KEY:
+        return f->spki != NULL;
+    default:
+        return (size_t)(way - BY_LABEL) < f->n_labels;
+    }
+}
+
+/* The way that leads to the fewest. */
+static enum cv_status pick_way(struct cv_store *store,
+                               const struct cv_store_filter *f,
+                               const struct bound *b, int *best,
+                               struct cv_err *err)
+{
+    int64_t least = INT64_MAX;
+    int ways = BY_LABEL + (int)f->n_labels, possible = 0;
+    enum cv_status status = CV_OK;
+
+    *best = BY_NAME;
+    for (int way = 0; way < ways; way++) {
+        possible += is_way(f, way);
+    }
+    for (int way = 0; way < ways && possible > 1 && status == CV_OK; way++) {
+        int64_t n = 0;
+
+        if (!is_way(f, way)) {
+            continue;
+        }
+        status = count_way(store, f, way, b, &n, err);
+        if (n < least) {
+            least = n;
+            *best = way;
+        }
+    }
+    return status;
 }
 
 /* The rows, as int64_t one behind the other. */
@@ -126,23 +277,24 @@ static enum cv_status find_rows(struct cv_store *store,
     struct cv_buf sql;
     sqlite3_stmt *s = NULL;
     bool row = true;
-    int rc;
+    int way = BY_NAME;
     enum cv_status status = check_filter(f, &bound, err);
 
+    if (status == CV_OK) {
+        status = pick_way(store, f, &bound, &way, err);
+    }
     if (status != CV_OK) {
         return status;
     }
     cv_buf_init(&sql, NULL, SQL_MAX);
-    write_sql(&sql, f);
-    status = cv_buf_status(&sql, "a list", err);
-    rc = status != CV_OK
-             ? SQLITE_OK
-             : sqlite3_prepare_v2(store->db, cv_buf_text(&sql), -1, &s, NULL);
-    if (rc != SQLITE_OK) {
-        status = cv_store_sql_fail(store, rc, "read", err);
-    }
+    cv_buf_add_str(&sql, "SELECT e.id");
+    add_way(&sql, f, way);
+    add_rest(&sql, f, way);
+    cv_buf_add_str(&sql,
+                   way == BY_NAME ? " ORDER BY e.name" : " ORDER BY +e.name");
+    status = prepare(store, &sql, &s, err);
     if (status == CV_OK) {
-        bind(s, f, &bound);
+        bind_rest(s, f, way, &bound, bind_way(s, f, way, &bound));
     }
     while (status == CV_OK && row) {
         status = cv_store_sql_step(store, s, &row, err);

@@ -12,7 +12,8 @@
 #define CV_STORE_APPLICATION 0x63767374 /* "cvst" */
 #define CV_STORE_DIGEST 32              /* bytes */
 #define CV_STORE_BUSY_MS 5000
-#define CV_STORE_NEEDLE 16 /* bytes that are searched for */
+#define CV_STORE_PAGE 16384 /* bytes: a large import writes few pages */
+#define CV_STORE_NEEDLE 16  /* bytes that are searched for */
 
 /* Statements are prepared when first used and kept. */
 enum cv_store_sql {
