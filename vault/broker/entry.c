@@ -60,7 +60,7 @@ static enum cv_status check_contexts(const cJSON *contexts, struct cv_err *err)
     cJSON_ArrayForEach(item, contexts)
     {
         const char *text[6] = {NULL};
-        bool is_default = false;
+        bool is_default = false, insecure = false;
         const struct cv_json_field fields[] = {
             {"name", CV_JSON_STRING, true, &text[0], 0},
             {"cluster", CV_JSON_STRING, true, &text[1], 0},
@@ -69,10 +69,11 @@ static enum cv_status check_contexts(const cJSON *contexts, struct cv_err *err)
             {"tls_server_name", CV_JSON_STRING, false, &text[4], 0},
             {"namespace", CV_JSON_STRING, false, &text[5], 0},
             {"verify", CV_JSON_STRING, true, &text[5], 8},
+            {"insecure", CV_JSON_BOOL, false, &insecure, 0},
             {"default", CV_JSON_BOOL, false, &is_default, 0},
         };
         enum cv_status s =
-            cv_json_read(item, "a context", fields, 8, true, err);
+            cv_json_read(item, "a context", fields, 9, true, err);
 
         if (s != CV_OK) {
             return s;

@@ -18,6 +18,13 @@ static bool add_data(cJSON *object, const char *key, const char *pem)
     return cv_json_add_base64(object, key, bytes);
 }
 
+static bool is_true(const cJSON *context, const char *key)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(context, key));
+}
+
+/* Verification is turned off only where the file that came in said so; without
+ * a CA kubectl takes the system's. */
 static bool add_cluster(cJSON *clusters, const char *name, const cJSON *context)
 {
     cJSON *item = cJSON_CreateObject();
@@ -30,9 +37,10 @@ static bool add_cluster(cJSON *clusters, const char *name, const cJSON *context)
            cv_json_add_item(item, "cluster", cluster) &&
            cv_json_add_str(cluster, "server",
                            cv_entry_text(context, "server")) &&
-           (ca[0] == '\0'
-                ? cv_json_add_bool(cluster, "insecure-skip-tls-verify", true)
-                : add_data(cluster, "certificate-authority-data", ca)) &&
+           (ca[0] == '\0' ||
+            add_data(cluster, "certificate-authority-data", ca)) &&
+           (!is_true(context, "insecure") ||
+            cv_json_add_bool(cluster, "insecure-skip-tls-verify", true)) &&
            (server_name[0] == '\0' ||
             cv_json_add_str(cluster, "tls-server-name", server_name));
 }
@@ -67,11 +75,6 @@ static bool add_user(cJSON *users, const cJSON *doc, const char *key_base64)
            cv_json_add_str(user, "client-key-data", key_base64);
 }
 
-static bool is_default(const cJSON *context)
-{
-    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(context, "default"));
-}
-
 /* The contexts asked for, each with a cluster of its own; *current is the name
  * of the one to begin with. */
 static bool add_contexts(cJSON *config, const cJSON *doc, const char *wanted,
@@ -96,7 +99,7 @@ static bool add_contexts(cJSON *config, const cJSON *doc, const char *wanted,
             !add_context(contexts, name, name_of(doc), context)) {
             return false;
         }
-        if (current[0] == '\0' || is_default(context)) {
+        if (current[0] == '\0' || is_true(context, "default")) {
             (void)snprintf(current, current_len, "%s", name);
         }
     }

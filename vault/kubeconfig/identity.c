@@ -183,6 +183,7 @@ static cJSON *context_json(const struct cv_identity_context *c)
         cv_json_add_str(o, "tls_server_name", c->tls_server_name) &&
         cv_json_add_str(o, "namespace", c->namespace_name) &&
         cv_json_add_str(o, "verify", c->verify ? "ca" : "none") &&
+        (!c->insecure || cv_json_add_bool(o, "insecure", true)) &&
         cv_json_add_bool(o, "default", c->is_default)) {
         return o;
     }

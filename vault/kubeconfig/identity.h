@@ -21,6 +21,7 @@ struct cv_identity_context {
     const char *tls_server_name; /* NULL: the host of `server` */
     const char *namespace_name;  /* NULL: none */
     bool verify;                 /* true "ca"; false "none" */
+    bool insecure;               /* the file says not to verify */
     bool is_default;             /* exactly one of an identity's */
 };
 

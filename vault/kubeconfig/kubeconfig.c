@@ -238,6 +238,7 @@ static void add_context(struct reading *r, size_t i)
         .tls_server_name = cluster->tls_server_name,
         .namespace_name = use->namespace_name,
         .verify = cluster->ca_pem != NULL,
+        .insecure = cluster->insecure,
     };
 }
 
