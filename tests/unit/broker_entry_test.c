@@ -24,7 +24,10 @@ static const char identity_text[] =
     "\"contexts\":[{\"name\":\"internal\",\"cluster\":\"internalCluster\","
     "\"server\":\"https://10.0.0.1:5443\",\"ca\":\"CA\\n\",\"verify\":\"ca\","
     "\"default\":true},{\"name\":\"external\",\"cluster\":\"externalCluster\","
-    "\"server\":\"https://1.2.3.4:5443\",\"verify\":\"none\"}],"
+    "\"server\":\"https://"
+    "1.2.3.4:5443\",\"verify\":\"none\",\"insecure\":true},"
+    "{\"name\":\"system\",\"cluster\":\"c\",\"server\":\"https://c.example\","
+    "\"verify\":\"none\"}],"
     "\"ca_set\":\"" HEX64 "\",\"sealed\":\"AAAA\",\"notes\":[]}";
 
 static cJSON *parse(const char *text)
@@ -200,13 +203,16 @@ static void kubeconfig_of_all(void **state)
     assert_string_equal(cv_entry_text(config, "kind"), "Config");
     assert_string_equal(cv_entry_text(config, "current-context"),
                         "prod-internal");
-    assert_int_equal(cJSON_GetArraySize(at(config, "clusters")), 2);
+    assert_int_equal(cJSON_GetArraySize(at(config, "clusters")), 3);
     cluster = at(at(config, "clusters")->child, "cluster");
     assert_string_equal(cv_entry_text(cluster, "certificate-authority-data"),
                         "Q0EK");
     assert_null(at(cluster, "insecure-skip-tls-verify"));
     cluster = at(at(config, "clusters")->child->next, "cluster");
     assert_true(cJSON_IsTrue(at(cluster, "insecure-skip-tls-verify")));
+    assert_null(at(cluster, "certificate-authority-data"));
+    cluster = at(at(config, "clusters")->child->next->next, "cluster");
+    assert_null(at(cluster, "insecure-skip-tls-verify"));
     assert_null(at(cluster, "certificate-authority-data"));
     assert_string_equal(cv_entry_text(at(at(config, "users")->child, "user"),
                                       "client-key-data"),

@@ -1,5 +1,6 @@
 /* Asking the record. */
 #include "vault/audit/checkpoint.h"
+#include "vault/audit/details.h"
 #include "vault/audit/query.h"
 #include "vault/broker/broker_internal.h"
 #include "vault/store/store_entry.h"
@@ -74,6 +75,21 @@ static enum cv_status stream_leaf(void *context, uint64_t seq,
     return CV_OK;
 }
 
+/* A typing error must not read as "there was none". */
+static enum cv_status check_action(const struct cv_query_filter *filter,
+                                   struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (filter->action == NULL || strpbrk(filter->action, "*?") != NULL ||
+        cv_details_is_action(filter->action)) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_USAGE, "there is no such action");
+    cv_err_hint(err, "certvault(1) lists the actions; * stands for any text");
+    return s;
+}
+
 CV_BROKER_METHOD(audit_query)
 {
     struct cv_broker *b = context;
@@ -91,6 +107,9 @@ CV_BROKER_METHOD(audit_query)
     cv_query_init(&filter);
     if (s == CV_OK && wanted != NULL) {
         s = cv_query_read(wanted, &filter, err);
+    }
+    if (s == CV_OK) {
+        s = check_action(&filter, err);
     }
     if (s == CV_OK) {
         s = stream_begin(&st, reply, err);

@@ -1,6 +1,7 @@
 #include "vault/broker/vault.h"
 
 #include "vault/base/file.h"
+#include "vault/base/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -187,6 +188,44 @@ enum cv_status cv_vault_is_free(int dir, struct cv_err *err)
     return s;
 }
 
+/* The store names the log's key: a store and a log of two vaults do not go
+ * together, however whole each is. */
+static enum cv_status put_log_key(struct cv_vault *v, struct cv_err *err)
+{
+    struct cv_buf key;
+    enum cv_status s;
+
+    cv_buf_init(&key, NULL, CV_LIMIT_NOTE);
+    cv_note_key_text(&v->log_key, &key);
+    s = cv_buf_status(&key, "the log's key", err);
+    if (s == CV_OK) {
+        s = cv_store_meta_put(v->store, "log_key", cv_buf_text(&key), err);
+    }
+    cv_buf_wipe(&key);
+    return s;
+}
+
+static enum cv_status check_log_key(struct cv_vault *v, struct cv_err *err)
+{
+    struct cv_buf stored, own;
+    enum cv_status s;
+
+    cv_buf_init(&stored, NULL, CV_LIMIT_NOTE);
+    cv_buf_init(&own, NULL, CV_LIMIT_NOTE);
+    cv_note_key_text(&v->log_key, &own);
+    s = cv_store_meta_get(v->store, "log_key", &stored, err);
+    if (s == CV_OK && strcmp(cv_buf_text(&stored), cv_buf_text(&own)) != 0) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "vault.db and the audit log are of two different vaults");
+        cv_err_state(err, "nothing was changed");
+        cv_err_hint(err, "put back the one that belongs here, from a backup of "
+                         "the whole folder");
+    }
+    cv_buf_wipe(&stored);
+    cv_buf_wipe(&own);
+    return s;
+}
+
 static enum cv_status read_facts(struct cv_vault *v, struct cv_err *err)
 {
     struct cv_buf text;
@@ -199,6 +238,9 @@ static enum cv_status read_facts(struct cv_vault *v, struct cv_err *err)
                        cv_buf_text(&text));
         (void)snprintf(v->id, sizeof(v->id), "%s", cv_store_vault_id(v->store));
         s = cv_logkey_read(v->dir, &v->log_key, err);
+    }
+    if (s == CV_OK) {
+        s = check_log_key(v, err);
     }
     cv_buf_wipe(&text);
     return s == CV_NOT_FOUND
@@ -291,6 +333,9 @@ enum cv_status cv_vault_create(const char *folder, int dir,
     }
     if (s == CV_OK) {
         s = cv_store_meta_put(v->store, "public_key", public_key, err);
+    }
+    if (s == CV_OK) {
+        s = put_log_key(v, err);
     }
     if (s != CV_OK) {
         cv_vault_close(v);
