@@ -256,9 +256,10 @@ enum cv_status cv_store_open(const char *folder, int folder_fd,
     if (status == CV_OK) {
         status = connect_to(path, &store, err);
     }
-    if (status == CV_OK) {
-        status = run(store, SETTINGS, "open", err);
+    if (store == NULL) {
+        return status;
     }
+    status = run(store, SETTINGS, "open", err);
     if (status == CV_OK) {
         status = check_version(store, err);
     }
@@ -281,7 +282,7 @@ static enum cv_status build(const char *path, const char *vault_id,
     struct cv_store *store = NULL;
     enum cv_status status = connect_to(path, &store, err);
 
-    if (status != CV_OK) {
+    if (store == NULL) {
         return status;
     }
     (void)snprintf(numbers, sizeof numbers,

@@ -277,7 +277,8 @@ static enum cv_status forget_box(struct cv_store *store, int64_t row,
     if (status != CV_OK || !found) {
         return status;
     }
-    if (box.len != next.len || memcmp(box.data, next.data, box.len) != 0) {
+    if (box.len != next.len || box.len == 0 ||
+        memcmp(box.data, next.data, box.len) != 0) {
         cv_store_scrub_note(store, sqlite3_column_blob(s, 0), box);
     }
     cv_store_sql_done(s);
@@ -337,7 +338,7 @@ static enum cv_status update(struct cv_store *store,
                              const cJSON *labels, struct cv_err *err)
 {
     struct cv_store_names names;
-    struct cv_store_entry next = *entry, kept;
+    struct cv_store_entry next = *entry, kept = {0};
     struct cv_store_ids ids;
     int64_t row = 0;
     enum cv_status status = cv_decode_hex_exact(

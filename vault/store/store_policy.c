@@ -182,7 +182,7 @@ enum cv_status cv_store_policy_put(struct cv_store *store,
     }
     cv_err_init(&why);
     status = cv_store_policy_current(store, &now, &why);
-    if (status == CV_OK) {
+    if (status == CV_OK && now != NULL) {
         status = compare(now, policy, &same, err);
     } else if (status == CV_NOT_FOUND) {
         status = CV_OK;
