@@ -103,26 +103,33 @@ static void make_cell(const struct cv_output_column *c, const cJSON *item,
     cv_buf_wipe(&raw);
 }
 
-/* Appends a cell, filled up with blanks to `wide` unless it is the last. */
-static void put_cell(struct cv_output *o, struct cv_buf *out, const char *text,
-                     int color, size_t wide, bool last)
+/* A line that is being made: blanks are written before what follows them, so
+ * that none stand at its end. */
+struct line {
+    struct cv_output *o;
+    struct cv_buf *out;
+    size_t owed; /* blanks */
+};
+
+static void put_cell(struct line *l, const char *text, int color, size_t wide)
 {
     size_t have = width(text);
 
-    if (o->color && color != 0) {
-        cv_buf_add_format(out, "\033[%dm", color);
+    for (; have > 0 && l->owed > 0; l->owed--) {
+        cv_buf_add_char(l->out, ' ');
     }
-    cv_buf_add_str(out, text);
-    if (o->color && color != 0) {
-        cv_buf_add_str(out, "\033[0m");
+    if (have > 0 && l->o->color && color != 0) {
+        cv_buf_add_format(l->out, "\033[%dm%s\033[0m", color, text);
+    } else {
+        cv_buf_add_str(l->out, text);
     }
-    if (last) {
-        cv_buf_add_char(out, '\n');
-        return;
-    }
-    for (; have < wide + 2; have++) {
-        cv_buf_add_char(out, ' ');
-    }
+    l->owed += (have < wide ? wide - have : 0) + 2;
+}
+
+static void end_line(struct line *l)
+{
+    cv_buf_add_char(l->out, '\n');
+    l->owed = 0;
 }
 
 static void measure(const struct cv_output_view *view, const cJSON *items,
@@ -151,6 +158,7 @@ static void measure(const struct cv_output_view *view, const cJSON *items,
 static void add_row(struct cv_output *o, const struct cv_output_view *view,
                     const cJSON *item, const size_t *wide, struct cv_buf *out)
 {
+    struct line l = {o, out, 0};
     struct cv_buf cell;
 
     cv_buf_init(&cell, NULL, CELL_LEN * 4);
@@ -158,10 +166,11 @@ static void add_row(struct cv_output *o, const struct cv_output_view *view,
         const struct cv_output_column *c = &view->columns[i];
 
         make_cell(c, item, &cell);
-        put_cell(o, out, cv_buf_text(&cell), c->color ? c->color(item) : 0,
-                 wide[i], i + 1 == view->n_columns);
+        put_cell(&l, cv_buf_text(&cell), c->color ? c->color(item) : 0,
+                 wide[i]);
         cv_buf_wipe(&cell);
     }
+    end_line(&l);
 }
 
 static enum cv_status print_table(struct cv_output *o,
@@ -171,6 +180,7 @@ static enum cv_status print_table(struct cv_output *o,
     size_t wide[COLUMNS_MAX];
     const cJSON *item;
     struct cv_buf out;
+    struct line l;
 
     if (items == NULL || items->child == NULL) {
         if (view->none != NULL) {
@@ -179,11 +189,12 @@ static enum cv_status print_table(struct cv_output *o,
         return CV_OK;
     }
     cv_buf_init(&out, NULL, CV_LIMIT_FRAME * 4);
+    l = (struct line){o, &out, 0};
     measure(view, items, wide);
     for (size_t i = 0; i < view->n_columns; i++) {
-        put_cell(o, &out, view->columns[i].title, 1, wide[i],
-                 i + 1 == view->n_columns);
+        put_cell(&l, view->columns[i].title, 1, wide[i]);
     }
+    end_line(&l);
     cJSON_ArrayForEach(item, items)
     {
         add_row(o, view, item, wide, &out);
@@ -258,6 +269,7 @@ enum cv_status cv_output_table_object(struct cv_output *o,
 {
     size_t wide = 0;
     struct cv_buf out, cell;
+    struct line l;
 
     if (o->format == CV_OUTPUT_NAME) {
         cv_buf_init(&out, NULL, CELL_LEN * 4);
@@ -269,6 +281,7 @@ enum cv_status cv_output_table_object(struct cv_output *o,
         return print_document(o, view->kind, NULL, object, err);
     }
     cv_buf_init(&out, NULL, CV_LIMIT_FRAME * 4);
+    l = (struct line){o, &out, 0};
     cv_buf_init(&cell, NULL, CELL_LEN * 4);
     for (size_t i = 0; i < view->n_columns; i++) {
         size_t w = strlen(view->columns[i].title);
@@ -280,9 +293,10 @@ enum cv_status cv_output_table_object(struct cv_output *o,
 
         make_cell(c, object, &cell);
         if (cell.len > 0) {
-            put_cell(o, &out, c->title, 1, wide, false);
-            put_cell(o, &out, cv_buf_text(&cell),
-                     c->color ? c->color(object) : 0, 0, true);
+            put_cell(&l, c->title, 1, wide);
+            put_cell(&l, cv_buf_text(&cell), c->color ? c->color(object) : 0,
+                     0);
+            end_line(&l);
         }
         cv_buf_wipe(&cell);
     }

@@ -16,18 +16,65 @@ bool cv_path_join(const char *folder, const char *name, char *out,
     return n >= 0 && (size_t)n < out_len;
 }
 
+/* `path` without the slashes at its end into `out`; *last is where its last
+ * part begins. False when it does not fit. */
+static bool trim(const char *path, char *out, size_t out_len, size_t *last)
+{
+    size_t len = strlen(path);
+
+    while (len > 1 && path[len - 1] == '/') {
+        len--;
+    }
+    if (len >= out_len) {
+        return false;
+    }
+    memcpy(out, path, len);
+    out[len] = '\0';
+    for (*last = len; *last > 0 && out[*last - 1] != '/';) {
+        --*last;
+    }
+    return true;
+}
+
+/* Where the folder that `path` lies in really is; as far as it exists. */
+static bool real_folder(char *path, size_t last, char real[PATH_MAX])
+{
+    char kept = path[last];
+    bool found;
+
+    if (last == 0) {
+        return realpath(".", real) != NULL;
+    }
+    path[last] = '\0';
+    found = realpath(path, real) != NULL;
+    path[last] = kept;
+    return found;
+}
+
 enum cv_status cv_path_absolute(const char *path, char *out, size_t out_len,
                                 struct cv_err *err)
 {
-    char real[PATH_MAX], cwd[PATH_MAX];
+    char plain[PATH_MAX], real[PATH_MAX];
+    const char *name;
+    size_t last;
     int n;
 
-    if (realpath(path, real) != NULL) {
+    if (!trim(path, plain, sizeof(plain), &last) || path[0] == '\0') {
+        return cv_fail(err, CV_INVALID, "a path is empty or too long");
+    }
+    name = plain + last;
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        if (realpath(plain, real) == NULL) {
+            return cv_fail_errno(err, CV_IO, "a folder");
+        }
         n = snprintf(out, out_len, "%s", real);
-    } else if (path[0] == '/') {
-        n = snprintf(out, out_len, "%s", path);
-    } else if (getcwd(cwd, sizeof(cwd)) != NULL) {
-        n = snprintf(out, out_len, "%s/%s", cwd, path);
+    } else if (real_folder(plain, last, real)) {
+        n = snprintf(out, out_len, "%s/%s", strcmp(real, "/") == 0 ? "" : real,
+                     name);
+    } else if (plain[0] == '/') {
+        n = snprintf(out, out_len, "%s", plain);
+    } else if (getcwd(real, sizeof(real)) != NULL) {
+        n = snprintf(out, out_len, "%s/%s", real, plain);
     } else {
         return cv_fail_errno(err, CV_IO, "the working folder");
     }

@@ -11,8 +11,9 @@
 bool cv_path_join(const char *folder, const char *name, char *out,
                   size_t out_len);
 
-/* `path` as seen from the root: links resolved where it exists, else as far as
- * the working folder is put before it. CV_INVALID (too long), CV_IO. */
+/* `path` as seen from the root. Links on the way to its last part are resolved
+ * (where that way exists), the last part is not: whether it may be a link is
+ * for whoever opens it to say. CV_INVALID (empty, too long), CV_IO. */
 CV_MUST_USE enum cv_status cv_path_absolute(const char *path, char *out,
                                             size_t out_len, struct cv_err *err);
 
