@@ -270,10 +270,19 @@ bool cv_canon_scan(struct cv_bytes text, struct cv_canon *out)
 struct cv_bytes cv_canon_get(const struct cv_canon *object, const char *key)
 {
     struct cv_bytes want = {(const uint8_t *)key, strlen(key)};
+    size_t from = 0, to = object->n;
 
-    for (size_t i = 0; i < object->n; i++) {
-        if (compare(object->members[i].key, want) == 0) {
-            return object->members[i].value;
+    while (from < to) { /* they are in order */
+        size_t middle = from + (to - from) / 2;
+        int order = compare(object->members[middle].key, want);
+
+        if (order == 0) {
+            return object->members[middle].value;
+        }
+        if (order < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
         }
     }
     return (struct cv_bytes){NULL, 0};
