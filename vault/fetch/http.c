@@ -166,7 +166,7 @@ void cv_http_forget(struct cv_http *http)
 {
     for (size_t i = 0; i < http->n_slots; i++) {
         if (!http->slots[i].busy) {
-            cv_http_slot_clear(&http->slots[i]);
+            cv_http_slot_forget(&http->slots[i]);
         }
     }
 }
@@ -316,6 +316,11 @@ static enum cv_status fill(struct cv_http *http, const struct cv_http_batch *b,
                            int64_t *wait_ms, bool *more, struct cv_err *err)
 {
     *wait_ms = POLL_MS;
+    /* Many at once fill packets and wake both ends less often than each
+     * request by itself. */
+    if (http->active > b->parallel / 4) {
+        return CV_OK;
+    }
     while (*more && http->active < b->parallel) {
         struct cv_http_request r = {.method = NULL};
         struct cv_http_slot *s = free_slot(http, b->parallel, err);
@@ -369,7 +374,7 @@ enum cv_status cv_http_run(struct cv_http *http, const struct cv_http_batch *b,
     }
     for (size_t i = 0; i < http->n_slots; i++) {
         drop_slot(http, &http->slots[i]);
-        cv_http_slot_clear(&http->slots[i]);
+        cv_http_slot_forget(&http->slots[i]);
     }
     return st;
 }

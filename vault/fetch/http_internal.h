@@ -14,7 +14,7 @@
 
 struct cv_http_slot {
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers; /* kept: most of it is the same next time */
     struct cv_arena *arena;
     struct cv_buf head;
     struct cv_buf body;
@@ -61,7 +61,11 @@ cv_http_slot_begin(struct cv_http_slot *s, const struct cv_http_shared *shared,
 void cv_http_slot_end(struct cv_http_slot *s, CURLcode code,
                       struct cv_http_answer *out);
 
-/* Wipes the answer; keeps the handle, and memory of common size. */
+/* Wipes the answer; keeps the handle, memory of common size, and the request's
+ * headers for the next one. */
 void cv_http_slot_clear(struct cv_http_slot *s);
+
+/* Wipes the request's headers too. */
+void cv_http_slot_forget(struct cv_http_slot *s);
 
 #endif

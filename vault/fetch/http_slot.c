@@ -10,6 +10,8 @@
 
 /* An answer of common size keeps its memory for the next one. */
 #define KEEP_BODY CV_KIB(64)
+/* libcurl makes one for each request, and it is wiped with it. */
+#define RECEIVE_BUFFER 8192L
 
 /* ---- what comes in ---- */
 
@@ -204,6 +206,7 @@ static bool set_limits(CURL *e, const struct cv_http_shared *shared)
     SET(CURLOPT_VERBOSE, 0L);
     SET(CURLOPT_NOPROGRESS, 1L);
     SET(CURLOPT_PIPEWAIT, 1L);
+    SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
     return ok;
 }
 
@@ -270,8 +273,6 @@ void cv_http_slot_close(struct cv_http_slot *s)
 
 void cv_http_slot_clear(struct cv_http_slot *s)
 {
-    curl_slist_free_all(s->headers);
-    s->headers = NULL;
     cv_buf_wipe(&s->large);
     if (s->body.size > KEEP_BODY || s->body.status != CV_OK ||
         s->head.status != CV_OK) {
@@ -285,6 +286,13 @@ void cv_http_slot_clear(struct cv_http_slot *s)
     s->lines = s->interim = 0;
     s->why = NULL;
     s->begun_ms = 0;
+}
+
+void cv_http_slot_forget(struct cv_http_slot *s)
+{
+    cv_http_slot_clear(s);
+    curl_slist_free_all(s->headers);
+    s->headers = NULL;
 }
 
 static enum cv_status need_memory(struct cv_http_slot *s, struct cv_err *err)
@@ -304,10 +312,18 @@ static enum cv_status need_memory(struct cv_http_slot *s, struct cv_err *err)
 
 /* ---- what goes out ---- */
 
+/* The lines to send, as they are made. Those of the request before are written
+ * over where they are as long. */
+struct lines {
+    struct curl_slist *made; /* all of them */
+    struct curl_slist *old;  /* the next one of the request before, or NULL */
+    struct cv_buf line;
+};
+
 /* `value` NULL: the header is not sent at all. */
-static bool add_header(struct cv_http_slot *s, struct cv_buf *line,
-                       const char *name, const char *value)
+static bool add_header(struct lines *l, const char *name, const char *value)
 {
+    struct cv_buf *line = &l->line;
     struct curl_slist *list;
 
     cv_buf_drop(line, line->len);
@@ -320,32 +336,51 @@ static bool add_header(struct cv_http_slot *s, struct cv_buf *line,
     if (line->status != CV_OK || strpbrk(cv_buf_text(line), "\r\n") != NULL) {
         return false;
     }
-    list = curl_slist_append(s->headers, cv_buf_text(line));
-    if (list == NULL) {
-        return false;
+    if (l->old != NULL && strlen(l->old->data) == line->len) {
+        memcpy(l->old->data, line->data, line->len);
+        l->old = l->old->next;
+        return true;
     }
-    s->headers = list;
-    return true;
+    if (l->old != NULL) {
+        return false; /* another kind of request */
+    }
+    list = curl_slist_append(l->made, cv_buf_text(line));
+    l->made = list != NULL ? list : l->made;
+    return list != NULL;
+}
+
+static bool write_lines(struct lines *l, const struct cv_http_request *r)
+{
+    bool typed = false;
+    bool ok = add_header(l, "Accept", "application/json") &&
+              add_header(l, "User-Agent", "certvault/" CV_VERSION) &&
+              add_header(l, "Expect", NULL);
+
+    for (size_t i = 0; ok && i < r->n_headers; i++) {
+        typed = typed || strcasecmp(r->headers[i].name, "content-type") == 0;
+        ok = add_header(l, r->headers[i].name, r->headers[i].value);
+    }
+    if (ok && !typed) {
+        ok = add_header(l, "Content-Type", NULL);
+    }
+    return ok && l->old == NULL;
 }
 
 static bool add_headers(struct cv_http_slot *s, const struct cv_http_request *r)
 {
-    struct cv_buf line;
-    bool ok, typed = false;
+    struct lines l = {.made = s->headers, .old = s->headers};
+    bool ok;
 
     /* on the heap and wiped: libcurl's copy of it is there too */
-    cv_buf_init(&line, NULL, CV_LIMIT_TOKEN_FILE + CV_KIB(1));
-    ok = add_header(s, &line, "Accept", "application/json") &&
-         add_header(s, &line, "User-Agent", "certvault/" CV_VERSION) &&
-         add_header(s, &line, "Expect", NULL);
-    for (size_t i = 0; ok && i < r->n_headers; i++) {
-        typed = typed || strcasecmp(r->headers[i].name, "content-type") == 0;
-        ok = add_header(s, &line, r->headers[i].name, r->headers[i].value);
+    cv_buf_init(&l.line, NULL, CV_LIMIT_TOKEN_FILE + CV_KIB(1));
+    ok = s->headers != NULL && write_lines(&l, r);
+    if (!ok) {
+        curl_slist_free_all(s->headers);
+        l.made = l.old = NULL;
+        ok = write_lines(&l, r);
     }
-    if (ok && !typed) {
-        ok = add_header(s, &line, "Content-Type", NULL);
-    }
-    cv_buf_wipe(&line);
+    s->headers = l.made;
+    cv_buf_wipe(&l.line);
     return ok;
 }
 

@@ -3,6 +3,7 @@
 #include "vault/base/limits.h"
 
 #include <ctype.h>
+#include <openssl/evp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,11 +26,21 @@ static void hex(const uint8_t digest[crypto_hash_sha256_BYTES],
                          crypto_hash_sha256_BYTES);
 }
 
+/* libcrypto's SHA-256 where it can be had: it uses the processor's, which
+ * counts when a thousand requests are signed. */
 static void sha256_hex(struct cv_bytes data, char out[CV_SIGNING_HEX_LEN])
 {
+    static EVP_MD *sha256; /* lives as long as the process */
     uint8_t digest[crypto_hash_sha256_BYTES];
 
-    (void)crypto_hash_sha256(digest, data.data, data.len);
+    if (sha256 == NULL) {
+        sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    }
+    if (sha256 == NULL ||
+        EVP_Digest(data.len > 0 ? data.data : digest, data.len, digest, NULL,
+                   sha256, NULL) != 1) {
+        (void)crypto_hash_sha256(digest, data.data, data.len);
+    }
     hex(digest, out);
 }
 
