@@ -92,7 +92,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         standin = self.server.standin
         fault = standin.next_fault(request)
         if fault and fault.delay:
+            standin.waiting += 1
             standin.stopping.wait(fault.delay)
+            standin.waiting -= 1
         if fault and fault.answer is None and fault.cut is None \
                 and not fault.delay:
             self.close_connection = True
@@ -155,6 +157,7 @@ class Standin:
         self.errors = []
         self.handshake_failures = []
         self.faults = []
+        self.waiting = 0               # requests that a fault delays
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.servers = [Server(("127.0.0.1", 0), self)]

@@ -36,8 +36,9 @@ class Identity:
         self.cert_pem = minting.cert_pem(self.cert)
         self.spki = minting.spki_sha256(self.cert)
         if secrets is not None:
-            secrets.add_key("a client key", self.key_pem,
-                            minting.key_der(self.key), secret_numbers(self.key))
+            for pem in (self.key_pem, minting.key_pem(self.key, "pkcs8")):
+                secrets.add_key("a client key", pem, minting.key_der(self.key),
+                                secret_numbers(self.key))
 
     def user(self):
         return {"client-certificate-data":

@@ -3,6 +3,7 @@ what they decide."""
 
 import json
 import os
+import pwd
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from harness import DENIED, INTEGRITY, INVALID, NOT_FOUND, USAGE
 from kube import Identity, as_yaml, config
 
 ME = os.getuid()
+NAME = pwd.getpwuid(ME).pw_name
 
 
 def policy(*rules, version=1, **metadata):
@@ -216,20 +218,24 @@ def explain(vault, *args):
 
 
 def test_explain(three):
-    apply(three, ALL, forbid("no-prod-export", "export",
-                             entries={"labels": {"env": "prod"}}))
-    said = explain(three, "--uid", str(ME), "--action", "export", "--entry",
+    """Users are matched by the names that are given."""
+    apply(three, ALL, {**permit("named", "*"), "subjects": {"users": [NAME]}},
+          {**forbid("no-prod-export", "export",
+                    entries={"labels": {"env": "prod"}}),
+           "subjects": {"users": ["*"]}})
+    said = explain(three, "--user", NAME, "--action", "export", "--entry",
                    "prod-a")
     assert said["decision"] == "deny"
     rules = {r["name"]: r for r in said["rules"]}
     assert rules["no-prod-export"]["matched"] is True
     assert rules["no-prod-export"]["effect"] == "forbid"
     assert all(r["because"] for r in said["rules"])
-    said = explain(three, "--uid", str(ME), "--action", "export", "--entry",
+    said = explain(three, "--user", NAME, "--action", "export", "--entry",
                    "dev-c")
-    assert said["decision"] == "permit" and said["offer"] == "all"
-    three("policy", "explain", "--uid", str(ME), "--action", "export",
-          "--entry", "dev-c", code=0)
+    assert said["decision"] == "permit" and said["offer"] == "named"
+    said = explain(three, "--user", "somebody", "--action", "export",
+                   "--entry", "dev-c")
+    assert said["decision"] == "deny"
 
 
 def test_explain_of_a_record(three):

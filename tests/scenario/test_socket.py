@@ -36,8 +36,8 @@ class Broker:
 
     def connect(self):
         s = socket.socket(socket.AF_UNIX)
+        s.connect(self.path)          # waits where the queue is full
         s.settimeout(20)
-        s.connect(self.path)
         return s
 
     def call(self, method, parameters=None, on=None):
