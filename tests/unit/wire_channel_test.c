@@ -238,6 +238,26 @@ static void other_end_gone(void **state)
     cv_channel_free(e.ch);
 }
 
+/* Whoever waits on behalf of somebody stops when that one hangs up. */
+static void who_asked_is_gone(void **state)
+{
+    struct ends e = make(1000);
+    struct cv_message m;
+    int asking[2];
+
+    (void)state;
+    assert_int_equal(cv_process_pair(asking, NULL), CV_OK);
+    cv_channel_watch(e.ch, asking[0]);
+    assert_int_equal(cv_channel_recv(e.ch, true, 10, &m, NULL), CV_BUSY);
+    put(&e, "{\"w\":\"a\"}", 10);
+    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL), CV_OK);
+    cv_message_free(&m);
+    (void)close(asking[1]);
+    assert_int_equal(cv_channel_recv(e.ch, true, -1, &m, NULL), CV_UNAVAILABLE);
+    (void)close(asking[0]);
+    done(&e);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -254,7 +274,7 @@ int main(void)
         cmocka_unit_test(not_messages),   cmocka_unit_test(ends_between),
         cmocka_unit_test(ends_within),    cmocka_unit_test(nothing_comes),
         cmocka_unit_test(sends),          cmocka_unit_test(nobody_takes),
-        cmocka_unit_test(other_end_gone),
+        cmocka_unit_test(other_end_gone), cmocka_unit_test(who_asked_is_gone),
     };
 
     return cmocka_run_group_tests(tests, start, NULL);

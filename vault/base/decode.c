@@ -18,6 +18,17 @@ static size_t decoded_len(const char *text, size_t len, bool blanks)
     return n / 4 * 3 + n % 4 * 3 / 4;
 }
 
+/* libsodium 1.0.18 takes bytes from 0x80 up for digits. */
+static bool is_ascii(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] >= 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum cv_status cv_decode_base64(const char *text, size_t len, bool blanks,
                                 const char *what, struct cv_buf *out,
                                 struct cv_err *err)
@@ -31,7 +42,7 @@ enum cv_status cv_decode_base64(const char *text, size_t len, bool blanks,
     /* libsodium searches `ignore` with strchr, which finds a NUL in every
      * string. */
     if (len > 0 &&
-        (memchr(text, '\0', len) != NULL ||
+        (memchr(text, '\0', len) != NULL || !is_ascii(text, len) ||
          sodium_base642bin(p, most, text, len, blanks ? " \t\r\n" : NULL, &n,
                            NULL, VARIANT) != 0)) {
         sodium_memzero(p, most);
@@ -47,6 +58,7 @@ enum cv_status cv_decode_base64_exact(const char *text, const char *what,
     size_t n = 0;
     if (text == NULL ||
         strlen(text) + 1 != sodium_base64_encoded_len(len, VARIANT) ||
+        !is_ascii(text, strlen(text)) ||
         sodium_base642bin(out, len, text, strlen(text), NULL, &n, NULL,
                           VARIANT) != 0 ||
         n != len) {

@@ -58,6 +58,7 @@ static void *enter(void *context, struct cv_caller *caller)
     struct cv_broker *b = context;
 
     b->caller = caller;
+    b->intake.caller = cv_channel_fd(caller->channel);
     return b;
 }
 
@@ -85,6 +86,7 @@ static bool idle(void *context)
     bool busy;
 
     b->caller = NULL;
+    b->intake.caller = -1;
     busy = cv_broker_flush(b, false);
     if (checkpoint_due(b)) {
         if (cv_clock_boot_ms() - b->checkpoint_ms < CHECKPOINT_MS) {
@@ -304,9 +306,9 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
     b->folder = -1;
     read_host(b);
     s = cv_spawner_start(o->allow_unlocked, &b->spawner, err);
-    b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL};
-    b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL};
-    b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL};
+    b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL, -1};
+    b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL, -1};
+    b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL, -1};
     if (s == CV_OK) {
         s = open_vault(b, err);
     }

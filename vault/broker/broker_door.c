@@ -174,18 +174,18 @@ static enum cv_status tell_torn(struct cv_broker *b, struct cv_err *err)
     return s;
 }
 
-/* Reads that waited go before what comes now. */
+/* Reads that waited go before what comes now. They outlive the answer whose
+ * arena may be in use: their members are made on the heap. */
 static enum cv_status queue_waiting(struct cv_broker *b, struct cv_err *err)
 {
-    for (size_t i = 0; i < b->n_waiting; i++) {
-        enum cv_status s =
-            cv_log_append(b->vault->log, b->waiting[i], NULL, err);
+    struct cv_arena *before = cv_json_use(NULL);
+    enum cv_status s = CV_OK;
 
-        if (s != CV_OK) {
-            return s;
-        }
+    for (size_t i = 0; i < b->n_waiting && s == CV_OK; i++) {
+        s = cv_log_append(b->vault->log, b->waiting[i], NULL, err);
     }
-    return CV_OK;
+    (void)cv_json_use(before);
+    return s;
 }
 
 static void forget_waiting(struct cv_broker *b)
@@ -426,13 +426,16 @@ static enum cv_status keep_waiting(struct cv_broker *b,
                                    const struct cv_leaf *leaf,
                                    struct cv_err *err)
 {
+    struct cv_arena *before;
     cJSON *tree;
     enum cv_status s;
 
     if (b->n_waiting == CV_BROKER_WAITING && cv_broker_flush(b, true)) {
         return cv_fail(err, CV_IO, "the record cannot be written");
     }
+    before = cv_json_use(NULL);
     s = cv_leaf_build(leaf, &tree, err);
+    (void)cv_json_use(before);
     if (s == CV_OK) {
         if (b->n_waiting == 0) {
             b->waiting_since_ms = cv_clock_boot_ms();

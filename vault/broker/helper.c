@@ -31,6 +31,7 @@ enum cv_status cv_helper_call(struct cv_helper *helper, const char *method,
         cJSON_Delete(parameters);
         return s;
     }
+    cv_channel_watch(helper->channel, helper->caller);
     s = cv_client_call(helper->channel, method, parameters, flags,
                        CV_LIMIT_CALL_S * 1000, reply, e);
     /* An error that the program told has parameters; without them it is the

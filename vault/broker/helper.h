@@ -13,6 +13,8 @@ struct cv_helper {
     struct cv_spawner *spawner; /* borrowed */
     enum cv_spawner_program program;
     struct cv_channel *channel; /* NULL: not running */
+    int caller; /* the socket of whoever asked, -1: nobody. When it hangs up,
+                   the call ends and the program is let go */
 };
 
 /* Calls `method` ("io.certvault.Token.Open"), starting the program if it does

@@ -14,8 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* How long the spawner waits for its children at the end. */
-#define END_S 5
+/* Programs that run at one time: a broker has one of each kind, and a few that
+ * it let go and that are ending. */
+#define CHILDREN 64
 
 struct cv_spawner {
     int socket;
@@ -26,6 +27,7 @@ struct cv_spawner {
 struct table {
     char path[CV_SPAWNER_COUNT][PATH_MAX];
     bool allow_unlocked;
+    pid_t children[CHILDREN]; /* 0: none; not yet waited for */
 };
 
 /* The answer to a request; a descriptor goes along when `error` is 0. */
@@ -52,14 +54,17 @@ static enum cv_status fill_table(bool allow_unlocked, struct table *t,
 }
 
 /* A child without execve: it keeps nothing but its socket. */
-static int fork_names(int socket, int other_end, int spawner_socket)
+static int fork_names(int socket, int other_end, int spawner_socket,
+                      pid_t *child)
 {
     pid_t pid = fork();
 
     if (pid == -1) {
         return errno;
     }
+    *child = pid;
     if (pid == 0) {
+        (void)signal(SIGTERM, SIG_DFL);
         (void)close(spawner_socket);
         (void)close(other_end);
         cv_names_serve(socket);
@@ -69,7 +74,7 @@ static int fork_names(int socket, int other_end, int spawner_socket)
 }
 
 static int exec_program(const struct table *t, enum cv_spawner_program program,
-                        int socket)
+                        int socket, pid_t *child)
 {
     char *argv[3] = {(char *)(uintptr_t)t->path[program], NULL, NULL};
     struct cv_process_start start = {
@@ -82,14 +87,13 @@ static int exec_program(const struct table *t, enum cv_spawner_program program,
         .keep_stderr = true,
 #endif
     };
-    pid_t pid;
     struct cv_err err;
 
     if (t->allow_unlocked) {
         argv[1] = (char *)(uintptr_t) "--allow-unlocked";
     }
     cv_err_init(&err);
-    if (cv_process_start(&start, &pid, &err) != CV_OK) {
+    if (cv_process_start(&start, child, &err) != CV_OK) {
         return err.domain == CV_DOMAIN_ERRNO ? (int)err.native : EIO;
     }
     return 0;
@@ -120,37 +124,61 @@ static void answer_with(int socket, int error, int fd)
     (void)sendmsg(socket, &m, MSG_NOSIGNAL);
 }
 
-static void serve_one(const struct table *t, int socket, unsigned program)
+/* A place for one more child; what ended in the meantime is waited for. */
+static pid_t *child_place(struct table *t)
 {
+    pid_t *place = NULL;
+
+    for (size_t i = 0; i < CHILDREN; i++) {
+        if (t->children[i] != 0 &&
+            waitpid(t->children[i], NULL, WNOHANG) == t->children[i]) {
+            t->children[i] = 0;
+        }
+        if (t->children[i] == 0 && place == NULL) {
+            place = &t->children[i];
+        }
+    }
+    return place;
+}
+
+static void serve_one(struct table *t, int socket, unsigned program)
+{
+    pid_t *child = child_place(t);
     struct cv_err err;
     int pair[2] = {-1, -1};
     int error;
 
-    if (program >= CV_SPAWNER_COUNT || cv_process_pair(pair, &err) != CV_OK) {
+    if (child == NULL || program >= CV_SPAWNER_COUNT ||
+        cv_process_pair(pair, &err) != CV_OK) {
         answer_with(socket, EINVAL, -1);
         return;
     }
     if (program == CV_SPAWNER_NAMES) {
-        error = fork_names(pair[1], pair[0], socket);
+        error = fork_names(pair[1], pair[0], socket, child);
     } else {
-        error = exec_program(t, (enum cv_spawner_program)program, pair[1]);
+        error =
+            exec_program(t, (enum cv_spawner_program)program, pair[1], child);
     }
     answer_with(socket, error, pair[0]);
     cv_file_close(&pair[0]);
     cv_file_close(&pair[1]);
 }
 
-/* The broker is gone, and with it the sockets of what was started here: all of
- * it ends now. None is left for others to wait for. */
-static void end(void)
+/* The broker is gone: what was started for it has nobody to answer any more,
+ * and nothing that could be left half-done. None is left for others to find. */
+static void end(const struct table *t)
 {
-    (void)alarm(END_S);
+    for (size_t i = 0; i < CHILDREN; i++) {
+        if (t->children[i] != 0) {
+            (void)kill(t->children[i], SIGTERM);
+        }
+    }
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
     }
     _exit(0);
 }
 
-static void spawner_main(const struct table *t, int socket)
+static void spawner_main(struct table *t, int socket)
 {
     unsigned program;
 
@@ -159,7 +187,8 @@ static void spawner_main(const struct table *t, int socket)
         _exit(1);
     }
     (void)close_range(CV_PROCESS_SOCKET + 1, ~0U, 0);
-    (void)signal(SIGCHLD, SIG_IGN);
+    /* Ctrl-C at the terminal is the command line's alone. */
+    (void)signal(SIGINT, SIG_IGN);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     for (;;) {
         ssize_t n =
@@ -169,7 +198,7 @@ static void spawner_main(const struct table *t, int socket)
             continue;
         }
         if (n != (ssize_t)sizeof(program)) {
-            end();
+            end(t);
         }
         serve_one(t, CV_PROCESS_SOCKET, program);
     }

@@ -15,6 +15,7 @@
 
 struct cv_channel {
     int fd;
+    int watched;
     size_t ceiling;
     struct cv_arena *arena; /* holds `in` when that is secret */
     struct cv_buf in;       /* bytes read and not yet taken */
@@ -35,6 +36,7 @@ enum cv_status cv_channel_new(int fd, size_t ceiling, struct cv_channel **out,
         return cv_fail_errno(err, CV_INTERNAL, "cannot set up a connection");
     }
     ch->fd = fd;
+    ch->watched = -1;
     ch->ceiling = ceiling;
     cv_buf_init(&ch->in, NULL, ceiling + 1);
     *out = ch;
@@ -57,6 +59,11 @@ int cv_channel_fd(const struct cv_channel *ch)
     return ch->fd;
 }
 
+void cv_channel_watch(struct cv_channel *ch, int fd)
+{
+    ch->watched = fd;
+}
+
 /* What is left of `timeout_ms` since `start`; -1 stays -1. */
 static int left_ms(int timeout_ms, const struct timespec *start)
 {
@@ -72,16 +79,22 @@ static int left_ms(int timeout_ms, const struct timespec *start)
     return gone >= timeout_ms ? 0 : timeout_ms - (int)gone;
 }
 
-static enum cv_status wait_for(int fd, short what, int timeout_ms,
-                               const struct timespec *start, struct cv_err *err)
+static enum cv_status wait_for(const struct cv_channel *ch, short what,
+                               int timeout_ms, const struct timespec *start,
+                               struct cv_err *err)
 {
-    struct pollfd p = {.fd = fd, .events = what};
+    struct pollfd p[2] = {{.fd = ch->fd, .events = what},
+                          {.fd = ch->watched, .events = POLLRDHUP}};
 
     for (;;) {
-        int n = poll(&p, 1, left_ms(timeout_ms, start));
+        int n = poll(p, 2, left_ms(timeout_ms, start));
 
-        if (n > 0) {
+        if (n > 0 && p[0].revents != 0) {
             return CV_OK;
+        }
+        if (n > 0) {
+            return cv_fail(err, CV_UNAVAILABLE,
+                           "who asked for this does not wait for it any more");
         }
         if (n == 0) {
             return cv_fail(err, CV_BUSY,
@@ -107,8 +120,7 @@ static enum cv_status send_all(struct cv_channel *ch, struct cv_bytes bytes,
         if (n >= 0) {
             done += (size_t)n;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            enum cv_status s =
-                wait_for(ch->fd, POLLOUT, timeout_ms, &start, err);
+            enum cv_status s = wait_for(ch, POLLOUT, timeout_ms, &start, err);
 
             if (s != CV_OK) {
                 return s;
@@ -315,7 +327,7 @@ enum cv_status cv_channel_recv(struct cv_channel *ch, bool secret,
             return CV_OK;
         }
         if (again) {
-            s = wait_for(ch->fd, POLLIN, timeout_ms, &start, err);
+            s = wait_for(ch, POLLIN, timeout_ms, &start, err);
         }
         if (s == CV_OK) {
             s = read_some(ch, &again, &closed, err);

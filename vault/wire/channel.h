@@ -24,6 +24,11 @@ void cv_channel_free(struct cv_channel *ch);
 
 int cv_channel_fd(const struct cv_channel *ch);
 
+/* While this channel waits, `fd` is watched too (-1: none): when its other end
+ * hangs up, the wait ends with CV_UNAVAILABLE. For whoever waits on behalf of
+ * somebody else. */
+void cv_channel_watch(struct cv_channel *ch, int fd);
+
 /* Writes `message` and its NUL; `secret`: its text is built in an arena. Waits
  * at most `timeout_ms` (-1: for ever) for the other end to take it. CV_BUSY
  * (timeout), CV_UNAVAILABLE (the other end is gone), CV_INVALID (too long),
