@@ -90,7 +90,7 @@ static void what_is_not_base64(void **state)
         "Z",     "Zg",           "Zg=",        "Zg===", "=",
         "====",  "Zm9v=",        "Zm=v",       "Zh==",  "Zm9=",
         "Zm9v!", "Zm9v Zg==",    "Zm9v\nZg==", " Zm9v", "Zm9v\n",
-        "Zm-_",  "Zm9v\xc3\xa9", "Zg==Zg==",   "Zg= =",
+        "Zm-_",  "Zm9v\xc3\xa9", "Zg==Zg==",   "Zg= =", "\xc3\xa9\x80\xff",
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(decode(bad[i], strlen(bad[i]), false), CV_INVALID);
