@@ -93,6 +93,24 @@ static void views(void **state)
     cJSON_Delete(doc);
 }
 
+/* The two parts that are stored make the whole again. */
+static void parts(void **state)
+{
+    cJSON *doc = made(), *view, *body;
+
+    (void)state;
+    assert_int_equal(cv_entry_note(doc, "import", "root", NOW, NULL), CV_OK);
+    view = cv_entry_view(doc);
+    body = cv_entry_body(doc);
+    assert_null(at(view, "history"));
+    assert_non_null(at(body, "history"));
+    assert_int_equal(cv_entry_join(view, body, NULL), CV_OK);
+    assert_true(cJSON_Compare(view, doc, true));
+    cJSON_Delete(view);
+    cJSON_Delete(body);
+    cJSON_Delete(doc);
+}
+
 /* intake is another program: what it sends is checked like anyone's. */
 static void refuses(const char *drop, const char *add)
 {
@@ -268,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views),
+        cmocka_unit_test(parts),
         cmocka_unit_test(malformed_identities),
         cmocka_unit_test(names_and_labels),
         cmocka_unit_test(renames_and_labels),

@@ -8,6 +8,69 @@
 #include <stdlib.h>
 #include <string.h>
 
+static enum cv_status parse_text(const char *text, cJSON **out,
+                                 struct cv_err *err)
+{
+    struct cv_bytes bytes = {(const uint8_t *)text, strlen(text)};
+
+    return cv_json_parse(NULL, bytes, out, err);
+}
+
+/* The document that the two parts of a row make. */
+static enum cv_status parse_row(const struct cv_store_entry *row, cJSON **doc,
+                                struct cv_err *err)
+{
+    cJSON *body = NULL;
+    enum cv_status s = parse_text(row->doc, doc, err);
+
+    if (s == CV_OK && row->body == NULL) {
+        s = cv_fail(err, CV_INTEGRITY, "the entry has lost its certificates");
+    }
+    if (s == CV_OK) {
+        s = parse_text(row->body, &body, err);
+    }
+    if (s == CV_OK) {
+        struct cv_arena *before = cv_json_use(NULL);
+
+        s = cv_entry_join(*doc, body, err);
+        (void)cv_json_use(before);
+    }
+    cJSON_Delete(body);
+    if (s != CV_OK) {
+        cJSON_Delete(*doc);
+        *doc = NULL;
+    }
+    return s;
+}
+
+/* Appends both parts of `doc` as texts for a row. */
+enum cv_status cv_broker_split_entry(const cJSON *doc, struct cv_buf *view,
+                                     struct cv_buf *body, struct cv_buf *labels,
+                                     struct cv_err *err)
+{
+    cJSON *v = cv_entry_view(doc), *b = cv_entry_body(doc);
+    enum cv_status s = CV_OK;
+
+    if (v == NULL || b == NULL) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    } else {
+        cv_json_write(v, CV_JSON_COMPACT, view);
+        cv_json_write(b, CV_JSON_COMPACT, body);
+        cv_json_write(cJSON_GetObjectItemCaseSensitive(doc, "labels"),
+                      CV_JSON_CANONICAL, labels);
+        s = cv_buf_status(view, "the entry", err);
+    }
+    if (s == CV_OK) {
+        s = cv_buf_status(body, "the entry's certificates", err);
+    }
+    if (s == CV_OK) {
+        s = cv_buf_status(labels, "the labels", err);
+    }
+    cJSON_Delete(v);
+    cJSON_Delete(b);
+    return s;
+}
+
 enum cv_status cv_broker_load_entry(struct cv_broker *b, const char *name,
                                     bool sealed, struct cv_store_entry **row,
                                     cJSON **doc, struct cv_err *err)
@@ -29,10 +92,7 @@ enum cv_status cv_broker_load_entry(struct cv_broker *b, const char *name,
         return s;
     }
     if (s == CV_OK) {
-        s = cv_json_parse(NULL,
-                          (struct cv_bytes){(const uint8_t *)(*row)->doc,
-                                            strlen((*row)->doc)},
-                          doc, err);
+        s = parse_row(*row, doc, err);
     }
     if (s != CV_OK) {
         cv_store_entry_free(*row);
@@ -80,36 +140,32 @@ static enum cv_status list_piece(struct listing *l, struct cv_err *err)
                             : cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
+/* What a row's doc says is what is shown: it goes into the answer as it is. */
 static enum cv_status list_one(void *context, const struct cv_store_entry *row,
                                struct cv_err *err)
 {
     struct listing *l = context;
     struct cv_entry_subject subject;
-    cJSON *doc, *view;
-    enum cv_status s = cv_json_parse(
-        NULL, (struct cv_bytes){(const uint8_t *)row->doc, strlen(row->doc)},
-        &doc, err);
+    cJSON *doc;
+    enum cv_status s = parse_text(row->doc, &doc, err);
 
     if (s != CV_OK) {
         return s;
     }
     cv_entry_subject_fill(doc, &subject);
-    if (cv_decide_list_shows(l->shown, &subject.entry)) {
-        view = cv_entry_view(doc);
-        if (view == NULL || !cJSON_AddItemToArray(l->items, view)) {
-            cJSON_Delete(view);
-            s = cv_fail(err, CV_INTERNAL, "memory is gone");
-        }
-        l->n++;
+    if (!cv_decide_list_shows(l->shown, &subject.entry)) {
+        cJSON_Delete(doc);
+        return CV_OK;
     }
-    cJSON_Delete(doc);
-    if (s == CV_OK && l->n >= LIST_PIECE && cv_reply_wants_more(l->reply)) {
-        s = cv_reply_continue(l->reply, err);
-        if (s == CV_OK) {
-            s = list_piece(l, err);
-        }
+    if (!cJSON_AddItemToArray(l->items, doc)) {
+        cJSON_Delete(doc);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    return s;
+    if (++l->n < LIST_PIECE || !cv_reply_wants_more(l->reply)) {
+        return CV_OK;
+    }
+    s = cv_reply_continue(l->reply, err);
+    return s == CV_OK ? list_piece(l, err) : s;
 }
 
 static enum cv_status read_filter(const cJSON *parameters,
@@ -268,23 +324,19 @@ static enum cv_status edit_store(struct edit *e, struct cv_err *err)
     struct cv_ask *ask = &e->ask;
     struct cv_store *store = ask->broker->vault->store;
     struct cv_store_entry row = *e->row;
-    struct cv_buf doc, labels;
+    struct cv_buf doc, body, labels;
     enum cv_status s;
 
     cv_buf_init(&doc, NULL, CV_STORE_DOC_MAX);
+    cv_buf_init(&body, NULL, CV_STORE_DOC_MAX);
     cv_buf_init(&labels, NULL, CV_KIB(64));
-    cv_json_write(e->after, CV_JSON_COMPACT, &doc);
-    cv_json_write(cJSON_GetObjectItemCaseSensitive(e->after, "labels"),
-                  CV_JSON_CANONICAL, &labels);
+    s = cv_broker_split_entry(e->after, &doc, &body, &labels, err);
     row.name = cv_entry_text(e->after, "name");
     row.doc = cv_buf_text(&doc);
+    row.body = cv_buf_text(&body);
     row.labels = cv_buf_text(&labels);
     row.updated = cv_clock_now_s();
     row.sealed = (struct cv_bytes){NULL, 0};
-    s = cv_buf_status(&doc, "the entry", err);
-    if (s == CV_OK) {
-        s = cv_buf_status(&labels, "the labels", err);
-    }
     if (s == CV_OK) {
         s = cv_store_begin(store, err);
     }
@@ -301,6 +353,7 @@ static enum cv_status edit_store(struct edit *e, struct cv_err *err)
         cv_store_rollback(store);
     }
     cv_buf_wipe(&doc);
+    cv_buf_wipe(&body);
     cv_buf_wipe(&labels);
     return s;
 }

@@ -148,6 +148,11 @@ CV_MUST_USE enum cv_status cv_broker_load_entry(struct cv_broker *b,
                                                 struct cv_store_entry **row,
                                                 cJSON **doc,
                                                 struct cv_err *err);
+CV_MUST_USE enum cv_status cv_broker_split_entry(const cJSON *doc,
+                                                 struct cv_buf *view,
+                                                 struct cv_buf *body,
+                                                 struct cv_buf *labels,
+                                                 struct cv_err *err);
 /* The token's parameters for the sealed key of an entry. */
 cJSON *cv_broker_sealed(const struct cv_broker *b,
                         const struct cv_store_entry *row, const cJSON *doc);

@@ -125,7 +125,7 @@ static enum cv_status put(struct cv_broker *b, const struct cv_take *t,
     const cJSON *certificate =
         cJSON_GetObjectItemCaseSensitive(t->doc, "certificate");
     const char *base64 = cv_entry_text(t->identity, "sealed");
-    struct cv_buf doc, labels, sealed;
+    struct cv_buf doc, body, labels, sealed;
     struct cv_store_entry row = {
         .entry_id = cv_entry_text(t->doc, "entry_id"),
         .name = t->name,
@@ -137,18 +137,13 @@ static enum cv_status put(struct cv_broker *b, const struct cv_take *t,
     enum cv_status s;
 
     cv_buf_init(&doc, NULL, CV_STORE_DOC_MAX);
+    cv_buf_init(&body, NULL, CV_STORE_DOC_MAX);
     cv_buf_init(&labels, NULL, CV_KIB(64));
     cv_buf_init(&sealed, NULL, CV_LIMIT_SEALED);
-    cv_json_write(t->doc, CV_JSON_COMPACT, &doc);
-    cv_json_write(cJSON_GetObjectItemCaseSensitive(t->doc, "labels"),
-                  CV_JSON_CANONICAL, &labels);
     s = cv_decode_base64(base64, strlen(base64), false, "the sealed key",
                          &sealed, err);
     if (s == CV_OK) {
-        s = cv_buf_status(&doc, "the entry", err);
-    }
-    if (s == CV_OK) {
-        s = cv_buf_status(&labels, "the labels", err);
+        s = cv_broker_split_entry(t->doc, &doc, &body, &labels, err);
     }
     if (s == CV_OK) {
         s = cv_clock_parse(cv_entry_text(certificate, "not_after"),
@@ -156,11 +151,13 @@ static enum cv_status put(struct cv_broker *b, const struct cv_take *t,
     }
     if (s == CV_OK) {
         row.doc = cv_buf_text(&doc);
+        row.body = cv_buf_text(&body);
         row.labels = cv_buf_text(&labels);
         row.sealed = cv_buf_bytes(&sealed);
         s = cv_store_entry_put(b->vault->store, &row, err);
     }
     cv_buf_wipe(&doc);
+    cv_buf_wipe(&body);
     cv_buf_wipe(&labels);
     cv_buf_wipe(&sealed);
     return s;

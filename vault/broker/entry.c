@@ -213,26 +213,63 @@ cJSON *cv_entry_view(const cJSON *doc)
     return view;
 }
 
-cJSON *cv_entry_view_whole(const cJSON *doc)
+cJSON *cv_entry_body(const cJSON *doc)
 {
-    cJSON *view = cv_entry_view(doc);
-    cJSON *ca = cJSON_AddObjectToObject(view, "ca");
+    cJSON *body = cJSON_CreateObject();
+    cJSON *ca = cJSON_AddObjectToObject(body, "ca");
     const cJSON *context;
-
-    (void)cv_json_add_str(
-        view, "chain",
+    bool ok = cv_json_add_str(
+        body, "chain",
         cv_entry_text(cJSON_GetObjectItemCaseSensitive(doc, "certificate"),
                       "pem"));
+
     cJSON_ArrayForEach(context,
                        cJSON_GetObjectItemCaseSensitive(doc, "contexts"))
     {
         const char *pem = cv_entry_text(context, "ca");
 
-        if (pem[0] != '\0') {
-            (void)cv_json_add_str(ca, cv_entry_text(context, "name"), pem);
-        }
+        ok = ok && (pem[0] == '\0' ||
+                    cv_json_add_str(ca, cv_entry_text(context, "name"), pem));
     }
-    (void)copy(view, doc, "history");
+    if (ok && copy(body, doc, "ca_set") && copy(body, doc, "history")) {
+        return body;
+    }
+    cJSON_Delete(body);
+    return NULL;
+}
+
+enum cv_status cv_entry_join(cJSON *doc, const cJSON *body, struct cv_err *err)
+{
+    const cJSON *ca = cJSON_GetObjectItemCaseSensitive(body, "ca");
+    cJSON *context;
+    bool ok =
+        cv_json_add_str(cJSON_GetObjectItemCaseSensitive(doc, "certificate"),
+                        "pem", cv_entry_text(body, "chain"));
+
+    cJSON_ArrayForEach(context,
+                       cJSON_GetObjectItemCaseSensitive(doc, "contexts"))
+    {
+        const char *pem = cv_entry_text(ca, cv_entry_text(context, "name"));
+
+        ok = ok && (pem[0] == '\0' || cv_json_add_str(context, "ca", pem));
+    }
+    return ok && copy(doc, body, "ca_set") && copy(doc, body, "history")
+               ? CV_OK
+               : out_of_memory(err);
+}
+
+cJSON *cv_entry_view_whole(const cJSON *doc)
+{
+    cJSON *view = cv_entry_view(doc);
+    cJSON *body = cv_entry_body(doc);
+
+    drop_member(body, "ca_set");
+    while (view != NULL && body != NULL && body->child != NULL) {
+        cJSON *item = cJSON_DetachItemViaPointer(body, body->child);
+
+        (void)cv_json_add_item(view, item->string, item);
+    }
+    cJSON_Delete(body);
     return view;
 }
 

@@ -1,8 +1,8 @@
 /* An entry as a JSON document.
  *
- * What the store keeps and what the command line shows are two views of one
- * object: the stored one also has the certificate chain, the CA certificates
- * and the history. Its form is docs/formats.md, "Entry". */
+ * The document has everything: with the certificate chain, the CA certificates
+ * and the history. The store keeps it in two parts: the view, which lists show
+ * as it is, and the body, which is read for one entry only. */
 #ifndef CERTVAULT_BROKER_ENTRY_H
 #define CERTVAULT_BROKER_ENTRY_H
 
@@ -31,6 +31,13 @@ cv_entry_from_identity(const cJSON *identity, const char *name,
 
 /* The entry as the command line shows it. NULL when memory is gone. */
 cJSON *cv_entry_view(const cJSON *doc);
+
+/* The other part. NULL when memory is gone. */
+cJSON *cv_entry_body(const cJSON *doc);
+
+/* Makes the view `doc` whole again with its body. CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_entry_join(cJSON *doc, const cJSON *body,
+                                         struct cv_err *err);
 
 /* As the view, and beside it `chain` (PEM), `ca` (PEM by context) and
  * `history`. NULL when memory is gone. */
