@@ -142,7 +142,7 @@ print(json.load(open("standin.json"))[sys.argv[1]])' "$1"
 start_standin() {
     say "no cloud credentials here: a stand-in for CCE, on this machine, over TLS"
     rm -f .standin && mkfifo -m 600 .standin || exit 1
-    show python3 "$src/tests/fakes/cce_standin.py" "> standin.json &"
+    echo "$ python3 $src/tests/fakes/cce_standin.py > standin.json &"
     (umask 077 && exec /usr/bin/python3 -B "$src/tests/fakes/cce_standin.py" \
         --life 600 --folder "$folder" <.standin >standin.json \
         2>standin.log) &
@@ -189,7 +189,7 @@ flip() {
     at=$(($(wc -c <"$1") / 2))
     byte=$(od -An -tu1 -j $at -N 1 "$1" | tr -d ' ')
     octal=$(printf '%03o' $((byte ^ 1)))
-    show printf "\\$octal" "| dd of=$1 bs=1 seek=$at conv=notrunc"
+    echo "$ printf '\\$octal' | dd of=$1 bs=1 seek=$at conv=notrunc"
     printf "\\$octal" | dd of="$1" bs=1 seek=$at conv=notrunc 2>/dev/null
 }
 
