@@ -12,7 +12,6 @@
 #include "vault/base/process.h"
 #include "vault/base/sandbox.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,12 +59,14 @@ static enum cv_status serve_online(struct cv_err *err)
     if (s == CV_OK) {
         s = cv_sandbox_enter(CV_SANDBOX_INTAKE, folders, READABLE, NULL, err);
     }
-    if (s == CV_OK) {
-        s = cv_serve_loop(&cv_intake_methods, &state, CV_PROCESS_SOCKET,
-                          IDLE_MS, err);
+    if (s != CV_OK) {
+        return s;
     }
+    s = cv_serve_loop(&cv_intake_methods, &state, CV_PROCESS_SOCKET, IDLE_MS,
+                      err);
     cv_intake_methods_end(&state);
-    return s;
+    /* nobody is left to be told */
+    return s == CV_UNAVAILABLE ? CV_OK : s;
 }
 
 static enum cv_status serve_offline(struct cv_err *err)
@@ -75,9 +76,12 @@ static enum cv_status serve_offline(struct cv_err *err)
     struct stat st;
     bool is_folder =
         fstat(CV_INTAKE_OFFLINE_INPUT, &st) == 0 && S_ISDIR(st.st_mode);
-    enum cv_status s = cv_sandbox_enter(CV_SANDBOX_OFFLINE, &folder,
-                                        is_folder ? 1 : 0, NULL, err);
+    enum cv_status s = cv_http_start_libcrypto(err);
 
+    if (s == CV_OK) {
+        s = cv_sandbox_enter(CV_SANDBOX_OFFLINE, &folder, is_folder ? 1 : 0,
+                             NULL, err);
+    }
     if (s == CV_OK) {
         s = cv_serve_loop(&cv_intake_offline, NULL, CV_PROCESS_SOCKET, IDLE_MS,
                           err);
@@ -110,10 +114,6 @@ int main(int argc, char **argv)
         (void)fputs("intake: certvault and certvaultd start this program\n",
                     stderr);
         return cv_err_exit_code(CV_USAGE);
-    }
-    /* no configuration file of libcrypto's has a say in who is trusted */
-    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1) {
-        return cv_err_exit_code(CV_INTERNAL);
     }
     if ((offline ? serve_offline(&err) : serve_online(&err)) != CV_OK) {
         (void)fprintf(stderr, "intake: %s\n", err.text);

@@ -3,6 +3,7 @@
 #include "cli/intake_seal.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
+#include "vault/base/process.h"
 #include "vault/fetch/cce.h"
 #include "vault/kubeconfig/kubeconfig.h"
 #include "vault/wire/interface.h"
@@ -40,11 +41,12 @@ static enum cv_status begin(struct cv_intake_methods_state *state,
                             const cJSON *cloud, struct ask *out,
                             struct cv_err *err)
 {
+    const struct cv_session_hooks hooks = {.watch = CV_PROCESS_SOCKET};
     enum cv_status s = CV_OK;
 
     if (state->session == NULL || !cv_session_is_for(state->session, cloud)) {
         cv_intake_methods_end(state);
-        s = cv_session_open(cloud, NULL, &state->session, err);
+        s = cv_session_open(cloud, &hooks, &state->session, err);
     }
     if (s != CV_OK) {
         return s;

@@ -745,6 +745,27 @@ def test_many_calls_leave_nothing_behind(serve, cloud):
     assert intake.stop() == b""
 
 
+@pytest.mark.parametrize("answer", [
+    lambda c, r: time.sleep(30), keep(head("429 Slow", b"{}",
+                                           "Retry-After: 40"))],
+    ids=["while it is asked", "while it waits"])
+def test_it_ends_with_its_socket_at_any_time(serve, cloud, answer):
+    """Nobody waits for the answer: nor does it."""
+    server = serve(answer)
+    intake = Intake()
+    intake.socket.sendall(json.dumps(
+        {"method": "io.certvault.Intake.Fetch", "parameters": {
+            "cloud": cloud(server), "cluster_id": CLUSTER, "duration": 1,
+            "target": target()}}).encode() + b"\0")
+    deadline = time.monotonic() + 20
+    while not server.requests:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    start = time.monotonic()
+    assert intake.stop() == b""
+    assert time.monotonic() - start < 5
+
+
 def test_it_ends_with_its_socket():
     intake = Intake()
     threading.Timer(0.2, intake.socket.close).start()

@@ -404,6 +404,27 @@ static void odd_ids(void **state)
     end(&s);
 }
 
+/* A hostile server puts what it was sent where ids and codes go. */
+static void secrets_in_odd_places(void **state)
+{
+    const struct cv_api_error_masks masks = {.text = {SECRET}, .n = 1};
+    struct cv_api_error e;
+    struct sample s;
+
+    (void)state;
+    begin(&s, 500);
+    header(&s, "X-Request-Id", "a" SECRET);
+    cv_buf_add_str(&s.body, "{\"errorCode\":\"E." SECRET "\",\"errorMessage\":"
+                            "\"m\",\"error_code\":\"" SECRET "\","
+                            "\"request_id\":\"" SECRET "\"}");
+    finish(&s);
+    cv_api_error_read(&s.a, &masks, NOW, &e);
+    assert_string_equal(e.request_id, "");
+    assert_string_equal(e.code, "500");
+    assert_string_equal(e.alt_code, "");
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +437,7 @@ int main(void)
         cmocka_unit_test(never_told),
         cmocka_unit_test(readable),
         cmocka_unit_test(odd_ids),
+        cmocka_unit_test(secrets_in_odd_places),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

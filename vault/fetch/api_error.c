@@ -29,7 +29,16 @@ static void copy_id(const char *text, size_t len, char out[CV_ERR_ID_LEN])
     out[len] = '\0';
 }
 
+/* Ids and codes are short: one that repeats a secret goes whole. */
+static void drop_secret(char *text, const struct cv_api_error_masks *masks)
+{
+    if (cv_api_text_repeats(text, masks)) {
+        text[0] = '\0';
+    }
+}
+
 void cv_api_error_request_id(const struct cv_http_answer *a,
+                             const struct cv_api_error_masks *masks,
                              char out[CV_ERR_ID_LEN])
 {
     struct cv_bytes value;
@@ -38,6 +47,7 @@ void cv_api_error_request_id(const struct cv_http_answer *a,
     if (cv_http_answer_header(a, "x-request-id", &value)) {
         copy_id((const char *)value.data, value.len, out);
     }
+    drop_secret(out, masks);
 }
 
 /* A code: a text, or a number in decimal. "" for anything else. */
@@ -154,7 +164,7 @@ void cv_api_error_read(const struct cv_http_answer *a,
 
     memset(out, 0, sizeof(*out));
     out->status = a->status;
-    cv_api_error_request_id(a, out->request_id);
+    cv_api_error_request_id(a, masks, out->request_id);
     (void)cv_http_answer_header_text(a, "retry-after", value, sizeof(value));
     out->retry_after_s = cv_retry_after(*value != '\0' ? value : NULL, now_s);
     (void)cv_http_answer_header_text(a, "date", value, sizeof(value));
@@ -165,6 +175,9 @@ void cv_api_error_read(const struct cv_http_answer *a,
         cv_api_text_clean(&message, masks, out->message, sizeof(out->message));
         cv_arena_free(arena);
     }
+    drop_secret(out->request_id, masks);
+    drop_secret(out->code, masks);
+    drop_secret(out->alt_code, masks);
     if (out->code[0] == '\0') {
         (void)snprintf(out->code, sizeof(out->code), "%ld", a->status);
     }

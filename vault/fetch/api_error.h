@@ -60,8 +60,10 @@ enum cv_status cv_api_error_fail(const struct cv_api_error *e,
                                  const struct cv_api_error_about *about,
                                  struct cv_err *err);
 
-/* The request id that an answer names (header X-Request-Id): "" where none. */
+/* The request id that an answer names (header X-Request-Id): "" where none, or
+ * where it repeats a secret. */
 void cv_api_error_request_id(const struct cv_http_answer *a,
+                             const struct cv_api_error_masks *masks,
                              char out[CV_ERR_ID_LEN]);
 
 #endif

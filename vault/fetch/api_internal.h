@@ -17,6 +17,10 @@ void cv_api_text_clean(struct cv_buf *text,
                        const struct cv_api_error_masks *masks, char *out,
                        size_t out_len);
 
+/* Does `text` hold a secret of `masks` (NULL: none)? */
+bool cv_api_text_repeats(const char *text,
+                         const struct cv_api_error_masks *masks);
+
 /* A time as the cloud's services write it: RFC 3339 with any fraction,
  * "2020-02-02 08:12:40.124294439 +0000 UTC", "20261122T040506Z". Seconds since
  * 1970; -1: none of them. */

@@ -10,6 +10,23 @@
 #define LONGEST_WORD 36
 #define SHORTEST_SECRET 4
 
+static bool repeats(const char *text, const char *secret)
+{
+    return secret != NULL && strlen(secret) >= SHORTEST_SECRET &&
+           strstr(text, secret) != NULL;
+}
+
+bool cv_api_text_repeats(const char *text,
+                         const struct cv_api_error_masks *masks)
+{
+    for (size_t i = 0; masks != NULL && i < masks->n; i++) {
+        if (repeats(text, masks->text[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Puts MASK in place of each `secret` in `text`. */
 static void mask_known(struct cv_buf *text, const char *secret,
                        struct cv_buf *spare)
@@ -17,8 +34,7 @@ static void mask_known(struct cv_buf *text, const char *secret,
     const char *at = cv_buf_text(text);
     const char *hit;
 
-    if (secret == NULL || strlen(secret) < SHORTEST_SECRET ||
-        strstr(at, secret) == NULL) {
+    if (!repeats(at, secret)) {
         return;
     }
     cv_buf_drop(spare, spare->len);

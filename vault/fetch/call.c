@@ -196,6 +196,7 @@ enum cv_status cv_call_check(struct cv_session *s, const struct call *c,
 {
     const struct session_service *v = &s->service[c->is->service];
     const struct cv_origin *o = &v->ends.origin[v->at];
+    const struct cv_api_error_masks masks = masks_of(s);
     bool good;
 
     memset(out, 0, sizeof(*out));
@@ -209,7 +210,7 @@ enum cv_status cv_call_check(struct cv_session *s, const struct call *c,
     out->http = *a;
     out->body = a->body;
     out->delimited = a->delimited;
-    cv_api_error_request_id(a, out->request_id);
+    cv_api_error_request_id(a, &masks, out->request_id);
     good = a->status == c->is->status &&
            (c->is->empty || (a->body.len > 0 && cv_http_answer_is_json(a)));
     if (!good) {
@@ -290,6 +291,8 @@ enum cv_status cv_call_run(struct cv_session *s, const struct call *c,
                            cv_session_clock_chance(s), &wait_ms)) {
             return cv_call_check(s, c, &a, out, stale, err);
         }
-        cv_session_clock_wait(s, wait_ms);
+        if (!cv_session_clock_wait(s, wait_ms)) {
+            return cv_fail(err, CV_UNAVAILABLE, "whoever asked has hung up");
+        }
     }
 }

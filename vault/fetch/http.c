@@ -4,6 +4,8 @@
 #include "vault/fetch/http_internal.h"
 
 #include <malloc.h>
+#include <openssl/crypto.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@ struct cv_http {
     size_t n_slots;
     size_t active;
     int64_t scanned_ms;
+    int watch; /* the caller's socket; 0: none, or nothing to be told by it */
 };
 
 /* ---- libcurl's memory, wiped as it is freed ---- */
@@ -47,12 +50,23 @@ static void *wiping_realloc(void *p, size_t len)
     return q;
 }
 
+enum cv_status cv_http_start_libcrypto(struct cv_err *err)
+{
+    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1) {
+        return cv_fail(err, CV_INTERNAL, "libcrypto does not start");
+    }
+    return CV_OK;
+}
+
 enum cv_status cv_http_start(struct cv_err *err)
 {
     static bool started;
 
     if (started) {
         return CV_OK;
+    }
+    if (cv_http_start_libcrypto(err) != CV_OK) {
+        return CV_INTERNAL;
     }
     if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free,
                              wiping_realloc, strdup, calloc) != CURLE_OK) {
@@ -94,6 +108,7 @@ static enum cv_status take_config(struct cv_http *http,
     struct cv_http_shared *shared = &http->shared;
 
     shared->origin = *c->origin;
+    http->watch = c->watch;
     shared->connect_ms =
         c->connect_ms > 0 ? c->connect_ms : CV_LIMIT_HTTP_CONNECT_S * 1000;
     shared->total_ms =
@@ -260,6 +275,42 @@ static struct cv_http_slot *take_late(struct cv_http *http, bool *slow)
     return NULL;
 }
 
+/* Has whoever asked hung up? */
+static bool is_alone(const struct cv_http *http)
+{
+    struct pollfd p = {.fd = http->watch, .events = POLLRDHUP};
+
+    return http->watch > 0 && poll(&p, 1, 0) > 0 &&
+           (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+/* Waits until something comes in, or the caller hangs up. */
+static void wait_for_something(struct cv_http *http, int64_t wait_ms)
+{
+    struct curl_waitfd caller = {.fd = http->watch, .events = CURL_WAIT_POLLIN};
+
+    if (wait_ms > POLL_MS || wait_ms < 0) {
+        wait_ms = POLL_MS;
+    }
+    (void)curl_multi_poll(http->multi, &caller, http->watch > 0 ? 1 : 0,
+                          (int)wait_ms, NULL);
+    if (caller.revents != 0 && !is_alone(http)) {
+        http->watch = 0; /* it says something: that can wait */
+    }
+}
+
+/* Any transfer under way, dropped because nobody waits for it any more. */
+static struct cv_http_slot *take_forlorn(struct cv_http *http)
+{
+    for (size_t i = 0; is_alone(http) && i < http->n_slots; i++) {
+        if (http->slots[i].busy) {
+            drop_slot(http, &http->slots[i]);
+            return &http->slots[i];
+        }
+    }
+    return NULL;
+}
+
 /* Waits for and takes one ended transfer; NULL when none ended in time. */
 static struct cv_http_slot *step(struct cv_http *http, int64_t wait_ms,
                                  struct cv_http_answer *a)
@@ -278,10 +329,11 @@ static struct cv_http_slot *step(struct cv_http *http, int64_t wait_ms,
         code = CURLE_OPERATION_TIMEDOUT;
     }
     if (s == NULL) {
-        if (wait_ms > POLL_MS || wait_ms < 0) {
-            wait_ms = POLL_MS;
-        }
-        (void)curl_multi_poll(http->multi, NULL, 0, (int)wait_ms, NULL);
+        wait_for_something(http, wait_ms);
+        s = take_forlorn(http);
+        code = CURLE_ABORTED_BY_CALLBACK;
+    }
+    if (s == NULL) {
         return NULL;
     }
     cv_http_slot_end(s, code, a);
@@ -363,6 +415,9 @@ enum cv_status cv_http_run(struct cv_http *http, const struct cv_http_batch *b,
         struct cv_http_slot *s;
 
         st = fill(http, b, &wait_ms, &more, err);
+        if (st == CV_OK && is_alone(http)) {
+            st = cv_fail(err, CV_UNAVAILABLE, "whoever asked has hung up");
+        }
         if (st != CV_OK || (!more && http->active == 0)) {
             break;
         }

@@ -32,6 +32,7 @@ struct cv_http_config {
     const char *proxy;  /* "http://host:port"; NULL: none */
     int64_t connect_ms; /* 0: CV_LIMIT_HTTP_CONNECT_S */
     int64_t total_ms;   /* of one request; 0: CV_LIMIT_HTTP_TOTAL_S */
+    int watch; /* a socket: requests end when its other end hangs up; 0: none */
 };
 
 struct cv_http_request {
@@ -44,7 +45,13 @@ struct cv_http_request {
                    bytes and is kept on the heap */
 };
 
-/* Starts libcurl; once per process, before threads. CV_INTERNAL. */
+/* Starts libcrypto without its configuration file, which would have a say in
+ * who is trusted, and cannot be read in a sandbox. Part of cv_http_start.
+ * CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_http_start_libcrypto(struct cv_err *err);
+
+/* Starts libcurl and, without its configuration file, libcrypto; once per
+ * process, before threads and before the sandbox. CV_INTERNAL. */
 CV_MUST_USE enum cv_status cv_http_start(struct cv_err *err);
 
 /* Nothing is opened yet. CV_USAGE (a proxy that is none), CV_INTERNAL. The

@@ -131,6 +131,9 @@ enum cv_status cv_http_answer_fail(const struct cv_http_answer *a,
         return cv_fail(err, a->memory == CV_OK ? CV_INTERNAL : a->memory,
                        "no memory for an answer of %s", origin->url);
     }
+    if (a->end == CV_HTTP_ALONE) {
+        return cv_fail(err, CV_UNAVAILABLE, "whoever asked has hung up");
+    }
     (void)cv_fail_native(err, CV_REMOTE, CV_DOMAIN_CURL, a->curl, "%s: %s",
                          origin->url, reason(a));
     cv_err_hint(err, "%s", advice(a));

@@ -17,6 +17,7 @@ enum cv_http_answer_end {
     CV_HTTP_UNTRUSTED,  /* TLS: the server is not who it should be */
     CV_HTTP_BLOCKED,    /* the name leads to an address out of reach */
     CV_HTTP_REFUSED,    /* the answer broke a rule: see `why` */
+    CV_HTTP_ALONE,      /* whoever asked has hung up */
     CV_HTTP_LOCAL       /* memory */
 };
 
@@ -44,8 +45,9 @@ bool cv_http_answer_header_text(const struct cv_http_answer *a,
 /* Is the answer's Content-Type application/json, whatever its parameters? */
 bool cv_http_answer_is_json(const struct cv_http_answer *a);
 
-/* The error of a request that ended without an answer: CV_REMOTE, or what
- * memory failed with. Returns its status. */
+/* The error of a request that ended without an answer: CV_REMOTE,
+ * CV_UNAVAILABLE where nobody waits for it any more, or what memory failed
+ * with. Returns its status. */
 enum cv_status cv_http_answer_fail(const struct cv_http_answer *a,
                                    const struct cv_origin *origin,
                                    struct cv_err *err);

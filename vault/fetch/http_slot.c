@@ -467,6 +467,8 @@ static enum cv_http_answer_end end_of(const struct cv_http_slot *s,
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
         return CV_HTTP_UNTRUSTED;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return CV_HTTP_ALONE;
     case CURLE_OUT_OF_MEMORY:
         /* older libcurls say so of a header that is too long for them */
         return has_begun(s) && !s->head_ended ? CV_HTTP_REFUSED : CV_HTTP_LOCAL;

@@ -23,8 +23,10 @@ static enum cv_status ask(struct cv_session *s, const char *method,
     enum cv_status st = cv_origin_parse(
         s->hooks.metadata_url != NULL ? s->hooks.metadata_url : ADDRESS,
         CV_ORIGIN_METADATA, "the metadata address", &origin, err);
-    const struct cv_http_config config = {
-        .origin = &origin, .connect_ms = WAIT_MS, .total_ms = WAIT_MS};
+    const struct cv_http_config config = {.origin = &origin,
+                                          .connect_ms = WAIT_MS,
+                                          .total_ms = WAIT_MS,
+                                          .watch = s->hooks.watch};
 
     if (st != CV_OK) {
         return st;

@@ -218,7 +218,8 @@ enum cv_status cv_session_http(struct cv_session *s,
     struct session_service *v = &s->service[service];
     const struct cv_http_config config = {.origin = &v->ends.origin[v->at],
                                           .ca_pem = s->cloud.ca_pem,
-                                          .proxy = s->cloud.proxy};
+                                          .proxy = s->cloud.proxy,
+                                          .watch = s->hooks.watch};
     enum cv_status st = CV_OK;
 
     if (v->http[v->at] == NULL) {

@@ -23,7 +23,7 @@
 struct cv_session;
 
 /* Where time, chance, waiting and the network come from; a member that is NULL
- * is the real one. For tests. */
+ * is the real one. For tests, but for `watch`. */
 struct cv_session_hooks {
     int64_t (*now_s)(void *context);  /* since 1970 */
     int64_t (*now_ms)(void *context); /* runs forward only */
@@ -34,6 +34,7 @@ struct cv_session_hooks {
                  struct cv_http_answer *out);
     void *context;
     const char *metadata_url; /* instead of http://169.254.169.254 */
+    int watch; /* the caller's socket: when it hangs up all ends; 0: none */
 };
 
 /* Reads `cloud` (type Cloud) and finds credentials and the CCE endpoint in it;

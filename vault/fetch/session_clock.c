@@ -2,9 +2,8 @@
 
 #include "vault/base/clock.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <sodium.h>
-#include <time.h>
 
 int64_t cv_session_clock_now_s(const struct cv_session *s)
 {
@@ -18,17 +17,23 @@ int64_t cv_session_clock_now_ms(const struct cv_session *s)
                                    : cv_clock_boot_ms();
 }
 
-void cv_session_clock_wait(const struct cv_session *s, int64_t ms)
+bool cv_session_clock_wait(const struct cv_session *s, int64_t ms)
 {
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+    struct pollfd caller = {.fd = s->hooks.watch > 0 ? s->hooks.watch : -1,
+                            .events = POLLRDHUP};
+    int64_t end = cv_session_clock_now_ms(s) + ms;
 
     if (s->hooks.wait != NULL) {
         s->hooks.wait(s->hooks.context, ms);
-        return;
+        return true;
     }
-    while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR) {
-        /* the rest of it */
+    while (ms > 0) {
+        if (poll(&caller, 1, (int)ms) > 0) {
+            return false;
+        }
+        ms = end - cv_session_clock_now_ms(s); /* a signal may come */
     }
+    return true;
 }
 
 uint32_t cv_session_clock_chance(const struct cv_session *s)

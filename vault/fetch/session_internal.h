@@ -51,7 +51,8 @@ struct cv_session {
 
 int64_t cv_session_clock_now_s(const struct cv_session *s);
 int64_t cv_session_clock_now_ms(const struct cv_session *s);
-void cv_session_clock_wait(const struct cv_session *s, int64_t ms);
+/* False where the caller hung up meanwhile. */
+bool cv_session_clock_wait(const struct cv_session *s, int64_t ms);
 uint32_t cv_session_clock_chance(const struct cv_session *s);
 /* What is left of the command's time, ms; may be negative. */
 int64_t cv_session_clock_left_ms(const struct cv_session *s);
