@@ -191,6 +191,9 @@ static enum cv_status batch_send(struct import *in, struct cv_err *err)
     cv_output_progress_end(&in->cli->out);
     if (s == CV_OK) {
         s = take_items(in, items, in->identities, err);
+    } else if (s == CV_EXISTS && in->shred) {
+        cv_err_state(err, "the file still has its keys");
+        cv_err_hint(err, "where the vault has them all, delete the file");
     } else if (cJSON_GetArraySize(in->entries) > 0) {
         cv_err_state(err, "%d entries were made before",
                      cJSON_GetArraySize(in->entries));

@@ -133,8 +133,9 @@ enum cv_status cv_prompt_secret(struct cv_cli *cli, const char *question,
 enum cv_status cv_prompt_new(struct cv_cli *cli, struct cv_arena *arena,
                              struct cv_bytes *out, struct cv_err *err)
 {
+    *out = (struct cv_bytes){NULL, 0};
     for (int i = 0; i < ROUNDS; i++) {
-        struct cv_bytes again;
+        struct cv_bytes again = {NULL, 0};
         enum cv_status s =
             cv_prompt_secret(cli, "New passphrase: ", arena, out, err);
 

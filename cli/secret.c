@@ -1,5 +1,6 @@
 #include "cli/secret.h"
 
+#include "cli/interrupt.h"
 #include "cli/path.h"
 #include "cli/prompt.h"
 #include "vault/base/file.h"
@@ -182,8 +183,10 @@ static enum cv_status make_key_file(const char *path, struct cv_arena *arena,
     randombytes_buf(key, NEW_KEY_LEN);
     s = cv_path_open_parent(path, &dir, &name, err);
     if (s == CV_OK) {
+        cv_interrupt_hold();
         s = cv_file_create(dir, name, (struct cv_bytes){key, NEW_KEY_LEN}, 0600,
                            err);
+        cv_interrupt_release();
     }
     cv_file_close(&dir);
     return s;

@@ -583,11 +583,13 @@ class Terminal:
             if stdout is not None:
                 os.dup2(stdout, 1)
             os.execve(harness.program(), cli.argv(*words), cli.env())
-        self.seen = b""
+        self.seen = b""       # all that was shown
+        self.passed = 0       # how much of it `until` has gone past
 
     def until(self, text, seconds=20):
+        """Waits until `text` is shown, behind what was waited for before."""
         end = time.monotonic() + seconds
-        while text not in self.seen:
+        while text not in self.seen[self.passed:]:
             left = end - time.monotonic()
             assert left > 0, self.seen
             if select.select([self.master], [], [], left)[0]:
@@ -597,6 +599,7 @@ class Terminal:
                     data = b""
                 assert data, self.seen
                 self.seen += data
+        self.passed = self.seen.index(text, self.passed) + len(text)
 
     def echoes(self):
         return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
@@ -629,7 +632,6 @@ def test_a_passphrase_is_typed_without_echo(to, broker, tmp_path):
         assert not t.echoes()
         t.type(b"wrong one\n")
         t.until(b"does not open")
-        t.seen = b""
         t.until(b"Passphrase: ")
         t.type(b"right one\n")
         assert t.end() == 0
@@ -647,7 +649,6 @@ def test_three_times_and_no_more(to, broker):
     t = Terminal(to, "slot", "add", "passphrase", "--new-passphrase-file", path)
     for _ in range(3):
         t.until(b"Passphrase: ")
-        t.seen = b""
         t.type(b"wrong\n")
     assert t.end() == UNAVAILABLE
     assert len(keys(broker)) == 3
@@ -695,7 +696,6 @@ def test_a_new_passphrase_is_asked_for_twice(to, broker):
                            (b"New passphrase: ", b"two\n"),
                            (b"The same again: ", b"two\n")):
         t.until(question)
-        t.seen = b""
         t.type(text)
     assert t.end() == 0
     import base64
@@ -830,6 +830,78 @@ def test_files_of_the_cloud(to, broker):
     to("fetch", "--cluster", "c", "--ca-file", ca + ".none", code=NOT_FOUND)
     to("fetch", "--cluster", "c", "--profile", os.path.join(to.home, "run"),
        code=INVALID)
+
+
+# --- the configuration ---
+
+def configure(cli, text, mode=0o600):
+    path = os.path.join(cli.home, "config", "certvault", "certvault.yaml")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+def test_without_a_configuration(cli):
+    done = cli("config", "check", code=0)
+    assert not done.out and "no configuration" in done.note
+    assert cli("config", "show", "-o", "json", code=0).json == {}
+    cli("config", "check", "--config", "/none", code=NOT_FOUND)
+
+
+def test_a_configuration_is_checked(cli):
+    path = configure(cli, "vault: /v\nrelay: {port: 1}\n")
+    done = cli("config", "check", code=0)
+    assert "relay" in done.note and done.text == f"{path}: ok\n"
+    assert yaml.safe_load(cli("config", "show", code=0).out) == {
+        "vault": "/v", "relay": {"port": 1}}
+    configure(cli, "cloud: {endpont: x}\n")
+    for words in (["config", "check"], ["config", "show"], ["list"]):
+        assert "cloud.endpont" in cli(*words, code=CONFIG).note
+    configure(cli, "vault: [\n")
+    assert "line" in cli("config", "check", code=INVALID).note
+    configure(cli, "- a\n")
+    cli("config", "check", code=INVALID)
+    for mode in (0o620, 0o602):
+        configure(cli, "vault: /v\n", mode)
+        assert "chmod" in cli("config", "check", code=CONFIG).note
+
+
+def test_what_the_configuration_says_is_used(to, broker):
+    ca = secret_file(to, "ca", b"-----BEGIN CERTIFICATE-----\n")
+    configure(to, f"""
+cloud: {{endpoint: "https://cce", iam_endpoint: "https://iam", ca_file: {ca}}}
+regions: [{{id: r-1, endpoint: "https://cce.r-1"}}]
+defaults: {{duration: 7}}
+""")
+    broker.answers["Fetch"] = {"items": [], "notes": []}
+    to("fetch", "--cluster", "c", code=0)
+    call = broker.asked("Fetch")[-1]
+    assert call["duration"] == 7
+    assert call["cloud"]["endpoint"] == "https://cce"
+    assert call["cloud"]["iam_endpoint"] == "https://iam"
+    assert call["cloud"]["ca_pem"].startswith("-----BEGIN")
+    assert yaml.safe_load(call["cloud"]["regions"]) == {
+        "CCE": [{"id": "r-1", "endpoint": "https://cce.r-1"}]}
+    to("fetch", "--cluster", "c", "--endpoint", "https://typed", "--duration",
+       "2", code=0)
+    call = broker.asked("Fetch")[-1]
+    assert call["cloud"]["endpoint"] == "https://typed"
+    assert call["duration"] == 2
+    # The service uses its own, not the caller's.
+    to("fetch", "--cluster", "c", "--as-service", code=0)
+    assert set(broker.asked("Fetch")[-1]["cloud"]) <= {"region", "project_id",
+                                                       "api"}
+
+
+def test_the_configurations_vault(cli):
+    configure(cli, f"vault: {cli.home}/elsewhere\n")
+    cli("list", code=NOT_FOUND)
+    cli("init", "--key", f"file:{cli.home}/key", code=0)
+    assert os.path.isdir(os.path.join(cli.home, "elsewhere"))
+    assert cli("list", "-o", "json", code=0).json["items"] == []
+    cli("--vault", f"{cli.home}/third", "list", code=NOT_FOUND)
 
 
 # --- the record ---
