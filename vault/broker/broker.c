@@ -309,6 +309,12 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
     b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL, -1};
     b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL, -1};
     b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL, -1};
+    /* Every command names its caller in the record and has a checkpoint signed
+     * at its end: both start while the vault is opened. */
+    if (s == CV_OK && o->mode == CV_BROKER_EXEC) {
+        cv_spawner_prepare(b->spawner, CV_SPAWNER_TOKEN);
+        cv_spawner_prepare(b->spawner, CV_SPAWNER_NAMES);
+    }
     if (s == CV_OK) {
         s = open_vault(b, err);
     }

@@ -18,9 +18,15 @@
  * it let go and that are ending. */
 #define CHILDREN 64
 
+/* Requests that may be under way. */
+#define ASKED 8
+
 struct cv_spawner {
     int socket;
     pid_t pid;
+    enum cv_spawner_program asked[ASKED]; /* answers come in this order */
+    size_t n_asked;
+    int ready[CV_SPAWNER_COUNT]; /* prepared and not yet taken; -1: none */
 };
 
 /* What the spawner knows, filled in before the fork. */
@@ -218,6 +224,9 @@ enum cv_status cv_spawner_start(bool allow_unlocked, struct cv_spawner **out,
         free(sp);
         return s != CV_OK ? s : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
+    for (size_t i = 0; i < CV_SPAWNER_COUNT; i++) {
+        sp->ready[i] = -1;
+    }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1) {
         free(sp);
         return cv_fail_errno(err, CV_INTERNAL, "cannot make a socket pair");
@@ -241,6 +250,9 @@ enum cv_status cv_spawner_start(bool allow_unlocked, struct cv_spawner **out,
 void cv_spawner_free(struct cv_spawner *sp)
 {
     if (sp != NULL) {
+        for (size_t i = 0; i < CV_SPAWNER_COUNT; i++) {
+            cv_file_close(&sp->ready[i]);
+        }
         (void)close(sp->socket);
         if (sp->pid > 0) {
             (void)cv_process_wait(sp->pid);
@@ -264,11 +276,21 @@ static int take_descriptor(struct msghdr *m)
     return fd;
 }
 
-enum cv_status cv_spawner_run(struct cv_spawner *sp,
-                              enum cv_spawner_program program, int *fd,
-                              struct cv_err *err)
+static bool ask(struct cv_spawner *sp, enum cv_spawner_program program)
 {
     unsigned number = program;
+
+    if (sp->n_asked == ASKED || send(sp->socket, &number, sizeof(number),
+                                     MSG_NOSIGNAL) != (ssize_t)sizeof(number)) {
+        return false;
+    }
+    sp->asked[sp->n_asked++] = program;
+    return true;
+}
+
+/* The next answer: a descriptor, or -1 with errno set. */
+static int receive(struct cv_spawner *sp)
+{
     struct answer a = {.error = EIO};
     struct iovec iov = {.iov_base = &a, .iov_len = sizeof(a)};
     union {
@@ -281,20 +303,66 @@ enum cv_status cv_spawner_run(struct cv_spawner *sp,
                        .msg_controllen = sizeof(control.bytes)};
     ssize_t n;
 
-    *fd = -1;
-    if (send(sp->socket, &number, sizeof(number), MSG_NOSIGNAL) !=
-        (ssize_t)sizeof(number)) {
-        return cv_fail_errno(err, CV_UNAVAILABLE, "the spawner is gone");
-    }
     do {
         n = recvmsg(sp->socket, &m, MSG_CMSG_CLOEXEC);
     } while (n == -1 && errno == EINTR);
-    *fd = n == (ssize_t)sizeof(a) && a.error == 0 ? take_descriptor(&m) : -1;
-    if (*fd == -1) {
-        enum cv_status s;
+    if (n != (ssize_t)sizeof(a)) {
+        errno = EPIPE;
+        return -1;
+    }
+    errno = a.error;
+    return a.error == 0 ? take_descriptor(&m) : -1;
+}
 
-        errno = a.error;
-        s = cv_fail_errno(err, CV_UNAVAILABLE, "cannot start a helper program");
+/* Takes answers until that of `program` is there. */
+static int answer_for(struct cv_spawner *sp, enum cv_spawner_program program)
+{
+    while (sp->n_asked > 0) {
+        enum cv_spawner_program which = sp->asked[0];
+        int fd = receive(sp);
+
+        sp->n_asked--;
+        memmove(sp->asked, sp->asked + 1, sp->n_asked * sizeof(sp->asked[0]));
+        if (which == program) {
+            return fd;
+        }
+        cv_file_close(&sp->ready[which]);
+        sp->ready[which] = fd;
+    }
+    return -1;
+}
+
+static bool is_asked(const struct cv_spawner *sp,
+                     enum cv_spawner_program program)
+{
+    for (size_t i = 0; i < sp->n_asked; i++) {
+        if (sp->asked[i] == program) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void cv_spawner_prepare(struct cv_spawner *sp, enum cv_spawner_program program)
+{
+    if (sp->ready[program] == -1 && !is_asked(sp, program)) {
+        (void)ask(sp, program);
+    }
+}
+
+enum cv_status cv_spawner_run(struct cv_spawner *sp,
+                              enum cv_spawner_program program, int *fd,
+                              struct cv_err *err)
+{
+    *fd = sp->ready[program];
+    sp->ready[program] = -1;
+    if (*fd == -1 && (is_asked(sp, program) || ask(sp, program))) {
+        *fd = answer_for(sp, program);
+    }
+    if (*fd == -1) {
+        enum cv_status s =
+            cv_fail_errno(err, CV_UNAVAILABLE, "cannot start a helper program");
+
         cv_err_hint(err, "check that libexec/certvault lies beside bin, as it "
                          "was built");
         return s;

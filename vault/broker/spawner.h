@@ -35,6 +35,11 @@ CV_MUST_USE enum cv_status cv_spawner_start(bool allow_unlocked,
  * what it started (their sockets must be closed by then). NULL is fine. */
 void cv_spawner_free(struct cv_spawner *sp);
 
+/* Asks for a program that will be wanted soon, without waiting: it starts while
+ * the caller does something else, and cv_spawner_run then has it at once. What
+ * fails is told there. */
+void cv_spawner_prepare(struct cv_spawner *sp, enum cv_spawner_program program);
+
 /* Starts a program; *fd is the socket to it, the caller's to close.
  * CV_UNAVAILABLE. Blocks until it runs. */
 CV_MUST_USE enum cv_status cv_spawner_run(struct cv_spawner *sp,

@@ -240,7 +240,8 @@ static enum cv_status split_rest(struct cv_channel *ch, size_t frame_len,
     struct cv_buf rest;
     enum cv_status s;
 
-    if (ch->arena != NULL) {
+    /* Locked memory costs system calls: none is made for nothing. */
+    if (ch->arena != NULL && ch->in.len > frame_len + 1) {
         s = cv_arena_new(CV_LIMIT_SECRET_ARENA, &next, err);
         if (s != CV_OK) {
             return s;
