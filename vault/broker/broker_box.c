@@ -190,22 +190,44 @@ CV_BROKER_METHOD(unlock)
     return s;
 }
 
+/* Decided like any change: whoever may lock everybody out may also not. */
 CV_BROKER_METHOD(lock)
 {
     struct cv_broker *b = context;
+    const struct cv_json_field fields[] = {CV_BROKER_ASK_FIELDS};
     cJSON *details = cJSON_CreateObject();
+    struct cv_ask ask;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_ADMIN, parameters, &ask, err);
 
-    (void)parameters;
     (void)reply;
-    (void)err;
-    cv_helper_stop(&b->token);
-    b->unlocked = false;
     (void)cv_json_add_str(details, "method", "Lock");
-    if (b->vault != NULL) {
-        cv_broker_event(b, "admin", CV_OK, details);
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "Lock", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_enter(b, err);
+    }
+    if (s == CV_OK) {
+        s = cv_ask_decide(&ask, NULL, details, err);
+        if (s == CV_OK) {
+            s = cv_broker_commit(b, err);
+        }
+        if (s == CV_OK) {
+            cv_helper_stop(&b->token);
+            b->unlocked = false;
+            s = cv_ask_outcome(&ask, CV_OK, details, err);
+        }
+        if (s == CV_OK) {
+            s = cv_broker_commit(b, err);
+        }
+        cv_broker_leave(b);
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(&ask, err);
     }
     cJSON_Delete(details);
-    return CV_OK;
+    return s;
 }
 
 /* Slots. Each change is `admin`, decided, recorded, in one transaction. */

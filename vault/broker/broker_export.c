@@ -33,8 +33,8 @@ static enum cv_status check_context(const struct export *x, struct cv_err *err)
     return s;
 }
 
-static enum cv_status load(struct cv_broker *b, const cJSON *parameters,
-                           struct export *x, struct cv_err *err)
+static enum cv_status read_export(const cJSON *parameters, struct export *x,
+                                  struct cv_err *err)
 {
     const struct cv_json_field fields[] = {
         {"name", CV_JSON_STRING, true, &x->name, CV_LIMIT_NAME},
@@ -43,16 +43,26 @@ static enum cv_status load(struct cv_broker *b, const cJSON *parameters,
         {"tty", CV_JSON_BOOL, false, &x->tty, 0},
         CV_BROKER_ASK_FIELDS,
     };
-    enum cv_status s =
-        cv_json_read(parameters, "Export", CV_BROKER_FIELDS(fields), true, err);
 
-    if (s == CV_OK && b->vault == NULL) {
-        s = cv_broker_enter(b, err);
+    return cv_json_read(parameters, "Export", CV_BROKER_FIELDS(fields), true,
+                        err);
+}
+
+/* Entered: what is decided on is what there is now. */
+static enum cv_status load(struct cv_ask *ask, struct export *x,
+                           struct cv_err *err)
+{
+    enum cv_status s =
+        cv_broker_load_entry(ask->broker, x->name, true, &x->row, &x->doc, err);
+
+    ask->doc = x->doc;
+    if (s == CV_OK) {
+        s = check_context(x, err);
     }
     if (s == CV_OK) {
-        s = cv_broker_load_entry(b, x->name, true, &x->row, &x->doc, err);
+        ask->context = x->context;
     }
-    return s == CV_OK ? check_context(x, err) : s;
+    return s;
 }
 
 /* An entry that was not taken in as exportable is never exported, whatever the
@@ -65,40 +75,45 @@ static enum cv_status not_exportable(struct cv_ask *ask, struct cv_err *err)
     cv_err_state(err, "nothing was released; the denial is recorded");
     cv_err_hint(err, "only an entry fetched or imported with --exportable can "
                      "be exported");
-    cv_ask_refused(ask, err);
     return s;
 }
 
-/* The decision, durable: nothing is opened before this is CV_OK. */
-static enum cv_status pass_door(struct cv_ask *ask, const struct export *x,
-                                struct cv_reply *reply, struct cv_err *err)
+/* Entered. The decision, durable: nothing is opened before this is CV_OK. */
+static enum cv_status decide(struct cv_ask *ask, const struct export *x,
+                             struct cv_reply *reply, struct cv_err *err)
 {
-    struct cv_broker *b = ask->broker;
     cJSON *details;
-    enum cv_status s = cv_broker_enter(b, err);
+    enum cv_status s = cv_ask_check(ask, x->doc, NULL, err);
 
-    if (s != CV_OK) {
-        return s;
-    }
-    s = cv_ask_check(ask, x->doc, NULL, err);
     if (s == CV_OK &&
         !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(x->doc, "exportable"))) {
-        cv_broker_leave(b);
-        return not_exportable(ask, err);
+        s = not_exportable(ask, err);
     }
+    /* Asked first, so that a wrong turn at the lock leaves no permit. */
     if (s == CV_OK && !x->dry_run) {
-        /* Asked first, so that a wrong turn at the lock leaves no permit. */
-        s = cv_broker_need_open(b, reply, err);
-        if (s == CV_OK) {
-            details = cv_entry_details_released(x->doc);
-            s = cv_ask_decide(ask, x->doc, details, err);
-            cJSON_Delete(details);
-        }
-        if (s == CV_OK) {
-            s = cv_broker_commit(b, err);
-        }
+        s = cv_broker_need_open(ask->broker, reply, err);
     }
-    cv_broker_leave(b);
+    if (s != CV_OK || x->dry_run) {
+        return s;
+    }
+    details = cv_entry_details_released(x->doc);
+    s = cv_ask_decide(ask, x->doc, details, err);
+    cJSON_Delete(details);
+    return s == CV_OK ? cv_broker_commit(ask->broker, err) : s;
+}
+
+static enum cv_status pass_door(struct cv_ask *ask, struct export *x,
+                                struct cv_reply *reply, struct cv_err *err)
+{
+    enum cv_status s = cv_broker_enter(ask->broker, err);
+
+    if (s == CV_OK) {
+        s = load(ask, x, err);
+        if (s == CV_OK) {
+            s = decide(ask, x, reply, err);
+        }
+        cv_broker_leave(ask->broker);
+    }
     return s;
 }
 
@@ -143,9 +158,7 @@ CV_BROKER_METHOD(export)
     enum cv_status s = cv_ask_begin(b, CV_ACTION_EXPORT, parameters, &ask, err);
 
     if (s == CV_OK) {
-        s = load(b, parameters, &x, err);
-        ask.doc = x.doc;
-        ask.context = s == CV_OK ? x.context : NULL;
+        s = read_export(parameters, &x, err);
     }
     if (s == CV_OK) {
         s = pass_door(&ask, &x, reply, err);

@@ -108,36 +108,78 @@ CV_BROKER_METHOD(import)
     return s;
 }
 
-static enum cv_status check_one(struct cv_broker *b, const cJSON *item,
-                                struct cv_err *err)
+/* What `Check` needs to know of one entry. */
+struct check {
+    const char *name, *digest;
+    struct cv_store_entry *row;
+    cJSON *doc;
+    struct cv_ask ask;
+};
+
+/* A key is opened here, so this goes through the door like any other use. */
+static enum cv_status check_decide(struct check *c, struct cv_err *err)
 {
-    const char *name = NULL, *digest = NULL;
-    const struct cv_json_field fields[] = {
-        {"name", CV_JSON_STRING, true, &name, CV_LIMIT_NAME},
-        {"digest", CV_JSON_STRING, false, &digest, 64},
-    };
-    struct cv_store_entry *row = NULL;
+    struct cv_broker *b = c->ask.broker;
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s = cv_broker_enter(b, err);
+
+    (void)cv_json_add_str(details, "method", "Check");
+    if (s == CV_OK) {
+        s = cv_broker_load_entry(b, c->name, true, &c->row, &c->doc, err);
+        if (s == CV_OK) {
+            s = cv_ask_decide(&c->ask, c->doc, details, err);
+        }
+        if (s == CV_OK) {
+            s = cv_broker_commit(b, err);
+        }
+        cv_broker_leave(b);
+    }
+    cJSON_Delete(details);
+    return s;
+}
+
+static enum cv_status check_open(struct check *c, struct cv_err *err)
+{
+    struct cv_broker *b = c->ask.broker;
     struct cv_message answer = {0};
-    cJSON *doc = NULL, *p = NULL;
+    cJSON *p = cJSON_CreateObject();
+    enum cv_status s;
+
+    if (!cv_json_add_item(p, "key", cv_broker_sealed(b, c->row, c->doc)) ||
+        !cv_json_add_str(p, "digest", c->digest)) {
+        cJSON_Delete(p);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_broker_token(b, "Check", p, 0, &answer, err);
+    cv_message_free(&answer);
+    return s;
+}
+
+static enum cv_status check_one(struct cv_broker *b, const cJSON *parameters,
+                                const cJSON *item, struct cv_err *err)
+{
+    struct check c = {0};
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &c.name, CV_LIMIT_NAME},
+        {"digest", CV_JSON_STRING, false, &c.digest, 64},
+    };
     enum cv_status s =
-        cv_json_read(item, "Check", CV_BROKER_FIELDS(fields), true, err);
+        cv_ask_begin(b, CV_ACTION_IMPORT, parameters, &c.ask, err);
 
     if (s == CV_OK) {
-        s = cv_broker_load_entry(b, name, true, &row, &doc, err);
+        s = cv_json_read(item, "Check", CV_BROKER_FIELDS(fields), true, err);
     }
     if (s == CV_OK) {
-        p = cJSON_CreateObject();
-        if (!cv_json_add_item(p, "key", cv_broker_sealed(b, row, doc)) ||
-            !cv_json_add_str(p, "digest", digest)) {
-            cJSON_Delete(p);
-            s = cv_fail(err, CV_INTERNAL, "memory is gone");
-        } else {
-            s = cv_broker_token(b, "Check", p, 0, &answer, err);
-        }
+        s = check_decide(&c, err);
     }
-    cv_message_free(&answer);
-    cv_store_entry_free(row);
-    cJSON_Delete(doc);
+    if (s == CV_OK) {
+        s = check_open(&c, err);
+        cv_ask_outcome_now(&c.ask, s, NULL);
+    } else {
+        cv_ask_refused(&c.ask, err);
+    }
+    cv_store_entry_free(c.row);
+    cJSON_Delete(c.doc);
     return s;
 }
 
@@ -147,13 +189,13 @@ CV_BROKER_METHOD(check)
     const cJSON *entries = NULL, *item;
     const struct cv_json_field fields[] = {
         {"entries", CV_JSON_ARRAY, true, &entries, 0},
+        CV_BROKER_ASK_FIELDS,
     };
     enum cv_status s =
         cv_json_read(parameters, "Check", CV_BROKER_FIELDS(fields), true, err);
 
     if (s == CV_OK && b->vault == NULL) {
-        s = cv_fail(err, CV_NOT_FOUND, "there is no vault in %s",
-                    b->options->folder);
+        s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
         s = cv_broker_need_open(b, reply, err);
@@ -161,7 +203,7 @@ CV_BROKER_METHOD(check)
     if (s == CV_OK) {
         cJSON_ArrayForEach(item, entries)
         {
-            s = check_one(b, item, err);
+            s = check_one(b, parameters, item, err);
             if (s != CV_OK) {
                 return s;
             }

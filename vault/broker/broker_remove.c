@@ -145,13 +145,13 @@ CV_BROKER_METHOD(remove)
                          err);
     }
     if (s == CV_OK) {
-        s = removal_load(b, names, parameters, &r, err);
-    }
-    if (s == CV_OK) {
         s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
-        s = remove_all(b, &r, dry_run, err);
+        s = removal_load(b, names, parameters, &r, err);
+        if (s == CV_OK) {
+            s = remove_all(b, &r, dry_run, err);
+        }
         cv_broker_leave(b);
     }
     if (s == CV_OK) {

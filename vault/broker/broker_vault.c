@@ -273,7 +273,10 @@ CV_BROKER_METHOD(status)
         (void)cv_json_add_item(status, "policy", cv_policy_describe(b->policy));
         (void)cv_json_add_bool(status, "seccomp", b->sandbox.seccomp);
         (void)cv_json_add_int(status, "landlock_abi", b->sandbox.landlock_abi);
-        s = cv_store_check(b->vault->store, err);
+        /* It takes time that grows with the store: not for everyone. */
+        if (b->caller->peer.uid == geteuid()) {
+            s = cv_store_check(b->vault->store, err);
+        }
     }
     cv_broker_leave(b);
     return s;
