@@ -393,12 +393,13 @@ static enum cv_status read_all(struct import *in, struct cv_err *err)
 }
 
 /* {name, digest} of each, for Check; the SPKI digests, for Strip. */
-static enum cv_status split_shred(const struct shred_file *f, cJSON **check,
+static enum cv_status split_shred(const struct import *in,
+                                  const struct shred_file *f, cJSON **check,
                                   cJSON **spki, struct cv_err *err)
 {
     const cJSON *entry;
 
-    *check = cJSON_CreateObject();
+    *check = cv_cli_parameters(in->cli);
     *spki = cJSON_CreateArray();
     cJSON *list = cJSON_AddArrayToObject(*check, "entries");
 
@@ -425,7 +426,7 @@ static enum cv_status shred_one(struct import *in, size_t i, struct cv_err *err)
     const cJSON *answer;
     cJSON *check, *spki;
     int left = 0;
-    enum cv_status s = split_shred(f, &check, &spki, err);
+    enum cv_status s = split_shred(in, f, &check, &spki, err);
 
     if (s != CV_OK) {
         return s;

@@ -69,5 +69,5 @@ CV_CMD(vault_lock)
     const cJSON *answer;
 
     (void)args;
-    return cv_call_simple(cli, "Lock", cJSON_CreateObject(), &answer, err);
+    return cv_call_simple(cli, "Lock", cv_cli_parameters(cli), &answer, err);
 }
