@@ -189,7 +189,7 @@ flip() {
     at=$(($(wc -c <"$1") / 2))
     byte=$(od -An -tu1 -j $at -N 1 "$1" | tr -d ' ')
     octal=$(printf '%03o' $((byte ^ 1)))
-    echo "$ printf '\\$octal' | dd of=$1 bs=1 seek=$at conv=notrunc"
+    printf '%s\n' "$ printf '\\$octal' | dd of=$1 bs=1 seek=$at conv=notrunc"
     printf "\\$octal" | dd of="$1" bs=1 seek=$at conv=notrunc 2>/dev/null
 }
 
