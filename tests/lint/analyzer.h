@@ -16,22 +16,22 @@ static inline enum cv_status cv_analyzer(enum cv_status said,
 }
 
 #undef cv_fail
-#define cv_fail(e, status, ...)                                                \
-    cv_analyzer(cv_err_set((e), (status), CV_DOMAIN_NONE, 0, __FILE__,         \
-                           __LINE__, __VA_ARGS__),                             \
+#define cv_fail(e, status, ...)                                        \
+    cv_analyzer(cv_err_set((e), (status), CV_DOMAIN_NONE, 0, __FILE__, \
+                           __LINE__, __VA_ARGS__),                     \
                 (status))
 #undef cv_fail_errno
-#define cv_fail_errno(e, status, ...)                                          \
-    cv_analyzer(                                                               \
-        cv_err_set_errno((e), (status), __FILE__, __LINE__, __VA_ARGS__),      \
+#define cv_fail_errno(e, status, ...)                                     \
+    cv_analyzer(                                                          \
+        cv_err_set_errno((e), (status), __FILE__, __LINE__, __VA_ARGS__), \
         (status))
 #undef cv_fail_native
-#define cv_fail_native(e, status, domain, native, ...)                         \
-    cv_analyzer(cv_err_set((e), (status), (domain), (native), __FILE__,        \
-                           __LINE__, __VA_ARGS__),                             \
+#define cv_fail_native(e, status, domain, native, ...)                  \
+    cv_analyzer(cv_err_set((e), (status), (domain), (native), __FILE__, \
+                           __LINE__, __VA_ARGS__),                      \
                 (status))
 #undef cv_pass
-#define cv_pass(e, status)                                                     \
+#define cv_pass(e, status) \
     cv_analyzer(cv_err_frame((e), (status), __FILE__, __LINE__), (status))
 
 #define cJSON_IsString(v) ((v) != NULL && (cJSON_IsString)(v))

@@ -36,7 +36,8 @@ EXTERNAL = {
     "openssl/": ("vault/kubeconfig", "vault/seal", "vault/fetch"),
     "seccomp.h": ("vault/base",),
     "sodium.h": ("vault/base", "vault/seal", "vault/audit", "vault/fetch",
-                 "vault/kubeconfig", "vault/broker", "policy", "cli"),
+                 "vault/kubeconfig", "vault/broker", "vault/store", "policy",
+                 "cli"),
 }
 
 BANNED = (

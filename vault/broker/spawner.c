@@ -41,7 +41,8 @@ struct answer {
     int error; /* errno */
 };
 
-static char *const environment[] = {(char *)(uintptr_t) "LC_ALL=C", NULL};
+static char locale[] = "LC_ALL=C";
+static char *const environment[] = {locale, NULL};
 
 static enum cv_status fill_table(bool allow_unlocked, struct table *t,
                                  struct cv_err *err)
@@ -79,10 +80,11 @@ static int fork_names(int socket, int other_end, int spawner_socket,
     return 0;
 }
 
-static int exec_program(const struct table *t, enum cv_spawner_program program,
+static int exec_program(struct table *t, enum cv_spawner_program program,
                         int socket, pid_t *child)
 {
-    char *argv[3] = {(char *)(uintptr_t)t->path[program], NULL, NULL};
+    static char unlocked[] = "--allow-unlocked";
+    char *argv[3] = {t->path[program], NULL, NULL};
     struct cv_process_start start = {
         .path = t->path[program],
         .argv = argv,
@@ -96,7 +98,7 @@ static int exec_program(const struct table *t, enum cv_spawner_program program,
     struct cv_err err;
 
     if (t->allow_unlocked) {
-        argv[1] = (char *)(uintptr_t) "--allow-unlocked";
+        argv[1] = unlocked;
     }
     cv_err_init(&err);
     if (cv_process_start(&start, child, &err) != CV_OK) {

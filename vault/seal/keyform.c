@@ -1,6 +1,6 @@
 #include "vault/seal/keyform_internal.h"
 
-#include "vault/seal/der_internal.h"
+#include "vault/seal/keyder_internal.h"
 
 #include <string.h>
 
@@ -41,7 +41,7 @@ static bool take_algorithm(struct cv_bytes *from, enum keyform_type *type)
     struct cv_bytes alg;
     size_t i;
 
-    if (!cv_der_take(from, DER_SEQUENCE, &alg)) {
+    if (!cv_keyder_take(from, DER_SEQUENCE, &alg)) {
         return false;
     }
     for (i = 0; i < N_ALGORITHMS; i++) {
@@ -57,7 +57,7 @@ static bool take_algorithm(struct cv_bytes *from, enum keyform_type *type)
 /* A SEQUENCE that is all there is. */
 static bool only_sequence(struct cv_bytes from, struct cv_bytes *inner)
 {
-    return cv_der_take(&from, DER_SEQUENCE, inner) && from.len == 0;
+    return cv_keyder_take(&from, DER_SEQUENCE, inner) && from.len == 0;
 }
 
 bool cv_keyform_spki(struct cv_bytes certificate, struct cv_bytes *spki)
@@ -65,18 +65,18 @@ bool cv_keyform_spki(struct cv_bytes certificate, struct cv_bytes *spki)
     struct cv_bytes cert, tbs, serial;
 
     if (!only_sequence(certificate, &cert) ||
-        !cv_der_take(&cert, DER_SEQUENCE, &tbs)) {
+        !cv_keyder_take(&cert, DER_SEQUENCE, &tbs)) {
         return false;
     }
-    if (cv_der_tag(tbs) == DER_CONTEXT(0) && !cv_der_skip(&tbs)) {
+    if (cv_keyder_tag(tbs) == DER_CONTEXT(0) && !cv_keyder_skip(&tbs)) {
         return false; /* version */
     }
-    return cv_der_take(&tbs, DER_INTEGER, &serial) &&
-           cv_der_take(&tbs, DER_SEQUENCE, &serial) && /* signature */
-           cv_der_take(&tbs, DER_SEQUENCE, &serial) && /* issuer */
-           cv_der_take(&tbs, DER_SEQUENCE, &serial) && /* validity */
-           cv_der_take(&tbs, DER_SEQUENCE, &serial) && /* subject */
-           cv_der_take_whole(&tbs, DER_SEQUENCE, spki);
+    return cv_keyder_take(&tbs, DER_INTEGER, &serial) &&
+           cv_keyder_take(&tbs, DER_SEQUENCE, &serial) && /* signature */
+           cv_keyder_take(&tbs, DER_SEQUENCE, &serial) && /* issuer */
+           cv_keyder_take(&tbs, DER_SEQUENCE, &serial) && /* validity */
+           cv_keyder_take(&tbs, DER_SEQUENCE, &serial) && /* subject */
+           cv_keyder_take_whole(&tbs, DER_SEQUENCE, spki);
 }
 
 bool cv_keyform_public(struct cv_bytes spki, struct keyform_public *out)
@@ -85,15 +85,15 @@ bool cv_keyform_public(struct cv_bytes spki, struct keyform_public *out)
 
     memset(out, 0, sizeof(*out));
     if (!only_sequence(spki, &in) || !take_algorithm(&in, &out->type) ||
-        !cv_der_take_bits(&in, &bits) || in.len != 0) {
+        !cv_keyder_take_bits(&in, &bits) || in.len != 0) {
         return false;
     }
     if (out->type != KEYFORM_RSA) {
         out->point = bits;
         return out->type != KEYFORM_ED25519 || bits.len == ED25519_LEN;
     }
-    return only_sequence(bits, &in) && cv_der_take_uint(&in, &out->n) &&
-           cv_der_take_uint(&in, &out->e) && in.len == 0;
+    return only_sequence(bits, &in) && cv_keyder_take_uint(&in, &out->n) &&
+           cv_keyder_take_uint(&in, &out->e) && in.len == 0;
 }
 
 /* RSAPrivateKey of two primes. */
@@ -102,11 +102,11 @@ static bool read_rsa(struct cv_bytes der, struct keyform_private *out)
     struct cv_bytes in;
     size_t i;
 
-    if (!only_sequence(der, &in) || !cv_der_take_small(&in, 0)) {
+    if (!only_sequence(der, &in) || !cv_keyder_take_small(&in, 0)) {
         return false;
     }
     for (i = 0; i < KEYFORM_RSA_NUMBERS; i++) {
-        if (!cv_der_take_uint(&in, &out->rsa[i])) {
+        if (!cv_keyder_take_uint(&in, &out->rsa[i])) {
             return false;
         }
     }
@@ -133,16 +133,16 @@ static bool read_ec(struct cv_bytes der, struct keyform_private *out)
 {
     struct cv_bytes in, inner;
 
-    if (!only_sequence(der, &in) || !cv_der_take_small(&in, 1) ||
-        !cv_der_take(&in, DER_OCTET_STRING, &out->secret)) {
+    if (!only_sequence(der, &in) || !cv_keyder_take_small(&in, 1) ||
+        !cv_keyder_take(&in, DER_OCTET_STRING, &out->secret)) {
         return false;
     }
-    if (cv_der_take(&in, DER_CONTEXT(0), &inner) &&
+    if (cv_keyder_take(&in, DER_CONTEXT(0), &inner) &&
         !same_curve(out->type, inner)) {
         return false;
     }
-    if (cv_der_take(&in, DER_CONTEXT(1), &inner) &&
-        !(cv_der_take_bits(&inner, &out->point) && inner.len == 0)) {
+    if (cv_keyder_take(&in, DER_CONTEXT(1), &inner) &&
+        !(cv_keyder_take_bits(&inner, &out->point) && inner.len == 0)) {
         return false;
     }
     return in.len == 0;
@@ -150,8 +150,8 @@ static bool read_ec(struct cv_bytes der, struct keyform_private *out)
 
 static bool read_ed25519(struct cv_bytes der, struct keyform_private *out)
 {
-    return cv_der_take(&der, DER_OCTET_STRING, &out->secret) && der.len == 0 &&
-           out->secret.len == ED25519_LEN;
+    return cv_keyder_take(&der, DER_OCTET_STRING, &out->secret) &&
+           der.len == 0 && out->secret.len == ED25519_LEN;
 }
 
 bool cv_keyform_private(struct cv_bytes pkcs8, struct keyform_private *out)
@@ -159,9 +159,9 @@ bool cv_keyform_private(struct cv_bytes pkcs8, struct keyform_private *out)
     struct cv_bytes in, key;
 
     memset(out, 0, sizeof(*out));
-    if (!only_sequence(pkcs8, &in) || !cv_der_take_small(&in, 0) ||
+    if (!only_sequence(pkcs8, &in) || !cv_keyder_take_small(&in, 0) ||
         !take_algorithm(&in, &out->type) ||
-        !cv_der_take(&in, DER_OCTET_STRING, &key) || in.len != 0) {
+        !cv_keyder_take(&in, DER_OCTET_STRING, &key) || in.len != 0) {
         return false;
     }
     switch (out->type) {

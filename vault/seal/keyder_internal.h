@@ -6,8 +6,8 @@
  * A struct cv_bytes is the cursor: what was taken is no longer in it. Each
  * function gives false, and leaves the cursor where it was, when what comes is
  * not what was asked for. */
-#ifndef CERTVAULT_SEAL_DER_INTERNAL_H
-#define CERTVAULT_SEAL_DER_INTERNAL_H
+#ifndef CERTVAULT_SEAL_KEYDER_INTERNAL_H
+#define CERTVAULT_SEAL_KEYDER_INTERNAL_H
 
 #include "vault/base/arena.h"
 
@@ -20,24 +20,24 @@
 #define DER_CONTEXT(n) (0xA0 | (n)) /* constructed, context-specific */
 
 /* The tag of what comes; -1 at the end. */
-int cv_der_tag(struct cv_bytes from);
+int cv_keyder_tag(struct cv_bytes from);
 
 /* Takes an element with this tag; *inner is its contents. */
-bool cv_der_take(struct cv_bytes *from, uint8_t tag, struct cv_bytes *inner);
+bool cv_keyder_take(struct cv_bytes *from, uint8_t tag, struct cv_bytes *inner);
 
 /* Takes an element with this tag, or any; *whole includes tag and length. */
-bool cv_der_take_whole(struct cv_bytes *from, uint8_t tag,
-                       struct cv_bytes *whole);
-bool cv_der_skip(struct cv_bytes *from);
+bool cv_keyder_take_whole(struct cv_bytes *from, uint8_t tag,
+                          struct cv_bytes *whole);
+bool cv_keyder_skip(struct cv_bytes *from);
 
 /* Takes an INTEGER that is not negative; *value has no leading zero, and is
  * empty for 0. */
-bool cv_der_take_uint(struct cv_bytes *from, struct cv_bytes *value);
+bool cv_keyder_take_uint(struct cv_bytes *from, struct cv_bytes *value);
 
 /* Takes an INTEGER that is exactly `value` (0 to 127). */
-bool cv_der_take_small(struct cv_bytes *from, uint8_t value);
+bool cv_keyder_take_small(struct cv_bytes *from, uint8_t value);
 
 /* Takes a BIT STRING of whole bytes. */
-bool cv_der_take_bits(struct cv_bytes *from, struct cv_bytes *value);
+bool cv_keyder_take_bits(struct cv_bytes *from, struct cv_bytes *value);
 
 #endif

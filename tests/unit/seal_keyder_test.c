@@ -3,7 +3,7 @@
  * seen. */
 #include "tests/unit/seal_test.h"
 
-#include "vault/seal/der_internal.h"
+#include "vault/seal/keyder_internal.h"
 
 enum ask { SEQUENCE, WHOLE, ANY, UINT, ZERO, BITS };
 
@@ -80,17 +80,17 @@ static bool take(enum ask ask, struct cv_bytes *from, struct cv_bytes *out)
 {
     switch (ask) {
     case SEQUENCE:
-        return cv_der_take(from, DER_SEQUENCE, out);
+        return cv_keyder_take(from, DER_SEQUENCE, out);
     case WHOLE:
-        return cv_der_take_whole(from, DER_SEQUENCE, out);
+        return cv_keyder_take_whole(from, DER_SEQUENCE, out);
     case ANY:
-        return cv_der_skip(from);
+        return cv_keyder_skip(from);
     case UINT:
-        return cv_der_take_uint(from, out);
+        return cv_keyder_take_uint(from, out);
     case ZERO:
-        return cv_der_take_small(from, 0);
+        return cv_keyder_take_small(from, 0);
     default:
-        return cv_der_take_bits(from, out);
+        return cv_keyder_take_bits(from, out);
     }
 }
 
@@ -108,7 +108,7 @@ static void test_cases(void **state)
         assert_true(der != NULL && exact != NULL);
         memcpy(exact, der, n);
         from = (struct cv_bytes){exact, n};
-        assert_int_equal(cv_der_tag(from), n == 0 ? -1 : der[0]);
+        assert_int_equal(cv_keyder_tag(from), n == 0 ? -1 : der[0]);
         if (take(cases[i].ask, &from, &out) != (cases[i].want != NULL)) {
             fail_msg("case %zu: %s", i, cases[i].der);
         }
@@ -151,12 +151,12 @@ static void test_lengths(void **state)
         }
         memcpy(der, head, h);
         from = (struct cv_bytes){der, h + n};
-        assert_true(cv_der_take(&from, DER_SEQUENCE, &out));
+        assert_true(cv_keyder_take(&from, DER_SEQUENCE, &out));
         assert_int_equal(out.len, n);
         assert_int_equal(from.len, 0);
         if (n > 0) {
             from = (struct cv_bytes){der, h + n - 1};
-            assert_false(cv_der_take(&from, DER_SEQUENCE, &out));
+            assert_false(cv_keyder_take(&from, DER_SEQUENCE, &out));
         }
         free(der);
     }

@@ -1,4 +1,4 @@
-#include "vault/seal/der_internal.h"
+#include "vault/seal/keyder_internal.h"
 
 /* Reads tag and length. Multi-byte tags do not occur in what is read here. */
 static bool head(struct cv_bytes from, uint8_t *tag, size_t *head_len,
@@ -51,38 +51,38 @@ static bool take(struct cv_bytes *from, int tag, struct cv_bytes *whole,
     return true;
 }
 
-int cv_der_tag(struct cv_bytes from)
+int cv_keyder_tag(struct cv_bytes from)
 {
     return from.len == 0 ? -1 : from.data[0];
 }
 
-bool cv_der_take(struct cv_bytes *from, uint8_t tag, struct cv_bytes *inner)
+bool cv_keyder_take(struct cv_bytes *from, uint8_t tag, struct cv_bytes *inner)
 {
     struct cv_bytes whole;
 
     return take(from, tag, &whole, inner);
 }
 
-bool cv_der_take_whole(struct cv_bytes *from, uint8_t tag,
-                       struct cv_bytes *whole)
+bool cv_keyder_take_whole(struct cv_bytes *from, uint8_t tag,
+                          struct cv_bytes *whole)
 {
     struct cv_bytes inner;
 
     return take(from, tag, whole, &inner);
 }
 
-bool cv_der_skip(struct cv_bytes *from)
+bool cv_keyder_skip(struct cv_bytes *from)
 {
     struct cv_bytes whole, inner;
 
     return take(from, -1, &whole, &inner);
 }
 
-bool cv_der_take_uint(struct cv_bytes *from, struct cv_bytes *value)
+bool cv_keyder_take_uint(struct cv_bytes *from, struct cv_bytes *value)
 {
     struct cv_bytes at = *from, v;
 
-    if (!cv_der_take(&at, DER_INTEGER, &v) || v.len == 0 ||
+    if (!cv_keyder_take(&at, DER_INTEGER, &v) || v.len == 0 ||
         (v.data[0] & 0x80) != 0 ||
         (v.len > 1 && v.data[0] == 0 && (v.data[1] & 0x80) == 0)) {
         return false;
@@ -96,11 +96,11 @@ bool cv_der_take_uint(struct cv_bytes *from, struct cv_bytes *value)
     return true;
 }
 
-bool cv_der_take_small(struct cv_bytes *from, uint8_t value)
+bool cv_keyder_take_small(struct cv_bytes *from, uint8_t value)
 {
     struct cv_bytes at = *from, v;
 
-    if (!cv_der_take(&at, DER_INTEGER, &v) || v.len != 1 ||
+    if (!cv_keyder_take(&at, DER_INTEGER, &v) || v.len != 1 ||
         v.data[0] != value) {
         return false;
     }
@@ -108,11 +108,12 @@ bool cv_der_take_small(struct cv_bytes *from, uint8_t value)
     return true;
 }
 
-bool cv_der_take_bits(struct cv_bytes *from, struct cv_bytes *value)
+bool cv_keyder_take_bits(struct cv_bytes *from, struct cv_bytes *value)
 {
     struct cv_bytes at = *from, v;
 
-    if (!cv_der_take(&at, DER_BIT_STRING, &v) || v.len == 0 || v.data[0] != 0) {
+    if (!cv_keyder_take(&at, DER_BIT_STRING, &v) || v.len == 0 ||
+        v.data[0] != 0) {
         return false;
     }
     value->data = v.data + 1;
