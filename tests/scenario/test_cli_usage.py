@@ -559,6 +559,15 @@ def test_no_input_asks_nobody(to, broker):
     assert keys(broker) == []
 
 
+def test_no_input_asks_nobody_even_on_a_terminal(to, broker):
+    broker.answers["SlotList"] = locked("passphrase")
+    for words, code in ((["slot", "list"], UNAVAILABLE), (["rm", "a"], USAGE)):
+        t = Terminal(to, "--no-input", *words)
+        assert t.end(5) == code
+        assert b"assphrase: " not in t.seen and b"[y/N]" not in t.seen
+    assert keys(broker) == []
+
+
 def test_a_secret_file_that_others_can_read_is_told(to, broker):
     broker.answers["Export"] = [locked("passphrase"), EXPORT]
     broker.answers["Unlock"] = {"slot_id": "s0"}

@@ -118,6 +118,8 @@ def check_recovery(v, change, where):
     assert not [n for n in os.listdir(v.home) if n.startswith((".kube",
                                                                "kube."))
                 and n != "kube.orig"], where
+    return names, [s["id"] for s in slots], said.json["items"][0]["labels"], \
+        v("policy", "show", code=0).out
 
 
 def points(v, change, tmp_path):
@@ -143,6 +145,9 @@ def test_killed_anywhere(prepared, change, tmp_path):
     assert len(everything) >= 5, everything
     chosen = everything if harness.FULL else \
         sorted(rng.sample(everything, min(SAMPLE, len(everything))))
+    restore(v)
+    before = check_recovery(v, change, "before")
+    undone = 0
     for call, nth in chosen:
         restore(v)
         for extra in ("out.yaml", "third.key", "fourth.key"):
@@ -152,7 +157,12 @@ def test_killed_anywhere(prepared, change, tmp_path):
         straced.killed_run(v, call, nth, *CHANGES[change](v))
         left = harness.wait_for_none()
         assert not left, (call, nth, left)
-        check_recovery(v, change, f"{change} killed at {call} #{nth}")
+        undone += before == check_recovery(
+            v, change, f"{change} killed at {call} #{nth}")
+    print(f"{len(chosen)} kills of {len(everything)}, {undone} left it undone")
+    if harness.FULL:
+        assert undone
+        assert change == "export" or undone < len(chosen)
 
 
 @pytest.mark.parametrize("change", ["import", "rm"])
