@@ -127,35 +127,6 @@ enum cv_status cv_output_text(struct cv_output *o, const char *text,
     return cv_output_write_buf(o, &b, err);
 }
 
-/* DEL is a control character too; JSON lets it stand raw. */
-static void add_json(struct cv_buf *b, const cJSON *value,
-                     enum cv_json_style style)
-{
-    struct cv_buf raw;
-    const uint8_t *from, *end;
-
-    cv_buf_init(&raw, NULL, CV_LIMIT_FRAME * 2);
-    cv_json_write(value, style, &raw);
-    if (cv_buf_status(&raw, "the output", NULL) != CV_OK) {
-        b->status = raw.status;
-        cv_buf_wipe(&raw);
-        return;
-    }
-    from = raw.data;
-    end = raw.data + raw.len;
-    while (from < end) {
-        const uint8_t *del = memchr(from, 0x7f, (size_t)(end - from));
-        size_t plain = (size_t)((del ? del : end) - from);
-
-        cv_buf_add(b, from, plain);
-        if (del != NULL) {
-            cv_buf_add_str(b, "\\u007f");
-        }
-        from += plain + (del ? 1 : 0);
-    }
-    cv_buf_wipe(&raw);
-}
-
 enum cv_status cv_output_document(struct cv_output *o, const cJSON *document,
                                   struct cv_err *err)
 {
@@ -165,7 +136,7 @@ enum cv_status cv_output_document(struct cv_output *o, const cJSON *document,
     if (o->format == CV_OUTPUT_YAML) {
         cv_output_yaml(document, &b);
     } else {
-        add_json(&b, document, CV_JSON_PRETTY);
+        cv_json_write(document, CV_JSON_PRETTY, &b);
         cv_buf_add_char(&b, '\n');
     }
     return cv_output_write_buf(o, &b, err);
@@ -177,7 +148,7 @@ enum cv_status cv_output_json_line(struct cv_output *o, const cJSON *value,
     struct cv_buf b;
 
     cv_buf_init(&b, NULL, CV_LIMIT_FRAME * 2);
-    add_json(&b, value, CV_JSON_COMPACT);
+    cv_json_write(value, CV_JSON_COMPACT, &b);
     cv_buf_add_char(&b, '\n');
     return cv_output_write_buf(o, &b, err);
 }
@@ -274,7 +245,7 @@ static void error_json(struct cv_buf *b, const struct cv_err *e)
     cJSON *root = cJSON_CreateObject();
 
     if (root != NULL && cv_json_add_item(root, "error", cv_json_from_err(e))) {
-        add_json(b, root, CV_JSON_COMPACT);
+        cv_json_write(root, CV_JSON_COMPACT, b);
         cv_buf_add_char(b, '\n');
     }
     cJSON_Delete(root);
