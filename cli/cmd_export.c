@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Where it goes; looked at before anything is asked for. */
 struct target {
@@ -92,10 +93,13 @@ static enum cv_status deliver(struct cv_cli *cli, const struct target *target,
         return cv_output_write(&cli->out, cv_buf_bytes(&text), err);
     }
     cv_interrupt_hold();
-    s = cli->yes ? cv_file_replace(target->dir, target->name,
-                                   cv_buf_bytes(&text), 0600, err)
-                 : cv_file_create(target->dir, target->name,
-                                  cv_buf_bytes(&text), 0600, err);
+    /* Not cv_file_replace: killed at its work it would leave a key in a file of
+     * some other name. */
+    if (cli->yes) {
+        (void)unlinkat(target->dir, target->name, 0);
+    }
+    s = cv_file_create(target->dir, target->name, cv_buf_bytes(&text), 0600,
+                       err);
     cv_interrupt_release();
     return s;
 }

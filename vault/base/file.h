@@ -60,7 +60,9 @@ CV_MUST_USE enum cv_status cv_file_replace(int dir, const char *name,
                                            struct cv_bytes data, mode_t mode,
                                            struct cv_err *err);
 
-/* As cv_file_replace, but refuses (CV_EXISTS) where `name` is there. */
+/* As cv_file_replace, but refuses (CV_EXISTS) where `name` is there. Killed at
+ * any point it leaves nothing behind, not even a file of another name (where
+ * the file system has O_TMPFILE): the way to write what is secret. */
 CV_MUST_USE enum cv_status cv_file_create(int dir, const char *name,
                                           struct cv_bytes data, mode_t mode,
                                           struct cv_err *err);

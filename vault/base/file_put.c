@@ -67,6 +67,53 @@ static enum cv_status pick_temp(struct put *put, struct cv_err *err)
     return CV_OK;
 }
 
+static enum cv_status write_open(int fd, const struct put *put,
+                                 struct cv_bytes data, mode_t mode,
+                                 struct cv_err *err)
+{
+    enum cv_status status = cv_file_write(fd, data, put->base, err);
+    if (status == CV_OK &&
+        (fchmod(fd, mode == 0 ? 0600 : mode) != 0 || fsync(fd) != 0)) {
+        (void)cv_file_fail("write", put->base, err);
+        status = CV_IO;
+    }
+    return status;
+}
+
+static enum cv_status is_there(const struct put *put, struct cv_err *err)
+{
+    char shown[160];
+    return cv_fail(
+        err, CV_EXISTS, "%s is there already",
+        cv_err_quote(shown, sizeof(shown), put->base, strlen(put->base)));
+}
+
+/* Makes the file without a name and gives it one when it is whole: killed in
+ * between, nothing of it is left. *done is false where that cannot be done
+ * here (file systems without O_TMPFILE, no /proc). */
+static enum cv_status put_nameless(const struct put *put, struct cv_bytes data,
+                                   mode_t mode, bool *done, struct cv_err *err)
+{
+    char path[64];
+    int fd = openat(put->folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    *done = fd >= 0;
+    if (fd < 0) {
+        return CV_OK;
+    }
+    enum cv_status status = write_open(fd, put, data, mode, err);
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (status == CV_OK && linkat(AT_FDCWD, path, put->folder, put->base,
+                                  AT_SYMLINK_FOLLOW) != 0) {
+        if (errno == EEXIST) {
+            status = is_there(put, err);
+        } else {
+            *done = false;
+        }
+    }
+    (void)close(fd);
+    return status;
+}
+
 /* Makes the new file, written and on disk. */
 static enum cv_status write_temp(struct put *put, struct cv_bytes data,
                                  mode_t mode, struct cv_err *err)
@@ -78,12 +125,7 @@ static enum cv_status write_temp(struct put *put, struct cv_bytes data,
         return CV_IO;
     }
     put->made = true;
-    enum cv_status status = cv_file_write(fd, data, put->base, err);
-    if (status == CV_OK &&
-        (fchmod(fd, mode == 0 ? 0600 : mode) != 0 || fsync(fd) != 0)) {
-        (void)cv_file_fail("write", put->base, err);
-        status = CV_IO;
-    }
+    enum cv_status status = write_open(fd, put, data, mode, err);
     if (close(fd) != 0 && errno != EINTR && status == CV_OK) {
         (void)cv_file_fail("write", put->base, err);
         status = CV_IO;
@@ -119,10 +161,7 @@ static enum cv_status rename_temp(struct put *put, bool replace,
         return CV_OK;
     }
     if (!replace && errno == EEXIST) {
-        char shown[160];
-        return cv_fail(
-            err, CV_EXISTS, "%s is there already",
-            cv_err_quote(shown, sizeof(shown), put->base, strlen(put->base)));
+        return is_there(put, err);
     }
     (void)cv_file_fail("put in place", put->base, err);
     return CV_IO;
@@ -136,11 +175,15 @@ static enum cv_status put_file(int dir, const char *name, struct cv_bytes data,
     if (status == CV_OK) {
         status = pick_temp(&put, err);
     }
-    if (status == CV_OK) {
-        status = write_temp(&put, data, mode, err);
+    bool done = false;
+    if (status == CV_OK && !replace) {
+        status = put_nameless(&put, data, mode, &done, err);
     }
-    if (status == CV_OK) {
-        status = rename_temp(&put, replace, err);
+    if (status == CV_OK && !done) {
+        status = write_temp(&put, data, mode, err);
+        if (status == CV_OK) {
+            status = rename_temp(&put, replace, err);
+        }
     }
     if (put.made) {
         (void)unlinkat(put.folder, put.temp, 0);

@@ -15,7 +15,9 @@ struct fetch {
     int64_t duration;
     bool exportable, dry_run, as_service;
     char id[64];                       /* of the cluster, found out */
-    char base_name[CV_LIMIT_NAME + 1]; /* what the entry is to be called */
+    char base_name[CV_LIMIT_NAME + 1]; /* what the entry is to be called, or
+                                          what policy is asked about where the
+                                          name holds {context} */
 };
 
 /* Instance metadata speaks for the machine: only for the broker's own user. */
@@ -89,6 +91,32 @@ static void name_from(const char *text, char out[CV_LIMIT_NAME + 1])
     }
 }
 
+#define CONTEXT "{context}"
+
+/* `pattern` with `context` in the place of {context}; behind it, where there
+ * are several and the pattern does not say where. */
+static enum cv_status expand_name(const char *pattern, const char *context,
+                                  bool several, char out[CV_LIMIT_NAME + 1],
+                                  struct cv_err *err)
+{
+    const char *place = strstr(pattern, CONTEXT);
+    int len;
+
+    if (place != NULL) {
+        len =
+            snprintf(out, CV_LIMIT_NAME + 1, "%.*s%s%s", (int)(place - pattern),
+                     pattern, context, place + strlen(CONTEXT));
+    } else {
+        len = snprintf(out, CV_LIMIT_NAME + 1, several ? "%s-%s" : "%s",
+                       pattern, context);
+    }
+    if (len < 0 || len > CV_LIMIT_NAME) {
+        return cv_fail(err, CV_INVALID,
+                       "the name of the entry would be too long");
+    }
+    return cv_name_check(out, err);
+}
+
 /* Which cluster, and what its entry is to be called. The cloud is asked only
  * for what the command did not say. */
 static enum cv_status find_cluster(struct cv_broker *b, struct fetch *f,
@@ -108,8 +136,7 @@ static enum cv_status find_cluster(struct cv_broker *b, struct fetch *f,
 
     if (f->cluster_id != NULL && f->name != NULL) {
         (void)snprintf(f->id, sizeof(f->id), "%s", f->cluster_id);
-        (void)snprintf(f->base_name, sizeof(f->base_name), "%s", f->name);
-        return CV_OK;
+        return expand_name(f->name, "internal", false, f->base_name, err);
     }
     p = cJSON_CreateObject();
     if (!cv_json_add_item(p, "cloud", cloud_for(b, f->cloud)) ||
@@ -126,7 +153,7 @@ static enum cv_status find_cluster(struct cv_broker *b, struct fetch *f,
     if (s == CV_OK) {
         (void)snprintf(f->id, sizeof(f->id), "%s", id);
         if (f->name != NULL) {
-            (void)snprintf(f->base_name, sizeof(f->base_name), "%s", f->name);
+            s = expand_name(f->name, "internal", false, f->base_name, err);
         } else {
             name_from(name != NULL ? name : id, f->base_name);
         }
@@ -235,14 +262,15 @@ static enum cv_status name_takes(const struct fetch *f, struct cv_take *takes,
                                  size_t n, char (*names)[CV_LIMIT_NAME + 1],
                                  struct cv_err *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        const char *suffix = cv_entry_text(takes[i].identity, "suffix");
-        int len = snprintf(names[i], CV_LIMIT_NAME + 1, n == 1 ? "%s" : "%s-%s",
-                           f->base_name, suffix);
+    const char *pattern = f->name != NULL ? f->name : f->base_name;
 
-        if (len < 0 || len > CV_LIMIT_NAME) {
-            return cv_fail(err, CV_INVALID,
-                           "the name of the entry would be too long");
+    for (size_t i = 0; i < n; i++) {
+        enum cv_status s =
+            expand_name(pattern, cv_entry_text(takes[i].identity, "suffix"),
+                        n > 1, names[i], err);
+
+        if (s != CV_OK) {
+            return s;
         }
         takes[i].name = names[i];
     }
@@ -262,7 +290,8 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
         return s;
     }
     cv_take_prepare(b, CV_ACTION_FETCH, parameters, takes, n);
-    if (n == 1 && takes[0].err.status == CV_OK) {
+    if (n == 1 && takes[0].err.status == CV_OK &&
+        strcmp(takes[0].name, f->base_name) == 0) {
         /* It was decided before it was minted: the outcome is that request's.
          */
         const cJSON *doc = takes[0].doc;
@@ -273,7 +302,7 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
     }
     cv_take_check_free(b, takes, n);
     s = cv_take_store(b, takes, n, true, false, err);
-    if (s != CV_OK || n > 1) {
+    if (s != CV_OK || !takes[0].decided) {
         (void)!cv_ask_outcome(ask, s, details, NULL);
         (void)!cv_broker_commit(b, NULL);
     }
