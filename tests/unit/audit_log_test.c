@@ -2,6 +2,7 @@
  * writers. System calls are wrapped by the linker (audit.cmake), so that they
  * can be counted and made to fail. */
 #include "audit_test.h"
+#include "tests/unit/full.h"
 
 #include "vault/audit/log_internal.h"
 #include "vault/base/file.h"
@@ -572,7 +573,7 @@ static void write_many(const struct audit_vault *v, unsigned n)
  * twice, none left out. */
 static void test_many_writers(void **state)
 {
-    bool full = getenv("CV_FULL") != NULL;
+    bool full = cv_full_run();
     unsigned each = full ? 500 : 60;
     struct audit_vault v;
     struct cv_log *log;

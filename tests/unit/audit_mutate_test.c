@@ -1,5 +1,6 @@
 /* P16: a log of 5,000 records, changed at random: every change is found. */
 #include "audit_test.h"
+#include "tests/unit/full.h"
 
 #include "vault/audit/verify.h"
 
@@ -128,7 +129,7 @@ static const char *mutate(const struct frames *f, struct cv_buf *out)
 
 static void test_mutations(void **state)
 {
-    unsigned rounds = getenv("CV_FULL") != NULL ? 1000 : 50;
+    unsigned rounds = cv_full_run() ? 1000 : 50;
     static struct frames f;
     struct audit_vault v;
     struct cv_log *log;

@@ -1,6 +1,7 @@
 /* Making and opening the store, and every way in which its file can be wrong.
  */
 #include "store_test.h"
+#include "tests/unit/full.h"
 
 #include "vault/base/file.h"
 #include "vault/store/store_internal.h"
@@ -185,7 +186,7 @@ static void check_one(const struct store_folder *f, unsigned nr)
  * account; never another answer. */
 static void test_flips(void **state)
 {
-    unsigned rounds = getenv("CV_FULL") != NULL ? 20000 : 600;
+    unsigned rounds = cv_full_run() ? 20000 : 600;
     unsigned seen = 0;
     struct store_folder f;
     struct cv_store *store;
