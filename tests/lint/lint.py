@@ -33,7 +33,7 @@ EXTERNAL = {
     "curl/": ("vault/fetch",),
     "sqlite3.h": ("vault/store",),
     "yaml.h": ("vault/yaml", "vault/kubeconfig"),
-    "openssl/": ("vault/kubeconfig", "vault/seal", "vault/fetch"),
+    "openssl/": ("vault/kubeconfig", "vault/seal", "vault/fetch", "cli"),
     "seccomp.h": ("vault/base",),
     "sodium.h": ("vault/base", "vault/seal", "vault/audit", "vault/fetch",
                  "vault/kubeconfig", "vault/broker", "vault/store", "policy",
