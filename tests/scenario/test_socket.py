@@ -193,8 +193,9 @@ def test_h55_descriptors_are_not_taken(served):
     answer(s)
     for fd in fds:
         os.close(fd)
-    held = os.listdir(f"/proc/{served.broker.process.pid}/fd")
-    assert len(held) < 60
+    if os.geteuid() == 0:
+        held = os.listdir(f"/proc/{served.broker.process.pid}/fd")
+        assert len(held) < 20, held
     s.close()
     served(*served.to, "list", code=0)
 
