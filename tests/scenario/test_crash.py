@@ -118,7 +118,7 @@ def check_recovery(v, change, where):
     assert not [n for n in os.listdir(v.home) if n.startswith((".kube",
                                                                "kube."))
                 and n != "kube.orig"], where
-    return names, [s["id"] for s in slots], said.json["items"][0]["labels"], \
+    return names, slots, said.json["items"][0]["labels"], \
         v("policy", "show", code=0).out
 
 
