@@ -238,8 +238,11 @@ def small_rsa(bits):
     return own(private, self_signed(private))
 
 
-case(33, "rsa-512", small_rsa(512))
 case(33, "rsa-1024", small_rsa(1024))
+try:
+    case(33, "rsa-512", small_rsa(512))
+except ValueError:
+    pass        # newer libraries do not make such keys
 
 
 # A few lines of DER, to make what no library would.
