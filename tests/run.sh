@@ -2,7 +2,7 @@
 # Builds certvault and runs every test: sh tests/run.sh [--full] [CTEST ARG...]
 #
 #   --full   the long runs: every crash point instead of a sample, fuzzing for
-#            ten minutes a target instead of seconds
+#            160 s a target instead of 8
 #
 # Installs what is missing first (as root or with sudo). Further arguments go to
 # ctest: -L unit, -R scenario/export, ... Variables: CV_SEED (random tests print

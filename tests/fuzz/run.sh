@@ -10,7 +10,7 @@ name=$1
 src=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd) || exit 1
 build=${CV_FUZZ_BUILD:-$src/build/fuzz}
 seconds=${2:-8}
-[ "${CV_FULL:-0}" = 0 ] || seconds=${2:-600}
+[ "${CV_FULL:-0}" = 0 ] || seconds=${2:-160}
 seed=${CV_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 seed=$((seed % 2147483647))
 
