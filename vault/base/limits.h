@@ -20,6 +20,11 @@
 #define CV_LIMIT_CLIENT_IDLE_S 900       /* seconds */
 #define CV_LIMIT_CALL_S 150              /* a helper's answer, seconds */
 #define CV_LIMIT_BATCH 500               /* identities in one import message */
+#define CV_LIMIT_MODULE_S 30 /* a PKCS#11 module's answer, seconds */
+#define CV_LIMIT_MODULE_LONG_S                                    \
+    120                     /* where it makes keys or waits for a \
+                               person */
+#define CV_LIMIT_MODULES 64 /* that are configured */
 
 /* Secrets typed or read */
 #define CV_LIMIT_PASSPHRASE 1024

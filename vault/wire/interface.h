@@ -4,12 +4,14 @@
 
 #define CV_INTERFACE_BROKER "io.certvault.Broker"
 #define CV_INTERFACE_TOKEN "io.certvault.Token"
+#define CV_INTERFACE_MODULE "io.certvault.Module"
 #define CV_INTERFACE_INTAKE "io.certvault.Intake"
 #define CV_INTERFACE_OFFLINE "io.certvault.Offline"
 
 /* Built from the files beside this one. */
 extern const char cv_interface_broker[];
 extern const char cv_interface_token[];
+extern const char cv_interface_module[];
 extern const char cv_interface_intake[];
 extern const char cv_interface_offline[];
 

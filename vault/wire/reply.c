@@ -23,6 +23,11 @@ cJSON *cv_reply_failure(struct cv_reply *reply)
     return reply->failure;
 }
 
+void cv_reply_name_error(struct cv_reply *reply, const char *name)
+{
+    reply->error = name;
+}
+
 bool cv_reply_wants_more(const struct cv_reply *reply)
 {
     return reply->more;

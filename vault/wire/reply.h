@@ -18,6 +18,10 @@ struct cv_arena *cv_reply_arena(struct cv_reply *reply);
 /* The object whose members go along with an error. */
 cJSON *cv_reply_failure(struct cv_reply *reply);
 
+/* The error's name on the wire ("PinRequired") where it is not that of its
+ * status; a literal. */
+void cv_reply_name_error(struct cv_reply *reply, const char *name);
+
 /* Did the caller ask for more than one answer? */
 bool cv_reply_wants_more(const struct cv_reply *reply);
 

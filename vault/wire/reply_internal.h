@@ -10,6 +10,7 @@ struct cv_reply {
     struct cv_arena *arena; /* of a secret answer */
     cJSON *parameters;
     cJSON *failure;
+    const char *error; /* its name; NULL: that of its status */
     bool secret;
     bool more;
     bool sent;

@@ -17,7 +17,7 @@ struct request {
 
 /* "io.certvault.Broker.Denied" for a status. */
 static void error_name(const struct cv_interface *iface, enum cv_status status,
-                       char *out, size_t out_len)
+                       const char *own, char *out, size_t out_len)
 {
     static const char *const names[CV_STATUS_COUNT] = {
         [CV_FAILED] = "Failed",       [CV_INTERNAL] = "Internal",
@@ -29,7 +29,9 @@ static void error_name(const struct cv_interface *iface, enum cv_status status,
         [CV_BUSY] = "Busy",           [CV_REMOTE] = "Remote",
         [CV_DENIED] = "Denied",       [CV_CONFIG] = "Config",
     };
-    const char *name = names[status] != NULL ? names[status] : "Internal";
+    const char *name = own != NULL             ? own
+                       : names[status] != NULL ? names[status]
+                                               : "Internal";
 
     (void)snprintf(out, out_len, "%s.%s", iface->name, name);
 }
@@ -59,7 +61,7 @@ static enum cv_status send_failure(const struct cv_interface *iface,
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     move_members(parameters, reply->failure);
-    error_name(iface, what->status, name, sizeof(name));
+    error_name(iface, what->status, reply->error, name, sizeof(name));
     s = cv_reply_answer(reply, name, parameters, false, err);
     cJSON_Delete(parameters);
     return s;
