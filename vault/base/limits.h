@@ -68,6 +68,23 @@
 #define CV_LIMIT_LEAF 65535
 #define CV_LIMIT_NOTE CV_KIB(64)
 
+/* Tokens: what a PKCS#11 module may say and hold */
+#define CV_LIMIT_MODULES 64             /* configured */
+#define CV_LIMIT_MODULE_FILE CV_KIB(64) /* one .module file */
+#define CV_LIMIT_MODULE_LINES 256       /* in one of them */
+#define CV_LIMIT_TOKENS 64              /* slots of one module */
+#define CV_LIMIT_TOKEN_OBJECTS 16384    /* looked at on one token */
+#define CV_LIMIT_TOKEN_KEYS 32          /* with one CKA_ID */
+#define CV_LIMIT_TOKEN_MECHANISMS 1024  /* of one slot */
+#define CV_LIMIT_TOKEN_SESSIONS 8       /* of one pool */
+#define CV_LIMIT_TOKEN_RELOAD_S 30      /* between two C_Initialize */
+#define CV_LIMIT_TOKEN_URI 4096         /* RFC 7512 */
+#define CV_LIMIT_TOKEN_ID 256           /* CKA_ID */
+#define CV_LIMIT_ATTRIBUTE CV_KIB(64)   /* one attribute's value */
+#define CV_LIMIT_SIGNATURE 2048         /* RSA-16384 */
+#define CV_LIMIT_SIGNED CV_MIB(1)       /* bytes to be signed */
+#define CV_LIMIT_PIN 255
+
 /* Vault */
 #define CV_LIMIT_SLOTS 32
 #define CV_LIMIT_SEALED CV_KIB(32) /* one sealed key */
