@@ -174,6 +174,43 @@ static enum cv_status ask(struct cv_store *store, const char *sql,
     return status;
 }
 
+/* In a transaction: from schema `version` to this one. */
+static enum cv_status run_upgrades(struct cv_store *store, int64_t version,
+                                   struct cv_err *err)
+{
+    char number[48];
+    enum cv_status status = CV_OK;
+
+    for (; version < CV_STORE_SCHEMA && status == CV_OK; version++) {
+        status = run(store, cv_store_sql_upgrades[version - 1], "upgrade", err);
+    }
+    (void)snprintf(number, sizeof number, "PRAGMA user_version = %d;",
+                   CV_STORE_SCHEMA);
+    return status == CV_OK ? run(store, number, "upgrade", err) : status;
+}
+
+/* Another process may do the same: who comes second finds it done. */
+static enum cv_status upgrade(struct cv_store *store, struct cv_err *err)
+{
+    int64_t version = CV_STORE_SCHEMA;
+    enum cv_status status = cv_store_begin(store, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    status = ask(store, "PRAGMA user_version", &version, NULL, 0, err);
+    if (status == CV_OK && version < CV_STORE_SCHEMA) {
+        status = run_upgrades(store, version, err);
+    }
+    if (status == CV_OK) {
+        status = cv_store_commit(store, err);
+    }
+    if (status != CV_OK) {
+        cv_store_rollback(store);
+    }
+    return status;
+}
+
 static enum cv_status check_version(struct cv_store *store, struct cv_err *err)
 {
     int64_t application = 0, version = 0, unused = 0;
@@ -202,7 +239,7 @@ static enum cv_status check_version(struct cv_store *store, struct cv_err *err)
         cv_err_hint(err, "use that version, or a newer one");
         return CV_INTEGRITY;
     }
-    return CV_OK;
+    return version < CV_STORE_SCHEMA ? upgrade(store, err) : CV_OK;
 }
 
 static bool is_id(const char *text)
@@ -278,16 +315,15 @@ enum cv_status cv_store_open(const char *folder, int folder_fd,
 static enum cv_status build(const char *path, const char *vault_id,
                             struct cv_err *err)
 {
-    char numbers[96], page[64];
+    char application[64], page[64];
     struct cv_store *store = NULL;
     enum cv_status status = connect_to(path, &store, err);
 
     if (store == NULL) {
         return status;
     }
-    (void)snprintf(numbers, sizeof numbers,
-                   "PRAGMA application_id = %d; PRAGMA user_version = %d;",
-                   CV_STORE_APPLICATION, CV_STORE_SCHEMA);
+    (void)snprintf(application, sizeof application,
+                   "PRAGMA application_id = %d;", CV_STORE_APPLICATION);
     (void)snprintf(store->vault_id, sizeof store->vault_id, "%s", vault_id);
     (void)snprintf(page, sizeof page, "PRAGMA page_size = %d;", CV_STORE_PAGE);
     status = run(store, page, "make", err);
@@ -298,10 +334,13 @@ static enum cv_status build(const char *path, const char *vault_id,
         status = cv_store_begin(store, err);
     }
     if (status == CV_OK) {
-        status = run(store, numbers, "make", err);
+        status = run(store, application, "make", err);
     }
     if (status == CV_OK) {
         status = run(store, cv_store_sql_schema, "make", err);
+    }
+    if (status == CV_OK) {
+        status = run_upgrades(store, 1, err);
     }
     if (status == CV_OK) {
         status = cv_store_meta_put(store, "vault_id", vault_id, err);

@@ -50,6 +50,10 @@ enum cv_store_sql {
     CV_SQL_JOURNAL_PUT,
     CV_SQL_JOURNAL_REMOVE,
     CV_SQL_JOURNAL_LIST,
+    CV_SQL_PIN_GET,
+    CV_SQL_PIN_PUT,
+    CV_SQL_PIN_REMOVE,
+    CV_SQL_PIN_LIST,
     CV_SQL_COUNT
 };
 
@@ -65,8 +69,10 @@ struct cv_store {
 
 /* ---- statements (store_sql.c) ---- */
 
-/* The tables, for a new database. */
+/* The tables of schema 1, and what makes each later schema of the one before:
+ * [0] makes 2 of 1. A new database goes through all of them. */
 extern const char cv_store_sql_schema[];
+extern const char *const cv_store_sql_upgrades[CV_STORE_SCHEMA - 1];
 
 /* A statement, ready to be bound. */
 CV_MUST_USE enum cv_status cv_store_sql_get(struct cv_store *store,
