@@ -8,8 +8,20 @@ struct fixture {
     struct cv_arena *arena;
     struct cv_box_pair pair;
     struct cv_slot_head head;
+    cJSON *token;
     uint8_t vault_id[CV_BOX_ID_LEN];
 };
+
+static cJSON *token_members(void)
+{
+    cJSON *t = cJSON_CreateObject();
+
+    assert_true(cv_json_add_str(t, "uri", "pkcs11:token=t;id=%01") &&
+                cv_json_add_str(t, "spki", "MFkw") &&
+                cv_json_add_str(t, "form", "ecdh-hkdf-sha256") &&
+                cv_json_add_str(t, "data", "BAAA"));
+    return t;
+}
 
 static void begin(struct fixture *f)
 {
@@ -24,10 +36,12 @@ static void begin(struct fixture *f)
     memcpy(f->head.vault_id, f->vault_id, sizeof(f->vault_id));
     f->head.id = "s1";
     f->head.cost = &cheap;
+    f->token = token_members();
 }
 
 static void end(struct fixture *f)
 {
+    cJSON_Delete(f->token);
     cv_arena_free(f->arena);
 }
 
@@ -39,6 +53,7 @@ static struct cv_slot_secret secret_of(struct fixture *f,
 
     f->head.path = kind == CV_SLOT_FILE ? "/etc/key" : NULL;
     f->head.name = kind == CV_SLOT_CREDENTIAL ? "key.cred" : NULL;
+    f->head.token = kind == CV_SLOT_TOKEN ? f->token : NULL;
     if (kind == CV_SLOT_RECOVERY) {
         assert_int_equal(cv_slot_code_make(f->arena, &s.bytes, NULL), CV_OK);
     } else if (kind != CV_SLOT_PASSPHRASE) {
@@ -209,7 +224,9 @@ static void test_wrong_secrets(void **state)
         struct cv_slot_secret other = secret;
         int j;
 
-        other.bytes = TEXT("another, of more than 32 bytes .....");
+        other.bytes = k == CV_SLOT_TOKEN
+                          ? TEXT("another one of just 32 bytes ...")
+                          : TEXT("another, of more than 32 bytes .....");
         if (k == CV_SLOT_RECOVERY) {
             other = secret_of(&f, CV_SLOT_RECOVERY);
         }
@@ -291,6 +308,40 @@ static void test_wrap_refuses_secrets(void **state)
     assert_int_equal(try_wrap(&f, CV_SLOT_FILE, b), CV_OK);
     b.len = CV_LIMIT_KEY_FILE_MIN;
     assert_int_equal(try_wrap(&f, CV_SLOT_FILE, b), CV_OK);
+    end(&f);
+}
+
+/* Each member is wanted, as a text of its kind, and no other. */
+static void test_wrap_refuses_tokens(void **state)
+{
+    static const struct {
+        const char *key, *value;
+    } bad[] = {
+        {"uri", NULL},  {"uri", ""},        {"uri", "file:/x"},
+        {"spki", NULL}, {"form", "a form"}, {"form", NULL},
+        {"data", NULL}, {"more", "x"},      {"data", "\n"},
+    };
+    const struct cv_bytes secret = TEXT("0123456789abcdef0123456789abcdef");
+    struct fixture f;
+    size_t i;
+
+    (void)state;
+    begin(&f);
+    f.head.token = f.token;
+    assert_int_equal(try_wrap(&f, CV_SLOT_TOKEN, secret), CV_OK);
+    assert_int_equal(try_wrap(&f, CV_SLOT_PASSPHRASE, secret), CV_INVALID);
+    assert_int_equal(try_wrap(&f, CV_SLOT_TOKEN, TEXT("short")), CV_INVALID);
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        cJSON *t = token_members();
+
+        cJSON_DeleteItemFromObject(t, bad[i].key);
+        assert_true(cv_json_add_str(t, bad[i].key, bad[i].value));
+        f.head.token = t;
+        assert_int_equal(try_wrap(&f, CV_SLOT_TOKEN, secret), CV_INVALID);
+        cJSON_Delete(t);
+    }
+    f.head.token = NULL;
+    assert_int_equal(try_wrap(&f, CV_SLOT_TOKEN, secret), CV_INVALID);
     end(&f);
 }
 
@@ -520,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_other_vault),
         cmocka_unit_test(test_wrap_refuses_secrets),
         cmocka_unit_test(test_wrap_refuses_heads),
+        cmocka_unit_test(test_wrap_refuses_tokens),
         cmocka_unit_test(test_costs),
         cmocka_unit_test(test_default_cost),
         cmocka_unit_test(test_codes),

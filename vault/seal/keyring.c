@@ -105,6 +105,7 @@ static enum cv_status none_opened(enum cv_slot_kind kind, bool any,
         [CV_SLOT_FILE] = "key file",
         [CV_SLOT_CREDENTIAL] = "credential",
         [CV_SLOT_RECOVERY] = "recovery code",
+        [CV_SLOT_TOKEN] = "token",
     };
 
     if (any) {

@@ -9,10 +9,9 @@
 #define SCRATCH CV_KIB(64)
 
 static const char *const kinds[CV_SLOT_KIND_COUNT] = {
-    [CV_SLOT_PASSPHRASE] = "passphrase",
-    [CV_SLOT_FILE] = "file",
-    [CV_SLOT_CREDENTIAL] = "credential",
-    [CV_SLOT_RECOVERY] = "recovery",
+    [CV_SLOT_PASSPHRASE] = "passphrase", [CV_SLOT_FILE] = "file",
+    [CV_SLOT_CREDENTIAL] = "credential", [CV_SLOT_RECOVERY] = "recovery",
+    [CV_SLOT_TOKEN] = "token",
 };
 
 const char *cv_slot_kind_name(enum cv_slot_kind kind)
@@ -32,8 +31,8 @@ enum cv_status cv_slot_kind_read(const char *word, enum cv_slot_kind *out,
         }
     }
     return cv_fail(err, CV_INVALID,
-                   "a key slot is of kind passphrase, file, credential or "
-                   "recovery");
+                   "a key slot is of kind passphrase, file, credential, "
+                   "recovery or token");
 }
 
 enum cv_status cv_slot_read(const cJSON *record, enum cv_slot_kind *kind,
@@ -61,6 +60,7 @@ static void begin(const struct cv_slot_head *head, enum cv_slot_kind kind,
     r->created = cv_clock_format(t, created);
     r->path = head->path;
     r->name = head->name;
+    r->token = head->token;
     r->kdf.cost.passes = CV_SLOT_PASSES;
     r->kdf.cost.memory_kib = CV_SLOT_MEMORY_KIB;
     if (head->cost != NULL) {
@@ -137,6 +137,7 @@ static enum cv_status wrong_secret(enum cv_slot_kind kind, struct cv_err *err)
         [CV_SLOT_FILE] = "the key file does not open this key slot",
         [CV_SLOT_CREDENTIAL] = "the credential does not open this key slot",
         [CV_SLOT_RECOVERY] = "the recovery code does not open this key slot",
+        [CV_SLOT_TOKEN] = "what the token gave does not open this key slot",
     };
 
     return cv_fail(err, CV_AUTH, "%s", texts[kind]);

@@ -3,7 +3,8 @@
  * A slot is a record (a JSON object, nothing in it secret) that holds the box
  * key's secret half, encrypted under a key made from one secret: a passphrase
  * (Argon2id), a key file or a systemd credential (32 to 4,096 bytes, BLAKE2b),
- * or a recovery code made by cv_slot_code_make. Everything in a record, and
+ * a recovery code made by cv_slot_code_make, or 32 bytes that a token's key
+ * gives back (pkcs11/slotkey.h). Everything in a record, and
  * the vault and public key it is for, is authenticated: a record that was
  * changed, or taken from another vault, opens nothing. The format is in
  * docs/formats.md, "Key slots".
@@ -20,6 +21,8 @@ enum cv_slot_kind {
     CV_SLOT_FILE,       /* "file": the record names its path */
     CV_SLOT_CREDENTIAL, /* "credential": the record names it */
     CV_SLOT_RECOVERY,   /* "recovery" */
+    CV_SLOT_TOKEN,      /* "token": the record says which key of which token
+                           gives the secret back */
     CV_SLOT_KIND_COUNT
 };
 
@@ -53,16 +56,22 @@ struct cv_slot_cost {
 /* What a new record says of itself. Texts are borrowed. */
 struct cv_slot_head {
     uint8_t vault_id[CV_BOX_ID_LEN];
-    const char *id;    /* 1 to 64 of [A-Za-z0-9._-] */
-    const char *path;  /* kind file: absolute; else NULL */
-    const char *name;  /* kind credential: [A-Za-z0-9._-]; else NULL */
-    int64_t created_s; /* seconds since 1970; 0: now */
+    const char *id;     /* 1 to 64 of [A-Za-z0-9._-] */
+    const char *path;   /* kind file: absolute; else NULL */
+    const char *name;   /* kind credential: [A-Za-z0-9._-]; else NULL */
+    const cJSON *token; /* kind token: {uri, spki, form, data}, texts; else
+                           NULL; borrowed */
+    int64_t created_s;  /* seconds since 1970; 0: now */
     const struct cv_slot_cost *cost; /* passphrase; NULL: the default */
 };
 
 #define CV_SLOT_ID_MAX 64
 #define CV_SLOT_PATH_MAX 4096
 #define CV_SLOT_NAME_MAX 255
+#define CV_SLOT_SPKI_MAX 1024 /* of a token's key, in base64 */
+#define CV_SLOT_FORM_MAX 32
+#define CV_SLOT_DATA_MAX 1024 /* what the token turns into the secret, base64 \
+                               */
 
 /* Makes a record by which `secret` opens `pair`. On success *record is a cJSON
  * object made where cv_json_use says (on the heap: the caller deletes it). On

@@ -29,6 +29,7 @@ struct slot_record {
     const char *created;
     const char *path;
     const char *name;
+    const cJSON *token;
     struct slot_kdf kdf;
     uint8_t nonce[SLOT_NONCE_LEN];
     uint8_t box[SLOT_BOX_LEN];

@@ -40,7 +40,8 @@ static enum cv_status from_passphrase(struct cv_bytes pass,
     return CV_OK;
 }
 
-/* For what has its entropy already: files, credentials, recovery codes. */
+/* For what has its entropy already: files, credentials, recovery codes, what a
+ * token gives. */
 static void from_random(struct cv_bytes secret, const struct slot_kdf *kdf,
                         uint8_t *kek)
 {
@@ -67,6 +68,11 @@ enum cv_status cv_slot_kdf_run(const struct cv_slot_secret *secret,
     }
     if (secret->kind == CV_SLOT_RECOVERY) {
         s = cv_slot_code_read(bytes, arena, &bytes, err);
+    } else if (secret->kind == CV_SLOT_TOKEN) {
+        s = bytes.len == CV_LIMIT_KEY_FILE_MIN
+                ? CV_OK
+                : cv_fail(err, CV_INVALID, "a token gives %d bytes",
+                          CV_LIMIT_KEY_FILE_MIN);
     } else if (bytes.len < CV_LIMIT_KEY_FILE_MIN ||
                bytes.len > CV_LIMIT_KEY_FILE) {
         s = cv_fail(err, CV_INVALID, "a key %s has %d to %d bytes",

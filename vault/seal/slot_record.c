@@ -31,6 +31,27 @@ static bool is_time(const char *text)
            strcmp(cv_clock_format(t, again), text) == 0;
 }
 
+/* What a token needs to give the secret back; all of it texts. */
+static enum cv_status check_token(const cJSON *token, struct cv_err *err)
+{
+    const char *uri = NULL, *spki = NULL, *form = NULL, *data = NULL;
+    const struct cv_json_field fields[] = {
+        {"uri", CV_JSON_STRING, true, &uri, CV_LIMIT_URL},
+        {"spki", CV_JSON_STRING, true, &spki, CV_SLOT_SPKI_MAX},
+        {"form", CV_JSON_STRING, true, &form, CV_SLOT_FORM_MAX},
+        {"data", CV_JSON_STRING, true, &data, CV_SLOT_DATA_MAX},
+    };
+    enum cv_status s =
+        cv_json_read(token, "a key slot's token", fields,
+                     sizeof(fields) / sizeof(fields[0]), true, err);
+
+    if (s == CV_OK &&
+        (strncmp(uri, "pkcs11:", 7) != 0 || !is_word(form, CV_SLOT_FORM_MAX))) {
+        s = cv_fail(err, CV_INVALID, "a key slot's token is not well formed");
+    }
+    return s;
+}
+
 enum cv_status cv_slot_record_check(const struct slot_record *r,
                                     struct cv_err *err)
 {
@@ -51,6 +72,18 @@ enum cv_status cv_slot_record_check(const struct slot_record *r,
         return cv_fail(err, CV_INVALID,
                        "a key slot names a credential if it is of that kind, "
                        "and only then");
+    }
+    if ((r->kind == CV_SLOT_TOKEN) != (r->token != NULL)) {
+        return cv_fail(err, CV_INVALID,
+                       "a key slot names a token if it is of that kind, and "
+                       "only then");
+    }
+    if (r->token != NULL) {
+        enum cv_status s = check_token(r->token, err);
+
+        if (s != CV_OK) {
+            return s;
+        }
     }
     if (!is_time(r->created)) {
         return cv_fail(err, CV_INVALID, "a key slot's time is not well formed");
@@ -138,6 +171,7 @@ static enum cv_status read_members(const cJSON *json, struct slot_record *out,
         {"created", CV_JSON_STRING, true, &out->created, CV_CLOCK_TEXT_LEN},
         {"path", CV_JSON_STRING, false, &out->path, CV_SLOT_PATH_MAX},
         {"name", CV_JSON_STRING, false, &out->name, CV_SLOT_NAME_MAX},
+        {"token", CV_JSON_OBJECT, false, &out->token, 0},
         {"kdf", CV_JSON_OBJECT, true, &kdf, 0},
         {"nonce", CV_JSON_STRING, true, &nonce, 64},
         {"box", CV_JSON_STRING, true, &box, 128},
@@ -230,7 +264,9 @@ cJSON *cv_slot_record_new(const struct slot_record *r)
         !cv_json_add_str(json, "kind", cv_slot_kind_name(r->kind)) ||
         !cv_json_add_str(json, "created", r->created) ||
         !cv_json_add_str(json, "path", r->path) ||
-        !cv_json_add_str(json, "name", r->name)) {
+        !cv_json_add_str(json, "name", r->name) ||
+        (r->token != NULL &&
+         !cv_json_add_item(json, "token", cJSON_Duplicate(r->token, true)))) {
         cJSON_Delete(kdf);
         cJSON_Delete(json);
         return NULL;
