@@ -4,6 +4,7 @@
  *     certvaultd --private --vault DIR           for one command; descriptor 3
  *     certvaultd --offline                       what needs no vault; likewise
  */
+#include "cli/broker_config.h"
 #include "cli/broker_offline.h"
 
 #include "vault/base/file.h"
@@ -18,14 +19,15 @@
 #include <string.h>
 
 struct arguments {
-    const char *vault, *socket, *key_file, *passphrase_file, *socket_mode;
+    const char *vault, *socket, *key_file, *passphrase_file, *socket_mode,
+        *config;
     bool private, create, offline, allow_unlocked, help, version;
 };
 
 static const char usage[] =
     "usage: certvaultd --vault DIR --socket PATH [--socket-mode 0666]\n"
     "                  [--key-file F | --passphrase-file F] [--foreground]\n"
-    "                  [--allow-unlocked]\n"
+    "                  [--config F] [--allow-unlocked]\n"
     "       certvaultd --help | --version\n"
     "\n"
     "The broker of a vault, serving whoever connects to PATH as the vault's\n"
@@ -37,6 +39,9 @@ static const char usage[] =
     "                         connection is decided by its uid\n"
     "  --key-file F           opens the vault at the start\n"
     "  --passphrase-file F    likewise; one line\n"
+    "  --config F             the configuration: which PKCS#11 modules there "
+    "are;\n"
+    "                         " CV_BROKER_CONFIG_SERVICE " unless given\n"
     "  --allow-unlocked       go on where memory cannot be locked\n";
 
 static enum cv_status fail_usage(struct cv_err *err, const char *text)
@@ -56,6 +61,7 @@ static enum cv_status read_arguments(int argc, char **argv, struct arguments *a,
         {"socket-mode", required_argument, NULL, 'm'},
         {"key-file", required_argument, NULL, 'k'},
         {"passphrase-file", required_argument, NULL, 'p'},
+        {"config", required_argument, NULL, 'C'},
         {"foreground", no_argument, NULL, 'f'},
         {"private", no_argument, NULL, 'P'},
         {"create", no_argument, NULL, 'c'},
@@ -84,6 +90,9 @@ static enum cv_status read_arguments(int argc, char **argv, struct arguments *a,
             break;
         case 'p':
             a->passphrase_file = optarg;
+            break;
+        case 'C':
+            a->config = optarg;
             break;
         case 'f':
             break;
@@ -185,7 +194,7 @@ static enum cv_status run_broker(const struct arguments *a, struct cv_err *err)
         .folder = a->vault,
         .socket = a->private ? CV_PROCESS_SOCKET : -1,
         .socket_path = a->private ? NULL : a->socket,
-        .allow_unlocked = a->allow_unlocked,
+        .programs = {.allow_unlocked = a->allow_unlocked},
     };
     struct cv_arena *arena = NULL;
     struct cv_buf secret;
@@ -195,6 +204,9 @@ static enum cv_status run_broker(const struct arguments *a, struct cv_err *err)
         return fail_usage(err, "--vault and --socket are needed");
     }
     s = read_mode(a->socket_mode, &o.socket_mode, err);
+    if (s == CV_OK) {
+        s = cv_broker_config_load(a->config, !a->private, &o.programs, err);
+    }
     if (s == CV_OK) {
         s = make_folder(a, err);
     }
@@ -209,6 +221,7 @@ static enum cv_status run_broker(const struct arguments *a, struct cv_err *err)
         s = cv_broker_run(&o, err);
     }
     cv_arena_free(arena);
+    cv_broker_config_free(&o.programs);
     return s;
 }
 

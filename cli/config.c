@@ -99,35 +99,51 @@ static enum cv_status read_tree(struct cv_cli *cli, struct cv_config *config,
     return s;
 }
 
-enum cv_status cv_config_load(struct cv_cli *cli, const cJSON **tree,
+enum cv_status cv_config_find(struct cv_cli *cli, const char **path,
                               struct cv_err *err)
 {
     struct cv_config *config = cli->settings;
     enum cv_status s;
 
-    *tree = NULL;
+    *path = NULL;
     if (config == NULL) {
         config = cli->settings = calloc(1, sizeof(*config));
     }
     if (config == NULL) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    if (config->read) {
-        *tree = config->tree;
-        return CV_OK;
-    }
     s = find(cli, config->path, sizeof(config->path), err);
     if (s == CV_CONFIG && cli->config == NULL) {
-        s = CV_OK; /* nowhere to look: there is none */
-    } else if (s == CV_OK && access(config->path, F_OK) == 0) {
-        s = read_tree(cli, config, err);
+        return CV_OK; /* nowhere to look: there is none */
+    }
+    if (s == CV_OK && access(config->path, F_OK) == 0) {
+        *path = config->path;
     } else if (s == CV_OK && cli->config != NULL) {
         s = cv_fail(err, CV_NOT_FOUND, "there is no configuration at %s",
                     config->path);
     }
-    config->read = s == CV_OK;
-    *tree = config->tree;
     return s;
+}
+
+enum cv_status cv_config_load(struct cv_cli *cli, const cJSON **tree,
+                              struct cv_err *err)
+{
+    const char *path;
+    enum cv_status s = CV_OK;
+
+    *tree = NULL;
+    if (cli->settings == NULL || !cli->settings->read) {
+        s = cv_config_find(cli, &path, err);
+        if (s == CV_OK && path != NULL) {
+            s = read_tree(cli, cli->settings, err);
+        }
+        if (s != CV_OK) {
+            return s;
+        }
+        cli->settings->read = true;
+    }
+    *tree = cli->settings->tree;
+    return CV_OK;
 }
 
 enum cv_status cv_config_text(struct cv_cli *cli, const char *path,

@@ -18,6 +18,11 @@ void cv_config_free(struct cv_config *config);
 CV_MUST_USE enum cv_status
 cv_config_load(struct cv_cli *cli, const cJSON **tree, struct cv_err *err);
 
+/* The file itself, unread, for whoever reads it by itself: *path (the run's) is
+ * NULL where there is none. CV_NOT_FOUND as cv_config_load. */
+CV_MUST_USE enum cv_status cv_config_find(struct cv_cli *cli, const char **path,
+                                          struct cv_err *err);
+
 /* The path that it was, or would be, read from; "" before cv_config_load. */
 const char *cv_config_path(const struct cv_cli *cli);
 

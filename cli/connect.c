@@ -146,11 +146,18 @@ static enum cv_status open_unix(struct cv_cli *cli, const char *path,
 static enum cv_status open_private(struct cv_cli *cli, const char *folder,
                                    bool absent, struct cv_err *err)
 {
+    struct cv_connect_start how = {
+        .folder = folder,
+        .create = absent,
+        .allow_unlocked = cli->allow_unlocked,
+    };
     int fd = -1;
     pid_t pid = 0;
-    enum cv_status s =
-        cv_connect_start(folder, absent, cli->allow_unlocked, &fd, &pid, err);
+    enum cv_status s = cv_config_find(cli, &how.config, err);
 
+    if (s == CV_OK) {
+        s = cv_connect_start(&how, &fd, &pid, err);
+    }
     return s == CV_OK ? attach(cli, fd, pid, absent, &cli->connect, err) : s;
 }
 

@@ -13,10 +13,16 @@
 CV_MUST_USE enum cv_status cv_connect_unix(const char *path, int *fd,
                                            struct cv_err *err);
 
-/* Starts a private broker for `folder`, which it makes where `create`; *fd is
- * this end of its socket. */
-CV_MUST_USE enum cv_status cv_connect_start(const char *folder, bool create,
-                                            bool allow_unlocked, int *fd,
-                                            pid_t *pid, struct cv_err *err);
+struct cv_connect_start {
+    const char *folder; /* absolute */
+    const char *config; /* the configuration; NULL: none */
+    bool create;        /* makes the folder */
+    bool allow_unlocked;
+};
+
+/* Starts a private broker; *fd is this end of its socket. */
+CV_MUST_USE enum cv_status cv_connect_start(const struct cv_connect_start *how,
+                                            int *fd, pid_t *pid,
+                                            struct cv_err *err);
 
 #endif

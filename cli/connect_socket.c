@@ -1,5 +1,6 @@
 #include "cli/connect_internal.h"
 
+#include "cli/module_env.h"
 #include "vault/base/file.h"
 #include "vault/base/peer.h"
 #include "vault/base/process.h"
@@ -84,16 +85,24 @@ enum cv_status cv_connect_unix(const char *path, int *fd, struct cv_err *err)
     return s;
 }
 
-enum cv_status cv_connect_start(const char *folder, bool create,
-                                bool allow_unlocked, int *fd, pid_t *pid,
-                                struct cv_err *err)
+/* argv is not const, and nothing in it is changed. */
+static char *argument(const char *text)
+{
+    char *copy;
+
+    memcpy(&copy, &text, sizeof(copy));
+    return copy;
+}
+
+enum cv_status cv_connect_start(const struct cv_connect_start *how, int *fd,
+                                pid_t *pid, struct cv_err *err)
 {
     static char name[] = "certvaultd", private[] = "--private",
                 vault[] = "--vault", making[] = "--create",
-                unlocked[] = "--allow-unlocked";
+                unlocked[] = "--allow-unlocked", config[] = "--config";
     char path[PATH_MAX];
-    char *folder_copy = strdup(folder);
-    char *argv[7] = {name, private, vault, folder_copy};
+    char *argv[9] = {name, private, vault, argument(how->folder)};
+    char **environment = NULL;
     size_t n = 4;
     struct cv_process_start start = {
         .path = path,
@@ -105,16 +114,21 @@ enum cv_status cv_connect_start(const char *folder, bool create,
     enum cv_status s;
 
     *fd = -1;
-    if (folder_copy == NULL) {
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    if (how->config != NULL) {
+        argv[n++] = config;
+        argv[n++] = argument(how->config);
     }
-    if (create) {
+    if (how->create) {
         argv[n++] = making;
     }
-    if (allow_unlocked) {
+    if (how->allow_unlocked) {
         argv[n++] = unlocked;
     }
     s = cv_process_path("bin/certvaultd", path, sizeof(path), err);
+    if (s == CV_OK) {
+        s = cv_module_env_new(NULL, &environment, err);
+        start.environment = environment;
+    }
     if (s == CV_OK) {
         s = cv_process_pair(pair, err);
     }
@@ -128,6 +142,6 @@ enum cv_status cv_connect_start(const char *folder, bool create,
     } else {
         cv_file_close(&pair[0]);
     }
-    free(folder_copy);
+    cv_module_env_free(environment);
     return s;
 }

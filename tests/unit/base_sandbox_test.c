@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -530,6 +531,73 @@ static void the_spawner(void **state)
     assert_int_equal(cv_process_wait(pid), DONE);
 }
 
+static int modules(look *what)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(cv_sandbox_enter(CV_SANDBOX_MODULE, NULL, 0, NULL, NULL) != CV_OK
+                  ? NOT_ENTERED
+                  : what());
+    }
+    return cv_process_wait(pid);
+}
+
+static int be_dumpable(void)
+{
+    return answer(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+
+static volatile int second_forked;
+
+static void *fork_later(void *argument)
+{
+    (void)argument;
+    while (second_forked == 0) {
+        (void)sched_yield();
+    }
+    second_forked = try_fork();
+    return NULL;
+}
+
+/* A thread that was there before is locked down too. */
+static int fork_in_thread(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, fork_later, NULL) != 0 ||
+        cv_sandbox_enter(CV_SANDBOX_MODULE, NULL, 0, NULL, NULL) != CV_OK) {
+        return NOT_ENTERED;
+    }
+    second_forked = 1;
+    (void)pthread_join(thread, NULL);
+    return second_forked;
+}
+
+static void code_of_others(void **state)
+{
+    (void)state;
+    look *const kills[] = {try_ptrace,   try_read_memory, try_bpf,
+                           try_io_uring, try_mount,       try_keys,
+                           try_unshare};
+    look *const refused[] = {try_exec,   try_execveat, try_fork,
+                             try_packet, try_vsock,    be_dumpable};
+    look *const fine[] = {try_inet,     try_inet6,   try_unix,    start_thread,
+                          read_outside, make_inside, list_inside, map_code};
+    for (size_t i = 0; i < COUNT(kills); i++) {
+        assert_int_equal(modules(kills[i]), BAD_SYSTEM_CALL);
+    }
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        assert_int_equal(modules(refused[i]), EPERM);
+    }
+    for (size_t i = 0; i < COUNT(fine); i++) {
+        assert_int_equal(modules(fine[i]), DONE);
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(fork_in_thread());
+    }
+    assert_int_equal(cv_process_wait(pid), EPERM);
+}
+
 /* A folder by its descriptor, a single file by its path. */
 static void kinds_of_folders(void **state)
 {
@@ -591,6 +659,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_kills),
         cmocka_unit_test(starting_programs),
+        cmocka_unit_test(code_of_others),
         cmocka_unit_test(new_processes),
         cmocka_unit_test(new_sockets),
         cmocka_unit_test(accepting),

@@ -133,9 +133,40 @@ static int add_allowed(scmp_filter_ctx filter, enum cv_sandbox_profile profile)
     return result;
 }
 
+/* What a module may not do, answered with an error: it may have another way. */
+static int add_module(scmp_filter_ctx filter)
+{
+    static const char *const never[] = {"execve", "execveat", "fork", "vfork",
+                                        NULL};
+    const struct scmp_arg_cmp process = {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD,
+                                         0};
+    const struct scmp_arg_cmp family = {0, SCMP_CMP_GT, AF_NETLINK, 0};
+    const struct scmp_arg_cmp dumpable = {0, SCMP_CMP_EQ, PR_SET_DUMPABLE, 0};
+    const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
+    int result = add_list(filter, refuse, never);
+    if (result == 0) {
+        result = add(filter, refuse, "clone", 1, &process);
+    }
+    if (result == 0) {
+        result = add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+    }
+    if (result == 0) {
+        result = add(filter, refuse, "socket", 1, &family);
+    }
+    if (result == 0) {
+        result = add(filter, refuse, "prctl", 1, &dumpable);
+    }
+    return result;
+}
+
+/* Profiles that name what is forbidden, where the others name what is not. */
+static bool is_open(enum cv_sandbox_profile profile)
+{
+    return profile == CV_SANDBOX_SPAWNER || profile == CV_SANDBOX_MODULE;
+}
+
 static int fill(scmp_filter_ctx filter, enum cv_sandbox_profile profile)
 {
-    bool spawner = profile == CV_SANDBOX_SPAWNER;
     int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH,
                                   SCMP_ACT_KILL_PROCESS);
     if (result == 0) {
@@ -146,11 +177,14 @@ static int fill(scmp_filter_ctx filter, enum cv_sandbox_profile profile)
     if (result == 0) {
         result = add_list(filter, SCMP_ACT_KILL_PROCESS, cv_sandbox_killers);
     }
-    if (result == 0 && !spawner) {
+    if (result == 0 && !is_open(profile)) {
         result = add_list(filter, SCMP_ACT_KILL_PROCESS, cv_sandbox_exec);
     }
-    if (result == 0 && !spawner) {
+    if (result == 0 && !is_open(profile)) {
         result = add_allowed(filter, profile);
+    }
+    if (result == 0 && profile == CV_SANDBOX_MODULE) {
+        result = add_module(filter);
     }
     return result;
 }
@@ -158,9 +192,8 @@ static int fill(scmp_filter_ctx filter, enum cv_sandbox_profile profile)
 static enum cv_status enter_seccomp(enum cv_sandbox_profile profile,
                                     struct cv_err *err)
 {
-    bool spawner = profile == CV_SANDBOX_SPAWNER;
     scmp_filter_ctx filter =
-        seccomp_init(spawner ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM));
+        seccomp_init(is_open(profile) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM));
     int result = -ENOMEM;
     if (filter != NULL) {
         result = fill(filter, profile);
@@ -188,7 +221,7 @@ enum cv_status cv_sandbox_enter(enum cv_sandbox_profile profile,
                              "cannot enter the sandbox: no_new_privs");
     }
     got.no_new_privs = true;
-    if (profile != CV_SANDBOX_SPAWNER || n > 0) {
+    if (!is_open(profile) || n > 0) {
         got.landlock_abi = cv_sandbox_landlock_abi();
         enum cv_status status =
             cv_sandbox_landlock(got.landlock_abi, folders, n, err);

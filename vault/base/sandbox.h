@@ -4,8 +4,16 @@
  * no_new_privs, then Landlock where the kernel has it (files only), then a
  * seccomp filter of the calls that the profile allows; everything else is
  * EPERM, and those that would start a program, look into another process or
- * change the kernel kill the process (SIGSYS). No profile but the spawner's may
- * make memory executable, but for intake, which may map libraries.
+ * change the kernel kill the process (SIGSYS). No profile but the spawner's
+ * and the module's may make memory executable, but for intake, which may map
+ * libraries.
+ *
+ * A PKCS#11 module is code that nobody here has read, and may want any call
+ * that a driver's library makes. So its profile names what is forbidden, like
+ * the spawner's: the calls that kill, starting programs and processes, sockets
+ * of other families than Unix, IP and netlink, making itself dumpable. It gets
+ * no Landlock, and may make memory executable: modules load what they need when
+ * they need it. It reaches all threads that the module has started.
  *
  * Sandboxes are inherited, so a process that must start others does so from a
  * spawner forked before. For the same reason the spawner's own filter names
@@ -24,6 +32,8 @@ enum cv_sandbox_profile {
                            (one that listens is made before) */
     CV_SANDBOX_TOKEN,   /* the sealed vault: no files, no new sockets */
     CV_SANDBOX_INTAKE,  /* TCP and name resolution, reading system files */
+    CV_SANDBOX_MODULE,  /* code of others is loaded and runs: files, Unix
+                           sockets, TCP, threads; no program is started */
     CV_SANDBOX_OFFLINE, /* no network; files beneath given folders */
     CV_SANDBOX_SPAWNER  /* what it may never do, and what it starts neither */
 };

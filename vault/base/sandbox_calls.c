@@ -81,6 +81,7 @@ const struct cv_sandbox_calls cv_sandbox_calls[] = {
     [CV_SANDBOX_BROKER] = {{basic, reading, writing, accepting}},
     [CV_SANDBOX_TOKEN] = {{basic}},
     [CV_SANDBOX_INTAKE] = {{basic, reading, connecting}},
+    [CV_SANDBOX_MODULE] = {{NULL}},
     [CV_SANDBOX_OFFLINE] = {{basic, reading, writing}},
     [CV_SANDBOX_SPAWNER] = {{NULL}},
 };

@@ -310,7 +310,7 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
     b->options = o;
     b->folder = -1;
     read_host(b);
-    s = cv_spawner_start(o->allow_unlocked, &b->spawner, err);
+    s = cv_spawner_start(&o->programs, &b->spawner, err);
     b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL, -1};
     b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL, -1};
     b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL, -1};

@@ -11,6 +11,7 @@
 #define CERTVAULT_BROKER_BROKER_H
 
 #include "vault/base/arena.h"
+#include "vault/broker/spawner.h"
 
 #include <sys/types.h>
 
@@ -27,7 +28,9 @@ struct cv_broker_options {
     int socket;              /* exec: the connected socket; else -1 */
     const char *socket_path; /* agent, service: where to listen */
     mode_t socket_mode;      /* of that socket */
-    bool allow_unlocked;     /* memory that cannot be locked is accepted */
+    /* What the programs that it starts get. Without `modules` there are those
+     * that p11-kit has configured. */
+    struct cv_spawner_options programs;
     /* What opens the vault at the start; kind NULL: nothing. The bytes are the
      * caller's and may be freed afterwards. */
     const char *unlock_kind; /* "passphrase", "file" */

@@ -5,12 +5,15 @@
 #include "vault/broker/names.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,41 +24,99 @@
 /* Requests that may be under way. */
 #define ASKED 8
 
+/* A number with this bit asks for a child's end, and gets no answer. */
+#define KILL 0x80000000U
+
+/* Where the spawner keeps the text for module processes. */
+#define MODULES_FD CV_PROCESS_EXTRA
+
+/* How long module processes may take to end by themselves: their module closes
+ * what it has open. */
+#define MODULE_END_S 5
+
 struct cv_spawner {
     int socket;
     pid_t pid;
     enum cv_spawner_program asked[ASKED]; /* answers come in this order */
     size_t n_asked;
     int ready[CV_SPAWNER_COUNT]; /* prepared and not yet taken; -1: none */
+    uint32_t child;              /* the last answer's */
 };
+
+struct child {
+    pid_t pid; /* 0: none; not yet waited for */
+    uint32_t number;
+    bool module;
+};
+
+#define VARIABLES 16
 
 /* What the spawner knows, filled in before the fork. */
 struct table {
     char path[CV_SPAWNER_COUNT][PATH_MAX];
     bool allow_unlocked;
-    pid_t children[CHILDREN]; /* 0: none; not yet waited for */
+    char *environment[VARIABLES + 2]; /* of module processes */
+    int modules;                      /* the text for them; -1: none */
+    struct child children[CHILDREN];
+    uint32_t last; /* number given to a child */
 };
 
 /* The answer to a request; a descriptor goes along when `error` is 0. */
 struct answer {
     int error; /* errno */
+    uint32_t child;
 };
 
 static char locale[] = "LC_ALL=C";
 static char *const environment[] = {locale, NULL};
 
-static enum cv_status fill_table(bool allow_unlocked, struct table *t,
-                                 struct cv_err *err)
+/* A file without a name that holds `text` and can never change. */
+static enum cv_status keep_text(const char *text, int *fd, struct cv_err *err)
+{
+    const struct cv_bytes bytes = {(const uint8_t *)text, strlen(text)};
+    enum cv_status s;
+
+    *fd = memfd_create("modules", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd == -1) {
+        return cv_fail_errno(err, CV_INTERNAL, "cannot keep the modules");
+    }
+    s = cv_file_write(*fd, bytes, "the list of modules", err);
+    if (s == CV_OK &&
+        fcntl(*fd, F_ADD_SEALS,
+              F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == -1) {
+        s = cv_fail_errno(err, CV_INTERNAL, "cannot seal the modules");
+    }
+    return s;
+}
+
+static enum cv_status fill_table(const struct cv_spawner_options *o,
+                                 struct table *t, struct cv_err *err)
 {
     enum cv_status s;
 
     memset(t, 0, sizeof(*t));
-    t->allow_unlocked = allow_unlocked;
+    t->modules = -1;
+    t->allow_unlocked = o->allow_unlocked;
+    t->environment[0] = locale;
+    for (size_t i = 0;
+         i < VARIABLES && o->environment != NULL && o->environment[i] != NULL;
+         i++) {
+        t->environment[i + 1] = o->environment[i];
+    }
+    if (o->modules != NULL) {
+        s = keep_text(o->modules, &t->modules, err);
+        if (s != CV_OK) {
+            return s;
+        }
+    }
     s = cv_process_path("libexec/certvault/token", t->path[CV_SPAWNER_TOKEN],
                         PATH_MAX, err);
     if (s == CV_OK) {
         s = cv_process_path("libexec/certvault/intake",
                             t->path[CV_SPAWNER_INTAKE], PATH_MAX, err);
+    }
+    if (s == CV_OK) {
+        memcpy(t->path[CV_SPAWNER_MODULE], t->path[CV_SPAWNER_TOKEN], PATH_MAX);
     }
     return s;
 }
@@ -83,22 +144,27 @@ static int fork_names(int socket, int other_end, int spawner_socket,
 static int exec_program(struct table *t, enum cv_spawner_program program,
                         int socket, pid_t *child)
 {
-    static char unlocked[] = "--allow-unlocked";
-    char *argv[3] = {t->path[program], NULL, NULL};
+    static char unlocked[] = "--allow-unlocked", pkcs11[] = "--pkcs11";
+    bool module = program == CV_SPAWNER_MODULE;
+    char *argv[4] = {t->path[program], NULL, NULL, NULL};
+    size_t n = 1;
     struct cv_process_start start = {
         .path = t->path[program],
         .argv = argv,
-        .environment = environment,
+        .environment = module ? t->environment : environment,
         .socket = socket,
-        .extra = {-1, -1, -1, -1},
+        .extra = {module ? t->modules : -1, -1, -1, -1},
 #ifdef CV_SANITIZED
         .keep_stderr = true,
 #endif
     };
     struct cv_err err;
 
+    if (module) {
+        argv[n++] = pkcs11;
+    }
     if (t->allow_unlocked) {
-        argv[1] = unlocked;
+        argv[n++] = unlocked;
     }
     cv_err_init(&err);
     if (cv_process_start(&start, child, &err) != CV_OK) {
@@ -107,9 +173,9 @@ static int exec_program(struct table *t, enum cv_spawner_program program,
     return 0;
 }
 
-static void answer_with(int socket, int error, int fd)
+static void answer_with(int socket, int error, uint32_t child, int fd)
 {
-    struct answer a = {.error = error};
+    struct answer a = {.error = error, .child = child};
     struct iovec iov = {.iov_base = &a, .iov_len = sizeof(a)};
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -133,55 +199,92 @@ static void answer_with(int socket, int error, int fd)
 }
 
 /* A place for one more child; what ended in the meantime is waited for. */
-static pid_t *child_place(struct table *t)
+static struct child *child_place(struct table *t)
 {
-    pid_t *place = NULL;
+    struct child *place = NULL;
 
     for (size_t i = 0; i < CHILDREN; i++) {
-        if (t->children[i] != 0 &&
-            waitpid(t->children[i], NULL, WNOHANG) == t->children[i]) {
-            t->children[i] = 0;
+        struct child *c = &t->children[i];
+
+        if (c->pid != 0 && waitpid(c->pid, NULL, WNOHANG) == c->pid) {
+            c->pid = 0;
         }
-        if (t->children[i] == 0 && place == NULL) {
-            place = &t->children[i];
+        if (c->pid == 0 && place == NULL) {
+            place = c;
         }
     }
     return place;
 }
 
+/* A number is given once, and a child that was not waited for keeps its pid:
+ * so this is never another process. */
+static void kill_one(const struct table *t, uint32_t number)
+{
+    for (size_t i = 0; i < CHILDREN; i++) {
+        if (t->children[i].pid != 0 && t->children[i].number == number) {
+            (void)kill(t->children[i].pid, SIGKILL);
+        }
+    }
+}
+
 static void serve_one(struct table *t, int socket, unsigned program)
 {
-    pid_t *child = child_place(t);
+    struct child *child = child_place(t);
     struct cv_err err;
     int pair[2] = {-1, -1};
     int error;
 
     if (child == NULL || program >= CV_SPAWNER_COUNT ||
         cv_process_pair(pair, &err) != CV_OK) {
-        answer_with(socket, EINVAL, -1);
+        answer_with(socket, EINVAL, 0, -1);
         return;
     }
+    child->module = program == CV_SPAWNER_MODULE;
+    child->number = t->last = (t->last + 1) & ~KILL;
     if (program == CV_SPAWNER_NAMES) {
-        error = fork_names(pair[1], pair[0], socket, child);
+        error = fork_names(pair[1], pair[0], socket, &child->pid);
     } else {
-        error =
-            exec_program(t, (enum cv_spawner_program)program, pair[1], child);
+        error = exec_program(t, (enum cv_spawner_program)program, pair[1],
+                             &child->pid);
     }
-    answer_with(socket, error, pair[0]);
+    answer_with(socket, error, child->number, pair[0]);
     cv_file_close(&pair[0]);
     cv_file_close(&pair[1]);
 }
 
-/* The broker is gone: what was started for it has nobody to answer any more,
- * and nothing that could be left half-done. None is left for others to find. */
-static void end(const struct table *t)
+static void end_all(const struct table *t, bool modules, int signal_number)
 {
     for (size_t i = 0; i < CHILDREN; i++) {
-        if (t->children[i] != 0) {
-            (void)kill(t->children[i], SIGTERM);
+        if (t->children[i].pid != 0 && t->children[i].module == modules) {
+            (void)kill(t->children[i].pid, signal_number);
         }
     }
+}
+
+static volatile sig_atomic_t late;
+
+static void on_alarm(int signal_number)
+{
+    (void)signal_number;
+    late = 1; /* and waitpid returns */
+}
+
+/* The broker is gone: what was started for it has nobody to answer any more,
+ * and nothing that could be left half-done. None is left for others to find.
+ * Only a module may be in the middle of writing to its token: it gets the time
+ * to come to an end. */
+static void end(const struct table *t)
+{
+    struct sigaction wake = {.sa_handler = on_alarm};
+    const struct itimerval time = {{1, 0}, {MODULE_END_S, 0}};
+
+    end_all(t, false, SIGTERM);
+    (void)sigaction(SIGALRM, &wake, NULL);
+    (void)setitimer(ITIMER_REAL, &time, NULL);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
+        if (late) {
+            end_all(t, true, SIGKILL);
+        }
     }
     _exit(0);
 }
@@ -194,7 +297,14 @@ static void spawner_main(struct table *t, int socket)
     if (dup2(socket, CV_PROCESS_SOCKET) == -1) {
         _exit(1);
     }
-    (void)close_range(CV_PROCESS_SOCKET + 1, ~0U, 0);
+    if (t->modules != -1) {
+        if (dup2(t->modules, MODULES_FD) == -1) {
+            _exit(1);
+        }
+        t->modules = MODULES_FD;
+    }
+    (void)close_range(t->modules == -1 ? CV_PROCESS_SOCKET + 1 : MODULES_FD + 1,
+                      ~0U, 0);
     /* Ctrl-C at the terminal is the command line's alone. */
     (void)signal(SIGINT, SIG_IGN);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -208,21 +318,26 @@ static void spawner_main(struct table *t, int socket)
         if (n != (ssize_t)sizeof(program)) {
             end(t);
         }
-        serve_one(t, CV_PROCESS_SOCKET, program);
+        if ((program & KILL) != 0) {
+            kill_one(t, program & ~KILL);
+        } else {
+            serve_one(t, CV_PROCESS_SOCKET, program);
+        }
     }
 }
 
-enum cv_status cv_spawner_start(bool allow_unlocked, struct cv_spawner **out,
-                                struct cv_err *err)
+enum cv_status cv_spawner_start(const struct cv_spawner_options *options,
+                                struct cv_spawner **out, struct cv_err *err)
 {
     static struct table t;
     struct cv_spawner *sp = calloc(1, sizeof(*sp));
     int pair[2];
     pid_t pid;
-    enum cv_status s = fill_table(allow_unlocked, &t, err);
+    enum cv_status s = fill_table(options, &t, err);
 
     *out = NULL;
     if (s != CV_OK || sp == NULL) {
+        cv_file_close(&t.modules);
         free(sp);
         return s != CV_OK ? s : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
@@ -230,6 +345,7 @@ enum cv_status cv_spawner_start(bool allow_unlocked, struct cv_spawner **out,
         sp->ready[i] = -1;
     }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1) {
+        cv_file_close(&t.modules);
         free(sp);
         return cv_fail_errno(err, CV_INTERNAL, "cannot make a socket pair");
     }
@@ -238,6 +354,7 @@ enum cv_status cv_spawner_start(bool allow_unlocked, struct cv_spawner **out,
         spawner_main(&t, pair[1]);
     }
     (void)close(pair[1]);
+    cv_file_close(&t.modules);
     sp->socket = pair[0];
     sp->pid = pid;
     if (pid == -1) {
@@ -313,6 +430,7 @@ static int receive(struct cv_spawner *sp)
         return -1;
     }
     errno = a.error;
+    sp->child = a.child;
     return a.error == 0 ? take_descriptor(&m) : -1;
 }
 
@@ -350,6 +468,23 @@ void cv_spawner_prepare(struct cv_spawner *sp, enum cv_spawner_program program)
     if (sp->ready[program] == -1 && !is_asked(sp, program)) {
         (void)ask(sp, program);
     }
+}
+
+enum cv_status cv_spawner_run_child(struct cv_spawner *sp,
+                                    enum cv_spawner_program program, int *fd,
+                                    uint32_t *child, struct cv_err *err)
+{
+    enum cv_status s = cv_spawner_run(sp, program, fd, err);
+
+    *child = s == CV_OK ? sp->child : 0;
+    return s;
+}
+
+void cv_spawner_kill(struct cv_spawner *sp, uint32_t child)
+{
+    unsigned number = child | KILL;
+
+    (void)!send(sp->socket, &number, sizeof(number), MSG_NOSIGNAL);
 }
 
 enum cv_status cv_spawner_run(struct cv_spawner *sp,

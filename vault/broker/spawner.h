@@ -16,20 +16,32 @@
 
 enum cv_spawner_program {
     CV_SPAWNER_TOKEN,  /* libexec/certvault/token */
+    CV_SPAWNER_MODULE, /* the same with --pkcs11: one PKCS#11 module */
     CV_SPAWNER_INTAKE, /* libexec/certvault/intake */
     CV_SPAWNER_NAMES,  /* a child of the spawner itself: user and group names,
                           time zones (vault/broker/names.h) */
     CV_SPAWNER_COUNT
 };
 
+/* What every program that it starts is started with; nothing of it comes from a
+ * client. */
+struct cv_spawner_options {
+    bool allow_unlocked; /* memory that cannot be locked is accepted */
+    /* For module processes alone: variables beside the fixed ones ("HOME=..."),
+     * ended by NULL, NULL: none; and the text that they find as descriptor 4
+     * (cli/module_config.h), NULL: none. */
+    char **environment;
+    char *modules;
+};
+
 struct cv_spawner;
 
 /* Forks the spawner. Call it before any sandbox is entered and any thread is
- * started. `allow_unlocked` is handed to the programs. CV_CONFIG (programs not
- * found beside this one), CV_INTERNAL. */
-CV_MUST_USE enum cv_status cv_spawner_start(bool allow_unlocked,
-                                            struct cv_spawner **out,
-                                            struct cv_err *err);
+ * started. `options` are borrowed for the call. CV_CONFIG (programs not found
+ * beside this one), CV_INTERNAL. */
+CV_MUST_USE enum cv_status
+cv_spawner_start(const struct cv_spawner_options *options,
+                 struct cv_spawner **out, struct cv_err *err);
 
 /* Closes the socket to it, at which it ends, and waits for it; it waits for
  * what it started (their sockets must be closed by then). NULL is fine. */
@@ -45,5 +57,16 @@ void cv_spawner_prepare(struct cv_spawner *sp, enum cv_spawner_program program);
 CV_MUST_USE enum cv_status cv_spawner_run(struct cv_spawner *sp,
                                           enum cv_spawner_program program,
                                           int *fd, struct cv_err *err);
+
+/* As cv_spawner_run for a program that may have to be ended by force; *child
+ * is what cv_spawner_kill knows it by. Not for what was prepared. */
+CV_MUST_USE enum cv_status cv_spawner_run_child(struct cv_spawner *sp,
+                                                enum cv_spawner_program program,
+                                                int *fd, uint32_t *child,
+                                                struct cv_err *err);
+
+/* Ends it at once (SIGKILL), whatever it is doing; nothing happens where it has
+ * ended. Does not wait. */
+void cv_spawner_kill(struct cv_spawner *sp, uint32_t child);
 
 #endif

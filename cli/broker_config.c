@@ -1,0 +1,146 @@
+#include "cli/broker_config.h"
+
+#include "cli/config_schema.h"
+#include "cli/module_env.h"
+#include "vault/base/file.h"
+#include "vault/base/limits.h"
+#include "vault/yaml/yaml.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Whoever can write it can have code of theirs loaded beside the keys. */
+static enum cv_status check_owner(int fd, const char *path, struct cv_err *err)
+{
+    struct stat st;
+    enum cv_status s;
+
+    if (fstat(fd, &st) != 0) {
+        return cv_fail_errno(err, CV_CONFIG, "%s", path);
+    }
+    if ((st.st_uid != geteuid() && st.st_uid != 0) ||
+        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        s = cv_fail(err, CV_CONFIG, "%s: others can write to it", path);
+        cv_err_hint(err, "chmod go-w %s", path);
+        return s;
+    }
+    return CV_OK;
+}
+
+static enum cv_status read_file(const char *path, struct cv_buf *text,
+                                struct cv_err *err)
+{
+    int fd;
+    enum cv_status s = cv_file_open_input(path, &fd, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    s = check_owner(fd, path, err);
+    if (s == CV_OK) {
+        s = cv_file_read(fd, path, text, err);
+    }
+    cv_file_close(&fd);
+    return s;
+}
+
+static enum cv_status parse(const char *path, cJSON **tree, struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status s;
+
+    *tree = NULL;
+    cv_buf_init(&text, NULL, CV_LIMIT_YAML_FILE);
+    s = read_file(path, &text, err);
+    if (s == CV_OK) {
+        s = cv_yaml_parse(NULL, cv_buf_bytes(&text), tree, NULL, NULL, err);
+    }
+    if (s == CV_OK && cJSON_IsNull(*tree)) {
+        cJSON_Delete(*tree);
+        *tree = cJSON_CreateObject();
+    }
+    if (s == CV_OK && !cJSON_IsObject(*tree)) {
+        s = cv_fail(err, CV_INVALID, "the configuration is not a mapping");
+    }
+    if (s == CV_OK) {
+        s = cv_config_schema_check(*tree, err);
+    }
+    if (s != CV_OK && s != CV_NOT_FOUND) {
+        cv_err_prefix(err, "%s", path);
+    }
+    cv_buf_wipe(&text);
+    return s;
+}
+
+/* The text that a module process finds as descriptor 4. */
+static enum cv_status write_modules(cJSON *tree, bool service, char **out,
+                                    struct cv_err *err)
+{
+    cJSON *modules = cJSON_DetachItemFromObjectCaseSensitive(tree, "modules");
+    cJSON *all = cJSON_CreateObject();
+    struct cv_buf text;
+    enum cv_status s;
+
+    if (modules == NULL || cJSON_IsNull(modules)) {
+        cJSON_Delete(modules);
+        modules = cJSON_CreateArray();
+    }
+    if (cJSON_GetArraySize(modules) > CV_LIMIT_MODULES) {
+        cJSON_Delete(modules);
+        cJSON_Delete(all);
+        return cv_fail(err, CV_CONFIG, "more than %d modules",
+                       CV_LIMIT_MODULES);
+    }
+    cv_buf_init(&text, NULL, CV_LIMIT_YAML_FILE);
+    if (!cv_json_add_bool(all, "service", service) ||
+        !cv_json_add_item(all, "modules", modules)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    } else {
+        cv_json_write(all, CV_JSON_COMPACT, &text);
+        s = cv_buf_status(&text, "the list of modules", err);
+    }
+    cJSON_Delete(all);
+    *out = s == CV_OK ? strdup(cv_buf_text(&text)) : NULL;
+    cv_buf_wipe(&text);
+    if (s == CV_OK && *out == NULL) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}
+
+enum cv_status cv_broker_config_load(const char *path, bool service,
+                                     struct cv_spawner_options *programs,
+                                     struct cv_err *err)
+{
+    char **environment = NULL, *modules = NULL;
+    cJSON *tree = NULL;
+    enum cv_status s = CV_OK;
+
+    if (path == NULL && service &&
+        access(CV_BROKER_CONFIG_SERVICE, F_OK) == 0) {
+        path = CV_BROKER_CONFIG_SERVICE;
+    }
+    if (path != NULL) {
+        s = parse(path, &tree, err);
+    }
+    if (s == CV_OK) {
+        s = write_modules(tree, service, &modules, err);
+    }
+    if (s == CV_OK && !service) {
+        s = cv_module_env_new(NULL, &environment, err);
+    }
+    cJSON_Delete(tree);
+    programs->modules = modules;
+    programs->environment = environment;
+    return s;
+}
+
+void cv_broker_config_free(struct cv_spawner_options *programs)
+{
+    cv_module_env_free(programs->environment);
+    free(programs->modules);
+    programs->modules = NULL;
+    programs->environment = NULL;
+}
