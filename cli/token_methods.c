@@ -275,6 +275,50 @@ static enum cv_status export_key(void *context, const cJSON *parameters,
     return s;
 }
 
+static enum cv_status sign(void *context, const cJSON *parameters,
+                           struct cv_reply *reply, struct cv_err *err)
+{
+    const char *purpose = NULL, *algorithm = NULL, *base64 = NULL;
+    const cJSON *key = NULL;
+    const struct cv_json_field fields[] = {
+        {"key", CV_JSON_OBJECT, true, &key, 0},
+        {"purpose", CV_JSON_STRING, true, &purpose, 32},
+        {"algorithm", CV_JSON_STRING, true, &algorithm, 32},
+        {"data", CV_JSON_STRING, true, &base64, BASE64_LEN(CV_LIMIT_SIGN_DATA)},
+    };
+    struct cv_keyring_sealed sealed = {0};
+    struct cv_arena *arena = NULL;
+    struct cv_buf data, signature;
+    enum cv_status s =
+        cv_json_read(parameters, "Sign", fields, COUNT(fields), true, err);
+
+    cv_buf_init(&data, NULL, CV_LIMIT_SIGN_DATA);
+    cv_buf_init(&signature, NULL, CV_KIB(4));
+    if (s == CV_OK) {
+        s = cv_arena_new(CALL_ARENA, &arena, err);
+    }
+    if (s == CV_OK) {
+        s = read_sealed(key, arena, &sealed, err);
+    }
+    if (s == CV_OK) {
+        s = cv_decode_base64(base64, strlen(base64), false,
+                             "what is to be signed", &data, err);
+    }
+    if (s == CV_OK) {
+        s = cv_keyring_sign(context, &sealed, purpose, algorithm,
+                            cv_buf_bytes(&data), &signature, err);
+    }
+    if (s == CV_OK &&
+        !cv_json_add_base64(cv_reply_parameters(reply), "signature",
+                            cv_buf_bytes(&signature))) {
+        s = no_memory(err);
+    }
+    cv_buf_wipe(&signature);
+    cv_buf_wipe(&data);
+    cv_arena_free(arena);
+    return s;
+}
+
 static enum cv_status sign_note(void *context, const cJSON *parameters,
                                 struct cv_reply *reply, struct cv_err *err)
 {
@@ -325,10 +369,11 @@ static enum cv_status lock(void *context, const cJSON *parameters,
 }
 
 static const struct cv_method methods[] = {
-    {"Create", create, false},      {"Open", open_box, false},
-    {"Wrap", wrap, false},          {"Recovery", recovery, true},
-    {"Check", check, false},        {"Export", export_key, true},
-    {"SignNote", sign_note, false}, {"Lock", lock, false},
+    {"Create", create, false}, {"Open", open_box, false},
+    {"Wrap", wrap, false},     {"Recovery", recovery, true},
+    {"Check", check, false},   {"Export", export_key, true},
+    {"Sign", sign, false},     {"SignNote", sign_note, false},
+    {"Lock", lock, false},
 };
 
 const struct cv_interface cv_token_methods = {

@@ -2,12 +2,15 @@
 first byte that carries the key moves. Seen from outside, by system calls."""
 
 import base64
+import json
 
 import pytest
 
 import harness
+import signing
 import straced
 from kube import Identity, as_yaml, config
+from wire import Broker
 
 CALLS = ("write", "pwrite64", "writev", "sendto", "sendmsg", "fdatasync",
          "fsync", "rename", "renameat", "renameat2")
@@ -161,3 +164,61 @@ def test_sandboxes_are_on(held, tmp_path):
     for pid, name in who.items():
         if name != "certvault":
             assert pid in locked, (name, sorted(locked), who)
+
+
+def test_a_signature_waits_for_its_leaf(held, tmp_path):
+    """The key is asked for nothing before the decision is durable; several that
+    come together share one sync, and each has its leaf before it."""
+    out = str(tmp_path / "trace")
+    held.wrap = straced.command(out, CALLS)
+    broker = Broker(held, "--key-file", held.key_file)
+    held.wrap = []
+    n = 8
+    s = broker.connect()
+    data = [signing.challenge() for _ in range(n)]
+    s.sendall(b"".join(json.dumps({
+        "method": "io.certvault.Broker.Sign", "parameters": {
+            "name": "a", "purpose": "challenge",
+            "algorithm": "ecdsa_secp256r1_sha256", "reason": f"watched-{i}",
+            "data": base64.b64encode(d).decode()}}).encode() + b"\0"
+        for i, d in enumerate(data)))
+    got = b""
+    while got.count(b"\0") < n:
+        got += s.recv(65536)
+    s.close()
+    assert broker.end() == 0
+    for d, one in zip(data, got.split(b"\0")):
+        signing.verify(held.identity.cert.public_key(),
+                       "ecdsa_secp256r1_sha256", d,
+                       signing.signature(json.loads(one)))
+    with open(out, encoding="ascii", errors="replace") as f:
+        calls = straced.parse(f.read())
+    asked = [i for i, c in enumerate(calls) if c.name in (
+        "write", "writev", "sendto", "sendmsg")
+        and b"io.certvault.Token.Sign\"" in c.data]
+    assert len(asked) == n, "the token process was not seen: is the test blind?"
+    for i in range(n):
+        leaf = first(calls, lambda c: on_log(c) and f"watched-{i}\"".encode()
+                     in c.data and b'"decision":"permit"' in c.data)
+        assert leaf is not None
+        synced = first(calls[leaf:], lambda c: on_log(c) and
+                       c.name == "fdatasync" and c.result == 0)
+        assert leaf + synced < asked[i], (i, leaf, synced, asked)
+    syncs = [c for c in calls[:asked[-1]] if on_log(c)
+             and c.name == "fdatasync"]
+    assert len(syncs) <= 4, f"{len(syncs)} syncs for {n} signatures"
+
+
+def test_no_record_no_signature(held, tmp_path):
+    out = str(tmp_path / "trace")
+    held.wrap = straced.command(out, CALLS,
+                                ["-e", "inject=fdatasync:error=EIO"])
+    broker = Broker(held, "--key-file", held.key_file)
+    held.wrap = []
+    got = signing.sign(broker, "a", "challenge", "ecdsa_secp256r1_sha256",
+                       signing.challenge())
+    assert got["error"].endswith(".Io"), got
+    broker.end()
+    with open(out, encoding="ascii", errors="replace") as f:
+        calls = straced.parse(f.read())
+    assert not [c for c in calls if b"io.certvault.Token.Sign\"" in c.data]

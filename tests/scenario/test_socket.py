@@ -14,61 +14,7 @@ import pytest
 import harness
 from harness import NOT_FOUND, UNAVAILABLE
 from kube import Identity, as_yaml, config
-
-
-class Broker:
-    def __init__(self, vault, *args):
-        self.path = os.path.join(vault.home, "run", "b.sock")
-        self.process = subprocess.Popen(
-            [harness.program("certvaultd", vault.build), "--vault",
-             vault.folder, "--socket", self.path, "--foreground", *args],
-            env=vault.env(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True)
-        end = time.monotonic() + 20
-        while time.monotonic() < end and self.process.poll() is None:
-            try:
-                self.connect().close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise AssertionError(self.process.stderr.read())
-
-    def connect(self):
-        s = socket.socket(socket.AF_UNIX)
-        s.connect(self.path)          # waits where the queue is full
-        s.settimeout(20)
-        return s
-
-    def call(self, method, parameters=None, on=None):
-        s = on or self.connect()
-        try:
-            s.sendall(json.dumps({"method": method, "parameters":
-                                  parameters or {}}).encode() + b"\0")
-            return answer(s)
-        finally:
-            if not on:
-                s.close()
-
-    def end(self, number=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        self.process.communicate(timeout=30)
-        return self.process.returncode
-
-
-def answer(s):
-    """One message; None where the other end hung up."""
-    got = b""
-    while not got.endswith(b"\0"):
-        try:
-            data = s.recv(65536)
-        except ConnectionResetError:
-            return None
-        if not data:
-            return None
-        got += data
-    return json.loads(got[:-1])
+from wire import Broker, answer
 
 
 @pytest.fixture

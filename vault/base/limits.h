@@ -19,6 +19,7 @@
 #define CV_LIMIT_CLIENTS 1024            /* connections of one broker */
 #define CV_LIMIT_CLIENT_IDLE_S 900       /* seconds */
 #define CV_LIMIT_CALL_S 150              /* a helper's answer, seconds */
+#define CV_LIMIT_TOGETHER 64             /* requests that share one commit */
 #define CV_LIMIT_BATCH 500               /* identities in one import message */
 #define CV_LIMIT_MODULE_S 30 /* a PKCS#11 module's answer, seconds */
 #define CV_LIMIT_MODULE_LONG_S                                    \
@@ -87,6 +88,7 @@
 
 /* Vault */
 #define CV_LIMIT_SLOTS 32
-#define CV_LIMIT_SEALED CV_KIB(32) /* one sealed key */
+#define CV_LIMIT_SIGN_DATA CV_KIB(256) /* bytes to be signed at once */
+#define CV_LIMIT_SEALED CV_KIB(32)     /* one sealed key */
 
 #endif

@@ -1,4 +1,5 @@
 #include "vault/broker/broker_internal.h"
+#include "vault/broker/sign_internal.h"
 
 #include "vault/audit/checkpoint.h"
 #include "vault/base/clock.h"
@@ -29,6 +30,7 @@ static const struct cv_method methods[] = {
     {"Remove", cv_broker_remove, false},
     {"Pin", cv_broker_pin, false},
     {"Export", cv_broker_export, true},
+    {"Sign", cv_broker_sign, false},
     {"SlotList", cv_broker_slot_list, false},
     {"SlotAdd", cv_broker_slot_add, false},
     {"SlotRemove", cv_broker_slot_remove, false},
@@ -65,6 +67,45 @@ static void *enter(void *context, struct cv_caller *caller)
     b->caller = caller;
     b->intake.caller = cv_channel_fd(caller->channel);
     return b;
+}
+
+static bool waits(void *context, const struct cv_message *request)
+{
+    (void)context;
+    return strcmp(cv_entry_text(request->tree, "method"),
+                  CV_INTERFACE_BROKER ".Sign") == 0;
+}
+
+/* All signatures that are asked for at the same time share one commit. */
+static void together(void *context, struct cv_loop_request *requests, size_t n)
+{
+    struct cv_broker *b = context;
+    struct cv_sign *signs = calloc(n, sizeof(*signs));
+    struct cv_err err;
+
+    for (size_t i = 0; signs != NULL && i < n; i++) {
+        (void)enter(b, requests[i].caller);
+        cv_sign_begin(b, requests[i].caller,
+                      cJSON_GetObjectItemCaseSensitive(requests[i].message.tree,
+                                                       "parameters"),
+                      &signs[i]);
+    }
+    if (signs != NULL) {
+        cv_sign_decide(b, signs, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        cv_err_init(&err);
+        b->signing = signs != NULL ? &signs[i] : NULL;
+        requests[i].failed =
+            cv_serve_message(&broker_interface, enter(b, requests[i].caller),
+                             requests[i].caller->channel, &requests[i].message,
+                             &err) != CV_OK;
+        b->signing = NULL;
+    }
+    for (size_t i = 0; signs != NULL && i < n; i++) {
+        cv_sign_end(&signs[i]);
+    }
+    free(signs);
 }
 
 /* An agent or a private broker serves its own user alone; the service serves
@@ -271,6 +312,8 @@ static enum cv_status serve(struct cv_broker *b, int listener,
         .iface = &broker_interface,
         .enter = enter,
         .admits = admits,
+        .waits = waits,
+        .together = together,
         .idle = idle,
         .context = b,
     };

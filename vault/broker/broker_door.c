@@ -483,18 +483,33 @@ enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
     return s;
 }
 
+static void outcome_leaf(const struct cv_ask *ask, enum cv_status status,
+                         const cJSON *details, struct cv_leaf *leaf)
+{
+    leaf_of_ask(ask, leaf);
+    leaf->phase = CV_LEAF_OUTCOME;
+    leaf->decision = CV_LEAF_PERMIT;
+    leaf->outcome = status == CV_OK ? "ok" : "failed";
+    leaf->status = status;
+    leaf->details = details;
+}
+
 enum cv_status cv_ask_outcome(struct cv_ask *ask, enum cv_status status,
                               const cJSON *details, struct cv_err *err)
 {
     struct cv_leaf leaf;
 
-    leaf_of_ask(ask, &leaf);
-    leaf.phase = CV_LEAF_OUTCOME;
-    leaf.decision = CV_LEAF_PERMIT;
-    leaf.outcome = status == CV_OK ? "ok" : "failed";
-    leaf.status = status;
-    leaf.details = details;
+    outcome_leaf(ask, status, details, &leaf);
     return queue(ask->broker, &leaf, NULL, err);
+}
+
+void cv_ask_outcome_later(struct cv_ask *ask, enum cv_status status,
+                          const cJSON *details)
+{
+    struct cv_leaf leaf;
+
+    outcome_leaf(ask, status, details, &leaf);
+    (void)!keep_waiting(ask->broker, &leaf, NULL);
 }
 
 void cv_ask_outcome_now(struct cv_ask *ask, enum cv_status status,

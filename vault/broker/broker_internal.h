@@ -35,6 +35,7 @@ struct cv_broker {
     uint64_t checkpoint_size; /* leaves under the last checkpoint made here */
     int64_t checkpoint_ms;    /* when that was */
     struct cv_caller *caller; /* whose request is being answered */
+    struct cv_sign *signing;  /* the one that Sign is to finish; else NULL */
 };
 
 /* One request on its way through the door. */
@@ -105,6 +106,11 @@ CV_MUST_USE enum cv_status cv_ask_outcome(struct cv_ask *ask,
  * what happened has happened. */
 void cv_ask_outcome_now(struct cv_ask *ask, enum cv_status status,
                         const cJSON *details);
+
+/* Not entered. Keeps the outcome leaf of a permitted request for the next
+ * commit, within a second: for what is asked often and was decided durably. */
+void cv_ask_outcome_later(struct cv_ask *ask, enum cv_status status,
+                          const cJSON *details);
 
 /* Records a request that failed before a decision was made; `err` is what it
  * failed with and gets the leaf's number. Not entered. */
@@ -190,6 +196,7 @@ CV_BROKER_METHOD(label);
 CV_BROKER_METHOD(remove);
 CV_BROKER_METHOD(pin);
 CV_BROKER_METHOD(export);
+CV_BROKER_METHOD(sign);
 CV_BROKER_METHOD(slot_list);
 CV_BROKER_METHOD(slot_add);
 CV_BROKER_METHOD(slot_remove);

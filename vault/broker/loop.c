@@ -22,6 +22,8 @@ struct loop {
     struct cv_caller *callers[CV_LIMIT_CLIENTS];
     size_t n_callers;
     struct pollfd polls[CV_LIMIT_CLIENTS + 1];
+    struct cv_loop_request gathered[CV_LIMIT_TOGETHER];
+    size_t n_gathered;
 };
 
 static volatile sig_atomic_t ended;
@@ -90,30 +92,63 @@ static void drop_caller(struct loop *l, size_t i)
     l->callers[i] = l->callers[--l->n_callers];
 }
 
-/* Answers every whole request that was read. */
+/* Answers the requests that waited for each other. */
+static void answer_gathered(struct loop *l)
+{
+    if (l->n_gathered > 0) {
+        l->hooks->together(l->hooks->context, l->gathered, l->n_gathered);
+    }
+    for (size_t i = 0; i < l->n_gathered; i++) {
+        struct cv_loop_request *r = &l->gathered[i];
+
+        r->caller->broken = r->caller->broken || r->failed;
+        cv_message_free(&r->message);
+    }
+    l->n_gathered = 0;
+}
+
+static enum cv_status answer_one(struct loop *l, struct cv_caller *c,
+                                 struct cv_message *request, struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (l->hooks->waits != NULL &&
+        l->hooks->waits(l->hooks->context, request)) {
+        l->gathered[l->n_gathered++] =
+            (struct cv_loop_request){.caller = c, .message = *request};
+        if (l->n_gathered == CV_LIMIT_TOGETHER) {
+            answer_gathered(l);
+        }
+        return CV_OK;
+    }
+    /* It may not overtake what the same caller sent before. */
+    answer_gathered(l);
+    s = cv_serve_message(l->hooks->iface, l->hooks->enter(l->hooks->context, c),
+                         c->channel, request, err);
+    cv_message_free(request);
+    return s;
+}
+
+/* Answers every whole request that was read, or gathers it. */
 static enum cv_status answer(struct loop *l, struct cv_caller *c,
                              struct cv_err *err)
 {
     for (;;) {
         struct cv_message request;
-        void *context;
         enum cv_status s = cv_channel_next(c->channel, &request, err);
 
         if (s != CV_OK || request.tree == NULL) {
             return s;
         }
-        context = l->hooks->enter(l->hooks->context, c);
-        s = cv_serve_message(l->hooks->iface, context, c->channel, &request,
-                             err);
-        cv_message_free(&request);
+        s = answer_one(l, c, &request, err);
         if (s != CV_OK) {
             return s;
         }
     }
 }
 
-/* Reads from one caller; false: it is to be dropped. */
-static bool serve_caller(struct loop *l, struct cv_caller *c)
+/* Reads from one caller and answers it, or gathers what it wants. */
+static void serve_caller(struct loop *l, struct cv_caller *c)
 {
     struct cv_err err;
     bool closed = false;
@@ -121,10 +156,9 @@ static bool serve_caller(struct loop *l, struct cv_caller *c)
     cv_err_init(&err);
     c->last_ms = cv_clock_boot_ms();
     if (cv_channel_fill(c->channel, &closed, &err) != CV_OK ||
-        answer(l, c, &err) != CV_OK) {
-        return false;
+        answer(l, c, &err) != CV_OK || closed) {
+        c->broken = true;
     }
-    return !closed;
 }
 
 static void accept_callers(struct loop *l)
@@ -156,18 +190,22 @@ static nfds_t fill_polls(struct loop *l)
     return n;
 }
 
-/* From the last to the first, because dropping moves the last one. */
 static void serve_ready(struct loop *l, size_t n_callers)
 {
     int64_t now = cv_clock_boot_ms();
 
-    for (size_t i = n_callers; i-- > 0;) {
+    for (size_t i = 0; i < n_callers; i++) {
         if (l->polls[i].revents != 0) {
-            if (!serve_caller(l, l->callers[i])) {
-                drop_caller(l, i);
-            }
+            serve_caller(l, l->callers[i]);
         } else if (!l->single && now - l->callers[i]->last_ms >
                                      CV_LIMIT_CLIENT_IDLE_S * 1000LL) {
+            l->callers[i]->broken = true;
+        }
+    }
+    answer_gathered(l);
+    /* From the last to the first, because dropping moves the last one. */
+    for (size_t i = n_callers; i-- > 0;) {
+        if (l->callers[i]->broken) {
             drop_caller(l, i);
         }
     }

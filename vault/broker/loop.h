@@ -17,6 +17,14 @@ struct cv_caller {
     char user[CV_NAMES_LEN]; /* for the record; "" until it is asked for */
     bool greeted;            /* Hello was answered */
     int64_t last_ms;         /* when it last said something */
+    bool broken;             /* to be dropped */
+};
+
+/* One request that is answered together with others. */
+struct cv_loop_request {
+    struct cv_caller *caller;
+    struct cv_message message;
+    bool failed; /* its answer could not be sent: the connection is closed */
 };
 
 struct cv_loop_hooks {
@@ -25,6 +33,12 @@ struct cv_loop_hooks {
     void *(*enter)(void *context, struct cv_caller *caller);
     /* Is this uid served at all? */
     bool (*admits)(void *context, const struct cv_peer *peer);
+    /* May this request wait until all that came at the same time is read? Such
+     * requests are answered by `together`, `n` (at most CV_LIMIT_TOGETHER) at a
+     * time and in their order. What one caller sent is never overtaken by what
+     * it sent later. */
+    bool (*waits)(void *context, const struct cv_message *request);
+    void (*together)(void *context, struct cv_loop_request *requests, size_t n);
     /* Called when nothing else is to be done, at least each second while it
      * returns true. */
     bool (*idle)(void *context);

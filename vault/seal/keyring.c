@@ -2,7 +2,9 @@
 
 #include "vault/base/limits.h"
 #include "vault/seal/match.h"
+#include "vault/seal/purpose.h"
 #include "vault/seal/seal_internal.h"
+#include "vault/seal/sign.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -297,4 +299,28 @@ enum cv_status cv_keyring_export(struct cv_keyring *ring,
     pem->data = NULL;
     pem->len = 0;
     return s == CV_OK ? cv_match_pem(der, arena, pem, err) : s;
+}
+
+enum cv_status cv_keyring_sign(struct cv_keyring *ring,
+                               const struct cv_keyring_sealed *key,
+                               const char *purpose, const char *algorithm,
+                               struct cv_bytes data, struct cv_buf *out,
+                               struct cv_err *err)
+{
+    struct cv_arena *arena = NULL;
+    struct cv_bytes der = {NULL, 0};
+    enum cv_status s = cv_purpose_check(purpose, algorithm, data,
+                                        key->binding.spki_sha256, err);
+
+    if (s == CV_OK) {
+        s = cv_arena_new(CHECK_ARENA, &arena, err);
+    }
+    if (s == CV_OK) {
+        s = open_key(ring, key, arena, &der, err);
+    }
+    if (s == CV_OK) {
+        s = cv_sign_data(der, algorithm, data, out, err);
+    }
+    cv_arena_free(arena);
+    return s;
 }

@@ -1,0 +1,227 @@
+#include "vault/broker/module_internal.h"
+#include "vault/broker/sign_internal.h"
+
+#include <string.h>
+
+static enum cv_status read_sign(const cJSON *parameters, struct cv_sign *sign,
+                                struct cv_err *err)
+{
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &sign->name, CV_LIMIT_NAME},
+        {"context", CV_JSON_STRING, false, &sign->ask.context, CV_LIMIT_URL},
+        {"purpose", CV_JSON_STRING, true, &sign->purpose, 32},
+        {"algorithm", CV_JSON_STRING, true, &sign->algorithm, 32},
+        {"data", CV_JSON_STRING, true, &sign->data,
+         CV_LIMIT_SIGN_DATA * 4 / 3 + 4},
+        CV_BROKER_ASK_FIELDS,
+    };
+
+    return cv_json_read(parameters, "Sign", CV_BROKER_FIELDS(fields), true,
+                        err);
+}
+
+void cv_sign_begin(struct cv_broker *b, struct cv_caller *caller,
+                   const cJSON *parameters, struct cv_sign *sign)
+{
+    static const cJSON none = {.type = cJSON_Object};
+    const cJSON *p = parameters != NULL ? parameters : &none;
+
+    memset(sign, 0, sizeof(*sign));
+    cv_err_init(&sign->err);
+    sign->caller = caller;
+    sign->status = cv_ask_begin(b, CV_ACTION_USE, p, &sign->ask, &sign->err);
+    if (sign->status == CV_OK) {
+        sign->status = read_sign(p, sign, &sign->err);
+    }
+}
+
+void cv_sign_end(struct cv_sign *sign)
+{
+    cv_store_entry_free(sign->row);
+    cJSON_Delete(sign->doc);
+}
+
+bool cv_sign_on_token(const cJSON *doc)
+{
+    return strcmp(cv_entry_text(doc, "location"), "token") == 0;
+}
+
+static enum cv_status check_context(const struct cv_sign *sign,
+                                    struct cv_err *err)
+{
+    const cJSON *item;
+
+    if (sign->ask.context == NULL) {
+        return CV_OK;
+    }
+    cJSON_ArrayForEach(item,
+                       cJSON_GetObjectItemCaseSensitive(sign->doc, "contexts"))
+    {
+        if (strcmp(cv_entry_text(item, "name"), sign->ask.context) == 0) {
+            return CV_OK;
+        }
+    }
+    return cv_fail(err, CV_NOT_FOUND, "the entry has no such context");
+}
+
+/* Entered. */
+static enum cv_status load(struct cv_broker *b, struct cv_sign *sign)
+{
+    enum cv_status s = cv_broker_load_entry(b, sign->name, true, &sign->row,
+                                            &sign->doc, &sign->err);
+
+    sign->ask.doc = sign->doc;
+    if (s == CV_OK) {
+        s = check_context(sign, &sign->err);
+    }
+    if (s == CV_OK) {
+        sign->on_token = cv_sign_on_token(sign->doc);
+    }
+    return s;
+}
+
+/* Entered. What would only fail for want of a secret leaves no permit: the
+ * method itself says then what is wanted. */
+static enum cv_status decide(struct cv_broker *b, struct cv_sign *sign)
+{
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s;
+
+    if (!sign->on_token && !(b->unlocked && b->token.channel != NULL)) {
+        s = cv_ask_check(&sign->ask, sign->doc, NULL, &sign->err);
+        cJSON_Delete(details);
+        return s == CV_OK ? CV_LOCKED : s;
+    }
+    if (!cv_json_add_str(details, "purpose", sign->purpose) ||
+        !cv_json_add_str(details, "algorithm", sign->algorithm)) {
+        cJSON_Delete(details);
+        return cv_fail(&sign->err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_ask_decide(&sign->ask, sign->doc, details, &sign->err);
+    cJSON_Delete(details);
+    return s;
+}
+
+/* Not entered. Which tokens must be logged in to is found out before the
+ * vault's lock is taken: it may take a while. */
+static void look_at_token(struct cv_broker *b, struct cv_sign *sign)
+{
+    struct cv_store_entry *row = NULL;
+    cJSON *doc = NULL;
+
+    b->caller = sign->caller;
+    if (cv_broker_load_entry(b, sign->name, false, &row, &doc, NULL) == CV_OK &&
+        cv_sign_on_token(doc)) {
+        sign->status = cv_module_need_login(b, cv_entry_text(doc, "token_uri"),
+                                            NULL, &sign->err);
+    }
+    cv_store_entry_free(row);
+    cJSON_Delete(doc);
+}
+
+void cv_sign_decide(struct cv_broker *b, struct cv_sign *signs, size_t n)
+{
+    struct cv_err err;
+    enum cv_status s;
+
+    cv_err_init(&err);
+    for (size_t i = 0; i < n; i++) {
+        if (signs[i].status == CV_OK && b->vault != NULL) {
+            look_at_token(b, &signs[i]);
+        }
+    }
+    s = cv_broker_enter(b, &err);
+    for (size_t i = 0; s == CV_OK && i < n; i++) {
+        b->caller = signs[i].caller;
+        if (signs[i].status == CV_OK) {
+            signs[i].status = load(b, &signs[i]);
+        }
+        if (signs[i].status == CV_OK) {
+            signs[i].status = decide(b, &signs[i]);
+        }
+    }
+    if (s == CV_OK) {
+        s = cv_broker_commit(b, &err);
+        cv_broker_leave(b);
+    }
+    for (size_t i = 0; s != CV_OK && i < n; i++) {
+        if (signs[i].status == CV_OK) {
+            signs[i].status = s;
+            signs[i].err = err;
+            signs[i].ask.seq = -1;
+        }
+    }
+}
+
+/* By the process that holds the sealed vault. */
+static enum cv_status sign_sealed(struct cv_broker *b, struct cv_sign *sign,
+                                  struct cv_message *answer, struct cv_err *err)
+{
+    cJSON *p = cJSON_CreateObject();
+
+    if (!cv_json_add_item(p, "key",
+                          cv_broker_sealed(b, sign->row, sign->doc)) ||
+        !cv_json_add_str(p, "purpose", sign->purpose) ||
+        !cv_json_add_str(p, "algorithm", sign->algorithm) ||
+        !cv_json_add_str(p, "data", sign->data)) {
+        cJSON_Delete(p);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return cv_broker_token(b, "Sign", p, 0, answer, err);
+}
+
+static enum cv_status make(struct cv_broker *b, struct cv_sign *sign,
+                           struct cv_reply *reply, struct cv_err *err)
+{
+    const char *signature = NULL;
+    const struct cv_json_field fields[] = {
+        {"signature", CV_JSON_STRING, true, &signature, CV_KIB(8)},
+    };
+    struct cv_message answer = {0};
+    cJSON *out = cv_reply_parameters(reply);
+    enum cv_status s = sign_sealed(b, sign, &answer, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(answer.tree, "Sign", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK && (!cv_json_add_str(out, "signature", signature) ||
+                       !cv_json_add_int(out, "audit_seq", sign->ask.seq))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_message_free(&answer);
+    return s;
+}
+
+/* It was refused: says why, and what secret is wanted. */
+static enum cv_status refuse(struct cv_broker *b, struct cv_sign *sign,
+                             struct cv_reply *reply, struct cv_err *err)
+{
+    *err = sign->err;
+    if (sign->status == CV_LOCKED && !sign->on_token) {
+        return cv_broker_need_open(b, reply, err);
+    }
+    cv_ask_refused(&sign->ask, err);
+    return sign->status;
+}
+
+CV_BROKER_METHOD(sign)
+{
+    struct cv_broker *b = context;
+    struct cv_sign *sign = b->signing;
+    enum cv_status s;
+
+    (void)parameters;
+    if (sign == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (sign->status != CV_OK) {
+        return refuse(b, sign, reply, err);
+    }
+    s = make(b, sign, reply, err);
+    if (s == CV_OK) {
+        s = cv_reply_send(reply, err);
+    }
+    cv_ask_outcome_later(&sign->ask, s, NULL);
+    return s;
+}
