@@ -1,1 +1,2 @@
 cv_unit(broker_entry_test SOURCES broker_entry_test.c LINK broker)
+cv_unit(broker_ledger SOURCES broker_ledger_test.c store_test.c LINK broker store)
