@@ -112,6 +112,10 @@ static const struct rule rules[] = {
     {"admin", "new_slot", TEXT},
     {"admin", "slot_kind", TEXT},
     {"admin", "slots", COUNT},
+    {"admin use", "token", TEXT},   /* its URI */
+    {"admin", "pin_source", TEXT},  /* tty, file, ...; never a PIN */
+    {"admin", "attempts", COUNT},   /* logins since the last good one */
+    {"admin", "destructive", FLAG},
     {"admin", "path", TEXT},        /* a key file's */
     {"admin broker", "vault_id", TEXT},
     {"admin broker", "public_key", TEXT},

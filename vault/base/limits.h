@@ -22,10 +22,10 @@
 #define CV_LIMIT_TOGETHER 64             /* requests that share one commit */
 #define CV_LIMIT_BATCH 500               /* identities in one import message */
 #define CV_LIMIT_MODULE_S 30 /* a PKCS#11 module's answer, seconds */
-#define CV_LIMIT_MODULE_LONG_S                                    \
-    120                     /* where it makes keys or waits for a \
-                               person */
-#define CV_LIMIT_MODULES 64 /* that are configured */
+#define CV_LIMIT_MODULE_LONG_S                                             \
+    120                              /* where it makes keys or waits for a \
+                                        person */
+#define CV_LIMIT_MODULE_RESTART_S 30 /* between starts of what breaks down */
 
 /* Secrets typed or read */
 #define CV_LIMIT_PASSPHRASE 1024

@@ -1,4 +1,5 @@
 #include "vault/broker/broker_internal.h"
+#include "vault/broker/module_internal.h"
 #include "vault/broker/sign_internal.h"
 
 #include "vault/audit/checkpoint.h"
@@ -39,8 +40,8 @@ static const struct cv_method methods[] = {
     {"TokenList", cv_broker_token_list, false},
     {"TokenObjects", cv_broker_token_objects, false},
     {"TokenProbe", cv_broker_token_probe, false},
-    {"TokenLogin", cv_broker_token_login, false},
-    {"TokenChangePin", cv_broker_token_change_pin, false},
+    {"TokenLogin", cv_broker_token_login, true},
+    {"TokenChangePin", cv_broker_token_change_pin, true},
     {"PolicyApply", cv_broker_policy_apply, false},
     {"PolicyShow", cv_broker_policy_show, false},
     {"PolicyExplain", cv_broker_policy_explain, false},
@@ -327,6 +328,7 @@ static enum cv_status serve(struct cv_broker *b, int listener,
 
 static void broker_free(struct cv_broker *b)
 {
+    cv_module_stop_all(b);
     cv_helper_stop(&b->token);
     cv_helper_stop(&b->intake);
     cv_helper_stop(&b->names);

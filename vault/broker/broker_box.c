@@ -2,6 +2,7 @@
  * that passes through here once. Slots, unlock, lock. */
 #include "vault/base/clock.h"
 #include "vault/broker/change_internal.h"
+#include "vault/broker/module_internal.h"
 #include "vault/store/store_slot.h"
 #include "vault/wire/interface.h"
 
@@ -215,6 +216,7 @@ CV_BROKER_METHOD(lock)
         }
         if (s == CV_OK) {
             cv_helper_stop(&b->token);
+            cv_module_stop_all(b);
             b->unlocked = false;
             s = cv_ask_outcome(&ask, CV_OK, details, err);
         }

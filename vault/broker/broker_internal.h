@@ -22,7 +22,8 @@ struct cv_broker {
     struct cv_helper token;
     struct cv_helper intake;
     struct cv_helper names;
-    struct cv_vault *vault; /* NULL: there is none in the folder yet */
+    struct cv_module_table *modules; /* NULL: no token was wanted yet */
+    struct cv_vault *vault;          /* NULL: there is none in the folder yet */
     int folder;             /* the folder, until a vault takes it; else -1 */
     struct cv_err unopened; /* why the vault could not be opened, or CV_OK */
     bool unlocked;          /* the token process holds the open box key */

@@ -1,12 +1,367 @@
+/* Which module has a token, and calling it. */
 #include "vault/broker/module_internal.h"
+#include "vault/broker/module_process_internal.h"
 
-static enum cv_status none(struct cv_err *err)
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tokens whose module is remembered. */
+#define REMEMBERED 64
+
+struct remembered {
+    char *uri; /* as it was asked for */
+    struct cv_module_process *module;
+};
+
+struct cv_module_table {
+    struct cv_module_process *all[CV_LIMIT_MODULES];
+    size_t n;
+    bool listed;
+    struct remembered remembered[REMEMBERED];
+    size_t next; /* of them to be written over */
+};
+
+static enum cv_status no_memory(struct cv_err *err)
+{
+    return cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
+static void process_free(struct cv_module_process *p)
+{
+    if (p != NULL) {
+        cv_module_process_stop(p);
+        free(p->uri);
+        free(p);
+    }
+}
+
+void cv_module_stop_all(struct cv_broker *b)
+{
+    struct cv_module_table *t = b->modules;
+
+    for (size_t i = 0; t != NULL && i < t->n; i++) {
+        process_free(t->all[i]);
+    }
+    for (size_t i = 0; t != NULL && i < REMEMBERED; i++) {
+        free(t->remembered[i].uri);
+    }
+    free(t);
+    b->modules = NULL;
+}
+
+static enum cv_status add(struct cv_module_table *t,
+                          struct cv_module_process **out, struct cv_err *err)
+{
+    if (t->n == CV_LIMIT_MODULES) {
+        return cv_fail(err, CV_CONFIG, "more than %d PKCS#11 modules",
+                       CV_LIMIT_MODULES);
+    }
+    *out = calloc(1, sizeof(**out));
+    if (*out == NULL) {
+        return no_memory(err);
+    }
+    t->all[t->n++] = *out;
+    return CV_OK;
+}
+
+static enum cv_status read_list(struct cv_module_table *t, const cJSON *list,
+                                struct cv_err *err)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, list)
+    {
+        const char *name = NULL, *path = NULL;
+        const struct cv_json_field fields[] = {
+            {"name", CV_JSON_STRING, true, &name, CV_MODULE_PROCESS_NAME},
+            {"path", CV_JSON_STRING, true, &path, PATH_MAX - 1},
+        };
+        struct cv_module_process *p;
+        enum cv_status s = cv_json_read(item, "Modules", fields, 2, false, err);
+
+        if (s == CV_OK) {
+            s = add(t, &p, err);
+        }
+        if (s != CV_OK) {
+            return s;
+        }
+        (void)snprintf(p->name, sizeof(p->name), "%s", name);
+        (void)snprintf(p->path, sizeof(p->path), "%s", path);
+    }
+    return CV_OK;
+}
+
+/* The process that was asked for the list may still load any of them. */
+static enum cv_status list(struct cv_broker *b, struct cv_module_table *t,
+                           struct cv_err *err)
+{
+    struct cv_module_process first = {.loaded = true};
+    struct cv_message reply = {0};
+    enum cv_status s = cv_module_process_start(b->spawner, &first, err);
+
+    if (s == CV_OK) {
+        s = cv_module_process_call(b->spawner, &first, "Modules",
+                                   cJSON_CreateObject(), 0, CV_LIMIT_MODULE_S,
+                                   &reply, err);
+    }
+    if (s == CV_OK) {
+        s = read_list(
+            t, cJSON_GetObjectItemCaseSensitive(reply.tree, "modules"), err);
+    }
+    cv_message_free(&reply);
+    if (s == CV_OK && t->n > 0 && first.channel != NULL) {
+        t->all[0]->channel = first.channel;
+        t->all[0]->child = first.child;
+    } else {
+        cv_module_process_stop(&first);
+    }
+    t->listed = s == CV_OK;
+    return s;
+}
+
+static enum cv_status table_of(struct cv_broker *b,
+                               struct cv_module_table **out, struct cv_err *err)
+{
+    if (b->modules == NULL) {
+        b->modules = calloc(1, sizeof(*b->modules));
+    }
+    *out = b->modules;
+    if (b->modules == NULL) {
+        return no_memory(err);
+    }
+    return b->modules->listed ? CV_OK : list(b, b->modules, err);
+}
+
+static void remember(struct cv_module_table *t, const char *uri,
+                     struct cv_module_process *p)
+{
+    struct remembered *r = &t->remembered[t->next++ % REMEMBERED];
+
+    free(r->uri);
+    r->uri = strdup(uri);
+    r->module = r->uri != NULL ? p : NULL;
+}
+
+static struct cv_module_process *recall(const struct cv_module_table *t,
+                                        const char *uri)
+{
+    for (size_t i = 0; i < REMEMBERED; i++) {
+        if (t->remembered[i].uri != NULL &&
+            strcmp(t->remembered[i].uri, uri) == 0) {
+            return t->remembered[i].module;
+        }
+    }
+    return NULL;
+}
+
+void cv_module_remember(struct cv_broker *b, const char *uri, const char *as)
+{
+    struct cv_module_process *p =
+        b->modules != NULL ? recall(b->modules, as) : NULL;
+
+    if (p != NULL && recall(b->modules, uri) == NULL) {
+        remember(b->modules, uri, p);
+    }
+}
+
+/* How long a method may take. */
+static int timeout_of(const char *method)
+{
+    static const char *const slow[] = {
+        "Login",   "Relogin", "ChangePin",  "Import", "Generate",
+        "Accepts", "Examine", "UnwrapSlot", "Probe",  "PutCertificates",
+    };
+
+    for (size_t i = 0; i < sizeof(slow) / sizeof(slow[0]); i++) {
+        if (strcmp(slow[i], method) == 0) {
+            return CV_LIMIT_MODULE_LONG_S;
+        }
+    }
+    return CV_LIMIT_MODULE_S;
+}
+
+/* What changes nothing on the token may be asked twice. */
+static bool is_repeatable(const char *method)
+{
+    static const char *const reads[] = {
+        "Tokens", "Mechanisms", "Objects", "Snapshot",
+        "Sign",   "FindKey",    "Accepts", "Debris",
+    };
+
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        if (strcmp(reads[i], method) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum cv_status call(struct cv_broker *b, struct cv_module_process *p,
+                           const char *method, cJSON *parameters,
+                           unsigned flags, struct cv_message *reply,
+                           struct cv_err *err)
 {
     enum cv_status s =
-        cv_fail(err, CV_UNAVAILABLE, "tokens are not in this version");
+        cv_module_process_call(b->spawner, p, method, parameters, flags,
+                               timeout_of(method), reply, err);
+    const char *word = cJSON_GetStringValue(
+        cJSON_GetObjectItemCaseSensitive(reply->tree, "recover"));
 
-    cv_err_state(err, "nothing was done");
+    if (s != CV_OK && word != NULL && strcmp(word, "restart") == 0) {
+        cv_module_process_replace(p, err);
+    }
     return s;
+}
+
+/* Asks one module for its tokens; *tokens is on the heap. */
+static enum cv_status tokens_of(struct cv_broker *b,
+                                struct cv_module_process *p, const char *uri,
+                                cJSON **tokens, struct cv_err *err)
+{
+    struct cv_message reply = {0};
+    enum cv_status s = CV_OK;
+
+    *tokens = NULL;
+    for (int i = 0; i < 2; i++) {
+        cJSON *parameters = cJSON_CreateObject();
+
+        cv_message_free(&reply);
+        if (!cv_json_add_str(parameters, "uri", uri)) {
+            cJSON_Delete(parameters);
+            return no_memory(err);
+        }
+        s = call(b, p, "Tokens", parameters, 0, &reply, err);
+        if (s == CV_OK || p->channel != NULL || p->wait_until_ms != 0) {
+            break;
+        }
+    }
+    if (s == CV_OK) {
+        *tokens = cJSON_DetachItemFromObjectCaseSensitive(reply.tree, "tokens");
+        if (!cJSON_IsArray(*tokens)) {
+            cJSON_Delete(*tokens);
+            *tokens = NULL;
+            s = cv_fail(err, CV_INTERNAL, "%s: no list of tokens", p->name);
+        }
+    }
+    cv_message_free(&reply);
+    return s;
+}
+
+/* The module that the URI names is selected where it is loaded: by a process
+ * that then turns out to be one of the table's, or one more. */
+static enum cv_status select_by_uri(struct cv_broker *b,
+                                    struct cv_module_table *t, const char *uri,
+                                    struct cv_module_process **out,
+                                    struct cv_err *err)
+{
+    struct cv_module_process *p;
+    cJSON *tokens = NULL;
+    enum cv_status s = add(t, &p, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    p->uri = strdup(uri);
+    s = p->uri != NULL ? tokens_of(b, p, uri, &tokens, err) : no_memory(err);
+    cJSON_Delete(tokens);
+    if (s != CV_OK) {
+        process_free(t->all[--t->n]);
+        return s;
+    }
+    *out = p;
+    for (size_t i = 0; i + 1 < t->n; i++) {
+        struct cv_module_process *known = t->all[i];
+
+        if (strcmp(known->path, p->path) == 0) {
+            if (known->channel == NULL || !known->loaded) {
+                cv_module_process_stop(known);
+                known->channel = p->channel;
+                known->child = p->child;
+                known->loaded = p->loaded;
+                p->channel = NULL;
+            }
+            process_free(t->all[--t->n]);
+            *out = known;
+            break;
+        }
+    }
+    return CV_OK;
+}
+
+static enum cv_status not_found(const char *uri, const struct cv_err *failed,
+                                struct cv_err *err)
+{
+    char shown[160], why[CV_ERR_STATE_LEN];
+    enum cv_status s =
+        cv_fail(err, CV_NOT_FOUND, "no module shows a token that fits %s",
+                cv_err_quote(shown, sizeof(shown), uri, strlen(uri)));
+
+    if (failed->status != CV_OK) {
+        cv_err_state(err, "not every module answers: %s",
+                     cv_err_quote(why, sizeof(why) - 40, failed->text,
+                                  strlen(failed->text)));
+    }
+    cv_err_hint(err, "certvault token list shows what there is");
+    return s;
+}
+
+static enum cv_status find(struct cv_broker *b, const char *uri,
+                           struct cv_module_process **out, struct cv_err *err)
+{
+    struct cv_module_table *t;
+    struct cv_err failed;
+    enum cv_status s = table_of(b, &t, err);
+
+    *out = s == CV_OK ? recall(t, uri) : NULL;
+    if (s != CV_OK || *out != NULL) {
+        return s;
+    }
+    if (strstr(uri, "module-path=") != NULL ||
+        strstr(uri, "module-name=") != NULL) {
+        s = select_by_uri(b, t, uri, out, err);
+        if (s == CV_OK) {
+            remember(t, uri, *out);
+        }
+        return s;
+    }
+    cv_err_init(&failed);
+    for (size_t i = 0; i < t->n; i++) {
+        cJSON *tokens;
+        bool fits;
+
+        s = tokens_of(b, t->all[i], uri, &tokens, &failed);
+        if (s == CV_USAGE) {
+            *err = failed;
+            return s;
+        }
+        fits = s == CV_OK && cJSON_GetArraySize(tokens) > 0;
+        cJSON_Delete(tokens);
+        if (fits) {
+            *out = t->all[i];
+            remember(t, uri, *out);
+            return CV_OK;
+        }
+    }
+    return not_found(uri, &failed, err);
+}
+
+/* Was it the process, and can a new one do better? */
+static bool is_worth_repeating(struct cv_broker *b, const char *uri,
+                               const struct cv_module_process *p,
+                               const struct cv_message *reply)
+{
+    const char *word = cJSON_GetStringValue(
+        cJSON_GetObjectItemCaseSensitive(reply->tree, "recover"));
+    struct cv_module_token token;
+    struct cv_reply *none = NULL;
+
+    if (p->channel == NULL) {
+        return p->wait_until_ms == 0;
+    }
+    return word != NULL && strcmp(word, "relogin") == 0 &&
+           cv_module_token(b, uri, &token, NULL, NULL) == CV_OK &&
+           cv_module_need_login(b, uri, none, NULL) == CV_OK;
 }
 
 enum cv_status cv_module_call(struct cv_broker *b, const char *token_uri,
@@ -14,25 +369,88 @@ enum cv_status cv_module_call(struct cv_broker *b, const char *token_uri,
                               unsigned flags, struct cv_message *reply,
                               struct cv_err *err)
 {
-    (void)b;
-    (void)token_uri;
-    (void)method;
-    (void)flags;
-    cJSON_Delete(parameters);
+    cJSON *again =
+        is_repeatable(method) ? cJSON_Duplicate(parameters, true) : NULL;
+    struct cv_module_process *p;
+    struct cv_err local;
+    struct cv_err *e = err != NULL ? err : &local;
+    enum cv_status s;
+
+    cv_err_init(e);
     *reply = (struct cv_message){0};
-    return none(err);
+    s = find(b, token_uri, &p, e);
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        cJSON_Delete(again);
+        return s;
+    }
+    s = call(b, p, method, parameters, flags, reply, e);
+    if (s != CV_OK && again != NULL &&
+        is_worth_repeating(b, token_uri, p, reply)) {
+        cv_message_free(reply);
+        cv_err_init(e);
+        s = call(b, p, method, again, flags, reply, e);
+        again = NULL;
+    }
+    cJSON_Delete(again);
+    return s;
 }
 
-enum cv_status cv_module_need_login(struct cv_broker *b, const char *token_uri,
-                                    struct cv_reply *reply, struct cv_err *err)
+static enum cv_status gather(cJSON *items, cJSON *tokens, struct cv_err *err)
 {
-    (void)b;
-    (void)token_uri;
-    (void)reply;
-    return none(err);
+    while (tokens->child != NULL) {
+        cJSON *item = cJSON_DetachItemViaPointer(tokens, tokens->child);
+
+        if (!cJSON_AddItemToArray(items, item)) {
+            cJSON_Delete(item);
+            return no_memory(err);
+        }
+    }
+    return CV_OK;
 }
 
-void cv_module_stop_all(struct cv_broker *b)
+static enum cv_status tell_failed(cJSON *failed,
+                                  const struct cv_module_process *p,
+                                  const struct cv_err *why, struct cv_err *err)
 {
-    (void)b;
+    cJSON *item = cJSON_CreateObject();
+
+    if (!cv_json_add_str(item, "name", p->name) ||
+        !cv_json_add_str(item, "error", why->text) ||
+        !cJSON_AddItemToArray(failed, item)) {
+        cJSON_Delete(item);
+        return no_memory(err);
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_module_tokens(struct cv_broker *b, const char *uri,
+                                cJSON *items, cJSON *failed, struct cv_err *err)
+{
+    struct cv_module_process *only = NULL;
+    struct cv_module_table *t;
+    enum cv_status s = table_of(b, &t, err);
+
+    if (s == CV_OK && uri != NULL && strstr(uri, "module-") != NULL) {
+        s = find(b, uri, &only, err);
+    }
+    for (size_t i = 0; s == CV_OK && i < t->n; i++) {
+        struct cv_err why;
+        cJSON *tokens;
+
+        if (only != NULL && t->all[i] != only) {
+            continue;
+        }
+        cv_err_init(&why);
+        s = tokens_of(b, t->all[i], uri, &tokens, &why);
+        if (s == CV_OK) {
+            s = gather(items, tokens, err);
+            cJSON_Delete(tokens);
+        } else if (s == CV_USAGE) {
+            *err = why;
+        } else {
+            s = tell_failed(failed, t->all[i], &why, err);
+        }
+    }
+    return s;
 }

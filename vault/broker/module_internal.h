@@ -11,6 +11,7 @@
 #define CERTVAULT_BROKER_MODULE_INTERNAL_H
 
 #include "vault/broker/broker_internal.h"
+#include "vault/broker/ledger.h"
 
 /* Calls `method` ("Import") of io.certvault.Module at the process that holds
  * the token of `token_uri`; starts it and loads its module if need be. Which
@@ -28,13 +29,48 @@ cv_module_call(struct cv_broker *b, const char *token_uri, const char *method,
 /* CV_OK when the token is logged in, or needs no login. CV_LOCKED: a PIN is
  * wanted, and the failure in `reply` carries PinRequired's members. CV_AUTH: no
  * PIN is to be tried, because one failed before, or the next is the last, or
- * the token locked it. Not entered. */
+ * the token locked it. Not entered. A call that answers CV_LOCKED although this
+ * was CV_OK lost its login meanwhile: ask again, for PinRequired's members. */
 CV_MUST_USE enum cv_status cv_module_need_login(struct cv_broker *b,
                                                 const char *token_uri,
                                                 struct cv_reply *reply,
                                                 struct cv_err *err);
 
-/* Lets all of them go; they end when their socket closes. */
+/* What a module says of one token. */
+struct cv_module_token {
+    char uri[CV_LIMIT_TOKEN_URI]; /* its one spelling */
+    char identity[CV_STORE_PIN_TOKEN + 1];
+    char label[64], serial[64];
+    bool login_required, logged_in, held, protected_path;
+    bool initialized, count_low, final, locked; /* of the PIN */
+};
+
+/* `uri`, a token's one spelling, means the module that `as` was found in. */
+void cv_module_remember(struct cv_broker *b, const char *uri, const char *as);
+
+/* The one token that `token_uri` means, asked now. CV_NOT_FOUND, CV_INVALID
+ * (several). `raw`, which may be NULL, is what the module said, on the heap. */
+CV_MUST_USE enum cv_status cv_module_token(struct cv_broker *b,
+                                           const char *token_uri,
+                                           struct cv_module_token *out,
+                                           cJSON **raw, struct cv_err *err);
+
+/* Gathers the tokens of all modules that fit `uri` (NULL: all) in `items`, and
+ * {name, error} of the modules that did not answer in `failed`. */
+CV_MUST_USE enum cv_status cv_module_tokens(struct cv_broker *b,
+                                            const char *uri, cJSON *items,
+                                            cJSON *failed, struct cv_err *err);
+
+/* Logs in once under the rules of ledger.h: calls `method` (Login, Relogin,
+ * ChangePin) with `parameters` (taken). CV_AUTH: wrong, or not to be tried.
+ * Never CV_LOCKED. */
+CV_MUST_USE enum cv_status
+cv_module_login(struct cv_broker *b, const struct cv_module_token *token,
+                const struct cv_ledger_wish *wish, const char *method,
+                cJSON *parameters, struct cv_err *err);
+
+/* Lets all of them go; they end when their socket closes, and every login with
+ * them. */
 void cv_module_stop_all(struct cv_broker *b);
 
 #endif
