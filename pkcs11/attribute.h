@@ -1,10 +1,12 @@
 /* Attributes: reading them from a module that may lie about lengths, and
  * templates to give to one.
  *
- * A value is asked for in two calls, length then bytes, as PKCS#11 says. The
- * length is not believed: over CV_LIMIT_ATTRIBUTE (CKA_ID: CV_LIMIT_TOKEN_ID)
- * it is refused, the buffer is ours and has a guard behind it, and a length
- * that grew in between is an error, not a longer read. */
+ * A value is read in one call, into a buffer of ours that is as long as the
+ * longest value that is taken (CV_LIMIT_ATTRIBUTE; CKA_ID: CV_LIMIT_TOKEN_ID),
+ * is zeroed and has a guard behind it. So there is no length to be believed
+ * first, and none that can have grown in between; one that cannot be is
+ * refused.
+ */
 #ifndef CERTVAULT_PKCS11_ATTRIBUTE_H
 #define CERTVAULT_PKCS11_ATTRIBUTE_H
 

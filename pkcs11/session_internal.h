@@ -1,0 +1,39 @@
+/* Shared by session and login: the pool. */
+#ifndef CERTVAULT_PKCS11_SESSION_INTERNAL_H
+#define CERTVAULT_PKCS11_SESSION_INTERNAL_H
+
+#include "pkcs11/session.h"
+#include "vault/base/limits.h"
+
+struct cv_session_slot {
+    CK_SESSION_HANDLE handle;
+    bool open, busy, rw;
+};
+
+struct cv_session_pool {
+    struct cv_module *module;
+    struct cv_token_info token; /* as last read */
+    uint64_t generation;        /* of the module, when sessions were opened */
+    struct cv_session_slot slots[CV_LIMIT_TOKEN_SESSIONS];
+    enum cv_rv_recover recover; /* what the last failure asks for */
+    struct cv_arena *pin_arena; /* NULL: no PIN is kept */
+    struct cv_bytes pin;
+    bool want_pin; /* a key asked for one and none was kept: log in anew */
+};
+
+/* What the module says of a login in this session. */
+CV_MUST_USE enum cv_status cv_session_state(struct cv_session_pool *pool,
+                                            CK_SESSION_HANDLE session,
+                                            bool *user, struct cv_err *err);
+
+/* Wipes the PIN that is kept. */
+void cv_session_forget_pin(struct cv_session_pool *pool);
+
+/* Keeps a copy of a PIN that worked; without memory for it none is kept. */
+void cv_session_keep_pin(struct cv_session_pool *pool, struct cv_bytes pin);
+
+/* Notes what `err` asks for after `tried` was tried. */
+void cv_session_note(struct cv_session_pool *pool, const struct cv_err *err,
+                     enum cv_rv_recover tried);
+
+#endif
