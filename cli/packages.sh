@@ -46,6 +46,38 @@ cv_packages_install() {
         >/dev/null </dev/null
 }
 
+# cv_packages_optional FOLDER USE [PACKAGE]: as cv_packages, but without what
+# this release of the system has not, and without PACKAGE.
+cv_packages_optional() {
+    cv_missing=$(sed -n "s/^$2 //p" "$1/cli/packages.txt" |
+        grep -vxF -- "${3:--}")
+    cv_missing=$(cv_packages_missing $cv_missing)
+    [ -n "$cv_missing" ] || return 0
+    if [ -z "${cv_packages_updated-}" ] && command -v apt-get >/dev/null 2>&1
+    then
+        cv_packages_apt update -q >/dev/null </dev/null
+        cv_packages_updated=1
+    fi
+    cv_known=
+    for cv_p in $cv_missing; do
+        if apt-cache show "$cv_p" >/dev/null 2>&1; then
+            cv_known="$cv_known $cv_p"
+        else
+            echo "cannot be had here: $cv_p" >&2
+        fi
+    done
+    [ -z "$cv_known" ] || cv_packages_install $cv_known
+}
+
+# Stops and disables the services of "$@" (systemd units), where there are any.
+cv_packages_quiet() {
+    [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ] || return 0
+    for cv_unit in "$@"; do
+        systemctl disable --now "$cv_unit" >/dev/null 2>&1
+    done
+    return 0
+}
+
 cv_packages() {
     cv_list=$1/cli/packages.txt
     shift
@@ -58,9 +90,6 @@ cv_packages() {
     # service that its package starts is stopped again.
     cv_nginx=$(command -v nginx || ls /usr/sbin/nginx 2>/dev/null)
     cv_packages_install $cv_wanted || return 1
-    if [ -z "$cv_nginx" ] && [ -d /run/systemd/system ] &&
-        [ "$(id -u)" = 0 ]; then
-        systemctl disable --now nginx >/dev/null 2>&1
-    fi
+    [ -n "$cv_nginx" ] || cv_packages_quiet nginx
     return 0
 }

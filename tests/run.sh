@@ -50,6 +50,21 @@ optional_packages() {
     return 0
 }
 
+# Tokens in software. The daemons among them are the tests' own affair: where
+# they were not there before, no service of the system starts them; and where a
+# pcscd serves this machine, no virtual reader is put into it.
+token_packages() {
+    services= without=
+    [ -e /usr/sbin/tpm2-abrmd ] || services="tpm2-abrmd.service"
+    if [ ! -e /usr/sbin/pcscd ]; then
+        services="$services pcscd.socket pcscd.service"
+    elif [ -d /run/systemd/system ]; then
+        without=vsmartcard-vpcd
+    fi
+    cv_packages_optional "$src" token $without
+    cv_packages_quiet $services
+}
+
 # build PRESET [TARGET]: configures and builds build/PRESET, quietly unless it
 # fails.
 build() {
@@ -71,6 +86,7 @@ build() {
 step packages
 cv_packages "$src" build demo test || exit 1
 optional_packages || exit 1
+token_packages
 build release || exit 1
 build asan-ubsan || exit 1
 build fuzz fuzz_programs || exit 1

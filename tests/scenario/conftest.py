@@ -5,6 +5,7 @@ import os
 import pytest
 
 import harness
+import tokens
 from harness import Secrets, Vault
 
 import cce_standin
@@ -124,3 +125,39 @@ def cloud_vault(home, secrets, standin):
         v.verify()
     leaked = secrets.found_below(v.folder)
     assert not leaked, leaked
+
+
+def _started(kind, factory):
+    """The token of that kind; one for all tests of a file."""
+    why = kind.missing()
+    if why:
+        pytest.skip(f"{kind.name}: {why}")
+    made = kind(factory.mktemp(kind.name))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session", params=tokens.KINDS, ids=lambda k: k.name)
+def started_token(request, tmp_path_factory):
+    yield from _started(request.param, tmp_path_factory)
+
+
+@pytest.fixture
+def token(started_token):
+    """Each token in turn, as it was at its start."""
+    yield started_token
+    started_token.reset()
+
+
+@pytest.fixture(scope="session")
+def started_misbehaving(tmp_path_factory):
+    yield from _started(tokens.Misbehaving, tmp_path_factory)
+
+
+@pytest.fixture
+def misbehaving(started_misbehaving):
+    yield started_misbehaving
+    started_misbehaving.reset()

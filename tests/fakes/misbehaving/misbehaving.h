@@ -78,7 +78,8 @@
  *             sessions    all sessions have been closed
  *             logout  somebody logged the application out
  *
- * What is built beside it: no_list.so, which has no C_GetFunctionList.
+ * What is built beside it: no_list.so, which has no C_GetFunctionList;
+ * options.so, any other module with options for C_Initialize.
  */
 #ifndef CERTVAULT_TESTS_FAKES_MISBEHAVING_H
 #define CERTVAULT_TESTS_FAKES_MISBEHAVING_H
