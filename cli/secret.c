@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define NEW_KEY_LEN 32
+#define TOKEN "token:"
 
 static enum cv_status open_source(struct cv_cli *cli, const char *path,
                                   const char *what, int *fd, struct cv_err *err)
@@ -155,10 +156,12 @@ cJSON *cv_secret_json(const struct cv_secret_slot *slot, struct cv_arena *arena)
 {
     struct cv_arena *before = cv_json_use(arena);
     cJSON *o = cJSON_CreateObject();
-    bool ok = cv_json_add_str(o, "kind", slot->kind) &&
-              cv_json_add_base64(o, "secret", slot->secret) &&
-              cv_json_add_str(o, "path", slot->path) &&
-              cv_json_add_str(o, "name", slot->name);
+    bool ok =
+        cv_json_add_str(o, "kind", slot->kind) &&
+        (slot->uri != NULL || cv_json_add_base64(o, "secret", slot->secret)) &&
+        cv_json_add_str(o, "uri", slot->uri) &&
+        cv_json_add_str(o, "path", slot->path) &&
+        cv_json_add_str(o, "name", slot->name);
 
     if (!ok) {
         cJSON_Delete(o);
@@ -214,16 +217,13 @@ enum cv_status cv_secret_check(const char *spec, struct cv_err *err)
 
     if (strcmp(spec, "passphrase") == 0 ||
         (strncmp(spec, "file:", 5) == 0 && spec[5] != '\0') ||
-        (strncmp(spec, "credential:", 11) == 0 && spec[11] != '\0')) {
+        (strncmp(spec, "credential:", 11) == 0 && spec[11] != '\0') ||
+        strncmp(spec, TOKEN "pkcs11:", sizeof(TOKEN "pkcs11:") - 1) == 0) {
         return CV_OK;
     }
-    if (strncmp(spec, "token:", 6) == 0) {
-        return cv_fail(err, CV_USAGE,
-                       "a token as key slot is not in this "
-                       "version");
-    }
     s = cv_fail(err, CV_USAGE, "no such kind of key slot");
-    cv_err_hint(err, "passphrase, file:PATH or credential:NAME");
+    cv_err_hint(err, "passphrase, file:PATH, credential:NAME or "
+                     "token:pkcs11:...");
     return s;
 }
 
@@ -250,6 +250,11 @@ enum cv_status cv_secret_new(struct cv_cli *cli, const char *spec,
         return cv_fail(err, CV_USAGE,
                        "a passphrase file is for a passphrase "
                        "slot only");
+    }
+    if (strncmp(spec, TOKEN, sizeof(TOKEN) - 1) == 0) {
+        slot->kind = "token";
+        slot->uri = spec + sizeof(TOKEN) - 1;
+        return CV_OK;
     }
     return strncmp(spec, "file:", 5) == 0
                ? new_key_file(cli, spec + 5, arena, slot, made, err)

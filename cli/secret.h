@@ -23,10 +23,12 @@ CV_MUST_USE enum cv_status cv_secret_line(struct cv_cli *cli, const char *path,
 
 /* What would open a vault: the wire's SlotSecret. */
 struct cv_secret_slot {
-    const char *kind; /* "passphrase", "file", "credential", "recovery" */
+    const char *kind; /* "passphrase", "file", "credential", "recovery",
+                         "token" */
     struct cv_bytes secret;
     const char *path; /* kind file: absolute; lives in the arena */
     const char *name; /* kind credential */
+    const char *uri;  /* kind token: RFC 7512; there is no secret then */
 };
 
 /* A key file: 32 to 4,096 bytes. slot->path is where it really lies. */
@@ -45,12 +47,12 @@ CV_MUST_USE enum cv_status cv_secret_credential(struct cv_cli *cli,
 cJSON *cv_secret_json(const struct cv_secret_slot *slot,
                       struct cv_arena *arena);
 
-/* Is `spec` passphrase, file:PATH or credential:NAME? CV_USAGE. */
+/* Is `spec` passphrase, file:PATH, credential:NAME or token:URI? CV_USAGE. */
 CV_MUST_USE enum cv_status cv_secret_check(const char *spec,
                                            struct cv_err *err);
 
-/* What a new slot is to be opened with: `spec` is passphrase, file:PATH or
- * credential:NAME. A passphrase comes from `file` where that is not NULL, else
+/* What a new slot is to be opened with: `spec` is passphrase, file:PATH,
+ * credential:NAME or token:URI. A passphrase comes from `file` where that is not NULL, else
  * it is asked for twice. A key file that is not there is made (32 random bytes,
  * 0600) and *made says so. CV_USAGE as cv_secret_check. */
 CV_MUST_USE enum cv_status cv_secret_new(struct cv_cli *cli, const char *spec,

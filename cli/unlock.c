@@ -85,7 +85,7 @@ static enum cv_status send_phrase(struct cv_cli *cli, struct cv_arena *arena,
 static enum cv_status by_file(struct cv_cli *cli, struct cv_arena *arena,
                               const char *path, struct cv_err *err)
 {
-    struct cv_secret_slot key;
+    struct cv_secret_slot key = {0};
     enum cv_status s = cv_secret_key_file(cli, path, arena, &key, err);
 
     return s == CV_OK ? send(cli, arena, &key, err) : s;
@@ -122,7 +122,8 @@ static enum cv_status by_slots(struct cv_cli *cli, struct cv_arena *arena,
         const char *kind = text_of(slot, "kind");
         const char *path = text_of(slot, "path");
         const char *name = text_of(slot, "name");
-        struct cv_secret_slot key;
+        const char *uri = text_of(slot, "uri");
+        struct cv_secret_slot key = {0};
 
         if (kind == NULL || s == CV_OK) {
             continue;
@@ -132,6 +133,9 @@ static enum cv_status by_slots(struct cv_cli *cli, struct cv_arena *arena,
         } else if (strcmp(kind, "credential") == 0 && name != NULL) {
             s = cv_secret_credential(cli, name, arena, &key, err);
             s = s == CV_OK ? send(cli, arena, &key, err) : s;
+        } else if (strcmp(kind, "token") == 0 && uri != NULL) {
+            key = (struct cv_secret_slot){.kind = kind, .uri = uri};
+            s = send(cli, arena, &key, err);
         }
     }
     return s;

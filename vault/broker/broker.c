@@ -299,7 +299,7 @@ static enum cv_status unlock_at_start(struct cv_broker *b, struct cv_err *err)
         !cv_json_add_base64(key, "secret", b->options->unlock_secret)) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
     } else {
-        s = cv_broker_open_box(b, key, &slot_id, err);
+        s = cv_broker_open_box(b, key, NULL, &slot_id, err);
     }
     (void)cv_json_use(before);
     cv_arena_free(arena);

@@ -3,6 +3,7 @@
 #include "vault/base/clock.h"
 #include "vault/broker/change_internal.h"
 #include "vault/broker/module_internal.h"
+#include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_slot.h"
 #include "vault/wire/interface.h"
 
@@ -47,6 +48,7 @@ cJSON *cv_broker_slot_view(const cJSON *record)
 {
     static const char *const keys[] = {"id", "kind", "path", "name", "created"};
     cJSON *view = cJSON_CreateObject();
+    const char *uri;
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const char *text = cv_entry_text(record, keys[i]);
@@ -54,6 +56,11 @@ cJSON *cv_broker_slot_view(const cJSON *record)
         if (text[0] != '\0') {
             (void)cv_json_add_str(view, keys[i], text);
         }
+    }
+    uri =
+        cv_entry_text(cJSON_GetObjectItemCaseSensitive(record, "token"), "uri");
+    if (uri[0] != '\0') {
+        (void)cv_json_add_str(view, "uri", uri);
     }
     return view;
 }
@@ -117,25 +124,22 @@ enum cv_status cv_broker_need_open(struct cv_broker *b, struct cv_reply *reply,
     return s;
 }
 
-enum cv_status cv_broker_open_box(struct cv_broker *b, const cJSON *key,
-                                  const char **slot_id, struct cv_err *err)
+/* By what is typed or read from a file: one call of the token process. */
+static enum cv_status open_by_secret(struct cv_broker *b, cJSON *slots,
+                                     const cJSON *key, char *slot_id,
+                                     size_t slot_id_len, struct cv_err *err)
 {
-    static char id[CV_STORE_SLOT_ID + 1];
     const char *opened = NULL;
     const struct cv_json_field fields[] = {
         {"slot_id", CV_JSON_STRING, true, &opened, CV_STORE_SLOT_ID},
     };
     struct cv_message reply = {0};
-    cJSON *slots, *p = cJSON_CreateObject();
-    enum cv_status s = load_slots(b, &slots, err);
+    cJSON *p = cJSON_CreateObject();
+    enum cv_status s;
 
-    if (s != CV_OK) {
-        cJSON_Delete(p);
-        return s;
-    }
     if (!cv_json_add_str(p, "vault_id", b->vault->id) ||
         !cv_json_add_str(p, "public_key", b->vault->public_key) ||
-        !cv_json_add_item(p, "slots", slots) ||
+        !cv_json_add_item(p, "slots", cJSON_Duplicate(slots, true)) ||
         !cv_json_add_item(p, "key", cJSON_Duplicate(key, true))) {
         cJSON_Delete(p);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -145,11 +149,30 @@ enum cv_status cv_broker_open_box(struct cv_broker *b, const cJSON *key,
         s = cv_json_read(reply.tree, "Open", fields, 1, true, err);
     }
     if (s == CV_OK) {
-        (void)snprintf(id, sizeof(id), "%s", opened);
+        (void)snprintf(slot_id, slot_id_len, "%s", opened);
+    }
+    cv_message_free(&reply);
+    return s;
+}
+
+enum cv_status cv_broker_open_box(struct cv_broker *b, const cJSON *key,
+                                  struct cv_reply *reply, const char **slot_id,
+                                  struct cv_err *err)
+{
+    static char id[CV_STORE_SLOT_ID + 1];
+    cJSON *slots;
+    enum cv_status s = load_slots(b, &slots, err);
+
+    if (s == CV_OK) {
+        s = cv_slot_token_is(key)
+                ? cv_slot_token_open(b, slots, key, reply, id, sizeof(id), err)
+                : open_by_secret(b, slots, key, id, sizeof(id), err);
+        cJSON_Delete(slots);
+    }
+    if (s == CV_OK) {
         b->unlocked = true;
         *slot_id = id;
     }
-    cv_message_free(&reply);
     return s;
 }
 
@@ -178,7 +201,7 @@ CV_BROKER_METHOD(unlock)
         s = no_vault(b, err);
     }
     if (s == CV_OK) {
-        s = cv_broker_open_box(b, key, &slot_id, err);
+        s = cv_broker_open_box(b, key, reply, &slot_id, err);
         if (s == CV_OK) {
             (void)cv_json_add_str(details, "slot", slot_id);
             (void)cv_json_add_str(cv_reply_parameters(reply), "slot_id",
@@ -397,12 +420,20 @@ static enum cv_status slot_allowed(struct cv_ask *ask, struct cv_err *err)
 /* Has the token wrap the open box key: `key` NULL asks for a recovery code.
  * *record is detached from the answer, which the caller frees. */
 static enum cv_status wrap(struct cv_broker *b, const char *id,
-                           const cJSON *key, struct cv_message *answer,
-                           const cJSON **record, struct cv_err *err)
+                           const cJSON *key, struct cv_reply *reply,
+                           struct cv_message *answer, const cJSON **record,
+                           struct cv_err *err)
 {
-    cJSON *p = cJSON_CreateObject();
+    const struct cv_slot_token_vault vault = {b->vault->id,
+                                              b->vault->public_key};
+    cJSON *p;
     enum cv_status s;
 
+    if (key != NULL && cv_slot_token_is(key)) {
+        return cv_slot_token_wrap(b, &vault, id, key, reply, answer, record,
+                                  err);
+    }
+    p = cJSON_CreateObject();
     if (!cv_json_add_str(p, "id", id) ||
         (key != NULL &&
          !cv_json_add_item(p, "key", cJSON_Duplicate(key, true)))) {
@@ -507,8 +538,8 @@ static enum cv_status slot_make(struct cv_broker *b, const cJSON *parameters,
     }
     if (s == CV_OK) {
         new_id(slots, id);
-        s = wrap(b, id, recovery ? NULL : call.key, &answer, &change.record,
-                 err);
+        s = wrap(b, id, recovery ? NULL : call.key, reply, &answer,
+                 &change.record, err);
     }
     if (s == CV_OK) {
         s = slot_run(&ask, &change, err);
@@ -581,7 +612,7 @@ CV_BROKER_METHOD(slot_change)
         s = cv_broker_need_open(b, reply, err);
     }
     if (s == CV_OK) {
-        s = wrap(b, call.id, call.key, &answer, &change.record, err);
+        s = wrap(b, call.id, call.key, reply, &answer, &change.record, err);
     }
     if (s == CV_OK) {
         change.id = call.id;

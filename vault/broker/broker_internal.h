@@ -141,8 +141,12 @@ CV_MUST_USE enum cv_status cv_broker_need_open(struct cv_broker *b,
                                                struct cv_err *err);
 /* What a caller may know of a slot's record. NULL when memory is gone. */
 cJSON *cv_broker_slot_view(const cJSON *record);
+/* Opens the box key by what `key` (a SlotSecret) is or names; *slot_id lives
+ * until the next call. `reply` (may be NULL) gets what is wanted where a token
+ * wants its PIN. */
 CV_MUST_USE enum cv_status cv_broker_open_box(struct cv_broker *b,
                                               const cJSON *key,
+                                              struct cv_reply *reply,
                                               const char **slot_id,
                                               struct cv_err *err);
 CV_MUST_USE enum cv_status

@@ -1,7 +1,8 @@
 /* Hello, init, status: the vault itself. */
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
-#include "vault/broker/broker_internal.h"
+#include "vault/broker/module_internal.h"
+#include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_entry.h"
 #include "vault/store/store_policy.h"
 #include "vault/store/store_slot.h"
@@ -114,8 +115,8 @@ struct made {
 };
 
 static enum cv_status make_key(struct cv_broker *b, const char *vault_id,
-                               const cJSON *key, struct made *m,
-                               struct cv_err *err)
+                               const cJSON *key, struct cv_reply *reply,
+                               struct made *m, struct cv_err *err)
 {
     const struct cv_json_field created[] = {
         {"public_key", CV_JSON_STRING, true, &m->public_key, 64},
@@ -123,13 +124,27 @@ static enum cv_status make_key(struct cv_broker *b, const char *vault_id,
     const struct cv_json_field wrapped[] = {
         {"slot", CV_JSON_OBJECT, true, &m->slot, 0},
     };
-    cJSON *p = cJSON_CreateObject();
-    enum cv_status s;
+    cJSON *p;
+    enum cv_status s = CV_OK;
 
+    /* Before anything is made that a second call would meet. */
+    if (cv_slot_token_is(key)) {
+        s = cv_module_need_login(b, cv_entry_text(key, "uri"), reply, err);
+    }
+    if (s != CV_OK) {
+        return s;
+    }
+    p = cJSON_CreateObject();
     (void)cv_json_add_str(p, "vault_id", vault_id);
     s = cv_broker_token(b, "Create", p, 0, &m->created, err);
     if (s == CV_OK) {
         s = cv_json_read(m->created.tree, "Create", created, 1, true, err);
+    }
+    if (s == CV_OK && cv_slot_token_is(key)) {
+        const struct cv_slot_token_vault vault = {vault_id, m->public_key};
+
+        return cv_slot_token_wrap(b, &vault, "s1", key, reply, &m->wrapped,
+                                  &m->slot, err);
     }
     if (s == CV_OK) {
         p = cJSON_CreateObject();
@@ -185,9 +200,10 @@ static enum cv_status record_init(struct cv_broker *b, const cJSON *slot,
 }
 
 static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
-                               const char *origin, cJSON *out,
+                               const char *origin, struct cv_reply *reply,
                                struct cv_err *err)
 {
+    cJSON *out = cv_reply_parameters(reply);
     uint8_t id[16];
     char vault_id[33], own_origin[64];
     struct made m = {0};
@@ -197,7 +213,7 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
     randombytes_buf(id, sizeof(id));
     (void)sodium_bin2hex(vault_id, sizeof(vault_id), id, sizeof(id));
     (void)snprintf(own_origin, sizeof(own_origin), "certvault/%s", vault_id);
-    s = make_key(b, vault_id, key, &m, err);
+    s = make_key(b, vault_id, key, reply, &m, err);
     if (s == CV_OK) {
         s = make_vault(b, vault_id, origin != NULL ? origin : own_origin, &m,
                        &v, err);
@@ -218,7 +234,10 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
     } else {
         b->vault = NULL;
         cv_vault_close(v);
-        cv_err_state(err, "no vault was made");
+        cv_helper_stop(&b->token); /* and with it the key that was made */
+        if (err->state[0] == '\0') {
+            cv_err_state(err, "no vault was made");
+        }
     }
     cv_message_free(&m.created);
     cv_message_free(&m.wrapped);
@@ -243,9 +262,7 @@ CV_BROKER_METHOD(init)
         cv_err_state(err, "it was not touched");
         return s;
     }
-    return s == CV_OK
-               ? run_init(b, key, origin, cv_reply_parameters(reply), err)
-               : s;
+    return s == CV_OK ? run_init(b, key, origin, reply, err) : s;
 }
 
 CV_BROKER_METHOD(status)

@@ -5,6 +5,7 @@
 #include "vault/seal/purpose.h"
 #include "vault/seal/seal_internal.h"
 #include "vault/seal/sign.h"
+#include "vault/seal/target.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@
 struct cv_keyring {
     uint8_t vault_id[CV_BOX_ID_LEN];
     struct cv_box_pair pair;
-    struct cv_arena *arena; /* holds pair.secret_key alone; NULL: locked */
+    struct cv_arena *arena;   /* holds pair.secret_key alone; NULL: locked */
+    struct cv_target *target; /* NULL: none is waiting */
 };
 
 enum cv_status cv_keyring_new(struct cv_keyring **out, struct cv_err *err)
@@ -31,6 +33,7 @@ enum cv_status cv_keyring_new(struct cv_keyring **out, struct cv_err *err)
 void cv_keyring_lock(struct cv_keyring *ring)
 {
     cv_arena_free(ring->arena);
+    cv_target_free(ring->target);
     memset(ring, 0, sizeof(*ring));
 }
 
@@ -178,19 +181,57 @@ try_slots(const cJSON *slots, const uint8_t vault_id[CV_BOX_ID_LEN],
     return none_opened(secret->kind, any, err);
 }
 
+enum cv_status cv_keyring_target(struct cv_keyring *ring,
+                                 uint8_t public_key[CV_BOX_KEY_LEN],
+                                 struct cv_err *err)
+{
+    enum cv_status s;
+
+    cv_target_free(ring->target);
+    s = cv_target_new(&ring->target, err);
+    if (s == CV_OK) {
+        memcpy(public_key, cv_target_pair(ring->target)->public_key,
+               CV_BOX_KEY_LEN);
+    }
+    return s;
+}
+
+/* What a token gave back came sealed to the key that waits here. */
+static enum cv_status unseal(struct cv_keyring *ring,
+                             struct cv_slot_secret *secret,
+                             struct cv_arena *arena, struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (secret->kind != CV_SLOT_TOKEN) {
+        return CV_OK;
+    }
+    if (ring->target == NULL) {
+        return cv_fail(err, CV_INVALID, "no key waits for a token's secret");
+    }
+    s = cv_target_open(ring->target, secret->bytes, arena, &secret->bytes, err);
+    cv_target_free(ring->target);
+    ring->target = NULL;
+    return s;
+}
+
 enum cv_status
 cv_keyring_open(struct cv_keyring *ring, const uint8_t vault_id[CV_BOX_ID_LEN],
                 const uint8_t public_key[CV_BOX_KEY_LEN], const cJSON *slots,
                 const struct cv_slot_secret *secret, struct cv_arena *scratch,
                 const char **slot_id, struct cv_err *err)
 {
+    struct cv_slot_secret bare = *secret;
     struct cv_arena *arena = NULL;
     struct cv_box_pair pair;
     enum cv_status s;
 
     *slot_id = NULL;
-    s = try_slots(slots, vault_id, public_key, secret, scratch, &pair, slot_id,
-                  err);
+    s = unseal(ring, &bare, scratch, err);
+    if (s == CV_OK) {
+        s = try_slots(slots, vault_id, public_key, &bare, scratch, &pair,
+                      slot_id, err);
+    }
     if (s != CV_OK || (s = cv_arena_new(CV_KIB(4), &arena, err)) != CV_OK) {
         return s;
     }

@@ -39,13 +39,21 @@ cv_keyring_create(struct cv_keyring *ring,
  * what the secret becomes on the way, is best the arena that it came in. Fails
  * as cv_slot_open does: a slot that cannot be read does not keep another from
  * being tried, but is told (CV_INTEGRITY) when none opened. CV_AUTH: none
- * opened, or there is none of this kind. What was open before stays open on
+ * opened, or there is none of this kind. A secret of kind CV_SLOT_TOKEN is
+ * sealed to the key of cv_keyring_target. What was open before stays open on
  * failure and is replaced on success. */
 CV_MUST_USE enum cv_status
 cv_keyring_open(struct cv_keyring *ring, const uint8_t vault_id[CV_BOX_ID_LEN],
                 const uint8_t public_key[CV_BOX_KEY_LEN], const cJSON *slots,
                 const struct cv_slot_secret *secret, struct cv_arena *scratch,
                 const char **slot_id, struct cv_err *err);
+
+/* A new one-use key (target.h), kept here; its public half. What is sealed to
+ * it is the secret of kind CV_SLOT_TOKEN that the next cv_keyring_open takes,
+ * which uses it up. What arenas fail with. */
+CV_MUST_USE enum cv_status cv_keyring_target(struct cv_keyring *ring,
+                                             uint8_t public_key[CV_BOX_KEY_LEN],
+                                             struct cv_err *err);
 
 /* Wipes the secret half. */
 void cv_keyring_lock(struct cv_keyring *ring);
