@@ -29,7 +29,7 @@ static const struct {
     {"length", "honest"},     {"id", "honest"},
     {"handles", "honest"},    {"sign", "honest"},
     {"random", "honest"},     {"list", "honest"},
-    {"calls", "0"},
+    {"calls", "0"},           {"leak", "none"},
 };
 #define SWITCHES (sizeof(defaults) / sizeof(defaults[0]))
 
@@ -106,6 +106,21 @@ const char *fake_switch(const char *key)
 bool fake_switched(const char *key, const char *value)
 {
     return strcmp(fake_switch(key), value) == 0;
+}
+
+bool fake_leaks(const char *hole)
+{
+    const char *at = fake_switch("leak");
+    size_t len = strlen(hole);
+
+    while (*at != '\0') {
+        size_t word = strcspn(at, ",");
+        if ((word == len && memcmp(at, hole, len) == 0) ||
+            (word == 3 && memcmp(at, "all", 3) == 0))
+            return true;
+        at += word + (at[word] == ',');
+    }
+    return false;
 }
 
 unsigned long fake_number(const char *key)

@@ -50,6 +50,12 @@
  *     wrap=honest|leaks copy=honest|leaks      as if EXTRACTABLE were true
  *     set=honest|leaks|says    C_SetAttributeValue of what cannot be changed:
  *                          refused | done | CKR_OK and nothing done
+ *     leak=HOLE[,HOLE...]  one way out each, by the names that `token probe`
+ *                          gives its attacks, or all: read-secret read-primes
+ *                          wrap-cbc-pad wrap-key-wrap wrap-key-wrap-pad
+ *                          wrap-kwp wrap-rsa wrap-twin copy-extractable
+ *                          copy-plain copy-public set-extractable set-plain
+ *                          derive digest decrypt
  *     length=honest|max|grow   of byte strings: 2^64-1; or always one more
  *                          than the caller has room for
  *     id=honest|huge       CKA_ID is read as 10,240 bytes

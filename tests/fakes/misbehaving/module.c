@@ -282,9 +282,7 @@ static CK_RV c_DecryptFinal(CK_SESSION_HANDLE session, unsigned char *last_part,
 
 static CK_RV c_DigestInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism)
 {
-    (void)session;
-    (void)mechanism;
-    CALL("C_DigestInit", CKR_FUNCTION_NOT_SUPPORTED);
+    CALL("C_DigestInit", fake_digest_init(session, mechanism));
 }
 
 static CK_RV c_Digest(CK_SESSION_HANDLE session, unsigned char *data,
@@ -310,18 +308,13 @@ static CK_RV c_DigestUpdate(CK_SESSION_HANDLE session, unsigned char *part,
 
 static CK_RV c_DigestKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
 {
-    (void)session;
-    (void)key;
-    CALL("C_DigestKey", CKR_FUNCTION_NOT_SUPPORTED);
+    CALL("C_DigestKey", fake_digest_key(session, key));
 }
 
 static CK_RV c_DigestFinal(CK_SESSION_HANDLE session, unsigned char *digest,
                            unsigned long *digest_len)
 {
-    (void)session;
-    (void)digest;
-    (void)digest_len;
-    CALL("C_DigestFinal", CKR_FUNCTION_NOT_SUPPORTED);
+    CALL("C_DigestFinal", fake_digest_final(session, digest, digest_len));
 }
 
 static CK_RV c_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
@@ -532,13 +525,8 @@ static CK_RV c_DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
                          CK_OBJECT_HANDLE base_key, CK_ATTRIBUTE *templ,
                          unsigned long attribute_count, CK_OBJECT_HANDLE *key)
 {
-    (void)session;
-    (void)mechanism;
-    (void)base_key;
-    (void)templ;
-    (void)attribute_count;
-    (void)key;
-    CALL("C_DeriveKey", CKR_FUNCTION_NOT_SUPPORTED);
+    CALL("C_DeriveKey", fake_derive(session, mechanism, base_key, templ,
+                                    attribute_count, key));
 }
 
 static CK_RV c_SeedRandom(CK_SESSION_HANDLE session, unsigned char *seed,

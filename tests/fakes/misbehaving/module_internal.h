@@ -20,6 +20,8 @@
 const char *fake_switch(const char *key);
 bool fake_switched(const char *key, const char *value);
 unsigned long fake_number(const char *key);
+/* Whether the switch `leak` names that hole. */
+bool fake_leaks(const char *hole);
 /* Whether there is a control file. */
 bool fake_configured(void);
 /* "FOLDER/name" in a static buffer. */
@@ -57,7 +59,7 @@ struct fake_session {
     CK_RSA_PKCS_PSS_PARAMS pss;
     unsigned char *data;
     size_t data_len;
-    bool decrypting;
+    bool decrypting, digesting;
 };
 
 bool fake_present(void);
@@ -187,6 +189,14 @@ CK_RV fake_generate_key(CK_SESSION_HANDLE session,
                         const CK_MECHANISM *mechanism,
                         const CK_ATTRIBUTE *wanted, CK_ULONG count,
                         CK_OBJECT_HANDLE *key);
+CK_RV fake_decrypt_init(CK_SESSION_HANDLE session,
+                        const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key);
+CK_RV fake_decrypt(CK_SESSION_HANDLE session, const CK_BYTE *in,
+                   CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len);
+CK_RV fake_random(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG len);
+
+/* --- ways_out.c: what may let a key out --- */
+
 CK_RV fake_wrap(CK_SESSION_HANDLE session, const CK_MECHANISM *mechanism,
                 CK_OBJECT_HANDLE with, CK_OBJECT_HANDLE what, CK_BYTE *out,
                 CK_ULONG *out_len);
@@ -194,10 +204,12 @@ CK_RV fake_unwrap(CK_SESSION_HANDLE session, const CK_MECHANISM *mechanism,
                   CK_OBJECT_HANDLE with, const CK_BYTE *in, CK_ULONG in_len,
                   const CK_ATTRIBUTE *wanted, CK_ULONG count,
                   CK_OBJECT_HANDLE *key);
-CK_RV fake_decrypt_init(CK_SESSION_HANDLE session,
-                        const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key);
-CK_RV fake_decrypt(CK_SESSION_HANDLE session, const CK_BYTE *in,
-                   CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len);
-CK_RV fake_random(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG len);
+CK_RV fake_derive(CK_SESSION_HANDLE session, const CK_MECHANISM *mechanism,
+                  CK_OBJECT_HANDLE base, const CK_ATTRIBUTE *wanted,
+                  CK_ULONG count, CK_OBJECT_HANDLE *key);
+CK_RV fake_digest_init(CK_SESSION_HANDLE session,
+                       const CK_MECHANISM *mechanism);
+CK_RV fake_digest_key(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key);
+CK_RV fake_digest_final(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG *len);
 
 #endif

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* NSS's name for key wrapping with padding, RFC 5649 as well. */
-#define AES_KEY_WRAP_KWP 0x210bUL
 #define MAX_SIGNATURE 1024
 
 static const struct {
@@ -20,7 +18,7 @@ static const struct {
     const char *hash;
 } mechanisms[] = {
     {CKM_RSA_PKCS_KEY_PAIR_GEN, 2048, 4096, CKF_GENERATE_KEY_PAIR, NULL},
-    {CKM_RSA_PKCS, 2048, 4096, CKF_SIGN, NULL},
+    {CKM_RSA_PKCS, 2048, 4096, CKF_SIGN | CKF_DECRYPT, NULL},
     {CKM_RSA_X_509, 2048, 4096, CKF_SIGN, NULL},
     {CKM_SHA256_RSA_PKCS, 2048, 4096, CKF_SIGN, "SHA256"},
     {CKM_SHA384_RSA_PKCS, 2048, 4096, CKF_SIGN, "SHA384"},
@@ -40,6 +38,9 @@ static const struct {
     {CKM_EDDSA, 255, 255, CKF_SIGN, NULL},
     {CKM_AES_KEY_GEN, 16, 32, CKF_GENERATE, NULL},
     {CKM_AES_KEY_WRAP_PAD, 16, 32, CKF_WRAP | CKF_UNWRAP, NULL},
+    {CKM_ECDH1_DERIVE, 256, 384, CKF_DERIVE | CKF_EC_F_P | CKF_EC_NAMEDCURVE,
+     NULL},
+    {CKM_SHA256, 0, 0, CKF_DIGEST, NULL},
 };
 #define MECHANISMS (sizeof(mechanisms) / sizeof(mechanisms[0]))
 
@@ -421,154 +422,7 @@ CK_RV fake_generate_key(CK_SESSION_HANDLE session,
     return rv;
 }
 
-/* --- wrapping: RFC 5649 alone --- */
-
-static bool wraps(CK_MECHANISM_TYPE type)
-{
-    return type == CKM_AES_KEY_WRAP_PAD || type == AES_KEY_WRAP_KWP;
-}
-
-/* One pass of RFC 5649; the length of the outcome, 0 on failure. */
-static size_t key_wrap(const struct fake_object *with, bool wrap,
-                       const unsigned char *in, size_t in_len,
-                       unsigned char *out)
-{
-    const struct fake_attribute *value = fake_get(with, CKA_VALUE);
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    const char *name = value == NULL      ? NULL
-                       : value->len == 16 ? "AES-128-WRAP-PAD"
-                       : value->len == 24 ? "AES-192-WRAP-PAD"
-                                          : "AES-256-WRAP-PAD";
-    EVP_CIPHER *cipher =
-        name != NULL ? EVP_CIPHER_fetch(NULL, name, NULL) : NULL;
-    int len = 0;
-
-    if (ctx == NULL || cipher == NULL ||
-        EVP_CipherInit_ex2(ctx, cipher, value->value, NULL, wrap, NULL) != 1 ||
-        EVP_CipherUpdate(ctx, out, &len, in, (int)in_len) != 1)
-        len = 0;
-    EVP_CIPHER_free(cipher);
-    EVP_CIPHER_CTX_free(ctx);
-    return (size_t)len;
-}
-
-/* What is wrapped of an object: PKCS#8, or the value. The caller frees. */
-static unsigned char *material(const struct fake_object *o, size_t *len)
-{
-    unsigned char *out = NULL;
-    EVP_PKEY *key = fake_key(o);
-
-    if (fake_get_ulong(o, CKA_CLASS) == CKO_SECRET_KEY) {
-        const struct fake_attribute *value = fake_get(o, CKA_VALUE);
-        out = OPENSSL_memdup(value->value, value->len);
-        *len = value->len;
-    } else if (key != NULL) {
-        PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
-        int n = info != NULL ? i2d_PKCS8_PRIV_KEY_INFO(info, &out) : 0;
-        *len = n > 0 ? (size_t)n : 0;
-        PKCS8_PRIV_KEY_INFO_free(info);
-    }
-    EVP_PKEY_free(key);
-    return out;
-}
-
-static CK_RV may_wrap(const struct fake_object *with,
-                      const struct fake_object *what,
-                      CK_MECHANISM_TYPE mechanism)
-{
-    if (!wraps(mechanism))
-        return CKR_MECHANISM_INVALID;
-    if (fake_switched("wrap", "leaks"))
-        return CKR_OK;
-    if (!fake_get_bool(with, CKA_WRAP, false))
-        return CKR_KEY_FUNCTION_NOT_PERMITTED;
-    return fake_get_bool(what, CKA_EXTRACTABLE, false) ? CKR_OK
-                                                       : CKR_KEY_UNEXTRACTABLE;
-}
-
-CK_RV fake_wrap(CK_SESSION_HANDLE session, const CK_MECHANISM *mechanism,
-                CK_OBJECT_HANDLE with, CK_OBJECT_HANDLE what, CK_BYTE *out,
-                CK_ULONG *out_len)
-{
-    CK_RV rv;
-    struct fake_object *key = fake_seen(session, with, &rv);
-    struct fake_object *o = key != NULL ? fake_seen(session, what, &rv) : NULL;
-    unsigned char wrapped[8192];
-    size_t len = 0, wrapped_len = 0;
-
-    if (o != NULL)
-        rv = may_wrap(key, o, mechanism->mechanism);
-    if (rv == CKR_OK && o != NULL) {
-        unsigned char *bytes = material(o, &len);
-        if (bytes != NULL && len + 16 <= sizeof(wrapped))
-            wrapped_len = key_wrap(key, true, bytes, len, wrapped);
-        OPENSSL_clear_free(bytes, len);
-        if (wrapped_len == 0)
-            rv = CKR_FUNCTION_FAILED;
-    }
-    if (rv == CKR_OK && out != NULL && *out_len < wrapped_len)
-        rv = CKR_BUFFER_TOO_SMALL;
-    else if (rv == CKR_OK && out != NULL)
-        memcpy(out, wrapped, wrapped_len);
-    *out_len = wrapped_len;
-    fake_object_free(key);
-    fake_object_free(o);
-    return rv;
-}
-
-static CK_RV unwrapped_attributes(struct fake_object *o,
-                                  const unsigned char *bytes, size_t len)
-{
-    if (fake_get_ulong(o, CKA_CLASS) == CKO_SECRET_KEY)
-        return fake_set(o, CKA_VALUE, bytes, len) ? CKR_OK : CKR_HOST_MEMORY;
-    const unsigned char *at = bytes;
-    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)len);
-    EVP_PKEY *pkey = info != NULL ? EVP_PKCS82PKEY(info) : NULL;
-    bool ok = pkey != NULL && fake_key_attributes(pkey, o, NULL);
-
-    EVP_PKEY_free(pkey);
-    PKCS8_PRIV_KEY_INFO_free(info);
-    return ok ? CKR_OK : CKR_WRAPPED_KEY_INVALID;
-}
-
-CK_RV fake_unwrap(CK_SESSION_HANDLE session, const CK_MECHANISM *mechanism,
-                  CK_OBJECT_HANDLE with, const CK_BYTE *in, CK_ULONG in_len,
-                  const CK_ATTRIBUTE *wanted, CK_ULONG count,
-                  CK_OBJECT_HANDLE *key)
-{
-    CK_RV rv;
-    unsigned char bytes[8192];
-    struct fake_object *o = NULL;
-
-    if (!fake_switched("unwrap", "1"))
-        return CKR_FUNCTION_NOT_SUPPORTED;
-    struct fake_object *wrapping = fake_seen(session, with, &rv);
-    if (wrapping == NULL)
-        return rv;
-    if (!wraps(mechanism->mechanism))
-        rv = CKR_MECHANISM_INVALID;
-    else if (!fake_get_bool(wrapping, CKA_UNWRAP, false))
-        rv = CKR_KEY_FUNCTION_NOT_PERMITTED;
-    else
-        rv = fake_from_template(session, wanted, count, &o);
-    if (rv == CKR_OK) {
-        size_t len = in_len <= sizeof(bytes)
-                         ? key_wrap(wrapping, false, in, in_len, bytes)
-                         : 0;
-        rv = len > 0 ? unwrapped_attributes(o, bytes, len)
-                     : CKR_WRAPPED_KEY_INVALID;
-        OPENSSL_cleanse(bytes, sizeof(bytes));
-    }
-    if (rv == CKR_OK) {
-        fake_provenance(o, false);
-        rv = fake_object_keep(o, key);
-    }
-    fake_object_free(o);
-    fake_object_free(wrapping);
-    return rv;
-}
-
-/* --- decrypting: RSA-OAEP, for key slots --- */
+/* --- decrypting --- */
 
 CK_RV fake_decrypt_init(CK_SESSION_HANDLE session,
                         const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
@@ -580,18 +434,28 @@ CK_RV fake_decrypt_init(CK_SESSION_HANDLE session,
         return rv;
     struct fake_session *s = fake_session(session, &rv);
     const CK_RSA_PKCS_OAEP_PARAMS *oaep = mechanism->pParameter;
-    if (mechanism->mechanism != CKM_RSA_PKCS_OAEP || oaep == NULL)
+    bool padded = mechanism->mechanism == CKM_RSA_PKCS_OAEP && oaep != NULL;
+    if (!padded && mechanism->mechanism != CKM_RSA_PKCS)
         rv = CKR_MECHANISM_INVALID;
-    else if (!fake_get_bool(o, CKA_DECRYPT, false))
+    else if (!fake_get_bool(o, CKA_DECRYPT, false) && !fake_leaks("decrypt"))
         rv = CKR_KEY_FUNCTION_NOT_PERMITTED;
     else {
         fake_operation_end(s);
         s->decrypting = true;
         s->key = key;
-        s->mechanism = oaep->hashAlg;
+        s->mechanism = padded ? oaep->hashAlg : CKM_RSA_PKCS;
     }
     fake_object_free(o);
     return rv;
+}
+
+/* The hash of OAEP, or CKM_RSA_PKCS. */
+static bool decrypt_padding(EVP_PKEY_CTX *ctx, CK_MECHANISM_TYPE hash)
+{
+    if (hash == CKM_RSA_PKCS)
+        return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1;
+    return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
+           EVP_PKEY_CTX_set_rsa_oaep_md(ctx, pss_hash(hash)) == 1;
 }
 
 CK_RV fake_decrypt(CK_SESSION_HANDLE session, const CK_BYTE *in,
@@ -610,8 +474,7 @@ CK_RV fake_decrypt(CK_SESSION_HANDLE session, const CK_BYTE *in,
     EVP_PKEY *key = o != NULL ? fake_key(o) : NULL;
     EVP_PKEY_CTX *ctx = key != NULL ? EVP_PKEY_CTX_new(key, NULL) : NULL;
     if (ctx == NULL || EVP_PKEY_decrypt_init(ctx) != 1 ||
-        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) != 1 ||
-        EVP_PKEY_CTX_set_rsa_oaep_md(ctx, pss_hash(s->mechanism)) != 1 ||
+        !decrypt_padding(ctx, s->mechanism) ||
         EVP_PKEY_decrypt(ctx, bytes, &len, in, in_len) != 1)
         rv = CKR_ENCRYPTED_DATA_INVALID;
     else if (out != NULL && *out_len < len)

@@ -24,7 +24,7 @@ void fake_operation_end(struct fake_session *s)
     s->data = NULL;
     s->data_len = 0;
     s->signing = false;
-    s->decrypting = false;
+    s->decrypting = s->digesting = false;
     s->context_login_wanted = false;
 }
 

@@ -1,5 +1,6 @@
 #include "tests/fakes/misbehaving/module_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,12 +137,21 @@ static CK_RV lie_of_length(CK_ATTRIBUTE *out, const struct fake_attribute *a)
     return CKR_BUFFER_TOO_SMALL;
 }
 
+/* The holes by which a value can be read. */
+static bool reads_out(CK_ATTRIBUTE_TYPE type)
+{
+    bool secret = type == CKA_VALUE || type == CKA_PRIVATE_EXPONENT;
+
+    return fake_switched("value", "readable") ||
+           fake_leaks(secret ? "read-secret" : "read-primes");
+}
+
 static CK_RV get_value(const struct fake_object *o, CK_ATTRIBUTE *out)
 {
     const struct fake_attribute *a = fake_get(o, out->type);
     CK_BBOOL said = fake_switched("extractable", "1") ? CK_TRUE : CK_FALSE;
 
-    if (is_secret(o, out->type) && !fake_switched("value", "readable") &&
+    if (is_secret(o, out->type) && !reads_out(out->type) &&
         (fake_get_bool(o, CKA_SENSITIVE, true) ||
          !fake_get_bool(o, CKA_EXTRACTABLE, false))) {
         out->ulValueLen = CK_UNAVAILABLE_INFORMATION;
@@ -181,6 +191,19 @@ CK_RV fake_get_values(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
     return rv;
 }
 
+/* Whether `leak` names the hole that sets this: "copy-" or "set-" and what. */
+static bool hole(const char *how, const CK_ATTRIBUTE *a)
+{
+    char name[32];
+    const char *what = a->type == CKA_EXTRACTABLE ? "extractable"
+                       : a->type == CKA_SENSITIVE ? "plain"
+                       : a->type == CKA_PRIVATE   ? "public"
+                                                  : "?";
+
+    snprintf(name, sizeof(name), "%s-%s", how, what);
+    return fake_leaks(name);
+}
+
 /* What may change an attribute that is there. */
 static CK_RV may_set(const struct fake_object *o, const CK_ATTRIBUTE *a)
 {
@@ -218,10 +241,10 @@ CK_RV fake_set_values(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
         return rv;
     if (fake_get_bool(o, CKA_TOKEN, false) && !s->rw)
         rv = CKR_SESSION_READ_ONLY;
-    else if (!fake_get_bool(o, CKA_MODIFIABLE, true))
+    else if (!fake_get_bool(o, CKA_MODIFIABLE, true) && !hole("set", wanted))
         rv = CKR_ACTION_PROHIBITED;
     for (CK_ULONG i = 0; i < count && rv == CKR_OK; i++)
-        rv = may_set(o, &wanted[i]);
+        rv = hole("set", &wanted[i]) ? CKR_OK : may_set(o, &wanted[i]);
     if (rv != CKR_OK && fake_switched("set", "says")) {
         rv = CKR_OK;
     } else if (rv == CKR_OK || fake_switched("set", "leaks")) {
@@ -336,9 +359,12 @@ CK_RV fake_copy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE from,
 
     if (o == NULL)
         return rv;
-    if (!fake_get_bool(o, CKA_COPYABLE, true))
+    bool leaks = false;
+    for (CK_ULONG i = 0; i < count; i++)
+        leaks = leaks || hole("copy", &wanted[i]);
+    if (!fake_get_bool(o, CKA_COPYABLE, true) && !leaks)
         rv = CKR_ACTION_PROHIBITED;
-    for (CK_ULONG i = 0; i < count && rv == CKR_OK; i++)
+    for (CK_ULONG i = 0; i < count && rv == CKR_OK && !leaks; i++)
         if (wanted[i].type != CKA_TOKEN)
             rv = may_set(o, &wanted[i]);
     if (rv == CKR_OK || fake_switched("copy", "leaks")) {
