@@ -1,9 +1,11 @@
 /* certvaultd: the broker.
  *
  *     certvaultd --vault DIR --socket PATH ...   the service
+ *     certvaultd --agent --vault DIR             one user's, in the background
  *     certvaultd --private --vault DIR           for one command; descriptor 3
  *     certvaultd --offline                       what needs no vault; likewise
  */
+#include "cli/agent_main.h"
 #include "cli/broker_config.h"
 #include "cli/broker_offline.h"
 
@@ -20,14 +22,15 @@
 
 struct arguments {
     const char *vault, *socket, *key_file, *passphrase_file, *socket_mode,
-        *config;
-    bool private, create, offline, allow_unlocked, help, version;
+        *config, *idle;
+    bool private, create, offline, allow_unlocked, agent, ready, help, version;
 };
 
 static const char usage[] =
     "usage: certvaultd --vault DIR --socket PATH [--socket-mode 0666]\n"
     "                  [--key-file F | --passphrase-file F] [--foreground]\n"
     "                  [--config F] [--allow-unlocked]\n"
+    "       certvaultd --agent --vault DIR [--idle SECONDS] [--config F]\n"
     "       certvaultd --help | --version\n"
     "\n"
     "The broker of a vault, serving whoever connects to PATH as the vault's\n"
@@ -42,6 +45,11 @@ static const char usage[] =
     "  --config F             the configuration: which PKCS#11 modules there "
     "are;\n"
     "                         " CV_BROKER_CONFIG_SERVICE " unless given\n"
+    "  --agent                serve the user who starts it and nobody else,\n"
+    "                         at a socket in that user's runtime folder, or\n"
+    "                         at the one that systemd hands over\n"
+    "  --idle SECONDS         an agent that nobody needs ends after so long;\n"
+    "                         900 unless given, 0 is never\n"
     "  --allow-unlocked       go on where memory cannot be locked\n";
 
 static enum cv_status fail_usage(struct cv_err *err, const char *text)
@@ -66,6 +74,9 @@ static enum cv_status read_arguments(int argc, char **argv, struct arguments *a,
         {"private", no_argument, NULL, 'P'},
         {"create", no_argument, NULL, 'c'},
         {"offline", no_argument, NULL, 'o'},
+        {"agent", no_argument, NULL, 'a'},
+        {"idle", required_argument, NULL, 'i'},
+        {"ready", no_argument, NULL, 'r'},
         {"allow-unlocked", no_argument, NULL, 'u'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
@@ -104,6 +115,15 @@ static enum cv_status read_arguments(int argc, char **argv, struct arguments *a,
             break;
         case 'o':
             a->offline = true;
+            break;
+        case 'a':
+            a->agent = true;
+            break;
+        case 'i':
+            a->idle = optarg;
+            break;
+        case 'r':
+            a->ready = true;
             break;
         case 'u':
             a->allow_unlocked = true;
@@ -174,6 +194,36 @@ static enum cv_status read_mode(const char *text, mode_t *mode,
     return CV_OK;
 }
 
+static enum cv_status run_agent(const struct arguments *a, bool handed,
+                                struct cv_err *err)
+{
+    struct cv_agent_main o = {
+        .vault = a->vault,
+        .idle_s = CV_LIMIT_AGENT_IDLE_S,
+        .config = a->config,
+        .allow_unlocked = a->allow_unlocked,
+        .ready = a->ready,
+        .handed = handed,
+    };
+    char *end;
+
+    if (a->vault == NULL || a->socket != NULL || a->private ||
+        a->key_file != NULL || a->passphrase_file != NULL) {
+        return fail_usage(err, "--agent wants --vault, and neither a socket "
+                               "nor a secret");
+    }
+    if (a->idle != NULL) {
+        unsigned long n = strtoul(a->idle, &end, 10);
+
+        if (a->idle[0] < '0' || a->idle[0] > '9' || *end != '\0' ||
+            n > CV_LIMIT_AGENT_IDLE_MAX_S) {
+            return fail_usage(err, "--idle is a number of seconds");
+        }
+        o.idle_s = (int64_t)n;
+    }
+    return cv_agent_main_run(&o, err);
+}
+
 static enum cv_status make_folder(const struct arguments *a, struct cv_err *err)
 {
     int fd;
@@ -230,12 +280,14 @@ int main(int argc, char **argv)
     struct arguments a = {0};
     struct cv_err err;
     enum cv_status s;
+    bool handed;
 
     cv_err_init(&err);
     s = read_arguments(argc, argv, &a, &err);
-    cv_process_begin(a.offline   ? CV_PROCESS_EXTRA
-                     : a.private ? CV_PROCESS_SOCKET
-                                 : 2);
+    handed = a.agent && !a.ready && cv_agent_main_is_handed();
+    cv_process_begin(a.offline                        ? CV_PROCESS_EXTRA
+                     : a.private || a.ready || handed ? CV_PROCESS_SOCKET
+                                                      : 2);
     if (a.allow_unlocked) {
         cv_arena_allow_unlocked();
     }
@@ -246,7 +298,9 @@ int main(int argc, char **argv)
         return puts("certvaultd " CV_VERSION) == EOF ? 74 : 0;
     }
     if (s == CV_OK) {
-        s = a.offline ? cv_broker_offline_run(&err) : run_broker(&a, &err);
+        s = a.offline ? cv_broker_offline_run(&err)
+            : a.agent ? run_agent(&a, handed, &err)
+                      : run_broker(&a, &err);
     }
     if (s != CV_OK) {
         (void)fprintf(stderr, "certvaultd: %s\n", err.text);

@@ -69,6 +69,7 @@ enum cv_status cv_cli_begin(struct cv_cli *cli, const struct cv_args *args,
     cli->yes = cv_args_has(args, "yes");
     cli->dry_run = cv_args_has(args, "dry-run");
     cli->no_input = cv_args_has(args, "no-input");
+    cli->no_agent = cv_args_has(args, "no-agent");
     cli->allow_unlocked = cv_args_has(args, "allow-unlocked");
     if (cli->allow_unlocked) {
         cv_arena_allow_unlocked();

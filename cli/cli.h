@@ -25,6 +25,9 @@ struct cv_cli {
     const char *passphrase_file; /* flag before environment; NULL: none */
     const char *key_file;
     bool yes, dry_run, no_input, allow_unlocked;
+    bool no_agent;    /* --no-agent: not even one that runs */
+    bool no_start;    /* this command starts none */
+    bool quiet_build; /* and does not mind of which build it is */
     bool stdin_taken; /* a secret was read from standard input */
 
     struct cv_connect *connect; /* NULL until the broker is wanted */

@@ -42,6 +42,9 @@ CV_CMD(doctor);           /* cmd_doctor.c */
 CV_CMD(config_check);     /* cmd_config.c */
 CV_CMD(config_show);      /* cmd_config.c */
 CV_CMD(completion);       /* cmd_completion.c */
+CV_CMD(agent_start);      /* cmd_agent.c */
+CV_CMD(agent_stop);       /* cmd_agent.c */
+CV_CMD(agent_status);     /* cmd_agent.c */
 CV_CMD(vault_unlock);     /* cmd_vault.c */
 CV_CMD(vault_lock);       /* cmd_vault.c */
 CV_CMD(vault_status);     /* cmd_vault.c */

@@ -1,6 +1,7 @@
 /* unlock, lock, status: the vault and the broker that holds it. */
 #include "cli/call.h"
 #include "cli/cmd.h"
+#include "cli/cmd_agent.h"
 #include "cli/connect.h"
 #include "cli/output_table.h"
 #include "cli/unlock.h"
@@ -67,7 +68,17 @@ CV_CMD(vault_unlock)
 CV_CMD(vault_lock)
 {
     const cJSON *answer;
+    enum cv_status s;
 
-    (void)args;
-    return cv_call_simple(cli, "Lock", cv_cli_parameters(cli), &answer, err);
+    if (cv_args_has(args, "all")) {
+        return cv_cmd_agent_lock_all(cli, err);
+    }
+    /* What does not run holds no key. */
+    cli->no_start = true;
+    s = cv_call_simple(cli, "Lock", cv_cli_parameters(cli), &answer, err);
+    if (s == CV_OK && cv_connect_is_private(cli)) {
+        cv_output_note(&cli->out, "no agent runs for this vault: nothing was "
+                                  "unlocked");
+    }
+    return s;
 }

@@ -43,7 +43,7 @@ const struct cv_option cv_command_global[] = {
     SWITCH("yes", "answer every question with yes"),
     SWITCH("dry-run", "say what would happen, change nothing"),
     SWITCH("no-input", "never ask on the terminal"),
-    SWITCH("no-agent", "do not start an agent"),
+    SWITCH("no-agent", "without an agent, even one that runs"),
     {"quiet", 'q', NULL, "no notes on standard error",
      CV_KIND_TEXT, NULL, false, false},
     {"verbose", 'v', NULL, "say more on standard error",
@@ -195,6 +195,14 @@ static const struct cv_option verify_options[] = {
     LATER("bundle", "DIR"), END,
 };
 
+static const struct cv_option agent_start_options[] = {
+    VALUE("idle", "D", "it ends after D without work; default 15m"), END,
+};
+
+static const struct cv_option lock_options[] = {
+    SWITCH("all", "the agents of all vaults"), END,
+};
+
 #define READS 0
 #define CHANGES CV_TRAIT_CHANGES
 #define DRY (CV_TRAIT_CHANGES | CV_TRAIT_DRY)
@@ -297,12 +305,20 @@ const struct cv_command cv_command_table[] = {
      cv_cmd_audit_checkpoint},
     {"audit key", "", "the log's public key", NULL, 0, 0, READS, TEXT_OPERAND,
      "audit key\n", cv_cmd_audit_key},
-    {"unlock", "", "open the vault in a broker that stays", NULL, 0, 0, READS,
-     TEXT_OPERAND, "--broker unix:/run/certvault/broker.sock unlock\n",
+    {"agent start", "", "start the broker that stays, for this vault",
+     agent_start_options, 0, 0, READS, TEXT_OPERAND,
+     "agent start\nagent start --idle 8h\n", cv_cmd_agent_start},
+    {"agent stop", "", "end it", NULL, 0, 0, READS, TEXT_OPERAND,
+     "agent stop\n", cv_cmd_agent_stop},
+    {"agent status", "", "does it run, and is the vault unlocked", NULL, 0, 0,
+     READS, TEXT_OPERAND, "agent status\nagent status -o json\n",
+     cv_cmd_agent_status},
+    {"unlock", "", "open the vault in the broker that stays", NULL, 0, 0, READS,
+     TEXT_OPERAND,
+     "unlock\n--broker unix:/run/certvault/broker.sock unlock\n",
      cv_cmd_vault_unlock},
-    {"lock", "", "make that broker forget the vault's key", NULL, 0, 0, READS,
-     TEXT_OPERAND, "--broker unix:/run/certvault/broker.sock lock\n",
-     cv_cmd_vault_lock},
+    {"lock", "", "make that broker forget the vault's key", lock_options, 0, 0,
+     READS, TEXT_OPERAND, "lock\nlock --all\n", cv_cmd_vault_lock},
     {"status", "", "the vault and its broker", NULL, 0, 0, READS, TEXT_OPERAND,
      "status\n", cv_cmd_vault_status},
     {"doctor", "", "what on this host weakens or breaks certvault", NULL, 0, 0,

@@ -1,5 +1,6 @@
 #include "cli/connect.h"
 
+#include "cli/agent.h"
 #include "cli/config.h"
 #include "cli/connect_internal.h"
 #include "cli/path.h"
@@ -13,6 +14,7 @@
 
 #define SERVICE_SOCKET "/run/certvault/broker.sock"
 #define GREETING_MS 30000
+#define AGENT_TRIES 5
 
 struct cv_connect {
     struct cv_channel *channel;
@@ -33,6 +35,7 @@ static void fill(struct cv_connect *c)
         .version = TEXT("version"),
         .state = TEXT("state"),
         .public_key = TEXT("public_key"),
+        .build = TEXT("build"),
         .locked = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(g, "locked")),
         .pid = -1,
     };
@@ -183,6 +186,102 @@ static bool is_of_service(struct cv_cli *cli, const char *folder)
     return true;
 }
 
+bool cv_connect_is_open(const struct cv_cli *cli)
+{
+    return cli->connect != NULL;
+}
+
+void cv_connect_close(struct cv_cli *cli)
+{
+    cv_connect_free(cli->connect, &cli->out);
+    cli->connect = NULL;
+}
+
+/* An agent that was started from other programs than ours are: it is replaced
+ * if nobody else is connected to it. True: it goes. */
+static bool replace(struct cv_cli *cli, bool start)
+{
+    struct cv_err err;
+
+    cv_err_init(&err);
+    if (start &&
+        cv_agent_stop(cli->connect->channel, (pid_t)cli->connect->greets.pid,
+                      true, &err) == CV_OK) {
+        cv_output_note(&cli->out, "the agent was of another build; it is "
+                                  "started again");
+        return true;
+    }
+    if (cli->quiet_build) {
+        return false;
+    }
+    cv_output_warn(&cli->out,
+                   "the agent (pid %lld) is of another build: "
+                   "certvault agent stop ends it",
+                   (long long)cli->connect->greets.pid);
+    return false;
+}
+
+enum cv_status cv_connect_agent(struct cv_cli *cli, const char *folder,
+                                bool start, const char *idle,
+                                struct cv_err *err)
+{
+    for (int i = 0; i < AGENT_TRIES; i++) {
+        int fd;
+        enum cv_status s = cv_agent_reach(cli, folder, start, idle, &fd, err);
+
+        if (s != CV_OK || fd == -1) {
+            return s;
+        }
+        s = attach(cli, fd, 0, false, &cli->connect, err);
+        if (s == CV_UNAVAILABLE) {
+            continue; /* it was about to end */
+        }
+        if (s != CV_OK) {
+            return s;
+        }
+        if (!same_folder(cli->connect, folder)) {
+            cv_output_warn(&cli->out, "systemd's agent serves another vault");
+            cv_connect_close(cli);
+            return CV_OK;
+        }
+        if (cv_agent_is_ours(cli->connect->greets.build) ||
+            !replace(cli, start)) {
+            return CV_OK;
+        }
+        cv_connect_close(cli);
+    }
+    return cv_fail(err, CV_UNAVAILABLE, "the agent ends as soon as it begins");
+}
+
+enum cv_status cv_connect_socket(struct cv_cli *cli, const char *path,
+                                 struct cv_err *err)
+{
+    int fd;
+    enum cv_status s = cv_agent_connect(path, &fd, err);
+
+    return s == CV_OK && fd != -1
+               ? attach(cli, fd, 0, false, &cli->connect, err)
+               : s;
+}
+
+/* Its agent, or a private broker. A folder that is reached through a link is
+ * for the broker to refuse. */
+static enum cv_status open_own(struct cv_cli *cli, const char *folder,
+                               bool absent, struct cv_err *err)
+{
+    char real[PATH_MAX];
+    enum cv_status s = CV_OK;
+
+    if (!absent && !cli->no_agent && realpath(folder, real) != NULL &&
+        strcmp(real, folder) == 0) {
+        s = cv_connect_agent(cli, folder, !cli->no_input && !cli->no_start,
+                             NULL, err);
+    }
+    return s == CV_OK && cli->connect == NULL
+               ? open_private(cli, folder, absent, err)
+               : s;
+}
+
 static enum cv_status no_vault(struct cv_err *err)
 {
     enum cv_status s = cv_fail(err, CV_NOT_FOUND, "there is no vault yet");
@@ -246,11 +345,8 @@ static enum cv_status open_default(struct cv_cli *cli, bool absent,
     if (named && !absent && access(folder, F_OK) != 0) {
         return no_vault(err);
     }
-    if (named) {
-        return open_private(cli, folder, absent, err);
-    }
-    if (absent || access(folder, F_OK) == 0) {
-        return open_private(cli, folder, absent, err);
+    if (named || absent || access(folder, F_OK) == 0) {
+        return open_own(cli, folder, absent, err);
     }
     if (access(SERVICE_SOCKET, F_OK) == 0) {
         return open_unix(cli, SERVICE_SOCKET, absent, &cli->connect, err);

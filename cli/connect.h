@@ -2,9 +2,11 @@
  *
  * --broker decides; else a vault that was named (by --vault, CERTVAULT_DIR or
  * the configuration) is opened by the service, if the service's greeting names
- * that folder, or by a private broker; with neither, one's own vault in the
- * default folder if it exists, else the service if its socket does. A private
- * broker is started on a socket pair, as the caller, and ends with the run. */
+ * that folder, or by its agent; with neither, one's own vault in the default
+ * folder if it exists, else the service if its socket does. An agent that does
+ * not run is started, but not with --no-input: then, and with --no-agent, a
+ * private broker is started on a socket pair, as the caller, and ends with the
+ * run. So it is for a vault that is yet to be made. */
 #ifndef CERTVAULT_CLI_CONNECT_H
 #define CERTVAULT_CLI_CONNECT_H
 
@@ -19,6 +21,7 @@ struct cv_connect_greeting {
     const char *version;
     const char *state;
     const char *public_key; /* base64; NULL: there is no vault yet */
+    const char *build;      /* an agent's; see cv_process_identity */
     bool locked;
     int64_t pid;
 };
@@ -42,6 +45,23 @@ bool cv_connect_is_private(const struct cv_cli *cli);
 CV_MUST_USE enum cv_status cv_connect_folder(struct cv_cli *cli, char *out,
                                              size_t out_len,
                                              struct cv_err *err);
+
+/* Connects to the agent of `folder` (absolute), started where `start`. Without
+ * one that runs it is CV_OK and cv_connect_is_open says no. `idle` as in
+ * cv_agent_reach. */
+CV_MUST_USE enum cv_status cv_connect_agent(struct cv_cli *cli,
+                                            const char *folder, bool start,
+                                            const char *idle,
+                                            struct cv_err *err);
+
+/* The same at the socket `path`, which must be ours. */
+CV_MUST_USE enum cv_status
+cv_connect_socket(struct cv_cli *cli, const char *path, struct cv_err *err);
+
+bool cv_connect_is_open(const struct cv_cli *cli);
+
+/* Leaves the broker, so that another can be reached. */
+void cv_connect_close(struct cv_cli *cli);
 
 /* Closes the connection and waits for a private broker, which commits and signs
  * what there is. NULL is fine. */

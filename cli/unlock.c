@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define ROUNDS 3
+/* How long others may take to type. */
+#define TURN_MS (CV_LIMIT_CLIENT_IDLE_S * 1000)
 #define UNLOCK_MS (CV_LIMIT_CALL_S * 1000)
 
 static const char *text_of(const cJSON *slot, const char *key)
@@ -43,6 +45,36 @@ static enum cv_status send(struct cv_cli *cli, struct cv_arena *arena,
     }
     s = cv_client_call(cv_connect_channel(cli), "io.certvault.Broker.Unlock",
                        parameters, CV_CLIENT_SECRET_IN, UNLOCK_MS, &reply, err);
+    cv_message_free(&reply);
+    return s;
+}
+
+enum cv_status cv_unlock_turn(struct cv_cli *cli, const char *subject,
+                              bool *granted, struct cv_err *err)
+{
+    const struct cv_json_field fields[] = {
+        {"granted", CV_JSON_BOOL, true, granted, 0},
+    };
+    const char *mode = cv_connect_greets(cli)->mode;
+    cJSON *parameters = cJSON_CreateObject();
+    struct cv_message reply;
+    enum cv_status s;
+
+    *granted = true;
+    /* Elsewhere nobody waits for anybody. */
+    if (mode == NULL || strcmp(mode, "agent") != 0) {
+        cJSON_Delete(parameters);
+        return CV_OK;
+    }
+    if (!cv_json_add_str(parameters, "subject", subject)) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_client_call(cv_connect_channel(cli), "io.certvault.Broker.Prompt",
+                       parameters, 0, TURN_MS, &reply, err);
+    if (s == CV_OK) {
+        s = cv_json_read(reply.tree, "Prompt", fields, 1, true, err);
+    }
     cv_message_free(&reply);
     return s;
 }
@@ -164,6 +196,16 @@ static enum cv_status by_asking(struct cv_cli *cli, struct cv_arena *arena,
     return s;
 }
 
+/* Asks, unless somebody else is asking: then it is enough to wait for that. */
+static enum cv_status ask_in_turn(struct cv_cli *cli, struct cv_arena *arena,
+                                  const cJSON *slots, struct cv_err *err)
+{
+    bool granted = true;
+    enum cv_status s = cv_unlock_turn(cli, "unlock", &granted, err);
+
+    return s == CV_OK && granted ? by_asking(cli, arena, slots, err) : s;
+}
+
 static enum cv_status open_by_any(struct cv_cli *cli, struct cv_arena *arena,
                                   const cJSON *slots, struct cv_err *err)
 {
@@ -183,7 +225,7 @@ static enum cv_status open_by_any(struct cv_cli *cli, struct cv_arena *arena,
         if (s != CV_LOCKED && err != NULL) {
             cv_output_warn(&cli->out, "%s", err->text);
         }
-        return by_asking(cli, arena, slots, err);
+        return ask_in_turn(cli, arena, slots, err);
     }
     if (s != CV_LOCKED && s != CV_AUTH) {
         char why[CV_ERR_TEXT_LEN];

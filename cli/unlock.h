@@ -13,4 +13,11 @@
 CV_MUST_USE enum cv_status cv_unlock_run(struct cv_cli *cli, const cJSON *slots,
                                          struct cv_err *err);
 
+/* Before a human is asked for what opens `subject` ("unlock", or a token's
+ * URI): waits while another command asks the agent's user the same. *granted
+ * false: it is open now, and the call that was refused is to be repeated. */
+CV_MUST_USE enum cv_status cv_unlock_turn(struct cv_cli *cli,
+                                          const char *subject, bool *granted,
+                                          struct cv_err *err);
+
 #endif

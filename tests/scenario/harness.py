@@ -167,6 +167,7 @@ class Certvault:
         self.secrets = secrets or Secrets()
         self.extra = dict(env or {})
         self.wrap = []                 # a command put in front (strace ...)
+        self.flags = ["--no-agent"]    # nothing that outlives its test
         for folder, mode in (("", 0o700), ("data", 0o700), ("config", 0o700),
                              ("run", 0o700)):
             os.makedirs(os.path.join(self.home, folder), exist_ok=True)
@@ -176,7 +177,8 @@ class Certvault:
         return environment(self.home, {**self.extra, **(extra or {})})
 
     def argv(self, *args):
-        return [*self.wrap, program(build=self.build), *map(str, args)]
+        return [*self.wrap, program(build=self.build), *self.flags,
+                *map(str, args)]
 
     def __call__(self, *args, input=None, env=None, code=None, secret=False,
                  timeout=TIMEOUT, **options):

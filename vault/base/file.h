@@ -67,6 +67,11 @@ CV_MUST_USE enum cv_status cv_file_create(int dir, const char *name,
                                           struct cv_bytes data, mode_t mode,
                                           struct cv_err *err);
 
+/* Takes flock(2)'s exclusive lock on `fd`, waiting up to `wait_ms`; closing the
+ * descriptor gives it back. CV_BUSY: `what` is held by another. */
+CV_MUST_USE enum cv_status cv_file_lock(int fd, int wait_ms, const char *what,
+                                        struct cv_err *err);
+
 /* fsync of a folder. CV_IO. */
 CV_MUST_USE enum cv_status cv_file_sync_folder(int dir, struct cv_err *err);
 

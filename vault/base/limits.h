@@ -26,6 +26,8 @@
     120                              /* where it makes keys or waits for a \
                                         person */
 #define CV_LIMIT_MODULE_RESTART_S 30 /* between starts of what breaks down */
+#define CV_LIMIT_AGENT_IDLE_S 900    /* an agent without work, seconds */
+#define CV_LIMIT_AGENT_IDLE_MAX_S 31536000
 
 /* Secrets typed or read */
 #define CV_LIMIT_PASSPHRASE 1024

@@ -106,23 +106,40 @@ static enum cv_status read_groups(int socket, struct cv_peer *p,
     return CV_OK;
 }
 
+static enum cv_status read_credentials(int socket, struct ucred *who,
+                                       struct cv_err *err)
+{
+    socklen_t len = sizeof(*who);
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, who, &len) != 0) {
+        return cv_fail_errno(err, CV_DENIED,
+                             "the kernel does not tell who is calling");
+    }
+    /* What it answers for a socket that nobody is connected to. */
+    if (len != sizeof(*who) || who->uid == (uid_t)-1 || who->gid == (gid_t)-1) {
+        return cv_fail(err, CV_DENIED,
+                       "the kernel does not tell who is calling");
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_peer_uid(int socket, uid_t *uid, struct cv_err *err)
+{
+    struct ucred who;
+    enum cv_status status = read_credentials(socket, &who, err);
+    *uid = status == CV_OK ? who.uid : (uid_t)-1;
+    return status;
+}
+
 enum cv_status cv_peer_read(int socket, struct cv_peer *out, struct cv_err *err)
 {
     memset(out, 0, sizeof(*out));
     out->uid = (uid_t)-1;
     out->gid = (gid_t)-1;
     struct ucred who;
-    socklen_t len = sizeof(who);
-    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) {
-        return cv_fail_errno(err, CV_DENIED,
-                             "the kernel does not tell who is calling");
+    enum cv_status status = read_credentials(socket, &who, err);
+    if (status == CV_OK) {
+        status = read_groups(socket, out, err);
     }
-    /* What it answers for a socket that nobody is connected to. */
-    if (len != sizeof(who) || who.uid == (uid_t)-1 || who.gid == (gid_t)-1) {
-        return cv_fail(err, CV_DENIED,
-                       "the kernel does not tell who is calling");
-    }
-    enum cv_status status = read_groups(socket, out, err);
     if (status != CV_OK) {
         return status;
     }

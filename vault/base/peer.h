@@ -24,6 +24,11 @@ struct cv_peer {
     int64_t loginuid; /* hint; -1: none */
 };
 
+/* The uid at the other end of a connected socket, and nothing else. CV_DENIED
+ * when the kernel does not tell. */
+CV_MUST_USE enum cv_status cv_peer_uid(int socket, uid_t *uid,
+                                       struct cv_err *err);
+
 /* The hints are read from /proc by pid after the fact: the process may have
  * ended or become another meanwhile. They are printable ASCII.
  *

@@ -58,4 +58,12 @@ CV_MUST_USE enum cv_status cv_process_pair(int pair[2], struct cv_err *err);
 CV_MUST_USE enum cv_status cv_process_path(const char *name, char *out,
                                            size_t out_len, struct cv_err *err);
 
+/* Long enough for what cv_process_identity writes. */
+#define CV_PROCESS_IDENTITY 96
+
+/* Writes what tells the program file at `path` from any other that was or will
+ * be there (device, inode, size, time of change); "" where there is none. For
+ * two programs to see that they are of one installation. */
+void cv_process_identity(const char *path, char out[CV_PROCESS_IDENTITY]);
+
 #endif

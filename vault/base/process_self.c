@@ -78,6 +78,23 @@ enum cv_status cv_process_pair(int pair[2], struct cv_err *err)
     return CV_OK;
 }
 
+void cv_process_identity(const char *path, char out[CV_PROCESS_IDENTITY])
+{
+    struct stat st;
+    int n = -1;
+    if (stat(path, &st) == 0) {
+        n = snprintf(out, CV_PROCESS_IDENTITY, "%llx.%llx.%llx.%llx.%lx",
+                     (unsigned long long)st.st_dev,
+                     (unsigned long long)st.st_ino,
+                     (unsigned long long)st.st_size,
+                     (unsigned long long)st.st_mtim.tv_sec,
+                     (unsigned long)st.st_mtim.tv_nsec);
+    }
+    if (n < 0 || n >= CV_PROCESS_IDENTITY) {
+        out[0] = '\0';
+    }
+}
+
 /* Cuts the last part off a path. */
 static bool cut_last(char *path)
 {

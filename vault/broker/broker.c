@@ -6,6 +6,7 @@
 #include "vault/base/clock.h"
 #include "vault/base/file.h"
 #include "vault/base/name.h"
+#include "vault/broker/agent.h"
 #include "vault/wire/interface.h"
 
 #include <stdlib.h>
@@ -20,6 +21,9 @@ static const struct cv_method methods[] = {
     {"Unlock", cv_broker_unlock, false},
     {"Lock", cv_broker_lock, false},
     {"Status", cv_broker_status, false},
+    {"AgentStatus", cv_broker_agent_status, false},
+    {"AgentStop", cv_broker_agent_stop, false},
+    {"Prompt", cv_broker_prompt, false},
     {"Clusters", cv_broker_clusters, false},
     {"Fetch", cv_broker_fetch, false},
     {"Import", cv_broker_import, false},
@@ -66,6 +70,9 @@ static void *enter(void *context, struct cv_caller *caller)
     struct cv_broker *b = context;
 
     b->caller = caller;
+    if (b->agent != NULL) {
+        cv_agent_asked(b->agent);
+    }
     b->intake.caller = cv_channel_fd(caller->channel);
     return b;
 }
@@ -115,7 +122,30 @@ static bool admits(void *context, const struct cv_peer *peer)
 {
     const struct cv_broker *b = context;
 
-    return b->options->mode == CV_BROKER_SERVICE || peer->uid == geteuid();
+    return b->options->mode == CV_BROKER_SERVICE ||
+           (peer->uid == geteuid() &&
+            (b->agent == NULL || cv_agent_is_whole(b->agent)));
+}
+
+static void left(void *context, struct cv_caller *caller)
+{
+    struct cv_broker *b = context;
+
+    cv_prompt_left(&b->prompt, caller);
+}
+
+static int64_t rest(void *context, size_t n_callers)
+{
+    struct cv_broker *b = context;
+
+    return b->agent != NULL ? cv_agent_rest(b->agent, n_callers) : -1;
+}
+
+static void watched(void *context)
+{
+    struct cv_broker *b = context;
+
+    cv_agent_watched(b->agent);
 }
 
 /* A broker that stays signs a checkpoint within a second of a leaf; a private
@@ -271,12 +301,16 @@ static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
 
 static enum cv_status lock_down(struct cv_broker *b, struct cv_err *err)
 {
+    /* An agent's socket is removed at its end. */
+    const bool own = b->agent != NULL && b->options->agent->runtime != -1;
     const struct cv_sandbox_folder folders[] = {
         {.path = b->options->folder, .fd = -1, .writable = true},
         {.path = "/proc", .fd = -1, .writable = false},
+        {.fd = own ? b->options->agent->runtime : -1, .writable = true},
     };
 
-    return cv_sandbox_enter(CV_SANDBOX_BROKER, folders, 2, &b->sandbox, err);
+    return cv_sandbox_enter(CV_SANDBOX_BROKER, folders, own ? 3 : 2,
+                            &b->sandbox, err);
 }
 
 static enum cv_status unlock_at_start(struct cv_broker *b, struct cv_err *err)
@@ -306,7 +340,7 @@ static enum cv_status unlock_at_start(struct cv_broker *b, struct cv_err *err)
     return s;
 }
 
-static enum cv_status serve(struct cv_broker *b, int listener,
+static enum cv_status serve(struct cv_broker *b, int *listener,
                             struct cv_err *err)
 {
     const struct cv_loop_hooks hooks = {
@@ -316,11 +350,24 @@ static enum cv_status serve(struct cv_broker *b, int listener,
         .waits = waits,
         .together = together,
         .idle = idle,
+        .left = left,
+        .rest = rest,
+        .watched = watched,
+        .watch = b->agent != NULL ? cv_agent_watch(b->agent) : -1,
         .context = b,
     };
-    enum cv_status s = cv_loop_run(&hooks, b->options->socket, listener, err);
+    enum cv_status s;
 
+    if (b->options->ready != NULL) {
+        b->options->ready(b->options->ready_context);
+    }
+    s = cv_loop_run(&hooks, b->options->socket, *listener, err);
+    /* Whoever comes from now on finds nobody and starts another. */
     b->caller = NULL;
+    if (b->agent != NULL) {
+        cv_file_close(listener);
+        cv_agent_end(b->agent);
+    }
     (void)cv_broker_flush(b, true);
     cv_broker_checkpoint(b);
     return s;
@@ -334,12 +381,31 @@ static void broker_free(struct cv_broker *b)
     cv_helper_stop(&b->names);
     cv_spawner_free(b->spawner);
     cv_policy_free(b->policy);
+    cv_agent_free(b->agent);
     cv_vault_close(b->vault);
     cv_file_close(&b->folder);
     for (size_t i = 0; i < b->n_waiting; i++) {
         cJSON_Delete(b->waiting[i]);
     }
     free(b);
+}
+
+/* The socket that it serves, unless one came along. */
+static enum cv_status listen_at(struct cv_broker *b, int *listener,
+                                struct cv_err *err)
+{
+    const struct cv_broker_options *o = b->options;
+    enum cv_status s = CV_OK;
+
+    if (o->agent != NULL && o->agent->listener != -1) {
+        *listener = o->agent->listener;
+    } else if (o->socket_path != NULL) {
+        s = cv_loop_listen(o->socket_path, o->socket_mode, listener, err);
+    }
+    if (s == CV_OK && o->agent != NULL) {
+        s = cv_agent_new(o->agent, o->folder, b->vault->dir, &b->agent, err);
+    }
+    return s;
 }
 
 enum cv_status cv_broker_run(const struct cv_broker_options *o,
@@ -361,15 +427,15 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
     b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL, -1};
     /* Every command names its caller in the record and has a checkpoint signed
      * at its end: both start while the vault is opened. */
-    if (s == CV_OK && o->mode == CV_BROKER_EXEC) {
+    if (s == CV_OK && o->mode != CV_BROKER_SERVICE) {
         cv_spawner_prepare(b->spawner, CV_SPAWNER_TOKEN);
         cv_spawner_prepare(b->spawner, CV_SPAWNER_NAMES);
     }
     if (s == CV_OK) {
         s = open_vault(b, err);
     }
-    if (s == CV_OK && o->socket_path != NULL) {
-        s = cv_loop_listen(o->socket_path, o->socket_mode, &listener, err);
+    if (s == CV_OK) {
+        s = listen_at(b, &listener, err);
     }
     if (s == CV_OK) {
         s = lock_down(b, err);
@@ -378,7 +444,7 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
         s = unlock_at_start(b, err);
     }
     if (s == CV_OK) {
-        s = serve(b, listener, err);
+        s = serve(b, &listener, err);
     }
     if (listener != -1) {
         (void)unlink(o->socket_path);

@@ -22,6 +22,18 @@ enum cv_broker_mode {
     CV_BROKER_SERVICE /* under a user of its own, policy enforced */
 };
 
+/* What an agent is started with beyond that. */
+struct cv_broker_agent {
+    int listener;            /* a socket that listens already; -1: none */
+    int runtime;             /* the folder that its socket is made in, open;
+                                -1: the socket is another's (systemd's) */
+    const char *socket_path; /* for telling */
+    const char *socket_leaf; /* the same beneath `runtime` */
+    int lock;                /* flock: held while a socket is made or removed */
+    int64_t idle_s;          /* ends after so long without work; 0: never */
+    const char *config;      /* what it was configured by; NULL: nothing */
+};
+
 struct cv_broker_options {
     enum cv_broker_mode mode;
     const char *folder;      /* the vault's, absolute */
@@ -35,12 +47,17 @@ struct cv_broker_options {
      * caller's and may be freed afterwards. */
     const char *unlock_kind; /* "passphrase", "file" */
     struct cv_bytes unlock_secret;
+    const struct cv_broker_agent *agent; /* NULL but for an agent */
+    /* Called once it serves. NULL: nobody wants to know. */
+    void (*ready)(void *context);
+    void *ready_context;
 };
 
-/* Runs until its last connection closes (exec) or a signal ends it (SIGTERM,
- * SIGINT). Locks the process down before the first byte from a client is read.
- * At a clean end the log is committed and a checkpoint is signed. Everything
- * that cv_fail says of opening a vault: CV_NOT_FOUND, CV_CONFIG, CV_INTEGRITY,
+/* Runs until its last connection closes (exec), it is not needed any more
+ * (agent; see vault/broker/agent.h), or a signal ends it (SIGTERM, SIGINT).
+ * Locks the process down before the first byte from a client is read. At a
+ * clean end the log is committed and a checkpoint is signed. Everything that
+ * cv_fail says of opening a vault: CV_NOT_FOUND, CV_CONFIG, CV_INTEGRITY,
  * CV_IO, CV_BUSY (another broker holds it for life), CV_UNAVAILABLE. */
 CV_MUST_USE enum cv_status cv_broker_run(const struct cv_broker_options *o,
                                          struct cv_err *err);

@@ -203,6 +203,7 @@ CV_BROKER_METHOD(unlock)
     if (s == CV_OK) {
         s = cv_broker_open_box(b, key, reply, &slot_id, err);
         if (s == CV_OK) {
+            cv_prompt_done(&b->prompt, CV_PROMPT_UNLOCK);
             (void)cv_json_add_str(details, "slot", slot_id);
             (void)cv_json_add_str(cv_reply_parameters(reply), "slot_id",
                                   slot_id);

@@ -78,6 +78,9 @@ static void leaf_begin(struct cv_broker *b, struct cv_leaf *leaf)
     if (c == NULL) {
         return;
     }
+    if (c->user[0] == '\0' && b->user[0] != '\0') {
+        memcpy(c->user, b->user, sizeof(c->user));
+    }
     if (c->user[0] == '\0') {
         int fd;
 
@@ -87,6 +90,9 @@ static void leaf_begin(struct cv_broker *b, struct cv_leaf *leaf)
         }
         cv_names_user(b->names.channel, c->peer.uid, c->user);
         cv_helper_stop(&b->names);
+        if (b->agent != NULL && strncmp(c->user, "uid:", 4) != 0) {
+            memcpy(b->user, c->user, sizeof(b->user));
+        }
     }
     leaf->uid = c->peer.uid;
     leaf->user = c->user;

@@ -10,6 +10,7 @@
 #include "vault/broker/entry.h"
 #include "vault/broker/helper.h"
 #include "vault/broker/loop.h"
+#include "vault/broker/prompt.h"
 #include "vault/broker/vault.h"
 #include "vault/store/store_entry.h"
 
@@ -37,6 +38,9 @@ struct cv_broker {
     int64_t checkpoint_ms;    /* when that was */
     struct cv_caller *caller; /* whose request is being answered */
     struct cv_sign *signing;  /* the one that Sign is to finish; else NULL */
+    struct cv_agent *agent;   /* NULL: it is none */
+    struct cv_prompt prompt;
+    char user[CV_NAMES_LEN]; /* an agent's one user; "": not looked up yet */
 };
 
 /* One request on its way through the door. */
@@ -190,6 +194,9 @@ CV_BROKER_METHOD(init);
 CV_BROKER_METHOD(unlock);
 CV_BROKER_METHOD(lock);
 CV_BROKER_METHOD(status);
+CV_BROKER_METHOD(agent_status);
+CV_BROKER_METHOD(agent_stop);
+CV_BROKER_METHOD(prompt);
 CV_BROKER_METHOD(clusters);
 CV_BROKER_METHOD(fetch);
 CV_BROKER_METHOD(import);

@@ -1,6 +1,7 @@
 /* Hello, init, status: the vault itself. */
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
+#include "vault/broker/agent.h"
 #include "vault/broker/module_internal.h"
 #include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_entry.h"
@@ -42,6 +43,10 @@ CV_BROKER_METHOD(hello)
         s = cv_fail(err, CV_NOT_FOUND, "this broker serves another vault");
         cv_err_hint(err, "it serves the vault in %s", b->options->folder);
         return s;
+    }
+    if (b->agent != NULL) {
+        cv_agent_overlook(b->agent);
+        (void)cv_json_add_str(out, "build", cv_agent_build(b->agent));
     }
     if (b->vault != NULL) {
         (void)cv_json_add_str(out, "vault_id", b->vault->id);

@@ -15,13 +15,16 @@
 #include <time.h>
 #include <unistd.h>
 
+/* As long as somebody is connected it looks around this often. */
+#define TICK_MS 1000
+
 struct loop {
     const struct cv_loop_hooks *hooks;
     int listener;
     bool single; /* one connection, with which it ends */
     struct cv_caller *callers[CV_LIMIT_CLIENTS];
     size_t n_callers;
-    struct pollfd polls[CV_LIMIT_CLIENTS + 1];
+    struct pollfd polls[CV_LIMIT_CLIENTS + 2];
     struct cv_loop_request gathered[CV_LIMIT_TOGETHER];
     size_t n_gathered;
 };
@@ -88,8 +91,13 @@ static enum cv_status add_caller(struct loop *l, int fd, struct cv_err *err)
 
 static void drop_caller(struct loop *l, size_t i)
 {
-    caller_free(l->callers[i]);
+    struct cv_caller *c = l->callers[i];
+
     l->callers[i] = l->callers[--l->n_callers];
+    if (l->hooks->left != NULL) {
+        l->hooks->left(l->hooks->context, c);
+    }
+    caller_free(c);
 }
 
 /* Answers the requests that waited for each other. */
@@ -186,6 +194,9 @@ static nfds_t fill_polls(struct loop *l)
     }
     if (!l->single) {
         l->polls[n++] = (struct pollfd){.fd = l->listener, .events = POLLIN};
+        /* poll passes over a descriptor that is -1. */
+        l->polls[n++] =
+            (struct pollfd){.fd = l->hooks->watch, .events = POLLIN};
     }
     return n;
 }
@@ -211,25 +222,54 @@ static void serve_ready(struct loop *l, size_t n_callers)
     }
 }
 
+/* How long to wait at most; false: not at all, for it is over. */
+static bool how_long(const struct loop *l, bool busy, struct timespec *limit,
+                     const struct timespec **out)
+{
+    bool ticking = busy || (!l->single && l->n_callers > 0);
+    int64_t rest = -1;
+
+    if (!l->single && l->hooks->rest != NULL) {
+        rest = l->hooks->rest(l->hooks->context, l->n_callers);
+        if (rest == 0) {
+            return false;
+        }
+    }
+    if (ticking && (rest == -1 || rest > TICK_MS)) {
+        rest = TICK_MS;
+    }
+    limit->tv_sec = rest / 1000;
+    limit->tv_nsec = rest % 1000 * 1000000;
+    *out = rest == -1 ? NULL : limit;
+    return true;
+}
+
 static enum cv_status run(struct loop *l, struct cv_err *err)
 {
-    const struct timespec tick = {.tv_sec = 1};
+    const struct timespec *timeout = NULL;
+    struct timespec limit = {0};
     sigset_t while_waiting;
     bool busy = false;
 
     catch_signals(&while_waiting);
-    while (!ended && (!l->single || l->n_callers > 0)) {
+    while (!ended && (!l->single || l->n_callers > 0) &&
+           how_long(l, busy, &limit, &timeout)) {
         size_t n_callers = l->n_callers;
         nfds_t n = fill_polls(l);
-        bool ticking = busy || (!l->single && n_callers > 0);
-        int ready = ppoll(l->polls, n, ticking ? &tick : NULL, &while_waiting);
+        int ready = ppoll(l->polls, n, timeout, &while_waiting);
 
         if (ready == -1 && errno != EINTR) {
             return cv_fail_errno(err, CV_INTERNAL, "cannot wait for sockets");
         }
         if (ready > 0) {
+            bool knocked = !l->single && l->polls[n - 2].revents != 0;
+            bool watched = !l->single && l->polls[n - 1].revents != 0;
+
             serve_ready(l, n_callers);
-            if (!l->single && l->polls[n - 1].revents != 0) {
+            if (watched) {
+                l->hooks->watched(l->hooks->context);
+            }
+            if (knocked) {
                 accept_callers(l);
             }
         }

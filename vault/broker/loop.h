@@ -18,6 +18,7 @@ struct cv_caller {
     bool greeted;            /* Hello was answered */
     int64_t last_ms;         /* when it last said something */
     bool broken;             /* to be dropped */
+    struct cv_prompt_wait *prompt; /* it asks a human, or waits to (prompt.h) */
 };
 
 /* One request that is answered together with others. */
@@ -42,6 +43,15 @@ struct cv_loop_hooks {
     /* Called when nothing else is to be done, at least each second while it
      * returns true. */
     bool (*idle)(void *context);
+    /* Called with each connection that goes, while it is still whole. NULL:
+     * nobody wants to know. */
+    void (*left)(void *context, struct cv_caller *caller);
+    /* For how long at most (ms; -1: for ever) a loop with a listener may wait
+     * now, with so many callers; 0 ends it. NULL: for ever. */
+    int64_t (*rest)(void *context, size_t n_callers);
+    /* Called when `watch` can be read; the loop then goes on. */
+    void (*watched)(void *context);
+    int watch; /* -1: none */
     void *context;
 };
 

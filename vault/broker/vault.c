@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MARKER "initialising"
@@ -105,33 +104,10 @@ static enum cv_status hold(struct cv_vault *v, const char *socket_path,
         "the vault's lock", err);
 }
 
-static enum cv_status take_lock(struct cv_vault *v, struct cv_err *err)
-{
-    long wait_ms = 1, waited_ms = 0;
-
-    while (flock(v->lock, LOCK_EX | LOCK_NB) == -1) {
-        struct timespec pause = {.tv_nsec = wait_ms * 1000000};
-        enum cv_status s;
-
-        if (errno == EWOULDBLOCK && waited_ms < LOCK_WAIT_MS) {
-            (void)nanosleep(&pause, NULL);
-            waited_ms += wait_ms;
-            wait_ms = wait_ms < 50 ? wait_ms * 2 : wait_ms;
-            continue;
-        }
-        s = cv_fail_errno(err, CV_BUSY, "cannot lock the vault");
-        cv_err_hint(err,
-                    "another broker has held it for %d s: see whether one "
-                    "is stopped",
-                    LOCK_WAIT_MS / 1000);
-        return s;
-    }
-    return CV_OK;
-}
-
 enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
 {
-    enum cv_status s = take_lock(v, err);
+    enum cv_status s =
+        cv_file_lock(v->lock, LOCK_WAIT_MS, "the vault's lock", err);
 
     if (s != CV_OK) {
         return s;

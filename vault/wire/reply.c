@@ -109,3 +109,22 @@ enum cv_status cv_reply_send(struct cv_reply *reply, struct cv_err *err)
     cv_reply_end(reply);
     return s;
 }
+
+void cv_reply_later(struct cv_reply *reply)
+{
+    reply->sent = true;
+}
+
+enum cv_status cv_reply_late(struct cv_channel *ch, cJSON *parameters,
+                             struct cv_err *err)
+{
+    struct cv_reply reply = {.ch = ch};
+    enum cv_status s;
+
+    if (parameters == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_reply_answer(&reply, NULL, parameters, false, err);
+    cJSON_Delete(parameters);
+    return s;
+}

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+struct cv_channel;
 struct cv_reply;
 
 /* The object that the answer will carry. While a method whose answer is secret
@@ -34,5 +35,14 @@ CV_MUST_USE enum cv_status cv_reply_continue(struct cv_reply *reply,
  * nothing is sent when it returns. As cv_channel_send. */
 CV_MUST_USE enum cv_status cv_reply_send(struct cv_reply *reply,
                                          struct cv_err *err);
+
+/* No answer is sent when the method returns CV_OK: it comes by cv_reply_late,
+ * when there is one. Until then the caller waits. */
+void cv_reply_later(struct cv_reply *reply);
+
+/* Sends such an answer over the caller's channel: `parameters` (an object) is
+ * taken. As cv_channel_send. */
+CV_MUST_USE enum cv_status cv_reply_late(struct cv_channel *ch,
+                                         cJSON *parameters, struct cv_err *err);
 
 #endif
