@@ -402,7 +402,7 @@ static enum cv_status listen_at(struct cv_broker *b, int *listener,
     } else if (o->socket_path != NULL) {
         s = cv_loop_listen(o->socket_path, o->socket_mode, listener, err);
     }
-    if (s == CV_OK && o->agent != NULL) {
+    if (s == CV_OK && o->agent != NULL && b->vault != NULL) {
         s = cv_agent_new(o->agent, o->folder, b->vault->dir, &b->agent, err);
     }
     return s;
