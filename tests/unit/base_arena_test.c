@@ -169,6 +169,41 @@ static void growing_large_gives_back(void **state)
     cv_arena_free(a);
 }
 
+/* What the kernel can read at `p`: false where nobody can. */
+static bool within_reach(const void *p)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    bool reached = write(ends[1], p, 1) == 1;
+    close(ends[0]);
+    close(ends[1]);
+    return reached;
+}
+
+/* The next arena may get the same memory: wiped, and not before. */
+static void freed_memory(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        struct cv_arena *a[6];
+        uint8_t *p[6];
+        for (int i = 0; i < 6; i++) {
+            a[i] = new_arena(CV_KIB(64));
+            p[i] = cv_arena_alloc(a[i], 8000, NULL);
+            assert_non_null(p[i]);
+            for (int k = 0; k < 8000; k++) {
+                assert_int_equal(p[i][k], 0);
+            }
+            memset(p[i], 0x5a, 8000);
+        }
+        for (int i = 0; i < 6; i++) {
+            assert_true(within_reach(p[i]));
+            cv_arena_free(a[i]);
+            assert_false(within_reach(p[i]));
+        }
+    }
+}
+
 /* Runs `body` in a child without the right to lock memory; its exit code. */
 static int without_locking(int (*body)(void))
 {
@@ -365,6 +400,7 @@ int main(void)
         cmocka_unit_test(growing_in_place),
         cmocka_unit_test(growing_elsewhere_wipes),
         cmocka_unit_test(growing_large_gives_back),
+        cmocka_unit_test(freed_memory),
         cmocka_unit_test(memory_that_cannot_be_locked),
         cmocka_unit_test(comparing),
         cmocka_unit_test(appending),

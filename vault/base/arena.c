@@ -3,6 +3,7 @@
 #include "vault/base/limits.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -33,6 +34,17 @@ struct cv_arena {
 
 static atomic_bool unlocked_allowed;
 
+/* First chunks of arenas that were freed, for those to come: mapping, guarding,
+ * locking and unmapping one costs more than most messages do. They are wiped,
+ * out of reach, and stay locked. */
+#define SPARE 4
+
+static struct {
+    pthread_mutex_t lock;
+    struct chunk *chunks[SPARE];
+    size_t n;
+} spare = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
 enum cv_status cv_arena_start(struct cv_err *err)
 {
     if (sodium_init() < 0) {
@@ -58,10 +70,44 @@ enum cv_status cv_arena_new(size_t ceiling, struct cv_arena **out,
     return CV_OK;
 }
 
-static void free_chunk(struct chunk *c)
+static struct chunk *take_spare(void)
+{
+    struct chunk *c = NULL;
+    (void)pthread_mutex_lock(&spare.lock);
+    if (spare.n > 0) {
+        c = spare.chunks[--spare.n];
+    }
+    (void)pthread_mutex_unlock(&spare.lock);
+    return c;
+}
+
+/* Wiped and out of reach; false where it cannot be kept. */
+static bool keep_spare(struct chunk *c)
+{
+    sodium_memzero(c->data, c->size);
+    if (sodium_mprotect_noaccess(c->data) != 0) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&spare.lock);
+    bool kept = spare.n < SPARE;
+    if (kept) {
+        spare.chunks[spare.n++] = c;
+    }
+    (void)pthread_mutex_unlock(&spare.lock);
+    return kept;
+}
+
+static void unmap_chunk(struct chunk *c)
 {
     sodium_free(c->data); /* wipes, checks the canary, unlocks */
     free(c);
+}
+
+static void free_chunk(struct chunk *c)
+{
+    if (c->size != FIRST_CHUNK || !keep_spare(c)) {
+        unmap_chunk(c);
+    }
 }
 
 void cv_arena_free(struct cv_arena *arena)
@@ -93,22 +139,65 @@ static enum cv_status check_locked(const struct chunk *c, struct cv_err *err)
     return CV_UNAVAILABLE;
 }
 
-static enum cv_status new_chunk(size_t size, struct chunk **out,
-                                struct cv_err *err)
+/* What is spare counts against the limit of locked memory. */
+static bool drop_spare(void)
+{
+    struct chunk *c = take_spare();
+    if (c != NULL) {
+        unmap_chunk(c);
+    }
+    return c != NULL;
+}
+
+static struct chunk *map_chunk(size_t size, struct cv_err *err)
 {
     struct chunk *c = calloc(1, sizeof(*c));
     if (c == NULL) {
-        return cv_fail(err, CV_INTERNAL, "out of memory");
+        (void)cv_fail(err, CV_INTERNAL, "out of memory");
+        return NULL;
     }
     c->size = size;
     c->data = sodium_malloc(size);
     if (c->data == NULL) {
         free(c);
-        return cv_fail(err, CV_INTERNAL, "out of memory for secrets");
+        (void)cv_fail(err, CV_INTERNAL, "out of memory for secrets");
+        return NULL;
     }
+    return c;
+}
+
+/* A spare chunk, or NULL. */
+static struct chunk *reuse_chunk(size_t size)
+{
+    struct chunk *c = size == FIRST_CHUNK ? take_spare() : NULL;
+    if (c != NULL && sodium_mprotect_readwrite(c->data) != 0) {
+        unmap_chunk(c);
+        return NULL;
+    }
+    if (c != NULL) {
+        c->next = NULL;
+        c->used = 0;
+    }
+    return c;
+}
+
+static enum cv_status new_chunk(size_t size, struct chunk **out,
+                                struct cv_err *err)
+{
+    struct chunk *c = reuse_chunk(size);
+    if (c == NULL) {
+        c = map_chunk(size, err);
+    }
+    if (c == NULL) {
+        return CV_INTERNAL;
+    }
+    /* a spare one too: a lock is not inherited by a forked process */
     enum cv_status status = check_locked(c, err);
+    while (status != CV_OK && drop_spare()) {
+        status = check_locked(c, err);
+    }
     if (status != CV_OK) {
-        free_chunk(c);
+        unmap_chunk(c);
         return status;
     }
     *out = c;

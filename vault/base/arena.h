@@ -4,7 +4,8 @@
  * bytes as they came, the JSON tree made of them, what is derived from them.
  * Its memory comes in chunks that libsodium puts between guard pages, that are
  * locked into RAM and left out of core dumps; freeing the arena wipes all of
- * it. There is no freeing of single pieces.
+ * it. There is no freeing of single pieces. A few freed chunks stay with the
+ * process for the next arena: wiped, locked, and without access until then.
  *
  * That memory can be locked is checked (libsodium alone would go on without):
  * where the limit (RLIMIT_MEMLOCK) is too small, cv_arena_alloc fails with
