@@ -497,6 +497,8 @@ static void compare_all(uint32_t arch, uint32_t audit,
         }
         compare_call(&p, audit, 0x3fffffffU);
         compare_call(&p, audit, 0x7fffffffU);
+        compare_call(&p, audit, 0xfffffffeU);
+        compare_call(&p, audit, 0xffffffffU);
     }
     assert_true(p.compared > 100000);
 }

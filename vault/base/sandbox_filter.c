@@ -208,7 +208,9 @@ size_t cv_sandbox_filter(uint32_t audit_arch, uint32_t other,
     put_return(&p, SECCOMP_RET_KILL_PROCESS);
     put_load(&p, offsetof(struct seccomp_data, nr));
     if (audit_arch == AUDIT_ARCH_X86_64) {
-        put(&p, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
+        /* What has all bits set is no call: a tracer took it away. */
+        put(&p, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 2);
+        put(&p, BPF_JMP | BPF_JEQ | BPF_K, UINT32_MAX, 1, 0);
         put_return(&p, SECCOMP_RET_KILL_PROCESS);
     }
     put_ranges(&p, 0, split(rules, n, ranges));
