@@ -398,7 +398,7 @@ static void what_can_be_mended_is(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(faults); i++) {
-        char fired[64];
+        char fired[128];
         size_t before = attempts();
         snprintf(fired, sizeof(fired), "%s/fired-1", folder);
         unlink(fired);
