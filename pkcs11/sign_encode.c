@@ -167,6 +167,7 @@ enum cv_status cv_sign_add_ecdsa(struct cv_bytes raw, struct cv_buf *out,
         status = cv_fail(err, CV_INTERNAL, "memory is gone");
     } else if (BN_is_zero(r) || BN_is_zero(s)) {
         status = cv_fail(err, CV_INTEGRITY, "the token's signature is zero");
+        cv_err_state(err, "it was thrown away");
     } else if (ECDSA_SIG_set0(signature, r, s) == 1) {
         r = s = NULL; /* the signature's now */
         len = i2d_ECDSA_SIG(signature, &der);

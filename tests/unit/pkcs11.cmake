@@ -1,0 +1,20 @@
+# The tests that need no token.
+foreach(name IN ITEMS rv uri)
+  if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/pkcs11_${name}_test.c)
+  cv_unit(pkcs11_${name}_test SOURCES pkcs11_${name}_test.c LINK pkcs11 base)
+  endif()
+endforeach()
+
+# Those that do, real ones and the misbehaving one.
+foreach(name IN ITEMS attribute login module object session sign token)
+  if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/pkcs11_${name}_test.c)
+    continue()
+  endif()
+  cv_unit(pkcs11_${name}_test SOURCES pkcs11_${name}_test.c pkcs11_rig.c
+                                      pkcs11_leaks.c
+          LINK pkcs11 base)
+  target_compile_definitions(pkcs11_${name}_test PRIVATE
+    CV_MISBEHAVING_SO="$<TARGET_FILE:misbehaving>"
+    CV_NO_LIST_SO="$<TARGET_FILE:no_list>")
+  add_dependencies(pkcs11_${name}_test misbehaving no_list)
+endforeach()
