@@ -253,7 +253,8 @@ enum cv_rv_recover cv_rv_escalate(CK_RV rv, enum cv_rv_recover tried)
 {
     enum cv_rv_recover first = cv_rv_recover(rv);
 
-    if (first > tried || first == CV_RV_NONE || first == CV_RV_RELOGIN) {
+    if (first > tried || first == CV_RV_NONE || first == CV_RV_RELOGIN ||
+        first == CV_RV_GIVE_UP) {
         return first;
     }
     if (rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT ||
