@@ -40,9 +40,9 @@ const char *rig_file(enum rig_kind kind)
 
 const char *rig_path(const struct rig *r, const char *name)
 {
-    static char path[4][256];
+    static char path[16][256];
     static unsigned turn;
-    char *out = path[turn++ % 4];
+    char *out = path[turn++ % 16];
 
     (void)snprintf(out, sizeof(path[0]), "%s/%s", r->folder, name);
     return out;

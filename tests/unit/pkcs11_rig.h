@@ -47,7 +47,7 @@ void rig_end(struct rig *r);
 /* A folder alone; its tree goes with rig_end. */
 void rig_folder(struct rig *r);
 
-/* Writes, appends to or reads a file in the folder. rig_read: static room, ""
+/* A path in the folder is good for 15 more calls. rig_read: static room, ""
  * where there is none. */
 const char *rig_path(const struct rig *r, const char *name);
 void rig_write(const struct rig *r, const char *name, const char *text);
