@@ -92,8 +92,8 @@ enum cv_examine_mode {
     CV_EXAMINE_FRESH,
     /* Somebody's key: nothing that writes to it (set, copy are not tried). */
     CV_EXAMINE_ADOPTED,
-    /* As FRESH, made to open a key slot (slotkey.h): it may decrypt or derive
-     * and does not sign. */
+    /* As FRESH and ADOPTED, for a key that opens a key slot: it may decrypt or
+     * derive and need not sign; cv_slotkey_choose shows that it works. */
     CV_EXAMINE_FRESH_SLOT,
     CV_EXAMINE_ADOPTED_SLOT
 };
