@@ -74,6 +74,24 @@ def test_export(held, tmp_path):
     assert not early, early
 
 
+def test_the_last_checkpoint_comes_after_its_leaves(held, tmp_path):
+    """The note over the outcome gets its name when the outcome is on the disk
+    and the note is."""
+    _, calls = straced.watch(held, str(tmp_path / "trace"), CALLS, "export",
+                             "a", "--reason", "x", code=0, secret=True)
+    outcome = first(calls, lambda c: on_log(c) and
+                    b'"phase":"outcome"' in c.data)
+    assert outcome is not None
+    durable = first(calls[outcome:], lambda c: on_log(c) and
+                    c.name == "fdatasync" and c.result == 0)
+    synced = first(calls[outcome:], lambda c: c.name == "fsync" and
+                   c.result == 0)
+    named = first(calls[outcome:], lambda c: c.name.startswith("rename") and
+                  c.result == 0)
+    assert durable is not None and synced is not None and named is not None
+    assert durable < synced < named, calls[outcome:]
+
+
 def test_denied_export_moves_no_key(held, tmp_path):
     done, calls = straced.watch(held, str(tmp_path / "trace"), CALLS, "export",
                                 "a", code=harness.DENIED)

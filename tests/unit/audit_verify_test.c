@@ -668,6 +668,54 @@ static void test_checkpoint_steps(void **state)
     audit_test_remove(&v);
 }
 
+/* Leaves that are queued and the checkpoint over them, in one step. */
+static void test_checkpoint_commit(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    struct cv_buf text;
+    struct cv_checkpoint c;
+    char line[512], op[CV_LEAF_OP + 1];
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, 5);
+    cv_buf_init(&text, NULL, 4096);
+    for (unsigned round = 0; round < 3; round++) {
+        cJSON *leaf;
+        enum cv_status s;
+
+        cv_leaf_new_op(op);
+        leaf = audit_test_leaf(CV_LEAF_DECISION, op, "export", "prod", round);
+        assert_int_equal(cv_log_append(log, leaf, NULL, NULL), CV_OK);
+        cJSON_Delete(leaf);
+        cv_buf_wipe(&text);
+        assert_int_equal(cv_checkpoint_begin(log, &text, NULL), CV_OK);
+        audit_test_sign(&v, cv_buf_bytes(&text), line, sizeof line);
+        if (round == 0) {
+            /* Nothing is committed by a line that is not a signature. */
+            s = cv_checkpoint_commit(log, cv_buf_bytes(&text), "no", NULL);
+            assert_int_equal(s, CV_INTEGRITY);
+            assert_int_equal(cv_log_size(log), 5);
+        }
+        if (round == 2) {
+            /* A log that cannot be written: no note gets its name. */
+            assert_int_equal(unlinkat(v.fd, "audit/log", 0), 0);
+        }
+        s = cv_checkpoint_commit(log, cv_buf_bytes(&text), line, NULL);
+        assert_int_equal(s, round == 2 ? CV_IO : CV_OK);
+        assert_int_equal(cv_log_size(log), round == 2 ? 7 : 6 + round);
+        assert_int_equal(cv_checkpoint_sync(v.fd, NULL), CV_OK);
+    }
+    assert_int_equal(cv_checkpoint_read(v.fd, &v.key, &c, NULL, NULL, NULL),
+                     CV_OK);
+    assert_int_equal(c.size, 7);
+    cv_buf_wipe(&text);
+    cv_log_close(log);
+    audit_test_remove(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -685,6 +733,7 @@ int main(void)
         cmocka_unit_test(test_rewritten),
         cmocka_unit_test(test_live_writer),
         cmocka_unit_test(test_checkpoint_steps),
+        cmocka_unit_test(test_checkpoint_commit),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

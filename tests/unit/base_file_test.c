@@ -404,6 +404,45 @@ static void writing(void **state)
     close(fd);
 }
 
+static void staging(void **state)
+{
+    struct place *p = *state;
+    struct cv_bytes first = {(const uint8_t *)"first", 5};
+    struct cv_bytes second = {(const uint8_t *)"second", 6};
+    struct stat st;
+    int before = count(p), fd = -1, other = -1;
+    assert_int_equal(cv_file_stage(p->dir, "staged", first, 0, &fd, NULL),
+                     CV_OK);
+    if (fd == -1) {
+        skip(); /* a file system without O_TMPFILE */
+    }
+    /* It has no name yet, and leaves none behind. */
+    assert_int_equal(count(p), before);
+    assert_int_equal(cv_file_publish(p->dir, "staged", fd, NULL), CV_OK);
+    close(fd);
+    expect_content(p, "staged", "first");
+    assert_int_equal(fstatat(p->dir, "staged", &st, 0), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_nlink, 1);
+    assert_int_equal(count(p), before + 1);
+    assert_int_equal(cv_file_stage(p->dir, "staged", second, 0640, &fd, NULL),
+                     CV_OK);
+    assert_int_equal(cv_file_stage(p->dir, "staged", first, 0, &other, NULL),
+                     CV_OK);
+    close(other); /* thought better of */
+    expect_content(p, "staged", "first");
+    assert_int_equal(cv_file_publish(p->dir, "staged", fd, NULL), CV_OK);
+    close(fd);
+    expect_content(p, "staged", "second");
+    assert_int_equal(count(p), before + 1);
+    assert_int_equal(cv_file_publish(p->dir, "staged", -1, NULL), CV_IO);
+    assert_int_equal(cv_file_stage(p->dir, "none/staged", first, 0, &fd, NULL),
+                     CV_NOT_FOUND);
+    assert_int_equal(fd, -1);
+    expect_content(p, "staged", "second");
+    assert_int_equal(count(p), before + 1);
+}
+
 static void replacing(void **state)
 {
     struct place *p = *state;
@@ -540,13 +579,21 @@ static int without_openat2(const struct CMUnitTest *tests, size_t n)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(folders_opened), IN_PLACE(another_s_folder),
-        IN_PLACE(folders_made),   IN_PLACE(files_opened),
-        IN_PLACE(files_refused),  IN_PLACE(names_that_lead_out),
-        IN_PLACE(inputs),         IN_PLACE(names_are_quoted),
-        IN_PLACE(reading),        IN_PLACE(writing),
-        IN_PLACE(replacing),      IN_PLACE(replacing_what_cannot_be),
-        IN_PLACE(no_room),        IN_PLACE(creating),
+        IN_PLACE(folders_opened),
+        IN_PLACE(another_s_folder),
+        IN_PLACE(folders_made),
+        IN_PLACE(files_opened),
+        IN_PLACE(files_refused),
+        IN_PLACE(names_that_lead_out),
+        IN_PLACE(inputs),
+        IN_PLACE(names_are_quoted),
+        IN_PLACE(reading),
+        IN_PLACE(writing),
+        IN_PLACE(replacing),
+        IN_PLACE(staging),
+        IN_PLACE(replacing_what_cannot_be),
+        IN_PLACE(no_room),
+        IN_PLACE(creating),
         IN_PLACE(syncing),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

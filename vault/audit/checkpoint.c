@@ -181,7 +181,7 @@ enum cv_status cv_checkpoint_begin(struct cv_log *log, struct cv_buf *text,
     if (status != CV_OK) {
         return status;
     }
-    checkpoint_of(log, &log->done, &now);
+    checkpoint_of(log, &log->next, &now);
     if (found && last.size == now.size) {
         return memcmp(last.root, now.root, sizeof now.root) == 0
                    ? CV_OK
@@ -190,7 +190,7 @@ enum cv_status cv_checkpoint_begin(struct cv_log *log, struct cv_buf *text,
     if (found && last.size > now.size) {
         return contradiction(err);
     }
-    log->mark = log->done;
+    log->mark = log->next;
     cv_checkpoint_text(&now, text);
     return cv_buf_status(text, "a checkpoint", err);
 }
@@ -207,34 +207,13 @@ static bool is_ours(const struct cv_log *log, struct cv_bytes text,
            memcmp(out->root, ours.root, sizeof ours.root) == 0;
 }
 
-static enum cv_status store_note(struct cv_log *log, struct cv_bytes text,
-                                 const char *line, struct cv_err *err)
+/* The note, once it is clear that it is ours and that it goes on from the one
+ * that is stored; empty where that one is not older. */
+static enum cv_status make_note(const struct cv_log *log, struct cv_bytes text,
+                                const char *line, struct cv_buf *note,
+                                struct cv_err *err)
 {
-    struct cv_checkpoint opened;
-    struct cv_buf note;
-    enum cv_status status;
-
-    cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
-    status = cv_note_join(text, line, &note, err);
-    if (status == CV_OK) {
-        status =
-            cv_checkpoint_open(cv_buf_bytes(&note), &log->key, &opened, err);
-    }
-    if (status == CV_INVALID) {
-        status = CV_INTEGRITY;
-    }
-    if (status == CV_OK) {
-        status =
-            cv_file_replace(log->vault, PATH, cv_buf_bytes(&note), 0600, err);
-    }
-    cv_buf_wipe(&note);
-    return status;
-}
-
-enum cv_status cv_checkpoint_finish(struct cv_log *log, struct cv_bytes text,
-                                    const char *line, struct cv_err *err)
-{
-    struct cv_checkpoint last, ours;
+    struct cv_checkpoint last, ours, opened;
     bool found = false;
     enum cv_status status;
 
@@ -253,9 +232,79 @@ enum cv_status cv_checkpoint_finish(struct cv_log *log, struct cv_bytes text,
     if (found && last.size >= ours.size) {
         return CV_OK;
     }
-    status = store_note(log, text, line, err);
+    status = cv_note_join(text, line, note, err);
+    if (status == CV_OK) {
+        status =
+            cv_checkpoint_open(cv_buf_bytes(note), &log->key, &opened, err);
+    }
+    return status == CV_INVALID ? CV_INTEGRITY : status;
+}
+
+enum cv_status cv_checkpoint_finish(struct cv_log *log, struct cv_bytes text,
+                                    const char *line, struct cv_err *err)
+{
+    struct cv_buf note;
+    enum cv_status status;
+
+    cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
+    status = make_note(log, text, line, &note, err);
+    if (status == CV_OK && note.len > 0) {
+        status =
+            cv_file_replace(log->vault, PATH, cv_buf_bytes(&note), 0600, err);
+        if (status == CV_OK) {
+            status = cv_state_write(log->vault, &log->state, &log->mark, err);
+        }
+    }
+    cv_buf_wipe(&note);
+    return status;
+}
+
+static enum cv_status commit_note(struct cv_log *log, struct cv_bytes note,
+                                  struct cv_err *err)
+{
+    int fd;
+    enum cv_status status =
+        cv_file_stage(log->vault, PATH, note, 0600, &fd, err);
+
+    if (status == CV_OK) {
+        status = cv_log_commit(log, err);
+    }
+    if (status == CV_OK) {
+        status = fd == -1 ? cv_file_replace(log->vault, PATH, note, 0600, err)
+                          : cv_file_publish(log->vault, PATH, fd, err);
+    }
+    cv_file_close(&fd);
     if (status == CV_OK) {
         status = cv_state_write(log->vault, &log->state, &log->mark, err);
     }
+    return status;
+}
+
+enum cv_status cv_checkpoint_commit(struct cv_log *log, struct cv_bytes text,
+                                    const char *line, struct cv_err *err)
+{
+    struct cv_buf note;
+    enum cv_status status;
+
+    cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
+    status = make_note(log, text, line, &note, err);
+    if (status == CV_OK) {
+        status = note.len > 0 ? commit_note(log, cv_buf_bytes(&note), err)
+                              : cv_log_commit(log, err);
+    }
+    cv_buf_wipe(&note);
+    return status;
+}
+
+enum cv_status cv_checkpoint_sync(int vault, struct cv_err *err)
+{
+    int fd = openat(vault, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum cv_status status;
+
+    if (fd < 0) {
+        return cv_fail_errno(err, CV_IO, "cannot open the folder of the log");
+    }
+    status = cv_file_sync_folder(fd, err);
+    cv_file_close(&fd);
     return status;
 }

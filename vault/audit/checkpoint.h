@@ -10,6 +10,10 @@
  *     token: SignNote(name, seed, text) -> line    (logkey.h)
  *     cv_checkpoint_finish(log, text, line)        checked and stored
  *
+ * A broker that ends does it in one step, with the lock held throughout: the
+ * leaves that are still queued are in the text, and cv_checkpoint_commit makes
+ * them durable before the note has a name.
+ *
  * The file is replaced whole (fsync, rename, fsync of the folder) before anyone
  * gets to see the note, and compared first with the one that is there: sizes
  * never go back, one size never has two roots. Beside it, as the log grows,
@@ -50,9 +54,9 @@ cv_checkpoint_read(int vault, const struct cv_note_key *key,
                    struct cv_checkpoint *out, struct cv_buf *note,
                    int64_t *age_s, struct cv_err *err);
 
-/* Appends to `text` what is to be signed for the durable leaves; nothing where
- * the last checkpoint covers them all (text stays empty). CV_INTEGRITY when
- * the last one does not fit the log. */
+/* Appends to `text` what is to be signed for the leaves, durable and queued;
+ * nothing where the last checkpoint covers them all (text stays empty).
+ * CV_INTEGRITY when the last one does not fit the log. */
 CV_MUST_USE enum cv_status cv_checkpoint_begin(struct cv_log *log,
                                                struct cv_buf *text,
                                                struct cv_err *err);
@@ -65,5 +69,19 @@ CV_MUST_USE enum cv_status cv_checkpoint_finish(struct cv_log *log,
                                                 struct cv_bytes text,
                                                 const char *line,
                                                 struct cv_err *err);
+
+/* cv_checkpoint_finish for a text that covers queued leaves: they are committed
+ * (cv_log_commit, whose failures these are too) after the note was written to a
+ * file without a name and before it gets one. So the disk syncs both at once,
+ * and no note is ever found whose leaves are not in the log. The folder is not
+ * synced: a power failure may bring back the checkpoint before, which the log
+ * fits as well; cv_checkpoint_sync before the note is given to others. */
+CV_MUST_USE enum cv_status cv_checkpoint_commit(struct cv_log *log,
+                                                struct cv_bytes text,
+                                                const char *line,
+                                                struct cv_err *err);
+
+/* Waits until what cv_checkpoint_commit put in place will stay there. CV_IO. */
+CV_MUST_USE enum cv_status cv_checkpoint_sync(int vault, struct cv_err *err);
 
 #endif

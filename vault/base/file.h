@@ -60,6 +60,21 @@ CV_MUST_USE enum cv_status cv_file_replace(int dir, const char *name,
                                            struct cv_bytes data, mode_t mode,
                                            struct cv_err *err);
 
+/* cv_file_replace in two steps, for what may get its name only after something
+ * else is on disk: what both leave to be synced, the disk takes in one go.
+ *
+ * The first makes a file without a name and begins to write it out; *fd is -1,
+ * with CV_OK, where the file system cannot make one. CV_IO, CV_NOT_FOUND. */
+CV_MUST_USE enum cv_status cv_file_stage(int dir, const char *name,
+                                         struct cv_bytes data, mode_t mode,
+                                         int *fd, struct cv_err *err);
+
+/* The second waits until it is on disk and puts it at `name`. The folder is not
+ * synced: after a power failure what was there before may be there again,
+ * whole. `fd` stays the caller's. CV_IO; nothing is left behind. */
+CV_MUST_USE enum cv_status cv_file_publish(int dir, const char *name, int fd,
+                                           struct cv_err *err);
+
 /* As cv_file_replace, but refuses (CV_EXISTS) where `name` is there. Killed at
  * any point it leaves nothing behind, not even a file of another name (where
  * the file system has O_TMPFILE): the way to write what is secret. */

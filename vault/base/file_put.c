@@ -209,3 +209,59 @@ enum cv_status cv_file_create(int dir, const char *name, struct cv_bytes data,
 {
     return put_file(dir, name, data, mode, false, err);
 }
+
+enum cv_status cv_file_stage(int dir, const char *name, struct cv_bytes data,
+                             mode_t mode, int *fd, struct cv_err *err)
+{
+    struct put put = {.folder = -1};
+    enum cv_status status = open_parent(dir, name, &put, err);
+    *fd = -1;
+    if (status == CV_OK) {
+        *fd = openat(put.folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    }
+    if (*fd >= 0) {
+        status = cv_file_write(*fd, data, put.base, err);
+        if (status == CV_OK && fchmod(*fd, mode == 0 ? 0600 : mode) != 0) {
+            (void)cv_file_fail("write", put.base, err);
+            status = CV_IO;
+        }
+        /* Only a beginning, so that the next sync of anything on this file
+         * system takes it along; cv_file_publish waits. */
+        (void)sync_file_range(*fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    }
+    if (status != CV_OK) {
+        cv_file_close(fd);
+    }
+    cv_file_close(&put.folder);
+    return status;
+}
+
+enum cv_status cv_file_publish(int dir, const char *name, int fd,
+                               struct cv_err *err)
+{
+    struct put put = {.folder = -1};
+    char path[64];
+    enum cv_status status = open_parent(dir, name, &put, err);
+    if (status == CV_OK) {
+        status = pick_temp(&put, err);
+    }
+    if (status == CV_OK && fsync(fd) != 0) {
+        (void)cv_file_fail("write", put.base, err);
+        status = CV_IO;
+    }
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (status == CV_OK &&
+        linkat(AT_FDCWD, path, put.folder, put.temp, AT_SYMLINK_FOLLOW) != 0) {
+        (void)cv_file_fail("put in place", put.base, err);
+        status = CV_IO;
+    }
+    put.made = status == CV_OK;
+    if (status == CV_OK) {
+        status = rename_temp(&put, true, err);
+    }
+    if (put.made) {
+        (void)unlinkat(put.folder, put.temp, 0);
+    }
+    cv_file_close(&put.folder);
+    return status;
+}

@@ -247,6 +247,48 @@ void cv_broker_checkpoint(struct cv_broker *b)
     cv_buf_wipe(&text);
 }
 
+/* At a private broker's end: the leaves that wait and the checkpoint over them,
+ * in one go, with the lock held. False where that is not to be done, or failed.
+ */
+static bool commit_last(struct cv_broker *b)
+{
+    const char *line = NULL;
+    const struct cv_json_field fields[] = {
+        {"line", CV_JSON_TEXT, true, &line, CV_LIMIT_NOTE},
+    };
+    struct cv_message reply = {0};
+    struct cv_buf text;
+    struct cv_err err;
+    enum cv_status s;
+
+    cv_err_init(&err);
+    if (b->n_waiting == 0 || b->vault == NULL ||
+        cv_broker_enter(b, &err) != CV_OK) {
+        return false;
+    }
+    cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
+    s = cv_checkpoint_begin(b->vault->log, &text, &err);
+    if (s == CV_OK) {
+        s = sign(b, &text, &reply, &err);
+    }
+    if (s == CV_OK) {
+        s = cv_json_read(reply.tree, "SignNote", fields, 1, true, &err);
+    }
+    /* It is not needed any more, and may end while the disk is waited for. */
+    cv_helper_stop(&b->token);
+    if (s == CV_OK) {
+        s = cv_checkpoint_commit(b->vault->log, cv_buf_bytes(&text), line,
+                                 &err);
+    }
+    if (s == CV_OK) {
+        cv_broker_forget_waiting(b);
+    }
+    cv_broker_leave(b);
+    cv_message_free(&reply);
+    cv_buf_wipe(&text);
+    return s == CV_OK;
+}
+
 /* The host's name goes into every leaf: what could not be printed does not. */
 static void read_host(struct cv_broker *b)
 {
@@ -368,8 +410,10 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         cv_file_close(listener);
         cv_agent_end(b->agent);
     }
-    (void)cv_broker_flush(b, true);
-    cv_broker_checkpoint(b);
+    if (b->options->mode != CV_BROKER_EXEC || !commit_last(b)) {
+        (void)cv_broker_flush(b, true);
+        cv_broker_checkpoint(b);
+    }
     return s;
 }
 

@@ -194,7 +194,7 @@ static enum cv_status queue_waiting(struct cv_broker *b, struct cv_err *err)
     return s;
 }
 
-static void forget_waiting(struct cv_broker *b)
+void cv_broker_forget_waiting(struct cv_broker *b)
 {
     for (size_t i = 0; i < b->n_waiting; i++) {
         cJSON_Delete(b->waiting[i]);
@@ -244,7 +244,7 @@ enum cv_status cv_broker_commit(struct cv_broker *b, struct cv_err *err)
     enum cv_status s = cv_log_commit(b->vault->log, err);
 
     if (s == CV_OK) {
-        forget_waiting(b);
+        cv_broker_forget_waiting(b);
         return CV_OK;
     }
     cv_err_state(err, "nothing was released or changed, because it could not "

@@ -171,11 +171,16 @@ CV_BROKER_METHOD(export)
     } else {
         s = release(&ask, &x, reply, err);
         /* A key that is out is out, whether the answer arrives or not: so the
-         * outcome is told after it was sent. */
+         * outcome is told after it was sent. A private broker ends next, and
+         * records it together with its checkpoint. */
         if (s == CV_OK) {
             s = cv_reply_send(reply, err);
         }
-        cv_ask_outcome_now(&ask, s, NULL);
+        if (b->options->mode == CV_BROKER_EXEC) {
+            cv_ask_outcome_later(&ask, s, NULL);
+        } else {
+            cv_ask_outcome_now(&ask, s, NULL);
+        }
     }
     cv_store_entry_free(x.row);
     cJSON_Delete(x.doc);

@@ -129,6 +129,9 @@ void cv_broker_event(struct cv_broker *b, const char *action,
  * end. True while something still waits. */
 bool cv_broker_flush(struct cv_broker *b, bool now);
 
+/* What waited is committed. */
+void cv_broker_forget_waiting(struct cv_broker *b);
+
 /* Signs a checkpoint if leaves came since the last. */
 void cv_broker_checkpoint(struct cv_broker *b);
 
