@@ -9,9 +9,12 @@ if(TARGET misbehaving)
 endif()
 
 if(TARGET misbehaving AND TARGET pkcs11)
-  cv_unit(pkcs11_lies_test SOURCES pkcs11_lies_test.c LINK pkcs11 base)
-  target_compile_definitions(pkcs11_lies_test
-    PRIVATE CV_MISBEHAVING_MODULE="$<TARGET_FILE:misbehaving>"
-            CV_NO_LIST_MODULE="$<TARGET_FILE:no_list>")
-  add_dependencies(pkcs11_lies_test misbehaving no_list)
+  foreach(name IN ITEMS lies holes)
+    cv_unit(pkcs11_${name}_test
+      SOURCES pkcs11_${name}_test.c LINK pkcs11 base ${CMAKE_DL_LIBS})
+    target_compile_definitions(pkcs11_${name}_test
+      PRIVATE CV_MISBEHAVING_MODULE="$<TARGET_FILE:misbehaving>"
+              CV_NO_LIST_MODULE="$<TARGET_FILE:no_list>")
+    add_dependencies(pkcs11_${name}_test misbehaving no_list)
+  endforeach()
 endif()

@@ -267,8 +267,7 @@ static void set_absent(struct fake_object *o, CK_ATTRIBUTE_TYPE type,
  * than is good. */
 static void set_defaults(struct fake_object *o)
 {
-    static const CK_ATTRIBUTE_TYPE uses[] = {
-        CKA_SIGN, CKA_DECRYPT, CKA_UNWRAP, CKA_WRAP, CKA_DERIVE, CKA_ENCRYPT};
+    bool secret = fake_get_ulong(o, CKA_CLASS) == CKO_SECRET_KEY;
 
     set_absent(o, CKA_TOKEN, false);
     set_absent(o, CKA_MODIFIABLE, true);
@@ -279,10 +278,15 @@ static void set_defaults(struct fake_object *o)
         return;
     set_absent(o, CKA_SENSITIVE, true);
     set_absent(o, CKA_EXTRACTABLE, false);
-    for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
-        set_absent(o, uses[i], true);
-    fake_set_bool(o, CKA_ALWAYS_AUTHENTICATE,
-                  fake_switched("always-authenticate", "1"));
+    set_absent(o, CKA_DECRYPT, true);
+    set_absent(o, CKA_UNWRAP, true);
+    set_absent(o, CKA_DERIVE, true);
+    set_absent(o, secret ? CKA_WRAP : CKA_SIGN, true);
+    if (secret)
+        set_absent(o, CKA_ENCRYPT, true);
+    else
+        fake_set_bool(o, CKA_ALWAYS_AUTHENTICATE,
+                      fake_switched("always-authenticate", "1"));
 }
 
 void fake_provenance(struct fake_object *o, bool local)

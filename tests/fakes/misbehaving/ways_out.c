@@ -90,9 +90,11 @@ static size_t through(const struct way *way, const struct fake_object *with,
 static CK_RV may_wrap(const struct fake_object *with,
                       const struct fake_object *what, const struct way *way)
 {
-    /* A wrapping key that also decrypts gives back what it wrapped. */
+    /* A wrapping key of the token's own that also decrypts gives back what it
+     * wrapped. */
     bool twin = fake_get_bool(with, CKA_DECRYPT, false) &&
-                !fake_get_bool(with, CKA_EXTRACTABLE, false) && way != NULL &&
+                !fake_get_bool(with, CKA_EXTRACTABLE, false) &&
+                fake_get_bool(with, CKA_LOCAL, false) && way != NULL &&
                 way->cipher != NULL;
 
     if (way == NULL)

@@ -1,0 +1,157 @@
+"""Killed at any PKCS#11 call, and at any write: at the next login all is where
+it was or where it was going; no key is lost, none is used for another, and
+what is left on the token is known to the vault."""
+
+import os
+import shutil
+
+import pytest
+
+import harness
+import straced
+from held import Held
+from kube import Identity, as_yaml, config
+from test_token_ways import signs
+
+SAMPLE = 6
+CHANGES = ("import", "created", "rm", "sign", "generate")
+
+
+@pytest.fixture
+def prepared(release_vault, misbehaving, secrets):
+    held = Held(release_vault, misbehaving)
+    v = held.vault
+    held.first, _ = held.add("p256", "first")
+    held.new = Identity("p256", secrets=secrets)
+    held.new_file = v.write("kube", as_yaml(config(held.new)))
+    held.request = os.path.join(v.home, "request.pem")
+    held.template = os.path.join(v.home, "template")
+    held.token_template = os.path.join(v.home, "token-template")
+    shutil.copytree(v.folder, held.template)
+    shutil.copytree(misbehaving.folder, held.token_template)
+    return held
+
+
+def restore(held):
+    shutil.rmtree(held.vault.folder)
+    shutil.copytree(held.template, held.vault.folder)
+    for name in os.listdir(held.token.folder):
+        path = held.token.path(name)
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    shutil.copytree(held.token_template, held.token.folder, dirs_exist_ok=True)
+    if os.path.exists(held.request):
+        os.unlink(held.request)
+
+
+def arguments(held, change):
+    if change in ("import", "created"):
+        return ("import", held.new_file, "--name", "second", "--to",
+                "token:" + held.uri)
+    if change == "rm":
+        return ("rm", "first", "--yes")
+    return ("generate", "second", "--token", held.uri, "--alg", "p256", "--csr",
+            held.request)
+
+
+def switches(change):
+    return ["unwrap=0"] if change == "created" else []
+
+
+def act(held, change):
+    """The change; for `sign`, a broker that is asked for a signature."""
+    if change != "sign":
+        return held(*arguments(held, change))
+    with held.broker() as b:
+        done = held(*held.to(b), "token", "login", held.uri)
+        signs(held, b, held.first.cert.public_key(), "first")
+    return done
+
+
+def check(held, where):
+    """After a kill, and a login."""
+    held.token.control()
+    done = held("token", "login", held.uri)
+    if done.code != 0:
+        # It may have died within C_Login: then a person says so.
+        assert "token login" in done.note, (where, done)
+        pytest.fail(f"{where}: {done}")
+    entries = {e["name"]: e for e in held.json("list")["items"]}
+    held("list", code=0)
+    assert set(entries) <= {"first", "second"}, (where, entries)
+    ready = [e for e in entries.values() if e["state"] == "ready"]
+    pending = [e for e in entries.values() if e["state"] == "pending"]
+    assert not [e for e in entries.values() if e["state"] == "lost"], where
+    keys = held.private_keys()
+    assert len(keys) == len(ready) + len(pending), (where, keys, entries)
+    with held.broker() as b:
+        held(*held.to(b), "token", "login", held.uri, code=0)
+        for e in ready:
+            wanted = held.first if e["name"] == "first" else held.new
+            if e["provenance"] != "born":
+                assert e["key"]["spki_sha256"] == wanted.spki, where
+                assert signs(held, b, wanted.cert.public_key(),
+                             e["name"]) == "ok", (where, e)
+    report = held.vault.verify()
+    assert report["ok"], (where, report)
+    # Not lost: in the vault, or still in the file.
+    with open(held.new_file, "rb") as f:
+        assert b"client-key-data" in f.read() or "second" in entries, where
+    return sorted(entries)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_killed_at_each_pkcs11_call(prepared, change):
+    held = prepared
+    restore(held)
+    held.token.control("calls=1", *switches(change))
+    assert act(held, change).code == 0
+    calls = held.token.calls()
+    names = {int(c[1]): c[2] for c in calls}
+    everything = sorted(names)
+    assert len(everything) >= 10, calls
+    logins = [n for n in everything if names[n] == "C_Login"]
+    rng = harness.seeded()
+    chosen = everything if harness.FULL else \
+        sorted(rng.sample(everything, SAMPLE))
+    for n in chosen:
+        if n in logins:
+            continue                   # test_token_pins.py has those
+        for how in ("kill", "kill-after"):
+            restore(held)
+            held.token.control(f"once={n} {how}", *switches(change))
+            act(held, change)
+            left = harness.wait_for_none()
+            assert not left, (n, left)
+            check(held, f"{change}: {how} at {names[n]} #{n}")
+    print(f"{change}: {len(everything)} calls")
+
+
+@pytest.mark.parametrize("change", ["import", "rm", "generate"])
+def test_killed_at_each_write(prepared, change, tmp_path):
+    """Command line, broker and token process, at each of their writes."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    held = prepared
+    v = held.vault
+    given = ("--pin-source", "file:" + held.pin_file)
+    restore(held)
+    out = str(tmp_path / "count")
+    v.wrap = straced.command(out, straced.available())
+    try:
+        assert held(*arguments(held, change)).code == 0
+    finally:
+        v.wrap = []
+    with open(out, encoding="ascii") as f:
+        calls = straced.parse(f.read())
+    everything = sorted({(c.name, c.nth)
+                         for c in straced.files_only(calls, v.home)})
+    rng = harness.seeded()
+    chosen = everything if harness.FULL else \
+        sorted(rng.sample(everything, min(SAMPLE, len(everything))))
+    for call, nth in chosen:
+        restore(held)
+        straced.killed_run(v, call, nth, *given, *arguments(held, change))
+        left = harness.wait_for_none()
+        assert not left, (call, nth, left)
+        check(held, f"{change}: killed at {call} #{nth}")
+    print(f"{change}: {len(chosen)} kills of {len(everything)}")

@@ -1,0 +1,282 @@
+"""Keys on every kind of token: each way in that the token allows, what others
+see of it, what is signed with it, and what does not come out again."""
+
+import os
+
+import pytest
+
+import harness
+import minting
+import tokens
+from held import KINDS, Held, certified, csr_key
+from kube import Identity, as_yaml, config
+
+SERVER = "https://10.0.0.1:6443"
+LEAKY = {"name": "leaky", "effect": "permit",
+         "subjects": {"uids": [os.getuid()]},
+         "actions": ["import", "adopt", "generate"], "entries": {"leaky": True}}
+MAY_USE = {"name": "use", "effect": "permit",
+           "subjects": {"uids": [os.getuid()]}, "actions": ["*"]}
+
+
+@pytest.fixture
+def held(vault, token):
+    return Held(vault, token)
+
+
+def way_of(token):
+    return {"unwrapped", "imported"} if "unwrap" in token.can else {"imported"}
+
+
+def label_of(vault, entry_id):
+    return f"certvault:{vault.json('status')['vault_id'][:8]}:{entry_id}"
+
+
+def test_it_is_listed(held):
+    items = held.json("token", "list")["items"]
+    mine = [i for i in items if i["label"] == held.token.label]
+    assert len(mine) == 1, items
+    assert mine[0]["present"] and mine[0]["user_pin"]["initialized"]
+
+
+def test_login_and_objects(held):
+    held("token", "login", held.uri, code=0)
+    items = held.json("token", "objects", held.uri)["items"]
+    if held.token.name == "piv":
+        assert sorted(i["id"] for i in items if i["class"] == "private") == \
+            ["01", "02"]
+
+
+@pytest.mark.parametrize("alg", KINDS)
+def test_import(held, alg, tmp_path):
+    token = held.token
+    if "import " + alg not in token.can:
+        before = held.private_keys()
+        _, done = held.add(alg, code=harness.INVALID)
+        assert held.private_keys() == before
+        assert "hint" in done.error, done
+        return
+    if "leaks" in token.can:
+        held.vault.policy(LEAKY)
+    identity, done = held.add(alg)
+    entry = done.json["items"][0]
+    assert entry["location"] == "token" and entry["state"] == "ready"
+    assert entry["provenance"] in way_of(token), entry
+    assert entry["leaky"] == ("leaks" in token.can)
+    assert not entry["exportable"]
+    said = token.pkcs11_tool("--list-objects").stdout.decode()
+    assert "certvault:" in said, said
+    assert "certvault:" in \
+        token.p11tool("--list-privkeys", token.uri).stdout.decode()
+    if "certificates" in token.can:
+        assert "Certificate Object" in said
+    held.check_signatures("held", identity.cert.public_key(), alg)
+    assert held("export", "held", "--reason", "try", "--output",
+                str(tmp_path / "out")).code == harness.DENIED
+    assert not (tmp_path / "out").exists()
+    held("rm", "held", "--yes", code=0)
+    assert not held.private_keys()
+    assert "certvault:" not in token.pkcs11_tool(
+        "--list-objects").stdout.decode()
+
+
+def test_a_leaky_token_needs_permission(held):
+    if "leaks" not in held.token.can:
+        pytest.skip(f"{held.token.name} keeps its keys")
+    _, done = held.add("p256", code=harness.DENIED)
+    assert not held.private_keys()
+    assert held.json("list")["items"] == []
+    held.vault.policy(LEAKY)
+    held.add("p256")
+    assert held.entry("held")["leaky"] is True
+
+
+@pytest.mark.parametrize("alg", ["p256", "rsa2048", "p384"])
+def test_generate_and_install(held, alg):
+    token = held.token
+    request = os.path.join(held.vault.home, "request.pem")
+    args = ("generate", "born", "--token", held.uri, "--alg", alg, "--csr",
+            request)
+    if "generate " + alg not in token.can:
+        done = held("-o", "json", *args)
+        assert done.code in (harness.INVALID, harness.UNAVAILABLE), done
+        return
+    if "leaks" in token.can:
+        held.vault.policy(LEAKY)
+    held(*args, code=0)
+    with open(request, "rb") as f:
+        public = csr_key(f.read())
+    authority = minting.Authority("token CA")
+    cert = held.vault.write("cert.pem", certified(authority, public))
+    ca = held.vault.write("ca.pem", authority.pem)
+    held("install", "born", "--cert", cert, "--server", SERVER, "--cluster-ca",
+         ca, code=0)
+    entry = held.entry("born")
+    assert entry["provenance"] == "born" and entry["state"] == "ready"
+    assert entry["key"]["spki_sha256"] == minting.spki_sha256(
+        Public(public))
+    held.check_signatures("born", public, alg)
+
+
+class Public:
+    def __init__(self, public):
+        self._public = public
+
+    def public_key(self):
+        return self._public
+
+
+@pytest.mark.parametrize("alg", ["p256", "rsa2048"])
+def test_adopt(held, alg):
+    """A key that the vendor's tool made: nothing is written to the token."""
+    token = held.token
+    if "holds " + alg in token.can:
+        key_id, pem = token.ids[alg], token.certificate(alg)
+        from cryptography import x509
+        public = x509.load_pem_x509_certificate(pem).public_key()
+    elif "generate " + alg in token.can:
+        from cryptography.hazmat.primitives import serialization
+        key_id = "ad"
+        public = serialization.load_der_public_key(
+            token.generate(alg, key_id, "vendor"))
+    else:
+        pytest.skip(f"{token.name} has no {alg} key")
+    if "leaks" in token.can:
+        held.vault.policy(LEAKY)
+    authority = minting.Authority("token CA")
+    cert = held.vault.write("cert.pem", certified(authority, public))
+    ca = held.vault.write("ca.pem", authority.pem)
+    before = token.pkcs11_tool("--list-objects").stdout
+    held("adopt", "card", "--key", held.key_uri(key_id),
+         "--cert", cert, "--server", SERVER, "--cluster-ca", ca, code=0)
+    assert token.pkcs11_tool("--list-objects").stdout == before
+    entry = held.entry("card")
+    assert entry["provenance"] == "adopted" and entry["location"] == "token"
+    held.check_signatures("card", public, alg)
+    held("rm", "card", "--yes", code=0)
+    # It was not ours: it stays.
+    assert token.pkcs11_tool("--list-objects").stdout == before
+
+
+def some_key(held, name="held"):
+    """An entry on the token by whichever way works; its public key."""
+    token = held.token
+    if "leaks" in token.can:
+        held.vault.policy(LEAKY)
+    if "import p256" in token.can:
+        identity, _ = held.add("p256", name)
+        return identity.cert.public_key()
+    authority = minting.Authority("token CA")
+    ca = held.vault.write("ca.pem", authority.pem)
+    if "generate p256" in token.can:
+        request = os.path.join(held.vault.home, "request.pem")
+        held("generate", name, "--token", held.uri, "--alg", "p256", "--csr",
+             request, code=0)
+        with open(request, "rb") as f:
+            public = csr_key(f.read())
+        cert = held.vault.write("cert.pem", certified(authority, public))
+        held("install", name, "--cert", cert, "--server", SERVER,
+             "--cluster-ca", ca, code=0)
+        return public
+    from cryptography import x509
+    public = x509.load_pem_x509_certificate(
+        token.certificate("p256")).public_key()
+    cert = held.vault.write("cert.pem", certified(authority, public))
+    held("adopt", name, "--key",
+         held.key_uri(token.ids["p256"]), "--cert", cert,
+         "--server", SERVER, "--cluster-ca", ca, code=0)
+    return public
+
+
+def signs(held, broker, public, name="held"):
+    """The status of a signature; a good one is verified."""
+    import signing
+    data = signing.tls13()
+    got = signing.sign(broker, name, "tls13-client", "ecdsa_secp256r1_sha256",
+                       data)
+    if "error" in got:
+        return got["error"].rsplit(".", 1)[1]
+    signing.verify(public, "ecdsa_secp256r1_sha256", data,
+                   signing.signature(got))
+    return "ok"
+
+
+def test_removed_and_put_back(held):
+    """The same broker goes on; nothing but a login is wanted of it."""
+    token = held.token
+    if "remove" not in token.can:
+        pytest.skip(f"{token.name} cannot be pulled")
+    public = some_key(held)
+    with held.broker() as b:
+        login = (*held.to(b), "token", "login", held.uri)
+        held(*login, code=0)
+        assert signs(held, b, public) == "ok"
+        before = token.tries()
+        token.remove()
+        try:
+            assert signs(held, b, public) != "ok"
+        finally:
+            token.put_back()
+        held(*login, code=0)
+        assert signs(held, b, public) == "ok"
+        assert token.tries() == before
+
+
+def test_servers_restarted(held):
+    """pcscd, tpm2-abrmd, p11-kit server killed and started again."""
+    token = held.token
+    if "restart" not in token.can:
+        pytest.skip(f"{token.name} has no servers")
+    public = some_key(held)
+    with held.broker() as b:
+        login = (*held.to(b), "token", "login", held.uri)
+        held(*login, code=0)
+        assert signs(held, b, public) == "ok"
+        before = token.tries()
+        token.restart()
+        said = signs(held, b, public)
+        if said != "ok":
+            held(*login, code=0)
+            assert signs(held, b, public) == "ok"
+        assert token.tries() == before
+
+
+def test_a_key_slot(held, home, secrets):
+    """The vault's own key opened by a token: a stolen disk is worthless."""
+    token = held.token
+    v = harness.Vault(os.path.join(str(home), "second"), secrets, init=False)
+    second = Held(v, token)
+    done = second("init", "--key", "token:" + held.uri)
+    if done.code in (harness.INVALID, harness.UNAVAILABLE):
+        pytest.skip(f"{token.name} has no key that opens a slot: {done.note}")
+    assert done.code == 0, done
+    identity = Identity("p256", secrets=secrets)
+    second("import", "-", "--name", "sealed", input=as_yaml(config(identity)),
+           code=0)
+    v.policy(harness.MAY_EXPORT)
+    assert second("list", code=0)
+    done = second("import", "-", "--name", "again", pin=False,
+                  input=as_yaml(config(identity)))
+    slots = second.json("slot", "list")["items"]
+    assert [s["kind"] for s in slots] == ["token"]
+
+
+def test_probe(held):
+    """P10's sixteen attacks, on scratch objects that are gone afterwards."""
+    before = held.token.pkcs11_tool("--list-objects").stdout
+    report = held.json("token", "probe", held.uri, "--destructive-test")
+    report = report.get("report", report)
+    assert held.token.pkcs11_tool("--list-objects").stdout == before
+    assert report["left_behind"] == 0
+    makes = any(w.startswith(("import", "generate")) for w in held.token.can)
+    if not makes:
+        assert report["findings"] is None
+        return
+    attacks = report["findings"]["attacks"]
+    assert len(attacks) == 16, attacks
+    leaked = sorted(a["name"] for a in attacks if a["result"] == "leaked")
+    assert report["leaky"] == ("leaks" in held.token.can) == bool(leaked)
+    print(held.token.name, {a["name"]: a["result"] for a in attacks})
+
+
+assert tokens
