@@ -1,5 +1,6 @@
 #include "cli/token_methods.h"
 
+#include "cli/token_slot.h"
 #include "vault/base/encode.h"
 #include "vault/base/limits.h"
 #include "vault/seal/note_sign.h"
@@ -38,17 +39,20 @@ struct given {
     struct cv_slot_secret secret;
     const char *path;
     const char *name;
+    const cJSON *token; /* a new slot's: {uri, spki, form} */
 };
 
+/* `out->secret.bytes` stay empty where a token is to give them. */
 static enum cv_status read_secret(const cJSON *key, struct cv_arena *arena,
                                   struct given *out, struct cv_err *err)
 {
     const char *kind = NULL, *secret = NULL;
     const struct cv_json_field fields[] = {
         {"kind", CV_JSON_STRING, true, &kind, 16},
-        {"secret", CV_JSON_STRING, true, &secret, BASE64_LEN(SECRET_MAX)},
+        {"secret", CV_JSON_STRING, false, &secret, BASE64_LEN(SECRET_MAX)},
         {"path", CV_JSON_STRING, false, &out->path, CV_SLOT_PATH_MAX},
         {"name", CV_JSON_STRING, false, &out->name, CV_SLOT_NAME_MAX},
+        {"token", CV_JSON_OBJECT, false, &out->token, 0},
     };
     enum cv_status s =
         cv_json_read(key, "the secret", fields, COUNT(fields), true, err);
@@ -56,7 +60,12 @@ static enum cv_status read_secret(const cJSON *key, struct cv_arena *arena,
     if (s == CV_OK) {
         s = cv_slot_kind_read(kind, &out->secret.kind, err);
     }
-    if (s == CV_OK) {
+    if (s == CV_OK && (secret == NULL) != (out->token != NULL)) {
+        s = cv_fail(err, CV_INVALID,
+                    "a slot is opened by a secret or by a "
+                    "token");
+    }
+    if (s == CV_OK && secret != NULL) {
         s = decode(secret, "the secret", arena, &out->secret.bytes, err);
     }
     return s;
@@ -138,7 +147,7 @@ static enum cv_status wrap(void *context, const cJSON *parameters,
     };
     struct cv_arena *arena = NULL;
     struct given given = {0};
-    cJSON *record = NULL;
+    cJSON *record = NULL, *token = NULL;
     enum cv_status s =
         cv_json_read(parameters, "Wrap", fields, COUNT(fields), true, err);
 
@@ -148,12 +157,35 @@ static enum cv_status wrap(void *context, const cJSON *parameters,
     s = read_secret(secret, arena, &given, err);
     head.path = given.path;
     head.name = given.name;
+    if (s == CV_OK && given.token != NULL) {
+        s = cv_token_slot_seal(given.token, arena, &token, &given.secret.bytes,
+                               err);
+        head.token = token;
+    }
     if (s == CV_OK) {
         s = cv_keyring_wrap(context, &head, &given.secret, &record, err);
     }
+    cJSON_Delete(token);
     cv_arena_free(arena);
     if (s == CV_OK &&
         !cv_json_add_item(cv_reply_parameters(reply), "slot", record)) {
+        s = no_memory(err);
+    }
+    return s;
+}
+
+static enum cv_status target(void *context, const cJSON *parameters,
+                             struct cv_reply *reply, struct cv_err *err)
+{
+    uint8_t public_key[CV_BOX_KEY_LEN];
+    const struct cv_bytes key = {public_key, sizeof(public_key)};
+    enum cv_status s = cv_json_read(parameters, "Target", NULL, 0, true, err);
+
+    if (s == CV_OK) {
+        s = cv_keyring_target(context, public_key, err);
+    }
+    if (s == CV_OK &&
+        !cv_json_add_base64(cv_reply_parameters(reply), "public_key", key)) {
         s = no_memory(err);
     }
     return s;
@@ -369,11 +401,11 @@ static enum cv_status lock(void *context, const cJSON *parameters,
 }
 
 static const struct cv_method methods[] = {
-    {"Create", create, false}, {"Open", open_box, false},
-    {"Wrap", wrap, false},     {"Recovery", recovery, true},
-    {"Check", check, false},   {"Export", export_key, true},
-    {"Sign", sign, false},     {"SignNote", sign_note, false},
-    {"Lock", lock, false},
+    {"Create", create, false},      {"Open", open_box, false},
+    {"Target", target, false},      {"Wrap", wrap, false},
+    {"Recovery", recovery, true},   {"Check", check, false},
+    {"Export", export_key, true},   {"Sign", sign, false},
+    {"SignNote", sign_note, false}, {"Lock", lock, false},
 };
 
 const struct cv_interface cv_token_methods = {

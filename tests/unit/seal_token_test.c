@@ -4,7 +4,12 @@
 
 #include "cli/token_methods.h"
 #include "vault/base/process.h"
+#include "vault/seal/target.h"
 #include "vault/wire/client.h"
+
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 #define METHOD(name) "io.certvault.Token." name
 #define WAIT_MS 20000
@@ -301,6 +306,113 @@ static void test_keys(void **state)
     end(&f);
 }
 
+/* What a token would do: RSA-OAEP with SHA-256, by the key that the slot's
+ * public key belongs to. */
+static struct cv_bytes token_opens(struct fixture *f, EVP_PKEY *key,
+                                   const cJSON *slot)
+{
+    struct cv_bytes data =
+        member_base64(cJSON_GetObjectItem(slot, "token"), "data", f->arena);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    uint8_t *out = cv_arena_alloc(f->arena, 512, NULL);
+    size_t len = 512;
+
+    assert_int_equal(EVP_PKEY_decrypt_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING),
+                     1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()), 1);
+    assert_int_equal(EVP_PKEY_decrypt(ctx, out, &len, data.data, data.len), 1);
+    EVP_PKEY_CTX_free(ctx);
+    assert_int_equal(len, 32);
+    return (struct cv_bytes){out, len};
+}
+
+/* A secret, sealed to a key that the process makes for it. */
+static cJSON *sealed_secret(struct fixture *f, struct cv_bytes secret)
+{
+    struct cv_message reply = {0};
+    cJSON *key = cJSON_CreateObject();
+    struct cv_bytes to;
+    struct cv_buf sealed;
+    struct cv_err e;
+
+    assert_ok(call(f, METHOD("Target"), NULL, &reply, &e), &e);
+    to = member_base64(reply.tree, "public_key", f->arena);
+    cv_message_free(&reply);
+    assert_int_equal(to.len, CV_BOX_KEY_LEN);
+    cv_buf_init(&sealed, NULL, CV_KIB(1));
+    assert_ok(cv_target_seal(to.data, secret, &sealed, &e), &e);
+    assert_true(cv_json_add_str(key, "kind", "token") &&
+                cv_json_add_base64(key, "secret", cv_buf_bytes(&sealed)));
+    cv_buf_wipe(&sealed);
+    return key;
+}
+
+static cJSON *token_key(struct cv_bytes spki, const char *form)
+{
+    cJSON *key = cJSON_CreateObject(), *token = cJSON_CreateObject();
+
+    assert_true(cv_json_add_str(key, "kind", "token") &&
+                cv_json_add_str(token, "uri", "pkcs11:token=t;id=%01") &&
+                cv_json_add_base64(token, "spki", spki) &&
+                cv_json_add_str(token, "form", form) &&
+                cv_json_add_item(key, "token", token));
+    return key;
+}
+
+static void test_token_slot(void **state)
+{
+    struct cv_bytes spki, secret;
+    struct cv_message reply = {0};
+    uint8_t der[512], *at = der;
+    struct test_key key;
+    struct fixture f;
+    struct cv_err e;
+    EVP_PKEY *pkey;
+    const uint8_t *pkcs8;
+    PKCS8_PRIV_KEY_INFO *info;
+    cJSON *again;
+
+    (void)state;
+    begin(&f);
+    create(&f);
+    read_key("rsa2048", f.arena, &key);
+    pkcs8 = key.der.data;
+    info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &pkcs8, (long)key.der.len);
+    pkey = EVP_PKCS82PKEY(info);
+    assert_non_null(pkey);
+    spki.len = (size_t)i2d_PUBKEY(pkey, &at);
+    spki.data = der;
+    refused(&f, METHOD("Wrap"),
+            wrap_call("t1", token_key(spki, "no-such-form")), CV_INVALID);
+    refused(&f, METHOD("Wrap"),
+            wrap_call("t1", token_key(spki, "ecdh-hkdf-sha256")), CV_INVALID);
+    assert_ok(call(&f, METHOD("Wrap"),
+                   wrap_call("t1", token_key(spki, "rsa-oaep-sha256")), &reply,
+                   &e),
+              &e);
+    keep_slot(&f, &reply);
+    cv_message_free(&reply);
+    secret = token_opens(&f, pkey, cJSON_GetArrayItem(f.slots, 0));
+    /* nothing waits for a secret yet; then one does, and only for one */
+    refused(&f, METHOD("Open"),
+            open_call(&f, secret_of("token", KEY_FILE, NULL)), CV_INVALID);
+    again = sealed_secret(&f, secret);
+    assert_ok(call(&f, METHOD("Open"),
+                   open_call(&f, cJSON_Duplicate(again, true)), &reply, &e),
+              &e);
+    assert_string_equal(member(reply.tree, "slot_id"), "t1");
+    cv_message_free(&reply);
+    refused(&f, METHOD("Open"), open_call(&f, again), CV_INVALID);
+    refused(&f, METHOD("Open"),
+            open_call(&f, sealed_secret(
+                              &f, TEXT("another of 32 bytes ............"))),
+            CV_AUTH);
+    EVP_PKEY_free(pkey);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    end(&f);
+}
+
 /* Every member of a sealed key, missing and wrong. */
 static void test_sealed_members(void **state)
 {
@@ -404,6 +516,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_recovery),
+        cmocka_unit_test(test_token_slot),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_sealed_members),
         cmocka_unit_test(test_secret_members),
