@@ -52,9 +52,9 @@ CV_MUST_USE enum cv_status cv_secret_check(const char *spec,
                                            struct cv_err *err);
 
 /* What a new slot is to be opened with: `spec` is passphrase, file:PATH,
- * credential:NAME or token:URI. A passphrase comes from `file` where that is not NULL, else
- * it is asked for twice. A key file that is not there is made (32 random bytes,
- * 0600) and *made says so. CV_USAGE as cv_secret_check. */
+ * credential:NAME or token:URI. A passphrase comes from `file` where that is
+ * not NULL, else it is asked for twice. A key file that is not there is made
+ * (32 random bytes, 0600) and *made says so. CV_USAGE as cv_secret_check. */
 CV_MUST_USE enum cv_status cv_secret_new(struct cv_cli *cli, const char *spec,
                                          const char *file,
                                          struct cv_arena *arena,
