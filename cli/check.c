@@ -221,17 +221,6 @@ enum cv_status cv_check_word(const char *text, const char *flag,
     return s;
 }
 
-enum cv_status cv_check_place(const char *text, struct cv_err *err)
-{
-    if (text == NULL || strcmp(text, "sealed") == 0) {
-        return CV_OK;
-    }
-    if (strcmp(text, "token") == 0 || strncmp(text, "token:", 6) == 0) {
-        return cv_fail(err, CV_USAGE, "--to token is not in this version");
-    }
-    return cv_fail(err, CV_USAGE, "--to takes sealed");
-}
-
 enum cv_status cv_check_label(const char *text, cJSON *labels, bool bare,
                               struct cv_err *err)
 {

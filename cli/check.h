@@ -58,9 +58,6 @@ CV_MUST_USE enum cv_status cv_check_time(const char *text, const char *flag,
 CV_MUST_USE enum cv_status cv_check_word(const char *text, const char *flag,
                                          const char *words, struct cv_err *err);
 
-/* --to: "sealed", or NULL. */
-CV_MUST_USE enum cv_status cv_check_place(const char *text, struct cv_err *err);
-
 /* Puts "K=V" into `labels` (an object); with `bare`, "K" alone too, as null. A
  * key given twice is refused. */
 CV_MUST_USE enum cv_status cv_check_label(const char *text, cJSON *labels,

@@ -19,6 +19,10 @@ CV_CMD(entry_rename);     /* cmd_entry.c */
 CV_CMD(entry_label);      /* cmd_entry.c */
 CV_CMD(entry_rm);         /* cmd_entry.c */
 CV_CMD(entry_pin);        /* cmd_entry.c */
+CV_CMD(held_adopt);       /* cmd_held.c */
+CV_CMD(held_generate);    /* cmd_held.c */
+CV_CMD(held_install);     /* cmd_held.c */
+CV_CMD(held_lost);        /* cmd_held.c */
 CV_CMD(export);           /* cmd_export.c */
 CV_CMD(slot_list);        /* cmd_slot.c */
 CV_CMD(slot_add);         /* cmd_slot.c */

@@ -5,6 +5,7 @@
 #include "cli/cmd.h"
 #include "cli/config.h"
 #include "cli/entry_view.h"
+#include "cli/place.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
 
@@ -231,7 +232,6 @@ static enum cv_status check_fetch(const struct cv_args *args,
     const char *id = cv_args_value(args, "cluster-id");
     const char *cluster = cv_args_value(args, "cluster");
     const char *name = cv_args_value(args, "name");
-    const char *to = cv_args_value(args, "to");
     enum cv_status s;
 
     if ((id == NULL) == (cluster == NULL)) {
@@ -245,14 +245,12 @@ static enum cv_status check_fetch(const struct cv_args *args,
     if (s == CV_OK && name != NULL) {
         s = cv_check_template(name, false, err);
     }
-    if (s == CV_OK) {
-        s = cv_check_place(to, err);
-    }
     return s == CV_OK ? cv_cloud_check(args, err) : s;
 }
 
 static cJSON *fetch_parameters(struct cv_cli *cli, const struct cv_args *args,
-                               const struct validity *v, cJSON *labels)
+                               const struct validity *v, cJSON *labels,
+                               const char *to)
 {
     cJSON *p = cv_cli_parameters(cli);
     bool ok =
@@ -260,6 +258,7 @@ static cJSON *fetch_parameters(struct cv_cli *cli, const struct cv_args *args,
         cv_json_add_str(p, "cluster_id", cv_args_value(args, "cluster-id")) &&
         cv_json_add_str(p, "cluster", cv_args_value(args, "cluster")) &&
         cv_json_add_str(p, "name", cv_args_value(args, "name")) &&
+        cv_json_add_str(p, "to", to) &&
         cv_json_add_bool(p, "exportable", cv_args_has(args, "exportable")) &&
         cv_json_add_bool(p, "dry_run", cli->dry_run) &&
         cv_json_add_bool(p, "as_service", cv_args_has(args, "as-service")) &&
@@ -312,6 +311,7 @@ CV_CMD(cloud_fetch)
 {
     struct validity validity;
     cJSON *labels = NULL, *parameters;
+    const char *to = NULL;
     const cJSON *answer;
     enum cv_status s = check_fetch(args, err);
 
@@ -319,12 +319,15 @@ CV_CMD(cloud_fetch)
         s = read_validity(cli, args, &validity, err);
     }
     if (s == CV_OK) {
+        s = cv_place_read(cli, args, &to, err);
+    }
+    if (s == CV_OK) {
         s = cv_check_labels(args, false, &labels, err);
     }
     if (s != CV_OK) {
         return s;
     }
-    parameters = fetch_parameters(cli, args, &validity, labels);
+    parameters = fetch_parameters(cli, args, &validity, labels, to);
     if (parameters == NULL) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }

@@ -146,6 +146,10 @@ static enum cv_status confirm_rm(struct cv_cli *cli, const struct cv_args *args,
     if (cli->dry_run) {
         return CV_OK;
     }
+    if (args->n_operands == 1 && cv_args_has(args, "keep-key")) {
+        return cv_prompt_confirm(cli, err, "Remove %s for good?",
+                                 args->operands[0]);
+    }
     if (args->n_operands == 1) {
         return cv_prompt_confirm(cli, err, "Remove %s and its key for good?",
                                  args->operands[0]);
@@ -181,7 +185,11 @@ CV_CMD(entry_rm)
             return no_memory(parameters, err);
         }
     }
-    if (!cv_json_add_bool(parameters, "dry_run", cli->dry_run)) {
+    if (!cv_json_add_bool(parameters, "dry_run", cli->dry_run) ||
+        !cv_json_add_bool(parameters, "keep_key",
+                          cv_args_has(args, "keep-key")) ||
+        !cv_json_add_bool(parameters, "destroy_key",
+                          cv_args_has(args, "destroy-key"))) {
         return no_memory(parameters, err);
     }
     s = cv_call_member(cli, "Remove", parameters, "items", CV_JSON_ARRAY,

@@ -7,6 +7,7 @@
 #include "cli/connect.h"
 #include "cli/entry_view.h"
 #include "cli/import_read.h"
+#include "cli/place.h"
 #include "cli/prompt.h"
 #include "vault/base/limits.h"
 
@@ -28,6 +29,7 @@ struct import {
     struct cv_cli *cli;
     const struct cv_args *args;
     const char *name; /* --name; NULL: not given */
+    const char *to;   /* the token's URI; NULL: the sealed vault */
     struct cv_import_read read;
     cJSON *labels, *contexts;
     bool shred;
@@ -105,9 +107,12 @@ static enum cv_status remember(struct import *in, size_t file,
     if (f->entries == NULL) {
         f->entries = cJSON_CreateArray();
     }
+    /* A token's key cannot be compared but by its public half. */
     ok = cv_json_add_str(item, "name", text_of(entry, "name")) &&
          cv_json_add_str(item, "digest",
-                         cv_output_table_text(identity, "digest")) &&
+                         in->to == NULL
+                             ? cv_output_table_text(identity, "digest")
+                             : NULL) &&
          cv_json_add_str(item, "spki", text_of(identity, "key.spki_sha256"));
     if (!ok || f->entries == NULL || !cJSON_AddItemToArray(f->entries, item)) {
         cJSON_Delete(item);
@@ -165,6 +170,7 @@ static cJSON *batch_parameters(struct import *in)
         cv_json_add_item(p, "names", cJSON_Duplicate(in->names, true)) &&
         cv_json_add_item(p, "sources", cJSON_Duplicate(in->sources, true)) &&
         cv_json_add_item(p, "labels", cJSON_Duplicate(in->labels, true)) &&
+        cv_json_add_str(p, "to", in->to) &&
         cv_json_add_bool(p, "atomic", !in->read.many) &&
         cv_json_add_bool(p, "exportable",
                          cv_args_has(in->args, "exportable")) &&
@@ -304,7 +310,74 @@ static enum cv_status add_identity(struct import *in, size_t file,
         !cJSON_AddItemToArray(in->sources, source_of(f))) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    return CV_OK;
+    /* What is sealed to a token's target is to be taken before the next. */
+    return in->to != NULL ? batch_send(in, err) : CV_OK;
+}
+
+/* A new target of the token, for the next reading. */
+static enum cv_status take_target(struct import *in, struct cv_err *err)
+{
+    cJSON *p = cJSON_CreateObject(), *target = cJSON_CreateObject();
+    const cJSON *answer = NULL;
+    enum cv_status s;
+
+    if (!cv_json_add_str(p, "to", in->to)) {
+        cJSON_Delete(p);
+        cJSON_Delete(target);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_call_simple(in->cli, "Target", p, &answer, err);
+    if (s == CV_OK &&
+        (!cv_json_add_str(target, "vault_id", text_of(answer, "vault_id")) ||
+         !cv_json_add_str(target, "public_key",
+                          text_of(answer, "public_key")))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s != CV_OK) {
+        cJSON_Delete(target);
+        return s;
+    }
+    in->read.target = cv_cli_keep(in->cli, target, err);
+    return in->read.target != NULL ? CV_OK : CV_INTERNAL;
+}
+
+/* One of several identities of a file, read again for a target of its own. */
+static enum cv_status take_again(struct import *in, size_t i,
+                                 const cJSON *identity, struct cv_err *err)
+{
+    const cJSON *before = in->read.contexts, *context;
+    cJSON *names = cJSON_CreateArray();
+    struct cv_import_read_file again;
+    cJSON *found = NULL;
+    enum cv_status s = take_target(in, err);
+
+    cJSON_ArrayForEach(context,
+                       cJSON_GetObjectItemCaseSensitive(identity, "contexts"))
+    {
+        (void)cJSON_AddItemToArray(
+            names, cJSON_CreateString(text_of(context, "name")));
+    }
+    in->read.contexts = names;
+    if (s == CV_OK) {
+        s = cv_import_read_file(&in->read, i, &again, err);
+    }
+    in->read.contexts = before;
+    cJSON_Delete(names);
+    if (s != CV_OK) {
+        return s;
+    }
+    found = cJSON_DetachItemFromArray(
+        cJSON_GetObjectItemCaseSensitive(again.answer, "identities"), 0);
+    if (found == NULL ||
+        strcmp(text_of(found, "digest"), text_of(identity, "digest")) != 0) {
+        cJSON_Delete(found);
+        s = cv_fail(err, CV_INVALID, "%s: changed while it was read",
+                    again.name);
+    } else {
+        s = add_identity(in, i, &again, false, found, err);
+    }
+    cv_import_read_free_file(&again);
+    return s;
 }
 
 static void tell_left(struct import *in, const struct cv_import_read_file *f)
@@ -350,7 +423,18 @@ static enum cv_status take_file(struct import *in, size_t i,
                     in->name);
         return s;
     }
+    if (n > 1 && in->to != NULL && !in->read.named) {
+        s = cv_fail(err, CV_USAGE,
+                    "%s holds %d identities, and a token takes them one by one",
+                    f->name, n);
+        cv_err_hint(err, "give it as a file, or choose with --context");
+        return s;
+    }
     for (int k = 0; k < n && s == CV_OK; k++) {
+        if (n > 1 && in->to != NULL) {
+            s = take_again(in, i, cJSON_GetArrayItem(identities, k), err);
+            continue;
+        }
         s = add_identity(in, i, f, n == 1,
                          cJSON_DetachItemFromArray(identities, 0), err);
     }
@@ -376,7 +460,12 @@ static enum cv_status read_all(struct import *in, struct cv_err *err)
             cv_output_progress(&in->cli->out, "reading %zu of %zu files", i + 1,
                                in->read.n);
         }
-        s = cv_import_read_file(&in->read, i, &file, &why);
+        if (in->to != NULL) {
+            s = take_target(in, &why);
+        }
+        if (s == CV_OK) {
+            s = cv_import_read_file(&in->read, i, &file, &why);
+        }
         if (s == CV_OK) {
             s = take_file(in, i, &file, &why);
             cv_import_read_free_file(&file);
@@ -510,8 +599,9 @@ static enum cv_status prepare(struct import *in, struct cv_err *err)
     if (s == CV_OK) {
         in->read.cli = in->cli;
         in->read.contexts = in->contexts;
-        s = cv_import_read_open(&in->read, in->args->operands[0], in->shred,
-                                err);
+        /* Through its folder it can be read again. */
+        s = cv_import_read_open(&in->read, in->args->operands[0],
+                                in->shred || in->to != NULL, err);
     }
     if (s == CV_OK) {
         in->shreds = calloc(in->read.n, sizeof(*in->shreds));
@@ -525,7 +615,7 @@ static enum cv_status check_flags(struct import *in, struct cv_err *err)
 {
     const char *context;
     size_t at = 0;
-    enum cv_status s = cv_check_place(cv_args_value(in->args, "to"), err);
+    enum cv_status s = cv_place_read(in->cli, in->args, &in->to, err);
 
     if (s == CV_OK && in->shred && strcmp(in->args->operands[0], "-") == 0) {
         s = cv_fail(err, CV_USAGE, "standard input cannot be shredded");

@@ -82,7 +82,7 @@ const struct cv_option cv_command_global[] = {
             "v3|v3-get|autopilot")
 
 #define KEEP_OPTIONS \
-    WORD_OF("to", "PLACE", "where the key goes: sealed", "sealed"), \
+    VALUE("to", "PLACE", "where the key goes: sealed, token, token:URI"), \
     SWITCH("exportable", "the entry may be exported, if policy permits"), \
     MANY("label", "K=V", "a label of the entry")
 
@@ -130,6 +130,38 @@ static const struct cv_option pin_options[] = {
     VALUE("context", "NAME", "the context that is pinned"),
     VALUE("spki", "B64", "SHA-256 of the server's public key, base64"),
     LATER("show", NULL), END,
+};
+
+#define CLUSTER_OPTIONS \
+    FILE_OF("cluster", "FILE", \
+            "a kubeconfig that names the cluster; its users are passed over"), \
+    VALUE("server", "URL", "the cluster's API server instead"), \
+    FILE_OF("cluster-ca", "FILE", "and its CA certificates (PEM)")
+
+static const struct cv_option adopt_options[] = {
+    VALUE("key", "URI", "the private key on its token (RFC 7512)"),
+    FILE_OF("cert", "FILE", "its certificate; default the token's own"),
+    CLUSTER_OPTIONS, MANY("label", "K=V", "a label of the entry"), END,
+};
+
+static const struct cv_option generate_options[] = {
+    VALUE("token", "URI",
+          "the token; without it: the request of a pending entry again"),
+    WORD_OF("alg", "ALG", "the key: p256 (default), p384, rsa2048",
+            "p256|p384|rsa2048"),
+    FILE_OF("csr", "FILE", "where the certificate request goes (PEM)"),
+    VALUE("subject", "NAME", "CN=...,O=...; default CN=NAME"),
+    MANY("label", "K=V", "a label of the entry"), END,
+};
+
+static const struct cv_option install_options[] = {
+    FILE_OF("cert", "FILE", "the certificate that was issued (PEM)"),
+    CLUSTER_OPTIONS, END,
+};
+
+static const struct cv_option rm_options[] = {
+    SWITCH("keep-key", "leave a key on its token"),
+    SWITCH("destroy-key", "destroy a key that was adopted, too"), END,
 };
 
 static const struct cv_option export_options[] = {
@@ -231,6 +263,7 @@ const struct cv_command cv_command_table[] = {
      import_options, 1, 1, DRY, FILE_OPERAND,
      "import ~/.kube/config --context prod --name prod\n"
      "import ~/.kube/clusters --label team=pay --shred\n"
+     "import ~/.kube/config --to token:pkcs11:token=hsm\n"
      "import - --name lab-{context} < kubeconfig.yaml\n", cv_cmd_import},
     {"list", "[PATTERN]", "the entries", list_options, 0, 1, READS,
      TEXT_OPERAND,
@@ -243,7 +276,22 @@ const struct cv_command cv_command_table[] = {
     {"label", "NAME K=V... K-...", "set labels, or take them away (K-)", NULL,
      2, -1, CHANGES, TEXT_OPERAND, "label prod env=prod team=pay owner-\n",
      cv_cmd_entry_label},
-    {"rm", "NAME...", "remove entries with their keys", NULL, 1, -1, DRY,
+    {"adopt", "NAME", "make an entry over a key that a token already holds",
+     adopt_options, 1, 1, DRY, TEXT_OPERAND,
+     "adopt prod --key 'pkcs11:token=PIV;id=%01' --cluster kubeconfig.yaml\n"
+     "adopt prod --key 'pkcs11:token=hsm;object=prod' --cert prod.pem \\\n"
+     "    --server https://10.0.0.1:6443 --cluster-ca ca.pem\n",
+     cv_cmd_held_adopt},
+    {"generate", "NAME", "make a key on a token, and a request for its "
+     "certificate", generate_options, 1, 1, DRY, TEXT_OPERAND,
+     "generate prod --token pkcs11:token=hsm --csr prod.csr\n"
+     "generate prod --token pkcs11:token=hsm --alg rsa2048 --csr prod.csr \\\n"
+     "    --subject 'CN=alice,O=sre'\n", cv_cmd_held_generate},
+    {"install", "NAME", "the certificate of a key that generate made",
+     install_options, 1, 1, DRY, TEXT_OPERAND,
+     "install prod --cert prod.pem --cluster kubeconfig.yaml\n",
+     cv_cmd_held_install},
+    {"rm", "NAME...", "remove entries with their keys", rm_options, 1, -1, DRY,
      TEXT_OPERAND, "rm lab-old\nrm lab-1 lab-2 --yes\n", cv_cmd_entry_rm},
     {"pin", "NAME", "pin the key that a server of an entry must show",
      pin_options, 1, 1, CHANGES, TEXT_OPERAND,
@@ -268,6 +316,9 @@ const struct cv_command cv_command_table[] = {
      cv_cmd_slot_change},
     {"slot recovery", "", "make a recovery code; it is shown once", NULL, 0, 0,
      CHANGES, TEXT_OPERAND, "slot recovery\n", cv_cmd_slot_recovery},
+    {"token lost", "URI", "say that a token is gone, and the keys on it",
+     NULL, 1, 1, CHANGES, TEXT_OPERAND, "token lost pkcs11:serial=0123\n",
+     cv_cmd_held_lost},
     {"policy check", "FILE", "read a policy file and say what is wrong", NULL,
      1, 1, READS, FILE_OPERAND, "policy check prod.yaml\n",
      cv_cmd_policy_check},

@@ -168,11 +168,16 @@ enum cv_status cv_import_read_open(struct cv_import_read *r, const char *path,
                       : s;
 }
 
-/* To whom intake seals: the vault, by its public half. */
-static cJSON *target(const struct cv_cli *cli)
+/* To whom intake seals: the vault, by its public half, or what was said. */
+static cJSON *target(const struct cv_import_read *r)
 {
-    const struct cv_connect_greeting *g = cv_connect_greets(cli);
-    cJSON *t = cJSON_CreateObject();
+    const struct cv_connect_greeting *g = cv_connect_greets(r->cli);
+    cJSON *t;
+
+    if (r->target != NULL) {
+        return cJSON_Duplicate(r->target, true);
+    }
+    t = cJSON_CreateObject();
 
     if (!cv_json_add_str(t, "vault_id", g->vault_id) ||
         !cv_json_add_str(t, "public_key", g->public_key)) {
@@ -191,7 +196,7 @@ enum cv_status cv_import_read_file(struct cv_import_read *r, size_t i,
     enum cv_status s;
 
     memset(out, 0, sizeof(*out));
-    if (!cv_json_add_item(p, "target", target(r->cli)) ||
+    if (!cv_json_add_item(p, "target", target(r)) ||
         (r->named && !cv_json_add_str(p, "name", r->names[i])) ||
         (r->contexts != NULL &&
          !cv_json_add_item(p, "contexts",

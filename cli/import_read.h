@@ -16,6 +16,7 @@ struct cv_import_read {
     struct cv_cli *cli;
     const char *path;      /* as it was typed */
     const cJSON *contexts; /* only these; NULL: all */
+    const cJSON *target;   /* {vault_id, public_key}; NULL: the vault's */
     int fd;                /* the file, or the folder that holds the files */
     bool named;            /* fd is a folder: files have names in it */
     bool many;             /* a folder was given */

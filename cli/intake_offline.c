@@ -1,5 +1,6 @@
 #include "cli/intake_offline.h"
 
+#include "cli/intake_compose.h"
 #include "cli/intake_file.h"
 #include "cli/intake_seal.h"
 #include "vault/base/clock.h"
@@ -247,6 +248,9 @@ static enum cv_status strip(void *context, const cJSON *parameters,
 static const struct cv_method methods[] = {
     {"Read", read_file, false},
     {"Strip", strip, false},
+    {"Compose", cv_intake_compose, false},
+    {"RequestInfo", cv_intake_compose_request, false},
+    {"RequestFinish", cv_intake_compose_finish, false},
 };
 
 const struct cv_interface cv_intake_offline = {

@@ -183,9 +183,6 @@ static void words(void **state)
     assert_int_equal(cv_check_word("v3-get", "api", "v3|v3-get", NULL), CV_OK);
     assert_int_equal(cv_check_word("v3-", "api", "v3|v3-get", NULL), CV_USAGE);
     assert_int_equal(cv_check_word("", "api", "v3|v3-get", NULL), CV_USAGE);
-    assert_int_equal(cv_check_place("sealed", NULL), CV_OK);
-    assert_int_equal(cv_check_place("token:x", NULL), CV_USAGE);
-    assert_int_equal(cv_check_place("disk", NULL), CV_USAGE);
 }
 
 static int start(void **state)

@@ -55,6 +55,7 @@ static const struct rule rules[] = {
     {TAKES_IN, "labels", PAIRS},
     {TAKES_IN, "exportable", FLAG},
     {TAKES_IN, "location", TEXT},
+    {TAKES_IN " remove admin gc-destroy journal", "token_uri", TEXT},
     {TAKES_IN, "provenance", TEXT},
     {TAKES_IN, "leaky", FLAG},
     {TAKES_IN, "shred", FLAG},
@@ -130,6 +131,10 @@ static const struct rule rules[] = {
     {"journal", "cut_op", TEXT},    /* the op that was cut off */
     {"journal", "cut_action", TEXT},
     {"journal", "finished", FLAG},  /* else taken back */
+    {"gc-destroy", "cut_op", TEXT}, /* what was cut off there */
+    {"gc-destroy", "object", TEXT}, /* its class */
+    {"gc-destroy", "digest", TEXT}, /* of its attributes */
+    {"remove", "key_kept", FLAG},   /* the key stays on its token */
     {"clock", "before", TEXT},
     {"clock", "after", TEXT},
     {CHANGES, "state", TEXT},
@@ -139,7 +144,7 @@ static const struct rule rules[] = {
 static const char actions[] =
     "fetch fetch.service import list show use sign.raw export issue renew "
     "rotate revoke remove edit approve audit.read policy.read policy.apply "
-    "admin log broker journal clock";
+    "admin log broker journal gc-destroy clock";
 
 /* Is `word` one of the blank-separated words of `list`? */
 static bool has_word(const char *list, const char *word)

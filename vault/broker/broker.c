@@ -45,6 +45,13 @@ static const struct cv_method methods[] = {
     {"TokenObjects", cv_broker_token_objects, false},
     {"TokenProbe", cv_broker_token_probe, false},
     {"TokenLogin", cv_broker_token_login, true},
+    {"TokenLost", cv_broker_token_lost, false},
+    {"Target", cv_broker_target, false},
+    {"KeyFind", cv_broker_key_find, false},
+    {"Adopt", cv_broker_adopt, false},
+    {"Generate", cv_broker_generate, false},
+    {"Install", cv_broker_install, false},
+    {"Health", cv_broker_health, false},
     {"TokenChangePin", cv_broker_token_change_pin, true},
     {"PolicyApply", cv_broker_policy_apply, false},
     {"PolicyShow", cv_broker_policy_show, false},
@@ -465,6 +472,7 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
     b->options = o;
     b->folder = -1;
     read_host(b);
+    cv_leaf_new_op(b->held_login);
     s = cv_spawner_start(&o->programs, &b->spawner, err);
     b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL, -1};
     b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL, -1};

@@ -11,21 +11,19 @@
 
 /* A journal row: what the outcome leaf needs, and whether the change was made.
  */
-static enum cv_status add_row(const struct cv_ask *ask, bool done,
-                              struct cv_err *err)
+static enum cv_status put_row(struct cv_broker *b, const char *op,
+                              const char *action, const char *const words[3],
+                              bool done, struct cv_err *err)
 {
-    struct cv_store *store = ask->broker->vault->store;
-    const cJSON *key = cJSON_GetObjectItemCaseSensitive(ask->doc, "key");
     cJSON *row = cJSON_CreateObject();
     struct cv_buf text;
     enum cv_status s;
 
     cv_buf_init(&text, NULL, CV_KIB(16));
     if (row == NULL || !cv_json_add_bool(row, "done", done) ||
-        !cv_json_add_str(row, "entry", cv_entry_text(ask->doc, "name")) ||
-        !cv_json_add_str(row, "entry_id",
-                         cv_entry_text(ask->doc, "entry_id")) ||
-        !cv_json_add_str(row, "spki", cv_entry_text(key, "spki_sha256"))) {
+        !cv_json_add_str(row, "entry", words[0]) ||
+        !cv_json_add_str(row, "entry_id", words[1]) ||
+        !cv_json_add_str(row, "spki", words[2])) {
         cJSON_Delete(row);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
@@ -33,11 +31,38 @@ static enum cv_status add_row(const struct cv_ask *ask, bool done,
     cJSON_Delete(row);
     s = cv_buf_status(&text, "a journal row", err);
     if (s == CV_OK) {
-        s = cv_store_journal_add(store, ask->op, cv_action_name(ask->action),
+        s = cv_store_journal_add(b->vault->store, op, action,
                                  cv_buf_text(&text), cv_clock_now_s(), err);
     }
     cv_buf_wipe(&text);
     return s;
+}
+
+static enum cv_status add_row(const struct cv_ask *ask, bool done,
+                              struct cv_err *err)
+{
+    const cJSON *key = cJSON_GetObjectItemCaseSensitive(ask->doc, "key");
+    const char *const words[] = {
+        cv_entry_text(ask->doc, "name"),
+        cv_entry_text(ask->doc, "entry_id"),
+        cv_entry_text(key, "spki_sha256"),
+    };
+
+    return put_row(ask->broker, ask->op, cv_action_name(ask->action), words,
+                   done, err);
+}
+
+enum cv_status cv_change_row(struct cv_broker *b, const char *op,
+                             const char *action, const cJSON *from, bool done,
+                             struct cv_err *err)
+{
+    const char *const words[] = {
+        cv_entry_text(from, "entry"),
+        cv_entry_text(from, "entry_id"),
+        cv_entry_text(from, "spki"),
+    };
+
+    return put_row(b, op, action, words, done, err);
 }
 
 static enum cv_status add_rows(struct cv_ask *const *asks, size_t n, bool done,
@@ -177,11 +202,21 @@ static enum cv_status collect(void *context, const char *op, const char *action,
                               struct cv_err *err)
 {
     struct rows *r = context;
-    struct row *more = reallocarray(r->row, r->n + 1, sizeof(*more));
-    struct row *row;
+    struct row *more, *row;
+    cJSON *json = NULL;
+    enum cv_status s = cv_json_parse(
+        NULL, (struct cv_bytes){(const uint8_t *)doc, strlen(doc)}, &json, err);
 
     (void)created;
+    /* Those with a kind are about a token, which alone can say how far they
+     * came (held_recover.c). */
+    if (s != CV_OK || cJSON_HasObjectItem(json, "kind")) {
+        cJSON_Delete(json);
+        return s;
+    }
+    more = reallocarray(r->row, r->n + 1, sizeof(*more));
     if (more == NULL) {
+        cJSON_Delete(json);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     r->row = more;
@@ -189,9 +224,8 @@ static enum cv_status collect(void *context, const char *op, const char *action,
     memset(row, 0, sizeof(*row));
     (void)snprintf(row->op, sizeof(row->op), "%s", op);
     (void)snprintf(row->action, sizeof(row->action), "%s", action);
-    return cv_json_parse(NULL,
-                         (struct cv_bytes){(const uint8_t *)doc, strlen(doc)},
-                         &row->doc, err);
+    row->doc = json;
+    return CV_OK;
 }
 
 /* Does this leaf belong to one of the rows? */
@@ -273,6 +307,22 @@ static enum cv_status finish(struct cv_broker *b, struct rows *r,
     if (s != CV_OK) {
         cv_store_rollback(store);
     }
+    return s;
+}
+
+enum cv_status cv_change_look(struct cv_broker *b, const char *op,
+                              bool *decided, bool *told, struct cv_err *err)
+{
+    struct cv_query_filter all;
+    struct row row = {0};
+    struct rows r = {&row, 1};
+    enum cv_status s;
+
+    (void)snprintf(row.op, sizeof(row.op), "%s", op);
+    cv_query_init(&all);
+    s = cv_query_run(b->vault->dir, &all, look, &r, err);
+    *decided = row.decided;
+    *told = row.told;
     return s;
 }
 

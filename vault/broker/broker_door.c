@@ -359,6 +359,14 @@ static enum cv_status decide(struct cv_ask *ask, struct cv_err *err)
     return cv_decide_run(ask->broker->policy, &rq, &ask->result, err);
 }
 
+bool cv_ask_would(const struct cv_ask *ask, const cJSON *doc)
+{
+    struct cv_ask trial = *ask;
+
+    trial.doc = doc;
+    return decide(&trial, NULL) == CV_OK;
+}
+
 static void decision_leaf(const struct cv_ask *ask, const cJSON *details,
                           struct cv_leaf *leaf)
 {
@@ -567,6 +575,28 @@ void cv_broker_event(struct cv_broker *b, const char *action,
     leaf.status = status;
     leaf.details = details;
     (void)!keep_waiting(b, &leaf, NULL);
+}
+
+enum cv_status cv_broker_event_now(struct cv_broker *b, const char *action,
+                                   const cJSON *doc, const cJSON *details,
+                                   struct cv_err *err)
+{
+    const cJSON *key = cJSON_GetObjectItemCaseSensitive(doc, "key");
+    char op[CV_LEAF_OP + 1];
+    struct cv_leaf leaf;
+    enum cv_status s;
+
+    cv_leaf_new_op(op);
+    leaf_begin(b, &leaf);
+    leaf.op = op;
+    leaf.phase = CV_LEAF_EVENT;
+    leaf.action = action;
+    leaf.entry = text_of(doc, "name");
+    leaf.entry_id = text_of(doc, "entry_id");
+    leaf.spki = text_of(key, "spki_sha256");
+    leaf.details = details;
+    s = queue(b, &leaf, NULL, err);
+    return s == CV_OK ? cv_broker_commit(b, err) : s;
 }
 
 bool cv_broker_flush(struct cv_broker *b, bool now)

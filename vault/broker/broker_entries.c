@@ -2,7 +2,7 @@
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
 #include "vault/base/name.h"
-#include "vault/broker/change_internal.h"
+#include "vault/broker/held_internal.h"
 #include "vault/store/store_entry.h"
 
 #include <stdlib.h>
@@ -206,6 +206,46 @@ static enum cv_status read_filter(const cJSON *parameters,
     return CV_OK;
 }
 
+/* What is on its way to a token: the journal has its document. */
+static enum cv_status list_pending(struct cv_broker *b, struct listing *l,
+                                   const struct cv_store_filter *filter,
+                                   struct cv_err *err)
+{
+    struct cv_held_rows rows;
+    enum cv_status s;
+
+    /* Only whoever looks at all of it sees what is not there yet. */
+    if (filter->n_labels > 0 || filter->pattern != NULL ||
+        filter->not_after_upto != INT64_MAX) {
+        return CV_OK;
+    }
+    s = cv_held_rows(b, NULL, &rows, err);
+    for (size_t i = 0; s == CV_OK && i < rows.n; i++) {
+        const char *kind = cv_entry_text(rows.row[i].json, "kind");
+        const cJSON *doc =
+            cJSON_GetObjectItemCaseSensitive(rows.row[i].json, "doc");
+        struct cv_entry_subject subject;
+        cJSON *view;
+
+        if (doc == NULL || strcmp(kind, CV_HELD_REMOVE) == 0) {
+            continue;
+        }
+        cv_entry_subject_fill(doc, &subject);
+        if (!cv_decide_list_shows(l->shown, &subject.entry)) {
+            continue;
+        }
+        view = cv_entry_view(doc);
+        if (!cv_entry_token_set(view, "pending",
+                                cv_entry_text(doc, "provenance"), false) ||
+            !cJSON_AddItemToArray(l->items, view)) {
+            cJSON_Delete(view);
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    cv_held_rows_free(&rows);
+    return s;
+}
+
 static enum cv_status run_list(struct cv_ask *ask,
                                const struct cv_store_filter *filter,
                                struct cv_reply *reply, struct cv_err *err)
@@ -233,6 +273,9 @@ static enum cv_status run_list(struct cv_ask *ask,
     s = list_piece(&l, err);
     if (s == CV_OK) {
         s = cv_store_entry_list(b->vault->store, filter, list_one, &l, err);
+    }
+    if (s == CV_OK) {
+        s = list_pending(b, &l, filter, err);
     }
     cv_decide_list_free(l.shown);
     return s == CV_OK ? cv_ask_read_permitted(ask, err) : s;

@@ -73,8 +73,11 @@ static enum cv_status not_exportable(struct cv_ask *ask, struct cv_err *err)
                                cv_entry_text(ask->doc, "name"));
 
     cv_err_state(err, "nothing was released; the denial is recorded");
-    cv_err_hint(err, "only an entry fetched or imported with --exportable can "
-                     "be exported");
+    cv_err_hint(err, "%s",
+                cv_entry_token_has(ask->doc)
+                    ? "its key is on a token, which does not give it back"
+                    : "only an entry fetched or imported with --exportable can "
+                      "be exported");
     return s;
 }
 

@@ -1,7 +1,7 @@
 /* clusters and fetch: intake asks the cloud, the broker decides and stores. */
 #include "vault/base/clock.h"
 #include "vault/base/name.h"
-#include "vault/broker/take_internal.h"
+#include "vault/broker/held_internal.h"
 #include "vault/wire/interface.h"
 
 #include <stdio.h>
@@ -11,14 +11,19 @@
 
 struct fetch {
     const cJSON *cloud, *labels;
-    const char *cluster_id, *cluster, *expire_at, *name;
+    const char *cluster_id, *cluster, *expire_at, *name, *to;
     int64_t duration;
     bool exportable, dry_run, as_service;
     char id[64];                       /* of the cluster, found out */
     char base_name[CV_LIMIT_NAME + 1]; /* what the entry is to be called, or
                                           what policy is asked about where the
                                           name holds {context} */
+    struct cv_held *held; /* the token that takes the key; NULL: the vault */
 };
+
+/* What CCE's certificates are for. */
+#define CCE_KEY_TYPE "RSA"
+#define CCE_KEY_BITS 2048
 
 /* Instance metadata speaks for the machine: only for the broker's own user. */
 static cJSON *cloud_for(const struct cv_broker *b, const cJSON *cloud)
@@ -55,6 +60,7 @@ static enum cv_status read_fetch(const cJSON *parameters, struct fetch *f,
         {"name", CV_JSON_STRING, false, &f->name, CV_LIMIT_NAME},
         {"exportable", CV_JSON_BOOL, false, &f->exportable, 0},
         {"labels", CV_JSON_OBJECT, false, &f->labels, 0},
+        {"to", CV_JSON_STRING, false, &f->to, CV_HELD_URI},
         {"dry_run", CV_JSON_BOOL, false, &f->dry_run, 0},
         {"as_service", CV_JSON_BOOL, false, &f->as_service, 0},
         CV_BROKER_ASK_FIELDS,
@@ -69,6 +75,9 @@ static enum cv_status read_fetch(const cJSON *parameters, struct fetch *f,
     }
     if (s == CV_OK && f->as_service) {
         s = cv_fail(err, CV_USAGE, "--as-service is not in this version");
+    }
+    if (s == CV_OK && f->to != NULL && f->exportable) {
+        s = cv_fail(err, CV_INVALID, "what is on a token is never exported");
     }
     return s;
 }
@@ -237,14 +246,46 @@ static enum cv_status before_minting(struct cv_ask *ask, const struct fetch *f,
     return s;
 }
 
+/* To whom intake seals the key: the vault, or the token, for once. */
+static enum cv_status target_of(struct cv_broker *b, const struct fetch *f,
+                                char out[64], struct cv_err *err)
+{
+    const char *key = b->vault->public_key;
+    const struct cv_json_field fields[] = {
+        {"public_key", CV_JSON_STRING, true, &key, 63},
+    };
+    struct cv_message answer = {0};
+    enum cv_status s = CV_OK;
+
+    if (f->held != NULL) {
+        s = cv_held_call(f->held, "Target", cJSON_CreateObject(), &answer, NULL,
+                         err);
+        if (s == CV_OK) {
+            s = cv_json_read(answer.tree, "Target", fields, 1, true, err);
+        }
+    }
+    if (s == CV_OK) {
+        (void)snprintf(out, 64, "%s", key);
+    }
+    cv_message_free(&answer);
+    return s;
+}
+
 static enum cv_status mint(struct cv_broker *b, const struct fetch *f,
                            struct cv_message *reply, struct cv_err *err)
 {
-    cJSON *p = cJSON_CreateObject();
-    cJSON *target = cJSON_AddObjectToObject(p, "target");
+    char key[64] = "";
+    enum cv_status s = target_of(b, f, key, err);
+    cJSON *p, *target;
+
+    if (s != CV_OK) {
+        return s;
+    }
+    p = cJSON_CreateObject();
+    target = cJSON_AddObjectToObject(p, "target");
 
     if (!cv_json_add_str(target, "vault_id", b->vault->id) ||
-        !cv_json_add_str(target, "public_key", b->vault->public_key) ||
+        !cv_json_add_str(target, "public_key", key) ||
         !cv_json_add_item(p, "cloud", cloud_for(b, f->cloud)) ||
         !cv_json_add_str(p, "cluster_id", f->id) ||
         !cv_json_add_str(p, "expire_at", f->expire_at) ||
@@ -311,6 +352,46 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
     return s;
 }
 
+/* One key, sealed to the token: taken there. Of several identities (the same
+ * key under several CAs) the first one is. */
+static enum cv_status store_on_token(struct cv_ask *ask, const struct fetch *f,
+                                     const cJSON *parameters, struct cv_take *t,
+                                     struct cv_err *err)
+{
+    cJSON *details;
+    enum cv_status s;
+
+    cv_take_prepare(ask->broker, CV_ACTION_FETCH, parameters, t, 1);
+    s = t->err.status;
+    if (s != CV_OK) {
+        *err = t->err;
+        cv_ask_outcome_now(ask, s, NULL);
+        return s;
+    }
+    if (!cv_entry_token_set(t->doc, "ready",
+                            cv_entry_text(ask->doc, "provenance"), false)) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (strcmp(t->name, f->base_name) == 0) {
+        const cJSON *doc = t->doc;
+
+        t->ask = *ask;
+        t->ask.doc = doc;
+        t->decided = true;
+    }
+    s = cv_held_take(f->held, t, err);
+    if (!t->decided) {
+        details = fetch_details(f, 1);
+        cv_ask_outcome_now(ask, s, details);
+        cJSON_Delete(details);
+    }
+    if (s != CV_OK && err->state[0] == '\0') {
+        cv_err_state(err, "the cloud issued a certificate; nothing of it was "
+                          "kept");
+    }
+    return s;
+}
+
 /* What came back, stored and answered. */
 static enum cv_status take_in(struct cv_ask *ask, const struct fetch *f,
                               const cJSON *parameters, const cJSON *minted,
@@ -353,7 +434,10 @@ static enum cv_status take_in(struct cv_ask *ask, const struct fetch *f,
                                      .now_s = cv_clock_now_s()};
     }
     s = name_takes(f, takes, n, names, err);
-    if (s == CV_OK) {
+    if (s == CV_OK && f->held != NULL) {
+        n = 1;
+        s = store_on_token(ask, f, parameters, takes, err);
+    } else if (s == CV_OK) {
         s = store(ask, f, parameters, takes, n, err);
     }
     if (s == CV_OK) {
@@ -375,7 +459,14 @@ static enum cv_status run_fetch(struct cv_ask *ask, struct fetch *f,
     struct cv_broker *b = ask->broker;
     struct cv_message minted = {0};
     cJSON *doc = provisional(f), *details;
-    enum cv_status s = before_minting(ask, f, doc, err);
+    enum cv_status s = CV_OK;
+
+    if (f->held != NULL) {
+        s = cv_held_may(f->held, ask, doc, CCE_KEY_TYPE, CCE_KEY_BITS, err);
+    }
+    if (s == CV_OK) {
+        s = before_minting(ask, f, doc, err);
+    }
 
     if (s == CV_OK && f->dry_run) {
         cJSON *items =
@@ -405,6 +496,7 @@ static enum cv_status run_fetch(struct cv_ask *ask, struct fetch *f,
 CV_BROKER_METHOD(fetch)
 {
     struct cv_broker *b = context;
+    struct cv_held held = {.lock = -1};
     struct fetch f = {.duration = 1};
     struct cv_ask ask;
     enum cv_status s = cv_ask_begin(b, CV_ACTION_FETCH, parameters, &ask, err);
@@ -418,12 +510,17 @@ CV_BROKER_METHOD(fetch)
     if (s == CV_OK) {
         s = find_cluster(b, &f, err);
     }
+    if (s == CV_OK && f.to != NULL) {
+        f.held = &held;
+        s = cv_held_open(b, f.to, reply, &held, err);
+    }
     if (s == CV_OK) {
         s = run_fetch(&ask, &f, parameters, reply, err);
     }
     if (s != CV_OK) {
         cv_ask_refused(&ask, err);
     }
+    cv_held_close(&held);
     return s;
 }
 

@@ -1,6 +1,6 @@
 /* import and the check behind --shred. */
 #include "vault/base/clock.h"
-#include "vault/broker/take_internal.h"
+#include "vault/broker/held_internal.h"
 #include "vault/store/store_entry.h"
 
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 struct import {
     const cJSON *identities, *names, *sources, *labels;
+    const char *to;
     bool atomic, exportable, dry_run;
 };
 
@@ -19,6 +20,7 @@ static enum cv_status read_import(const cJSON *parameters, struct import *in,
         {"names", CV_JSON_ARRAY, true, &in->names, 0},
         {"sources", CV_JSON_ARRAY, true, &in->sources, 0},
         {"labels", CV_JSON_OBJECT, false, &in->labels, 0},
+        {"to", CV_JSON_STRING, false, &in->to, CV_HELD_URI},
         {"atomic", CV_JSON_BOOL, false, &in->atomic, 0},
         {"exportable", CV_JSON_BOOL, false, &in->exportable, 0},
         {"dry_run", CV_JSON_BOOL, false, &in->dry_run, 0},
@@ -38,6 +40,12 @@ static enum cv_status read_import(const cJSON *parameters, struct import *in,
                        "from 1 to %d identities at a time, each with a name "
                        "and a source",
                        CV_LIMIT_BATCH);
+    }
+    if (in->to != NULL && n != 1) {
+        return cv_fail(err, CV_INVALID, "a token takes one key at a time");
+    }
+    if (in->to != NULL && in->exportable) {
+        return cv_fail(err, CV_INVALID, "what is on a token is never exported");
     }
     return CV_OK;
 }
@@ -70,6 +78,47 @@ static enum cv_status fill_takes(const struct import *in, struct cv_take *takes,
     return CV_OK;
 }
 
+/* To a token: by itself, because the token takes its time. */
+static enum cv_status import_to_token(struct cv_broker *b,
+                                      const struct import *in,
+                                      const cJSON *parameters,
+                                      struct cv_take *t, struct cv_reply *reply,
+                                      struct cv_err *err)
+{
+    struct cv_held held = {.lock = -1};
+    const cJSON *key, *bits;
+    enum cv_status s;
+
+    cv_take_prepare(b, CV_ACTION_IMPORT, parameters, t, 1);
+    s = t->err.status;
+    if (s != CV_OK) {
+        *err = t->err;
+        return s;
+    }
+    key = cJSON_GetObjectItemCaseSensitive(t->doc, "key");
+    bits = cJSON_GetObjectItemCaseSensitive(key, "bits");
+    s = cv_held_open(b, in->to, reply, &held, err);
+    if (s == CV_OK) {
+        s = cv_held_may(&held, &t->ask, t->doc, cv_entry_text(key, "type"),
+                        bits->valueint, err);
+    }
+    if (s == CV_OK && in->dry_run) {
+        s = cv_broker_enter(b, err);
+        if (s == CV_OK) {
+            cv_take_check_free(b, t, 1);
+            s = t->err.status;
+            if (s != CV_OK) {
+                *err = t->err;
+            }
+            cv_broker_leave(b);
+        }
+    } else if (s == CV_OK) {
+        s = cv_held_take(&held, t, err);
+    }
+    cv_held_close(&held);
+    return s;
+}
+
 CV_BROKER_METHOD(import)
 {
     struct cv_broker *b = context;
@@ -88,10 +137,13 @@ CV_BROKER_METHOD(import)
         s = takes != NULL ? fill_takes(&in, takes, err)
                           : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    if (s == CV_OK) {
+    if (s == CV_OK && in.to != NULL) {
+        s = import_to_token(b, &in, parameters, takes, reply, err);
+        ask.seq = takes[0].ask.seq;
+    } else if (s == CV_OK) {
         s = cv_broker_enter(b, err);
     }
-    if (s == CV_OK) {
+    if (s == CV_OK && in.to == NULL) {
         cv_take_prepare(b, CV_ACTION_IMPORT, parameters, takes, n);
         cv_take_check_free(b, takes, n);
         s = cv_take_store(b, takes, n, in.atomic, in.dry_run, err);
@@ -101,7 +153,7 @@ CV_BROKER_METHOD(import)
         s = cv_take_answer(takes, n, cv_reply_parameters(reply), err);
     }
     if (s != CV_OK) {
-        ask.seq = err->audit_seq;
+        ask.seq = ask.seq != -1 ? ask.seq : err->audit_seq;
         cv_ask_refused(&ask, err);
     }
     cv_take_free(takes, n);
@@ -138,13 +190,39 @@ static enum cv_status check_decide(struct check *c, struct cv_err *err)
     return s;
 }
 
-static enum cv_status check_open(struct check *c, struct cv_err *err)
+/* On a token: it is there, it is the certificate's, and it signs. */
+static enum cv_status check_on_token(struct check *c, struct cv_reply *reply,
+                                     struct cv_err *err)
+{
+    struct cv_held held = {.lock = -1};
+    enum cv_status s = cv_held_open(c->ask.broker, cv_entry_token_uri(c->doc),
+                                    reply, &held, err);
+
+    if (s == CV_OK) {
+        s = cv_held_examine(&held, cv_entry_token_ref(c->doc), NULL, err);
+    }
+    cv_held_close(&held);
+    return s;
+}
+
+static enum cv_status check_open(struct check *c, struct cv_reply *reply,
+                                 struct cv_err *err)
 {
     struct cv_broker *b = c->ask.broker;
     struct cv_message answer = {0};
     cJSON *p = cJSON_CreateObject();
     enum cv_status s;
 
+    if (cv_entry_token_has(c->doc)) {
+        cJSON_Delete(p);
+        return check_on_token(c, reply, err);
+    }
+    /* Told before: a private broker's vault is open by now. */
+    s = cv_broker_need_open(b, reply, err);
+    if (s != CV_OK) {
+        cJSON_Delete(p);
+        return s;
+    }
     if (!cv_json_add_item(p, "key", cv_broker_sealed(b, c->row, c->doc)) ||
         !cv_json_add_str(p, "digest", c->digest)) {
         cJSON_Delete(p);
@@ -156,7 +234,8 @@ static enum cv_status check_open(struct check *c, struct cv_err *err)
 }
 
 static enum cv_status check_one(struct cv_broker *b, const cJSON *parameters,
-                                const cJSON *item, struct cv_err *err)
+                                const cJSON *item, struct cv_reply *reply,
+                                struct cv_err *err)
 {
     struct check c = {0};
     const struct cv_json_field fields[] = {
@@ -173,7 +252,7 @@ static enum cv_status check_one(struct cv_broker *b, const cJSON *parameters,
         s = check_decide(&c, err);
     }
     if (s == CV_OK) {
-        s = check_open(&c, err);
+        s = check_open(&c, reply, err);
         cv_ask_outcome_now(&c.ask, s, NULL);
     } else {
         cv_ask_refused(&c.ask, err);
@@ -203,12 +282,48 @@ CV_BROKER_METHOD(check)
     if (s == CV_OK) {
         cJSON_ArrayForEach(item, entries)
         {
-            s = check_one(b, parameters, item, err);
+            s = check_one(b, parameters, item, reply, err);
             if (s != CV_OK) {
                 return s;
             }
         }
         (void)cv_json_add_bool(cv_reply_parameters(reply), "ok", true);
     }
+    return s;
+}
+
+CV_BROKER_METHOD(target)
+{
+    struct cv_broker *b = context;
+    const char *to = NULL, *key = NULL;
+    const struct cv_json_field fields[] = {
+        {"to", CV_JSON_STRING, true, &to, CV_HELD_URI},
+    };
+    const struct cv_json_field answer_fields[] = {
+        {"public_key", CV_JSON_STRING, true, &key, 64},
+    };
+    struct cv_held held = {.lock = -1};
+    struct cv_message answer = {0};
+    cJSON *out = cv_reply_parameters(reply);
+    enum cv_status s =
+        cv_json_read(parameters, "Target", CV_BROKER_FIELDS(fields), true, err);
+
+    if (s == CV_OK) {
+        s = cv_held_open(b, to, reply, &held, err);
+    }
+    if (s == CV_OK) {
+        s = cv_held_call(&held, "Target", cJSON_CreateObject(), &answer, NULL,
+                         err);
+    }
+    if (s == CV_OK) {
+        s = cv_json_read(answer.tree, "Target", answer_fields, 1, true, err);
+    }
+    if (s == CV_OK && (!cv_json_add_str(out, "vault_id", b->vault->id) ||
+                       !cv_json_add_str(out, "public_key", key) ||
+                       !cv_json_add_str(out, "token_uri", held.uri))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_message_free(&answer);
+    cv_held_close(&held);
     return s;
 }

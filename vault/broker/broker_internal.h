@@ -37,8 +37,9 @@ struct cv_broker {
     uint64_t checkpoint_size; /* leaves under the last checkpoint made here */
     int64_t checkpoint_ms;    /* when that was */
     struct cv_caller *caller; /* whose request is being answered */
-    struct cv_sign *signing;  /* the one that Sign is to finish; else NULL */
-    struct cv_agent *agent;   /* NULL: it is none */
+    char held_login[CV_LEAF_OP + 1]; /* changes with each login to a token */
+    struct cv_sign *signing; /* the one that Sign is to finish; else NULL */
+    struct cv_agent *agent;  /* NULL: it is none */
     struct cv_prompt prompt;
     char user[CV_NAMES_LEN]; /* an agent's one user; "": not looked up yet */
 };
@@ -87,6 +88,10 @@ CV_MUST_USE enum cv_status cv_ask_check(struct cv_ask *ask, const cJSON *doc,
                                         const cJSON *details,
                                         struct cv_err *err);
 
+/* Would it be permitted for `doc`? The policy is that of the last
+ * cv_broker_enter; nothing is recorded. */
+bool cv_ask_would(const struct cv_ask *ask, const cJSON *doc);
+
 /* Entered. Everything queued is durable when this is CV_OK. */
 CV_MUST_USE enum cv_status cv_broker_commit(struct cv_broker *b,
                                             struct cv_err *err);
@@ -124,6 +129,11 @@ void cv_ask_refused(struct cv_ask *ask, struct cv_err *err);
 /* Entered or not: an event leaf that waits for the next commit. */
 void cv_broker_event(struct cv_broker *b, const char *action,
                      enum cv_status status, const cJSON *details);
+
+/* Entered. An event about an entry (`doc`, may be NULL), durable. */
+CV_MUST_USE enum cv_status
+cv_broker_event_now(struct cv_broker *b, const char *action, const cJSON *doc,
+                    const cJSON *details, struct cv_err *err);
 
 /* Commits what waits; called when the broker has nothing else to do and at its
  * end. True while something still waits. */
@@ -222,6 +232,13 @@ CV_BROKER_METHOD(token_objects);
 CV_BROKER_METHOD(token_probe);
 CV_BROKER_METHOD(token_login);
 CV_BROKER_METHOD(token_change_pin);
+CV_BROKER_METHOD(token_lost);
+CV_BROKER_METHOD(target);
+CV_BROKER_METHOD(key_find);
+CV_BROKER_METHOD(adopt);
+CV_BROKER_METHOD(generate);
+CV_BROKER_METHOD(install);
+CV_BROKER_METHOD(health);
 CV_BROKER_METHOD(policy_apply);
 CV_BROKER_METHOD(policy_show);
 CV_BROKER_METHOD(policy_explain);

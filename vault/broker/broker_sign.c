@@ -1,6 +1,7 @@
-#include "vault/broker/module_internal.h"
+#include "vault/broker/held_internal.h"
 #include "vault/broker/sign_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static enum cv_status read_sign(const cJSON *parameters, struct cv_sign *sign,
@@ -41,11 +42,6 @@ void cv_sign_end(struct cv_sign *sign)
     cJSON_Delete(sign->doc);
 }
 
-bool cv_sign_on_token(const cJSON *doc)
-{
-    return strcmp(cv_entry_text(doc, "location"), "token") == 0;
-}
-
 static enum cv_status check_context(const struct cv_sign *sign,
                                     struct cv_err *err)
 {
@@ -75,7 +71,7 @@ static enum cv_status load(struct cv_broker *b, struct cv_sign *sign)
         s = check_context(sign, &sign->err);
     }
     if (s == CV_OK) {
-        sign->on_token = cv_sign_on_token(sign->doc);
+        sign->on_token = cv_entry_token_has(sign->doc);
     }
     return s;
 }
@@ -111,9 +107,10 @@ static void look_at_token(struct cv_broker *b, struct cv_sign *sign)
 
     b->caller = sign->caller;
     if (cv_broker_load_entry(b, sign->name, false, &row, &doc, NULL) == CV_OK &&
-        cv_sign_on_token(doc)) {
-        sign->status = cv_module_need_login(b, cv_entry_text(doc, "token_uri"),
-                                            NULL, &sign->err);
+        cv_entry_token_has(doc)) {
+        (void)snprintf(sign->token, sizeof(sign->token), "%s",
+                       cv_entry_token_uri(doc));
+        sign->status = cv_module_need_login(b, sign->token, NULL, &sign->err);
     }
     cv_store_entry_free(row);
     cJSON_Delete(doc);
@@ -170,6 +167,32 @@ static enum cv_status sign_sealed(struct cv_broker *b, struct cv_sign *sign,
     return cv_broker_token(b, "Sign", p, 0, answer, err);
 }
 
+/* By its token: found anew, used, verified there. */
+static enum cv_status sign_on_token(struct cv_broker *b, struct cv_sign *sign,
+                                    struct cv_message *answer,
+                                    struct cv_err *err)
+{
+    const cJSON *ref = cv_entry_token_ref(sign->doc);
+    cJSON *p = cJSON_CreateObject();
+    enum cv_status s;
+
+    if (!cv_json_add_item(p, "key", cJSON_Duplicate(ref, true)) ||
+        !cv_json_add_str(p, "purpose", sign->purpose) ||
+        !cv_json_add_str(p, "algorithm", sign->algorithm) ||
+        !cv_json_add_str(p, "data", sign->data)) {
+        cJSON_Delete(p);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_module_call(b, cv_entry_token_uri(sign->doc), "Sign", p, 0, answer,
+                       err);
+    if (s == CV_OK) {
+        cv_held_found(b, sign->doc);
+    } else if (s == CV_NOT_FOUND && answer->tree != NULL) {
+        cv_held_missed(b, sign->doc);
+    }
+    return s;
+}
+
 static enum cv_status make(struct cv_broker *b, struct cv_sign *sign,
                            struct cv_reply *reply, struct cv_err *err)
 {
@@ -179,7 +202,8 @@ static enum cv_status make(struct cv_broker *b, struct cv_sign *sign,
     };
     struct cv_message answer = {0};
     cJSON *out = cv_reply_parameters(reply);
-    enum cv_status s = sign_sealed(b, sign, &answer, err);
+    enum cv_status s = sign->on_token ? sign_on_token(b, sign, &answer, err)
+                                      : sign_sealed(b, sign, &answer, err);
 
     if (s == CV_OK) {
         s = cv_json_read(answer.tree, "Sign", CV_BROKER_FIELDS(fields), true,
@@ -198,8 +222,16 @@ static enum cv_status refuse(struct cv_broker *b, struct cv_sign *sign,
                              struct cv_reply *reply, struct cv_err *err)
 {
     *err = sign->err;
-    if (sign->status == CV_LOCKED && !sign->on_token) {
+    if (sign->status == CV_LOCKED && sign->token[0] == '\0') {
         return cv_broker_need_open(b, reply, err);
+    }
+    /* Asked again, for what is to be told of the PIN. */
+    if (sign->status == CV_LOCKED) {
+        enum cv_status s = cv_module_need_login(b, sign->token, reply, err);
+
+        return s != CV_OK ? s
+                          : cv_fail(err, CV_BUSY,
+                                    "the token is logged in only now: again");
     }
     cv_ask_refused(&sign->ask, err);
     return sign->status;

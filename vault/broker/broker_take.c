@@ -119,44 +119,62 @@ void cv_take_check_free(struct cv_broker *b, struct cv_take *takes, size_t n)
     }
 }
 
-static enum cv_status put(struct cv_broker *b, const struct cv_take *t,
-                          struct cv_err *err)
+/* A key that was made here has no certificate yet, which then never ends. */
+#define NEVER INT64_C(253402300799)
+
+static enum cv_status read_times(const cJSON *doc, struct cv_store_entry *row,
+                                 struct cv_err *err)
 {
     const cJSON *certificate =
-        cJSON_GetObjectItemCaseSensitive(t->doc, "certificate");
-    const char *base64 = cv_entry_text(t->identity, "sealed");
-    struct cv_buf doc, body, labels, sealed;
-    struct cv_store_entry row = {
-        .entry_id = cv_entry_text(t->doc, "entry_id"),
-        .name = t->name,
-        .spki = spki_of(t->doc),
-        .ca_set = cv_entry_text(t->doc, "ca_set"),
-        .created = t->origin.now_s,
-        .updated = t->origin.now_s,
-    };
-    enum cv_status s;
+        cJSON_GetObjectItemCaseSensitive(doc, "certificate");
+    enum cv_status s =
+        cv_clock_parse(cv_entry_text(doc, "created"), &row->created, err);
 
-    cv_buf_init(&doc, NULL, CV_STORE_DOC_MAX);
+    row->not_after = NEVER;
+    if (s == CV_OK) {
+        s = cv_clock_parse(cv_entry_text(doc, "updated"), &row->updated, err);
+    }
+    if (s == CV_OK && certificate != NULL) {
+        s = cv_clock_parse(cv_entry_text(certificate, "not_after"),
+                           &row->not_after, err);
+    }
+    return s;
+}
+
+enum cv_status cv_take_put(struct cv_broker *b, const cJSON *doc,
+                           const char *base64, struct cv_err *err)
+{
+    struct cv_buf view, body, labels, sealed;
+    struct cv_store_entry row = {
+        .entry_id = cv_entry_text(doc, "entry_id"),
+        .name = cv_entry_text(doc, "name"),
+        .spki = spki_of(doc),
+        .ca_set = cv_entry_text(doc, "ca_set"),
+    };
+    enum cv_status s = read_times(doc, &row, err);
+
+    cv_buf_init(&view, NULL, CV_STORE_DOC_MAX);
     cv_buf_init(&body, NULL, CV_STORE_DOC_MAX);
     cv_buf_init(&labels, NULL, CV_KIB(64));
     cv_buf_init(&sealed, NULL, CV_LIMIT_SEALED);
-    s = cv_decode_base64(base64, strlen(base64), false, "the sealed key",
-                         &sealed, err);
-    if (s == CV_OK) {
-        s = cv_broker_split_entry(t->doc, &doc, &body, &labels, err);
+    if (s == CV_OK && base64 != NULL) {
+        s = cv_decode_base64(base64, strlen(base64), false, "the sealed key",
+                             &sealed, err);
+        if (s == CV_OK && sealed.len == 0) {
+            s = cv_fail(err, CV_INVALID, "the identity came without its key");
+        }
     }
     if (s == CV_OK) {
-        s = cv_clock_parse(cv_entry_text(certificate, "not_after"),
-                           &row.not_after, err);
+        s = cv_broker_split_entry(doc, &view, &body, &labels, err);
     }
     if (s == CV_OK) {
-        row.doc = cv_buf_text(&doc);
+        row.doc = cv_buf_text(&view);
         row.body = cv_buf_text(&body);
         row.labels = cv_buf_text(&labels);
         row.sealed = cv_buf_bytes(&sealed);
         s = cv_store_entry_put(b->vault->store, &row, err);
     }
-    cv_buf_wipe(&doc);
+    cv_buf_wipe(&view);
     cv_buf_wipe(&body);
     cv_buf_wipe(&labels);
     cv_buf_wipe(&sealed);
@@ -185,7 +203,8 @@ static enum cv_status put_all(struct cv_broker *b, struct cv_take *takes,
 
     for (size_t i = 0; i < n && s == CV_OK; i++) {
         if (takes[i].err.status == CV_OK) {
-            s = put(b, &takes[i], err);
+            s = cv_take_put(b, takes[i].doc,
+                            cv_entry_text(takes[i].identity, "sealed"), err);
         }
     }
     if (s == CV_OK) {

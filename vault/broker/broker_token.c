@@ -1,4 +1,5 @@
 /* token list, objects, probe, login, change-pin. Every one is `admin`. */
+#include "vault/broker/held_internal.h"
 #include "vault/broker/module_internal.h"
 
 #include <string.h>
@@ -309,6 +310,7 @@ static enum cv_status log_in(struct cv_broker *b, void *what,
     }
     s = cv_module_login(b, &l->token, &l->wish, "Login", p, err);
     if (s == CV_OK) {
+        cv_held_logged_in(b, l->token.uri);
         tell_token(b, l, reply);
     }
     return s;

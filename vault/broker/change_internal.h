@@ -30,4 +30,16 @@ CV_MUST_USE enum cv_status cv_change_end(struct cv_ask *const *asks, size_t n,
                                          const cJSON *details,
                                          struct cv_err *err);
 
+/* Entered, in a transaction: a row of one change as cv_change_intend makes it,
+ * with entry, entry_id and spki of `from`; the next cv_broker_recover tells it.
+ */
+CV_MUST_USE enum cv_status cv_change_row(struct cv_broker *b, const char *op,
+                                         const char *action, const cJSON *from,
+                                         bool done, struct cv_err *err);
+
+/* Has the log the decision of `op`, and its outcome? Reads the whole log. */
+CV_MUST_USE enum cv_status cv_change_look(struct cv_broker *b, const char *op,
+                                          bool *decided, bool *told,
+                                          struct cv_err *err);
+
 #endif

@@ -25,7 +25,7 @@ static bool is_hex(const char *text, size_t len)
     return strlen(text) == len && strspn(text, "0123456789abcdef") == len;
 }
 
-static enum cv_status check_labels(const cJSON *labels, struct cv_err *err)
+enum cv_status cv_entry_check_labels(const cJSON *labels, struct cv_err *err)
 {
     const cJSON *item;
     int n = 0;
@@ -83,7 +83,8 @@ static enum cv_status check_contexts(const cJSON *contexts, struct cv_err *err)
 }
 
 /* The form alone: intake is another program, and may be a broken one. */
-static enum cv_status check_identity(const cJSON *identity, struct cv_err *err)
+enum cv_status cv_entry_check_identity(const cJSON *identity,
+                                       struct cv_err *err)
 {
     const char *entry_id, *ca_set, *spki, *pem, *text;
     const cJSON *key, *certificate, *contexts, *notes, *any;
@@ -95,7 +96,7 @@ static enum cv_status check_identity(const cJSON *identity, struct cv_err *err)
         {"certificate", CV_JSON_OBJECT, true, &certificate, 0},
         {"contexts", CV_JSON_ARRAY, true, &contexts, 0},
         {"ca_set", CV_JSON_STRING, true, &ca_set, 64},
-        {"sealed", CV_JSON_STRING, true, &text, CV_LIMIT_SEALED * 2},
+        {"sealed", CV_JSON_STRING, false, &text, CV_LIMIT_SEALED * 2},
         {"digest", CV_JSON_STRING, false, &text, 64},
         {"notes", CV_JSON_ARRAY, false, &notes, 0},
     };
@@ -103,6 +104,7 @@ static enum cv_status check_identity(const cJSON *identity, struct cv_err *err)
         {"type", CV_JSON_STRING, true, &text, 16},
         {"bits", CV_JSON_INT, true, &bits, 0},
         {"spki_sha256", CV_JSON_STRING, true, &spki, 64},
+        {"spki", CV_JSON_STRING, false, &text, CV_LIMIT_CERT_DER},
     };
     const struct cv_json_field certificate_fields[] = {
         {"subject", CV_JSON_STRING, true, &text, CV_LIMIT_PEM},
@@ -117,7 +119,7 @@ static enum cv_status check_identity(const cJSON *identity, struct cv_err *err)
         cv_json_read(identity, "an identity", fields, 9, true, err);
 
     if (s == CV_OK) {
-        s = cv_json_read(key, "its key", key_fields, 3, true, err);
+        s = cv_json_read(key, "its key", key_fields, 4, true, err);
     }
     if (s == CV_OK) {
         s = cv_json_read(certificate, "its certificate", certificate_fields, 7,
@@ -138,6 +140,18 @@ static bool copy(cJSON *to, const cJSON *from, const char *key)
            cv_json_add_item(to, key, cJSON_Duplicate(item, true));
 }
 
+static void drop_member(cJSON *object, const char *key)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
+}
+
+/* Whoever needs the whole of it keeps it in the KeyRef. */
+static bool drop_spki(cJSON *doc)
+{
+    drop_member(cJSON_GetObjectItemCaseSensitive(doc, "key"), "spki");
+    return true;
+}
+
 static bool add_time(cJSON *doc, const char *key, int64_t now_s)
 {
     char text[CV_CLOCK_TEXT_LEN];
@@ -151,11 +165,11 @@ enum cv_status cv_entry_from_identity(const cJSON *identity, const char *name,
                                       cJSON **out, struct cv_err *err)
 {
     cJSON *doc;
-    enum cv_status s = check_identity(identity, err);
+    enum cv_status s = cv_entry_check_identity(identity, err);
 
     *out = NULL;
     if (s == CV_OK) {
-        s = check_labels(origin->labels, err);
+        s = cv_entry_check_labels(origin->labels, err);
     }
     if (s == CV_OK) {
         s = cv_name_check(name, err);
@@ -176,7 +190,7 @@ enum cv_status cv_entry_from_identity(const cJSON *identity, const char *name,
         !cv_json_add_str(doc, "state", "ready") ||
         !cv_json_add_str(doc, "provenance", origin->provenance) ||
         !cv_json_add_bool(doc, "leaky", false) || !copy(doc, identity, "key") ||
-        !copy(doc, identity, "certificate") ||
+        !drop_spki(doc) || !copy(doc, identity, "certificate") ||
         !copy(doc, identity, "contexts") || !copy(doc, identity, "ca_set") ||
         !copy(doc, identity, "notes") ||
         !cv_json_add_bool(doc, "exportable", origin->exportable) ||
@@ -189,11 +203,6 @@ enum cv_status cv_entry_from_identity(const cJSON *identity, const char *name,
     return CV_OK;
 }
 
-static void drop_member(cJSON *object, const char *key)
-{
-    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-}
-
 cJSON *cv_entry_view(const cJSON *doc)
 {
     cJSON *view = cJSON_Duplicate(doc, true);
@@ -204,6 +213,7 @@ cJSON *cv_entry_view(const cJSON *doc)
     }
     drop_member(view, "ca_set");
     drop_member(view, "history");
+    drop_member(view, "key_ref");
     drop_member(cJSON_GetObjectItemCaseSensitive(view, "certificate"), "pem");
     cJSON_ArrayForEach(context,
                        cJSON_GetObjectItemCaseSensitive(view, "contexts"))
@@ -231,7 +241,8 @@ cJSON *cv_entry_body(const cJSON *doc)
         ok = ok && (pem[0] == '\0' ||
                     cv_json_add_str(ca, cv_entry_text(context, "name"), pem));
     }
-    if (ok && copy(body, doc, "ca_set") && copy(body, doc, "history")) {
+    if (ok && copy(body, doc, "ca_set") && copy(body, doc, "history") &&
+        copy(body, doc, "key_ref")) {
         return body;
     }
     cJSON_Delete(body);
@@ -242,9 +253,10 @@ enum cv_status cv_entry_join(cJSON *doc, const cJSON *body, struct cv_err *err)
 {
     const cJSON *ca = cJSON_GetObjectItemCaseSensitive(body, "ca");
     cJSON *context;
-    bool ok =
-        cv_json_add_str(cJSON_GetObjectItemCaseSensitive(doc, "certificate"),
-                        "pem", cv_entry_text(body, "chain"));
+    cJSON *certificate = cJSON_GetObjectItemCaseSensitive(doc, "certificate");
+    /* A key that was made here has none yet. */
+    bool ok = certificate == NULL ||
+              cv_json_add_str(certificate, "pem", cv_entry_text(body, "chain"));
 
     cJSON_ArrayForEach(context,
                        cJSON_GetObjectItemCaseSensitive(doc, "contexts"))
@@ -253,7 +265,8 @@ enum cv_status cv_entry_join(cJSON *doc, const cJSON *body, struct cv_err *err)
 
         ok = ok && (pem[0] == '\0' || cv_json_add_str(context, "ca", pem));
     }
-    return ok && copy(doc, body, "ca_set") && copy(doc, body, "history")
+    return ok && copy(doc, body, "ca_set") && copy(doc, body, "history") &&
+                   copy(doc, body, "key_ref")
                ? CV_OK
                : out_of_memory(err);
 }
@@ -264,6 +277,7 @@ cJSON *cv_entry_view_whole(const cJSON *doc)
     cJSON *body = cv_entry_body(doc);
 
     drop_member(body, "ca_set");
+    drop_member(body, "key_ref");
     while (view != NULL && body != NULL && body->child != NULL) {
         cJSON *item = cJSON_DetachItemViaPointer(body, body->child);
 
@@ -318,7 +332,7 @@ enum cv_status cv_entry_label(cJSON *doc, const cJSON *set, const cJSON *remove,
 {
     cJSON *labels = cJSON_GetObjectItemCaseSensitive(doc, "labels");
     const cJSON *item;
-    enum cv_status s = check_labels(set, err);
+    enum cv_status s = cv_entry_check_labels(set, err);
 
     if (s != CV_OK) {
         return s;

@@ -10,7 +10,8 @@
 #include "vault/base/json.h"
 #include "vault/base/limits.h"
 
-#define CV_ENTRY_ID_LEN 33 /* hex and a NUL */
+#define CV_ENTRY_ID_LEN 33    /* hex and a NUL */
+#define CV_ENTRY_LABEL_LEN 56 /* a key's label on its token, and a NUL */
 
 /* What comes with new identities, the same for each of one command. */
 struct cv_entry_origin {
@@ -28,6 +29,12 @@ CV_MUST_USE enum cv_status
 cv_entry_from_identity(const cJSON *identity, const char *name,
                        const struct cv_entry_origin *origin, cJSON **out,
                        struct cv_err *err);
+
+/* The two checks by themselves. CV_INVALID. */
+CV_MUST_USE enum cv_status cv_entry_check_labels(const cJSON *labels,
+                                                 struct cv_err *err);
+CV_MUST_USE enum cv_status cv_entry_check_identity(const cJSON *identity,
+                                                   struct cv_err *err);
 
 /* The entry as the command line shows it. NULL when memory is gone. */
 cJSON *cv_entry_view(const cJSON *doc);
@@ -68,6 +75,10 @@ CV_MUST_USE enum cv_status cv_entry_label(cJSON *doc, const cJSON *set,
 cJSON *cv_entry_details_taken(const cJSON *doc);
 cJSON *cv_entry_details_released(const cJSON *doc);
 
+/* What the outcome says of a key that came to a token: how, and whether the
+ * token lets it out. */
+cJSON *cv_entry_details_came(const cJSON *doc);
+
 /* Makes the history line of an event. CV_INTERNAL. */
 CV_MUST_USE enum cv_status cv_entry_note(cJSON *doc, const char *what,
                                          const char *by, int64_t now_s,
@@ -82,5 +93,31 @@ CV_MUST_USE enum cv_status cv_entry_kubeconfig(const cJSON *doc,
                                                const char *context,
                                                const char *key_base64,
                                                cJSON **out, struct cv_err *err);
+
+/* Keys on tokens (entry_token.c). `key_ref` is a KeyRef of io.certvault.Module;
+ * lists do not show it, `token_uri` says the same for people. */
+
+/* Is its key on a token? */
+bool cv_entry_token_has(const cJSON *doc);
+
+/* Its KeyRef, borrowed, and the URI of its token; NULL and "" where it has
+ * none. */
+const cJSON *cv_entry_token_ref(const cJSON *doc);
+const char *cv_entry_token_uri(const cJSON *doc);
+
+/* A KeyRef; NULL when memory is gone. `spki` (base64 of DER) and `label` may be
+ * NULL. */
+cJSON *cv_entry_token_make_ref(const char *token, const char *id,
+                               const char *spki, const char *label);
+
+/* Says that the key is where `ref` (taken) says. False when memory is gone. */
+bool cv_entry_token_place(cJSON *doc, cJSON *ref);
+
+bool cv_entry_token_set(cJSON *doc, const char *state, const char *provenance,
+                        bool leaky);
+
+/* "certvault:<8 hex of the vault's id>:<entry id>" */
+void cv_entry_token_label(const char *vault_id, const char *entry_id,
+                          char out[CV_ENTRY_LABEL_LEN]);
 
 #endif

@@ -111,6 +111,8 @@ cJSON *cv_entry_details_taken(const cJSON *doc)
         details != NULL && add_source(details, doc) &&
         add_certificate(details, doc) && add_contexts(details, doc) &&
         add_cut(details, "provenance", cv_entry_text(doc, "provenance")) &&
+        add_cut(details, "location", cv_entry_text(doc, "location")) &&
+        add_cut(details, "token_uri", cv_entry_text(doc, "token_uri")) &&
         cv_json_add_bool(details, "exportable",
                          cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(
                              doc, "exportable"))) &&
@@ -125,4 +127,18 @@ cJSON *cv_entry_details_released(const cJSON *doc)
     cJSON *details = cJSON_CreateObject();
 
     return finished(details, details != NULL && add_certificate(details, doc));
+}
+
+cJSON *cv_entry_details_came(const cJSON *doc)
+{
+    cJSON *details = cJSON_CreateObject();
+    bool ok =
+        details != NULL &&
+        add_cut(details, "provenance", cv_entry_text(doc, "provenance")) &&
+        add_cut(details, "token_uri", cv_entry_text(doc, "token_uri")) &&
+        cv_json_add_bool(
+            details, "leaky",
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(doc, "leaky")));
+
+    return finished(details, ok);
 }

@@ -11,6 +11,7 @@ struct cv_sign {
     struct cv_ask ask;
     struct cv_store_entry *row;
     cJSON *doc;
+    char token[CV_LIMIT_TOKEN_URI]; /* "": its key is sealed */
     bool on_token;
     enum cv_status status; /* why it is refused; CV_OK: it is durable */
     struct cv_err err;
@@ -24,10 +25,5 @@ void cv_sign_begin(struct cv_broker *b, struct cv_caller *caller,
 void cv_sign_decide(struct cv_broker *b, struct cv_sign *signs, size_t n);
 
 void cv_sign_end(struct cv_sign *sign);
-
-/* Entry documents of keys on tokens. */
-
-/* Is its key on a token? */
-bool cv_sign_on_token(const cJSON *doc);
 
 #endif

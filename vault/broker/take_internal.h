@@ -35,6 +35,11 @@ CV_MUST_USE enum cv_status cv_take_store(struct cv_broker *b,
                                          bool atomic, bool dry_run,
                                          struct cv_err *err);
 
+/* Inside a transaction: puts the entry `doc` into the store, with its sealed
+ * key (base64; NULL: its key is on a token). */
+CV_MUST_USE enum cv_status cv_take_put(struct cv_broker *b, const cJSON *doc,
+                                       const char *sealed, struct cv_err *err);
+
 /* Adds an item for each to the answer's `items`: with `entry` or `error`. */
 CV_MUST_USE enum cv_status cv_take_answer(const struct cv_take *takes, size_t n,
                                           cJSON *answer, struct cv_err *err);

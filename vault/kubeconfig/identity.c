@@ -145,7 +145,8 @@ static cJSON *key_json(const struct cv_private_key *key)
     struct cv_bytes spki = {key->spki_sha256, sizeof(key->spki_sha256)};
     if (cv_json_add_str(o, "type", key->type) &&
         cv_json_add_int(o, "bits", key->bits) &&
-        cv_json_add_hex(o, "spki_sha256", spki)) {
+        cv_json_add_hex(o, "spki_sha256", spki) &&
+        cv_json_add_base64(o, "spki", key->spki)) {
         return o;
     }
     cJSON_Delete(o);
@@ -216,7 +217,8 @@ cJSON *cv_identity_to_json(const struct cv_identity *identity)
         cv_json_add_item(o, "certificate", certificate_json(identity)) &&
         cv_json_add_item(o, "contexts", contexts_json(identity)) &&
         cv_json_add_hex(o, "ca_set", set) &&
-        cv_json_add_hex(o, "digest", digest) &&
+        (identity->key.pkcs8.len == 0 ||
+         cv_json_add_hex(o, "digest", digest)) &&
         cv_json_add_item(o, "notes",
                          texts(identity->notes, identity->n_notes))) {
         return o;

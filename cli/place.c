@@ -1,0 +1,82 @@
+#include "cli/place.h"
+
+#include "cli/config.h"
+#include "vault/base/limits.h"
+
+#include <string.h>
+
+#define SCHEME "pkcs11:"
+
+enum cv_status cv_place_uri(const char *uri, const char *flag,
+                            struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (strncmp(uri, SCHEME, sizeof(SCHEME) - 1) != 0) {
+        s = cv_fail(err, CV_USAGE, "--%s takes a token's URI (RFC 7512)", flag);
+        cv_err_hint(err, "pkcs11:token=NAME, as certvault token list shows it");
+        return s;
+    }
+    if (strstr(uri, "pin-value=") != NULL) {
+        s = cv_fail(err, CV_USAGE, "a PIN is not given in a URI");
+        cv_err_hint(err, "everyone can read a command line: use --pin-source");
+        return s;
+    }
+    for (const char *p = uri; *p != '\0'; p++) {
+        if (*p <= ' ' || *p > '~') {
+            return cv_fail(err, CV_USAGE,
+                           "--%s: a URI is printable ASCII without blanks",
+                           flag);
+        }
+    }
+    return strlen(uri) < CV_LIMIT_TOKEN_URI
+               ? CV_OK
+               : cv_fail(err, CV_USAGE, "--%s: the URI is too long", flag);
+}
+
+static enum cv_status read_word(const char *text, const char **uri,
+                                struct cv_err *err)
+{
+    *uri = NULL;
+    if (text == NULL || strcmp(text, "sealed") == 0) {
+        return CV_OK;
+    }
+    if (strcmp(text, "token") == 0) {
+        *uri = SCHEME;
+        return CV_OK;
+    }
+    if (strncmp(text, "token:", 6) == 0) {
+        *uri = text + 6;
+        return cv_place_uri(*uri, "to", err);
+    }
+    return cv_fail(err, CV_USAGE, "--to takes sealed, token or token:URI");
+}
+
+enum cv_status cv_place_read(struct cv_cli *cli, const struct cv_args *args,
+                             const char **uri, struct cv_err *err)
+{
+    static const char *const defaults[] = {"defaults.to", "defaults.location"};
+    const char *text = cv_args_value(args, "to");
+    bool typed = text != NULL;
+    enum cv_status s = CV_OK;
+
+    for (size_t i = 0; i < 2 && text == NULL && s == CV_OK; i++) {
+        s = cv_config_text(cli, defaults[i], &text, err);
+    }
+    if (s == CV_OK) {
+        s = read_word(text, uri, err);
+        if (s != CV_OK && !typed) {
+            cv_err_prefix(err, "the configuration's defaults");
+            if (err != NULL) {
+                err->status = CV_CONFIG;
+            }
+            return CV_CONFIG;
+        }
+    }
+    if (s == CV_OK && *uri != NULL && cv_args_has(args, "exportable")) {
+        s = cv_fail(err, CV_USAGE,
+                    "--exportable goes with sealed keys: a token does not "
+                    "give its keys back");
+    }
+    return s;
+}
