@@ -18,36 +18,56 @@ static enum cv_status too_many(size_t max, struct cv_err *err)
     return CV_INVALID;
 }
 
-/* Does the object have exactly this value? One that cannot be read has not. */
-static bool has_value(struct cv_attribute_place at, CK_ATTRIBUTE_TYPE type,
-                      struct cv_bytes wanted)
+/* Is this a failure of the token, or its word that the object has no such
+ * attribute? Only the latter says anything of the object. */
+static bool is_failure(enum cv_status status)
 {
-    struct cv_buf value;
-    bool same;
-
-    cv_buf_init(&value, NULL, CV_LIMIT_ATTRIBUTE);
-    same = cv_attribute_read(at, type, &value, NULL) == CV_OK &&
-           value.len == wanted.len &&
-           (value.len == 0 || memcmp(value.data, wanted.data, value.len) == 0);
-    cv_buf_wipe(&value);
-    return same;
+    return status != CV_OK && status != CV_NOT_FOUND && status != CV_DENIED &&
+           status != CV_INTEGRITY;
 }
 
-static bool fits(struct cv_attribute_place at,
-                 const struct cv_object_filter *filter)
+/* Does the object have exactly this value? {NULL, 0} is had by all. */
+static enum cv_status has_value(struct cv_attribute_place at,
+                                CK_ATTRIBUTE_TYPE type, struct cv_bytes wanted,
+                                bool *same, struct cv_err *err)
 {
+    struct cv_buf value;
+    enum cv_status status;
+
+    if (wanted.data == NULL || !*same) {
+        return CV_OK;
+    }
+    cv_buf_init(&value, NULL, CV_LIMIT_ATTRIBUTE);
+    status = cv_attribute_read(at, type, &value, err);
+    *same = status == CV_OK && value.len == wanted.len &&
+            (value.len == 0 || memcmp(value.data, wanted.data, value.len) == 0);
+    cv_buf_wipe(&value);
+    return is_failure(status) ? status : CV_OK;
+}
+
+static enum cv_status fits(struct cv_attribute_place at,
+                           const struct cv_object_filter *filter, bool *out,
+                           struct cv_err *err)
+{
+    enum cv_status status = CV_OK;
     CK_ULONG class = 0;
 
-    if (filter->by_class &&
-        (cv_attribute_ulong(at, CKA_CLASS, &class, NULL) != CV_OK ||
-         class != filter->class)) {
-        return false;
+    *out = true;
+    if (filter->by_class) {
+        status = cv_attribute_ulong(at, CKA_CLASS, &class, err);
+        *out = status == CV_OK && class == filter->class;
+        status = is_failure(status) ? status : CV_OK;
     }
-    return (filter->id.data == NULL || has_value(at, CKA_ID, filter->id)) &&
-           (filter->label.data == NULL ||
-            has_value(at, CKA_LABEL, filter->label)) &&
-           (filter->value.data == NULL ||
-            has_value(at, CKA_VALUE, filter->value));
+    if (status == CV_OK) {
+        status = has_value(at, CKA_ID, filter->id, out, err);
+    }
+    if (status == CV_OK) {
+        status = has_value(at, CKA_LABEL, filter->label, out, err);
+    }
+    if (status == CV_OK) {
+        status = has_value(at, CKA_VALUE, filter->value, out, err);
+    }
+    return status;
 }
 
 static void make_template(const struct cv_object_filter *filter,
@@ -142,11 +162,14 @@ enum cv_status cv_object_find(CK_FUNCTION_LIST *functions,
     }
     for (size_t i = 0; status == CV_OK && i < found; i++) {
         struct cv_attribute_place at = {functions, session, out[i]};
+        bool fit = false;
 
-        if (fits(at, filter)) {
+        status = fits(at, filter, &fit, err);
+        if (status == CV_OK && fit) {
             out[(*n)++] = out[i];
         }
     }
+    *n = status == CV_OK ? *n : 0;
     return status;
 }
 

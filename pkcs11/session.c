@@ -241,6 +241,7 @@ static enum cv_status some_session(struct cv_session_pool *pool, bool rw,
                                    struct cv_err *err)
 {
     struct cv_session_slot *s = pick(pool, true, rw);
+    enum cv_status status;
 
     *out = s;
     if (s != NULL) {
@@ -255,7 +256,9 @@ static enum cv_status some_session(struct cv_session_pool *pool, bool rw,
         close_slot(pool, s);
     }
     *out = s;
-    return open_slot(pool, s, rw, err);
+    /* Seldom, so it may cost a look at who is in the slot by now. */
+    status = cv_session_refresh(pool, err);
+    return status == CV_OK ? open_slot(pool, s, rw, err) : status;
 }
 
 static enum cv_status not_logged_in(struct cv_session_pool *pool,
@@ -268,6 +271,24 @@ static enum cv_status not_logged_in(struct cv_session_pool *pool,
     return CV_LOCKED;
 }
 
+/* Closing the last session ends the login, so another is opened first. */
+static void replace(struct cv_session_pool *pool, struct cv_session_slot *s)
+{
+    struct cv_session_slot *other = NULL;
+    size_t open = 0;
+
+    for (size_t i = 0; i < SLOTS; i++) {
+        open += pool->slots[i].open ? 1 : 0;
+    }
+    if (open == 1) {
+        other = pick(pool, false, s->rw);
+        if (other != NULL) {
+            (void)open_slot(pool, other, s->rw, NULL);
+        }
+    }
+    close_slot(pool, s);
+}
+
 /* A session that answers, and where it matters holds a login. */
 static enum cv_status take_once(struct cv_session_pool *pool, unsigned flags,
                                 struct cv_session_slot **out,
@@ -276,7 +297,7 @@ static enum cv_status take_once(struct cv_session_pool *pool, unsigned flags,
     bool rw = (flags & CV_SESSION_RW) != 0;
     enum cv_status status = CV_OK;
 
-    /* Each turn closes a session that is dead, so there is an end. */
+    /* Sessions that are dead go first; they may all be. */
     for (size_t i = 0; i <= SLOTS; i++) {
         bool user = true;
 
@@ -291,7 +312,7 @@ static enum cv_status take_once(struct cv_session_pool *pool, unsigned flags,
         if (status == CV_OK) {
             return user ? CV_OK : not_logged_in(pool, err);
         }
-        close_slot(pool, *out);
+        replace(pool, *out);
     }
     return status;
 }
@@ -347,24 +368,6 @@ enum cv_status cv_session_take(struct cv_session_pool *pool, unsigned flags,
     s->busy = true;
     *out = s->handle;
     return CV_OK;
-}
-
-/* Closing the last session ends the login, so another is opened first. */
-static void replace(struct cv_session_pool *pool, struct cv_session_slot *s)
-{
-    struct cv_session_slot *other = NULL;
-    size_t open = 0;
-
-    for (size_t i = 0; i < SLOTS; i++) {
-        open += pool->slots[i].open ? 1 : 0;
-    }
-    if (open == 1) {
-        other = pick(pool, false, s->rw);
-        if (other != NULL) {
-            (void)open_slot(pool, other, s->rw, NULL);
-        }
-    }
-    close_slot(pool, s);
 }
 
 void cv_session_give(struct cv_session_pool *pool, CK_SESSION_HANDLE session,
