@@ -23,6 +23,7 @@ struct chunk {
     uint8_t *data;
     size_t size;
     size_t used;
+    pid_t locked_by; /* a forked process does not inherit the lock */
 };
 
 struct cv_arena {
@@ -34,16 +35,27 @@ struct cv_arena {
 
 static atomic_bool unlocked_allowed;
 
-/* First chunks of arenas that were freed, for those to come: mapping, guarding,
+/* Chunks of arenas that were freed, for those to come: mapping, guarding,
  * locking and unmapping one costs more than most messages do. They are wiped,
- * out of reach, and stay locked. */
+ * out of reach, and stay locked. Of the sizes that arenas begin with. */
 #define SPARE 4
+#define SPARE_SIZES 3
 
 static struct {
     pthread_mutex_t lock;
-    struct chunk *chunks[SPARE];
-    size_t n;
+    struct chunk *chunks[SPARE_SIZES][SPARE];
+    size_t n[SPARE_SIZES];
 } spare = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Which of those sizes; SPARE_SIZES where it is none. */
+static size_t spare_size(size_t size)
+{
+    size_t i = 0;
+    while (i < SPARE_SIZES && size != (CV_KIB(16) << i) - ALIGN) {
+        i++;
+    }
+    return i;
+}
 
 enum cv_status cv_arena_start(struct cv_err *err)
 {
@@ -70,12 +82,15 @@ enum cv_status cv_arena_new(size_t ceiling, struct cv_arena **out,
     return CV_OK;
 }
 
-static struct chunk *take_spare(void)
+static struct chunk *take_spare(size_t which)
 {
     struct chunk *c = NULL;
+    if (which == SPARE_SIZES) {
+        return NULL;
+    }
     (void)pthread_mutex_lock(&spare.lock);
-    if (spare.n > 0) {
-        c = spare.chunks[--spare.n];
+    if (spare.n[which] > 0) {
+        c = spare.chunks[which][--spare.n[which]];
     }
     (void)pthread_mutex_unlock(&spare.lock);
     return c;
@@ -84,14 +99,18 @@ static struct chunk *take_spare(void)
 /* Wiped and out of reach; false where it cannot be kept. */
 static bool keep_spare(struct chunk *c)
 {
-    sodium_memzero(c->data, c->size);
+    size_t which = spare_size(c->size);
+    if (which == SPARE_SIZES) {
+        return false;
+    }
+    sodium_memzero(c->data, c->used);
     if (sodium_mprotect_noaccess(c->data) != 0) {
         return false;
     }
     (void)pthread_mutex_lock(&spare.lock);
-    bool kept = spare.n < SPARE;
+    bool kept = spare.n[which] < SPARE;
     if (kept) {
-        spare.chunks[spare.n++] = c;
+        spare.chunks[which][spare.n[which]++] = c;
     }
     (void)pthread_mutex_unlock(&spare.lock);
     return kept;
@@ -105,7 +124,7 @@ static void unmap_chunk(struct chunk *c)
 
 static void free_chunk(struct chunk *c)
 {
-    if (c->size != FIRST_CHUNK || !keep_spare(c)) {
+    if (!keep_spare(c)) {
         unmap_chunk(c);
     }
 }
@@ -126,10 +145,17 @@ void cv_arena_free(struct cv_arena *arena)
 /* sodium_malloc locks but does not say whether it could; locking again what is
  * locked does nothing. The system call itself, because the sanitizers make
  * mlock() an empty function. */
-static enum cv_status check_locked(const struct chunk *c, struct cv_err *err)
+static enum cv_status check_locked(struct chunk *c, struct cv_err *err)
 {
-    if (syscall(SYS_mlock, c->data, c->size) == 0 ||
-        atomic_load(&unlocked_allowed)) {
+    pid_t self = getpid();
+    if (c->locked_by == self) {
+        return CV_OK;
+    }
+    if (syscall(SYS_mlock, c->data, c->size) == 0) {
+        c->locked_by = self;
+        return CV_OK;
+    }
+    if (atomic_load(&unlocked_allowed)) {
         return CV_OK;
     }
     cv_fail_errno(err, CV_UNAVAILABLE, "memory for secrets cannot be locked");
@@ -142,7 +168,10 @@ static enum cv_status check_locked(const struct chunk *c, struct cv_err *err)
 /* What is spare counts against the limit of locked memory. */
 static bool drop_spare(void)
 {
-    struct chunk *c = take_spare();
+    struct chunk *c = NULL;
+    for (size_t i = 0; i < SPARE_SIZES && c == NULL; i++) {
+        c = take_spare(i);
+    }
     if (c != NULL) {
         unmap_chunk(c);
     }
@@ -169,7 +198,7 @@ static struct chunk *map_chunk(size_t size, struct cv_err *err)
 /* A spare chunk, or NULL. */
 static struct chunk *reuse_chunk(size_t size)
 {
-    struct chunk *c = size == FIRST_CHUNK ? take_spare() : NULL;
+    struct chunk *c = take_spare(spare_size(size));
     if (c != NULL && sodium_mprotect_readwrite(c->data) != 0) {
         unmap_chunk(c);
         return NULL;
@@ -191,7 +220,6 @@ static enum cv_status new_chunk(size_t size, struct chunk **out,
     if (c == NULL) {
         return CV_INTERNAL;
     }
-    /* a spare one too: a lock is not inherited by a forked process */
     enum cv_status status = check_locked(c, err);
     while (status != CV_OK && drop_spare()) {
         status = check_locked(c, err);

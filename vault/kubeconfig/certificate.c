@@ -7,7 +7,9 @@
 #include "vault/kubeconfig/pem.h"
 #include "vault/kubeconfig/x509_internal.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/provider.h>
 #include <openssl/x509v3.h>
 
 #include <stdlib.h>
@@ -74,6 +76,24 @@ static enum cv_status outline(struct cv_bytes der, struct cv_bytes *spki,
     return CV_OK;
 }
 
+/* A library context in which nothing can be decoded but ASN.1. libcrypto 3
+ * makes a key object of each certificate's public key as it reads the
+ * certificate, which costs more than all else together, and goes on without one
+ * where it cannot. Nothing here wants it: public keys are compared by their
+ * bytes. It stays with the process; CRYPTO_THREAD_run_once allows threads. */
+static CRYPTO_ONCE keyless_once = CRYPTO_ONCE_STATIC_INIT;
+static OSSL_LIB_CTX *keyless;
+
+static void make_keyless(void)
+{
+    keyless = OSSL_LIB_CTX_new();
+    /* Else the first who looks for something loads the default provider. */
+    if (keyless != NULL && OSSL_PROVIDER_load(keyless, "null") == NULL) {
+        OSSL_LIB_CTX_free(keyless);
+        keyless = NULL;
+    }
+}
+
 /* Reads `der` with libcrypto after our own look at it; X509_free. */
 static enum cv_status open_strict(struct cv_bytes der, struct cv_bytes *spki,
                                   X509 **out, struct cv_err *err)
@@ -82,9 +102,13 @@ static enum cv_status open_strict(struct cv_bytes der, struct cv_bytes *spki,
     if (st != CV_OK) {
         return st;
     }
+    if (CRYPTO_THREAD_run_once(&keyless_once, make_keyless) != 1 ||
+        keyless == NULL || (*out = X509_new_ex(keyless, NULL)) == NULL) {
+        return cv_fail(err, CV_INTERNAL, "out of memory");
+    }
     const uint8_t *p = der.data;
-    *out = d2i_X509(NULL, &p, (long)der.len);
-    if (*out == NULL || p != der.data + der.len) {
+    /* frees what it could not fill */
+    if (d2i_X509(out, &p, (long)der.len) == NULL || p != der.data + der.len) {
         X509_free(*out);
         *out = NULL;
         return not_strict(err);

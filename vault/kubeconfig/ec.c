@@ -1,6 +1,7 @@
 #include "vault/kubeconfig/ec_internal.h"
 
 #include <openssl/bn.h>
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
@@ -29,9 +30,29 @@ const struct cv_ec_curve *cv_ec_find(struct cv_bytes oid)
     return NULL;
 }
 
+/* Making a group costs as much as using it. They stay with the process, and are
+ * only read; so threads may share them. */
+static CRYPTO_ONCE groups_once = CRYPTO_ONCE_STATIC_INIT;
+static EC_GROUP *groups[sizeof(curves) / sizeof(curves[0])];
+
+static void make_groups(void)
+{
+    for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++) {
+        groups[i] = EC_GROUP_new_by_curve_name(curves[i].nid);
+    }
+}
+
+/* Where memory was gone when they were made: NULL. */
+static const EC_GROUP *group_of(const struct cv_ec_curve *curve)
+{
+    return CRYPTO_THREAD_run_once(&groups_once, make_groups) == 1
+               ? groups[curve - curves]
+               : NULL;
+}
+
 struct work {
     BN_CTX *ctx;
-    EC_GROUP *group;
+    const EC_GROUP *group;
     EC_POINT *point;
     BIGNUM *d;
 };
@@ -57,7 +78,7 @@ enum cv_status cv_ec_public(const struct cv_ec_curve *curve,
                             uint8_t point[CV_EC_POINT_MAX], struct cv_err *err)
 {
     struct work w = {.ctx = BN_CTX_secure_new(),
-                     .group = EC_GROUP_new_by_curve_name(curve->nid),
+                     .group = group_of(curve),
                      .d = BN_secure_new()};
     if (w.group != NULL) {
         w.point = EC_POINT_new(w.group);
@@ -71,7 +92,6 @@ enum cv_status cv_ec_public(const struct cv_ec_curve *curve,
     }
     BN_clear_free(w.d);
     EC_POINT_free(w.point);
-    EC_GROUP_free(w.group);
     BN_CTX_free(w.ctx);
     return st;
 }
