@@ -1,6 +1,7 @@
 #include "cli/call.h"
 
 #include "cli/connect.h"
+#include "cli/pin.h"
 #include "cli/unlock.h"
 
 #include <stdio.h>
@@ -8,6 +9,9 @@
 
 /* What a broker's helpers may take, several times over. */
 #define CALL_MS (10 * 60 * 1000)
+
+/* The vault, and tokens: each asks once. */
+#define ROUNDS 4
 
 static cJSON *copy_in(struct cv_arena *arena, const cJSON *tree)
 {
@@ -32,10 +36,27 @@ static enum cv_status call_once(struct cv_cli *cli, const struct cv_call *call,
                           CALL_MS, reply, err);
 }
 
+/* Does what the answer asks for: the vault's key, or a token's PIN. */
+static enum cv_status open_up(struct cv_cli *cli, const cJSON *failure,
+                              bool *unlocked, struct cv_err *err)
+{
+    if (cv_pin_is_required(failure)) {
+        return cv_pin_answer(cli, failure, err);
+    }
+    if (*unlocked) {
+        return cv_fail(err, CV_UNAVAILABLE,
+                       "the vault is locked again, right after it was opened");
+    }
+    *unlocked = true;
+    return cv_unlock_run(
+        cli, cJSON_GetObjectItemCaseSensitive(failure, "slots"), err);
+}
+
 enum cv_status cv_call_run(struct cv_cli *cli, const struct cv_call *call,
                            struct cv_message *reply, struct cv_err *err)
 {
     cJSON *again = NULL;
+    bool unlocked = false;
     enum cv_status s;
 
     memset(reply, 0, sizeof(*reply));
@@ -51,13 +72,15 @@ enum cv_status cv_call_run(struct cv_cli *cli, const struct cv_call *call,
         return s != CV_OK ? s : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     s = call_once(cli, call, call->parameters, reply, err);
-    if (s == CV_LOCKED && reply->tree != NULL) {
-        s = cv_unlock_run(
-            cli, cJSON_GetObjectItemCaseSensitive(reply->tree, "slots"), err);
+    for (int i = 0; i < ROUNDS && s == CV_LOCKED && reply->tree != NULL; i++) {
+        cJSON *next = copy_in(call->arena, again);
+
+        s = open_up(cli, reply->tree, &unlocked, err);
         cv_message_free(reply);
-        if (s == CV_OK) {
-            s = call_once(cli, call, again, reply, err);
-            again = NULL;
+        if (s == CV_OK && next != NULL) {
+            s = call_once(cli, call, next, reply, err);
+        } else {
+            cJSON_Delete(next);
         }
     }
     cJSON_Delete(again);

@@ -2,6 +2,7 @@
 
 #include "cli/config.h"
 #include "cli/connect.h"
+#include "cli/pin.h"
 #include "vault/base/limits.h"
 #include "vault/base/name.h"
 
@@ -66,6 +67,8 @@ enum cv_status cv_cli_begin(struct cv_cli *cli, const struct cv_args *args,
     cli->passphrase_file = flag_or_environment(args, "passphrase-file",
                                                "CERTVAULT_PASSPHRASE_FILE");
     cli->key_file = flag_or_environment(args, "key-file", "CERTVAULT_KEY_FILE");
+    cli->pin_source = cv_args_value(args, "pin-source");
+    cli->pin_file = environment("CERTVAULT_PIN_FILE");
     cli->yes = cv_args_has(args, "yes");
     cli->dry_run = cv_args_has(args, "dry-run");
     cli->no_input = cv_args_has(args, "no-input");
@@ -79,6 +82,9 @@ enum cv_status cv_cli_begin(struct cv_cli *cli, const struct cv_args *args,
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     s = check_dry(args, err);
+    if (s == CV_OK && cli->pin_source != NULL) {
+        s = cv_pin_check(cli->pin_source, err);
+    }
     return s == CV_OK ? check_words(cli, err) : s;
 }
 

@@ -24,6 +24,11 @@ struct cv_cli {
     const char *ticket;
     const char *passphrase_file; /* flag before environment; NULL: none */
     const char *key_file;
+    const char *pin_source; /* --pin-source; NULL: none */
+    const char *pin_file;   /* CERTVAULT_PIN_FILE; NULL: none */
+    const char *token_uri;  /* as the command was given it; NULL: none */
+    const char *pin_for; /* the token that got one of these; NULL: none yet */
+    cJSON *logged_in;    /* tokens that this run logged in to; the run's */
     bool yes, dry_run, no_input, allow_unlocked;
     bool no_agent;    /* --no-agent: not even one that runs */
     bool no_start;    /* this command starts none */

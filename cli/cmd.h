@@ -28,6 +28,11 @@ CV_CMD(slot_list);        /* cmd_slot.c */
 CV_CMD(slot_add);         /* cmd_slot.c */
 CV_CMD(slot_remove);      /* cmd_slot.c */
 CV_CMD(slot_change);      /* cmd_slot.c */
+CV_CMD(token_list);       /* cmd_token.c */
+CV_CMD(token_objects);    /* cmd_token.c */
+CV_CMD(token_probe);      /* cmd_token.c */
+CV_CMD(token_login);      /* cmd_token.c */
+CV_CMD(token_change_pin); /* cmd_token.c */
 CV_CMD(slot_recovery);    /* cmd_slot.c */
 CV_CMD(policy_check);     /* cmd_policy.c */
 CV_CMD(policy_apply);     /* cmd_policy.c */

@@ -5,14 +5,16 @@
 /* What later versions add; a name of one word stands for all that begins with
  * it. */
 static const char *const later[] = {
-    "exec",           "proxy",         "kubeconfig",  "credential",
-    "issue",          "renew",         "rotate",      "revoke",
-    "sync",           "token",         "request",     "requests",
-    "approve",        "deny",          "grants",      "backup",
-    "restore",        "destroy",       "policy diff", "policy who-can",
-    "policy fmt",     "policy lint",   "policy sign", "policy history",
-    "audit exposure", "audit rebuild", "audit prove", "audit consistency",
-    "audit report",   "audit export",  NULL,
+    "exec",           "proxy",          "kubeconfig",
+    "credential",     "issue",          "renew",
+    "rotate",         "revoke",         "sync",
+    "request",        "requests",       "approve",
+    "deny",           "grants",         "backup",
+    "restore",        "destroy",        "policy diff",
+    "policy who-can", "policy fmt",     "policy lint",
+    "policy sign",    "policy history", "audit exposure",
+    "audit rebuild",  "audit prove",    "audit consistency",
+    "audit report",   "audit export",   NULL,
 };
 
 static const char *const secret_flags[] = {

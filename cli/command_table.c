@@ -39,7 +39,9 @@ const struct cv_option cv_command_global[] = {
             "the passphrase; - is standard input (CERTVAULT_PASSPHRASE_FILE)"),
     FILE_OF("key-file", "FILE",
             "the vault's key file, where it has moved (CERTVAULT_KEY_FILE)"),
-    LATER("pin-source", "SOURCE"),
+    VALUE("pin-source", "SOURCE",
+          "a token's PIN: tty, file:F, fd:N, command:WORDS, credential:NAME "
+          "(CERTVAULT_PIN_FILE)"),
     SWITCH("yes", "answer every question with yes"),
     SWITCH("dry-run", "say what would happen, change nothing"),
     SWITCH("no-input", "never ask on the terminal"),
@@ -181,6 +183,16 @@ static const struct cv_option slot_change_options[] = {
             "the new passphrase; - is standard input"), END,
 };
 
+static const struct cv_option token_probe_options[] = {
+    SWITCH("destructive-test",
+           "make, attack and destroy scratch objects on the token"), END,
+};
+
+static const struct cv_option token_change_options[] = {
+    VALUE("new-pin-source", "SOURCE",
+          "where the new PIN comes from; else it is asked for twice"), END,
+};
+
 static const struct cv_option explain_options[] = {
     VALUE("seq", "N", "explain the decision that record N holds"),
     VALUE("user", "NAME", "who"),
@@ -316,6 +328,27 @@ const struct cv_command cv_command_table[] = {
      cv_cmd_slot_change},
     {"slot recovery", "", "make a recovery code; it is shown once", NULL, 0, 0,
      CHANGES, TEXT_OPERAND, "slot recovery\n", cv_cmd_slot_recovery},
+    {"token list", "[URI]", "the tokens of all configured PKCS#11 modules",
+     NULL, 0, 1, READS, TEXT_OPERAND,
+     "token list\ntoken list 'pkcs11:model=SoftHSM%20v2' -o json\n",
+     cv_cmd_token_list},
+    {"token objects", "URI", "what lies on a token", NULL, 1, 1, READS,
+     TEXT_OPERAND,
+     "token objects 'pkcs11:token=work'\n"
+     "token objects 'pkcs11:token=work' --pin-source file:/run/secrets/pin\n",
+     cv_cmd_token_objects},
+    {"token probe", "URI", "what a token can do, and what it lies about",
+     token_probe_options, 1, 1, CHANGES, TEXT_OPERAND,
+     "token probe 'pkcs11:token=work'\n"
+     "token probe 'pkcs11:token=test' --destructive-test -o json\n",
+     cv_cmd_token_probe},
+    {"token login", "URI",
+     "log in to a token by hand, also after a PIN was wrong", NULL, 1, 1,
+     CHANGES, TEXT_OPERAND, "token login 'pkcs11:token=work'\n",
+     cv_cmd_token_login},
+    {"token change-pin", "URI", "give a token another PIN",
+     token_change_options, 1, 1, CHANGES, TEXT_OPERAND,
+     "token change-pin 'pkcs11:token=work'\n", cv_cmd_token_change_pin},
     {"token lost", "URI", "say that a token is gone, and the keys on it",
      NULL, 1, 1, CHANGES, TEXT_OPERAND, "token lost pkcs11:serial=0123\n",
      cv_cmd_held_lost},

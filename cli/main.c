@@ -5,6 +5,7 @@
 #include "cli/cmd.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
+#include "cli/pin_source.h"
 #include "vault/base/limits.h"
 #include "vault/base/process.h"
 
@@ -100,7 +101,7 @@ int main(int argc, char **argv)
     struct cv_err err, late;
     enum cv_status s, parsed;
 
-    cv_process_begin(2);
+    cv_process_begin(cv_pin_source_hold(argc, argv));
     cv_interrupt_begin();
     cv_err_init(&err);
     cv_err_init(&late);

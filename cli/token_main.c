@@ -1,7 +1,9 @@
 /* The token process: where keys live. The broker starts it with a socket as
  * descriptor 3, over which it speaks io.certvault.Token; it ends when that
  * closes, or when nobody asked for anything for CV_LIMIT_CLIENT_IDLE_S
- * seconds: the vault is locked then. */
+ * seconds: the vault is locked then. With --pkcs11 it holds one PKCS#11 module
+ * instead and speaks io.certvault.Module. */
+#include "cli/module_methods.h"
 #include "cli/token_methods.h"
 
 #include "vault/base/limits.h"
@@ -33,17 +35,21 @@ static enum cv_status serve(struct cv_err *err)
 
 int main(int argc, char **argv)
 {
+    bool module = argc > 1 && strcmp(argv[1], "--pkcs11") == 0;
+    int next = module ? 2 : 1;
     struct cv_err err;
 
-    cv_process_begin(CV_PROCESS_SOCKET);
+    cv_process_begin(module ? CV_PROCESS_EXTRA : CV_PROCESS_SOCKET);
     cv_err_init(&err);
-    if (argc == 2 && strcmp(argv[1], "--allow-unlocked") == 0) {
+    if (next < argc && strcmp(argv[next], "--allow-unlocked") == 0) {
         cv_arena_allow_unlocked();
-    } else if (argc > 1) {
+        next++;
+    }
+    if (next < argc) {
         (void)fputs("token: certvaultd starts this program\n", stderr);
         return cv_err_exit_code(CV_USAGE);
     }
-    if (serve(&err) != CV_OK) {
+    if ((module ? cv_module_methods_serve(&err) : serve(&err)) != CV_OK) {
         (void)fprintf(stderr, "token: %s\n", err.text);
         return cv_err_exit_code(err.status);
     }

@@ -1,6 +1,7 @@
 #include "cli/unlock.h"
 
 #include "cli/connect.h"
+#include "cli/pin.h"
 #include "cli/prompt.h"
 #include "cli/secret.h"
 #include "vault/base/limits.h"
@@ -32,19 +33,36 @@ static bool has_kind(const cJSON *slots, const char *kind)
     return false;
 }
 
-static enum cv_status send(struct cv_cli *cli, struct cv_arena *arena,
-                           const struct cv_secret_slot *key, struct cv_err *err)
+static enum cv_status send_once(struct cv_cli *cli, struct cv_arena *arena,
+                                const struct cv_secret_slot *key,
+                                struct cv_message *reply, struct cv_err *err)
 {
-    struct cv_message reply;
     cJSON *parameters = cJSON_CreateObject();
-    enum cv_status s;
 
+    *reply = (struct cv_message){0};
     if (!cv_json_add_item(parameters, "key", cv_secret_json(key, arena))) {
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    s = cv_client_call(cv_connect_channel(cli), "io.certvault.Broker.Unlock",
-                       parameters, CV_CLIENT_SECRET_IN, UNLOCK_MS, &reply, err);
+    return cv_client_call(cv_connect_channel(cli), "io.certvault.Broker.Unlock",
+                          parameters, CV_CLIENT_SECRET_IN, UNLOCK_MS, reply,
+                          err);
+}
+
+/* A key slot on a token may ask for the token's PIN first. */
+static enum cv_status send(struct cv_cli *cli, struct cv_arena *arena,
+                           const struct cv_secret_slot *key, struct cv_err *err)
+{
+    struct cv_message reply;
+    enum cv_status s = send_once(cli, arena, key, &reply, err);
+
+    if (s == CV_LOCKED && cv_pin_is_required(reply.tree)) {
+        s = cv_pin_answer(cli, reply.tree, err);
+        cv_message_free(&reply);
+        if (s == CV_OK) {
+            s = send_once(cli, arena, key, &reply, err);
+        }
+    }
     cv_message_free(&reply);
     return s;
 }

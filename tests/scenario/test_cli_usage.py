@@ -82,11 +82,10 @@ def test_usage_errors(cli, words):
 
 @pytest.mark.parametrize("words", [
     ["exec", "a", "--", "true"], ["proxy", "a"], ["kubeconfig", "a"],
-    ["credential", "a"], ["token", "list"],
+    ["credential", "a"],
     ["requests"], ["grants", "list"], ["policy", "diff"],
     ["audit", "rebuild"], ["renew", "a"], ["backup", "f"],
-    ["pin", "a", "--show"], ["init", "--token", "pkcs11:x"],
-    ["list", "--pin-source", "tty"]])
+    ["pin", "a", "--show"], ["init", "--token", "pkcs11:x"]])
 def test_what_later_versions_have(cli, words):
     done = cli(*words, code=USAGE)
     assert "not in this version" in done.note

@@ -337,6 +337,21 @@ static enum cv_status change_pin(struct cv_broker *b, void *what,
     return s;
 }
 
+/* So many that nobody can tell what is left: for whoever wants to go on. */
+static void tell_attempts(struct cv_broker *b, const struct login *l,
+                          struct cv_reply *reply)
+{
+    struct cv_store_pin row;
+
+    if (!l->token.count_low &&
+        cv_store_pin_get(b->vault->store, l->token.identity, &row, NULL) ==
+            CV_OK &&
+        row.attempts >= CV_LEDGER_BLIND && l->wish.despite != row.attempts) {
+        (void)cv_json_add_int(cv_reply_failure(reply), "attempts",
+                              row.attempts);
+    }
+}
+
 static enum cv_status run_login(struct cv_broker *b, struct cv_ask *ask,
                                 struct login *l, const char *method,
                                 struct cv_reply *reply, struct cv_err *err)
@@ -365,6 +380,9 @@ static enum cv_status run_login(struct cv_broker *b, struct cv_ask *ask,
     }
     if (s == CV_OK) {
         s = change(ask, details, pin ? change_pin : log_in, l, reply, err);
+    }
+    if (s == CV_AUTH) {
+        tell_attempts(b, l, reply);
     }
     cJSON_Delete(details);
     return s;

@@ -9,6 +9,10 @@
 /* Tokens whose module is remembered. */
 #define REMEMBERED 64
 
+/* How often what only reads is asked again: after a reload that did not help
+ * comes a new process. */
+#define AGAIN 2
+
 struct remembered {
     char *uri; /* as it was asked for */
     struct cv_module_process *module;
@@ -225,6 +229,7 @@ static enum cv_status tokens_of(struct cv_broker *b,
     *tokens = NULL;
     for (int i = 0; i < 2; i++) {
         cJSON *parameters = cJSON_CreateObject();
+        int64_t ended_ms = p->ended_ms;
 
         cv_message_free(&reply);
         if (!cv_json_add_str(parameters, "uri", uri)) {
@@ -232,7 +237,8 @@ static enum cv_status tokens_of(struct cv_broker *b,
             return no_memory(err);
         }
         s = call(b, p, "Tokens", parameters, 0, &reply, err);
-        if (s == CV_OK || p->channel != NULL || p->wait_until_ms != 0) {
+        /* Only a process that broke down is worth another. */
+        if (s == CV_OK || p->ended_ms == ended_ms || p->wait_until_ms != 0) {
             break;
         }
     }
@@ -349,7 +355,7 @@ static enum cv_status find(struct cv_broker *b, const char *uri,
 /* Was it the process, and can a new one do better? */
 static bool is_worth_repeating(struct cv_broker *b, const char *uri,
                                const struct cv_module_process *p,
-                               const struct cv_message *reply)
+                               int64_t ended_ms, const struct cv_message *reply)
 {
     const char *word = cJSON_GetStringValue(
         cJSON_GetObjectItemCaseSensitive(reply->tree, "recover"));
@@ -357,7 +363,7 @@ static bool is_worth_repeating(struct cv_broker *b, const char *uri,
     struct cv_reply *none = NULL;
 
     if (p->channel == NULL) {
-        return p->wait_until_ms == 0;
+        return p->ended_ms != ended_ms && p->wait_until_ms == 0;
     }
     return word != NULL && strcmp(word, "relogin") == 0 &&
            cv_module_token(b, uri, &token, NULL, NULL) == CV_OK &&
@@ -374,6 +380,7 @@ enum cv_status cv_module_call(struct cv_broker *b, const char *token_uri,
     struct cv_module_process *p;
     struct cv_err local;
     struct cv_err *e = err != NULL ? err : &local;
+    int64_t ended_ms;
     enum cv_status s;
 
     cv_err_init(e);
@@ -384,13 +391,15 @@ enum cv_status cv_module_call(struct cv_broker *b, const char *token_uri,
         cJSON_Delete(again);
         return s;
     }
+    ended_ms = p->ended_ms;
     s = call(b, p, method, parameters, flags, reply, e);
-    if (s != CV_OK && again != NULL &&
-        is_worth_repeating(b, token_uri, p, reply)) {
+    for (int i = 0; i < AGAIN && s != CV_OK && again != NULL &&
+                    is_worth_repeating(b, token_uri, p, ended_ms, reply);
+         i++) {
+        ended_ms = p->ended_ms;
         cv_message_free(reply);
         cv_err_init(e);
-        s = call(b, p, method, again, flags, reply, e);
-        again = NULL;
+        s = call(b, p, method, cJSON_Duplicate(again, true), flags, reply, e);
     }
     cJSON_Delete(again);
     return s;
