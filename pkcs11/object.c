@@ -125,12 +125,16 @@ static enum cv_status collect(CK_FUNCTION_LIST *functions,
         if (count == 0) {
             return CV_OK;
         }
+        /* One that lists the same objects for ever ends here too. */
         seen += count;
+        if (seen > CV_LIMIT_TOKEN_OBJECTS) {
+            return too_many(max, err);
+        }
         for (CK_ULONG i = 0; i < count; i++) {
             if (is_listed(out, *n, batch[i])) {
                 continue;
             }
-            if (*n == max || seen > CV_LIMIT_TOKEN_OBJECTS) {
+            if (*n == max) {
                 return too_many(max, err);
             }
             out[(*n)++] = batch[i];

@@ -226,7 +226,7 @@ void rig_begin_with(struct rig *r, enum rig_kind kind, const char *more)
     static const char *const uris[] = {
         [RIG_SOFTHSM] = "pkcs11:token=work",
         [RIG_NSS] = "pkcs11:token=NSS%20Certificate%20DB",
-        [RIG_FAKE] = "pkcs11:token=rig"};
+        [RIG_FAKE] = "pkcs11:model=misbehaving"};
     char reserved[512] = "";
 
     rig_folder(r);
