@@ -122,8 +122,10 @@ start_folder() {
     show export "CERTVAULT_DIR=$folder/vault"
     CERTVAULT_DIR=$folder/vault
     export CERTVAULT_DIR
-    # Only what this shows: no agent, no service, no configuration of yours.
+    # Only what this shows: no service, no secrets of yours.
     unset CERTVAULT_BROKER CERTVAULT_KEY_FILE CERTVAULT_PASSPHRASE_FILE
+    # However this ends, it leaves nothing running.
+    trap 'certvault -q agent stop' EXIT
 }
 
 # Has the real cloud been given?
@@ -248,6 +250,11 @@ tour() {
     flip vault-copy/audit/log
     run 70 certvault --vault "$folder/vault-copy" audit verify
     run 0 certvault audit verify
+
+    say "the agent that did all this, opened once; by itself it ends after 15" \
+        "minutes without work"
+    run 0 certvault agent status
+    run 0 certvault agent stop
 }
 
 prepare
