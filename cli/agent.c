@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,10 @@ static enum cv_status launch(struct cv_cli *cli, const struct cv_runtime *r,
     cv_file_close(&ends[1]);
     if (s == CV_OK) {
         s = read_answer(ends[0], err);
+        if (s != CV_OK) {
+            (void)kill(pid, SIGTERM);
+            (void)cv_process_wait(pid);
+        }
     }
     cv_file_close(&ends[0]);
     cv_module_env_free(environment);

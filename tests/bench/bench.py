@@ -271,8 +271,68 @@ def bench_fetch(folder):
                    everything, theirs, 0.5, "more")
 
 
+# --- agent ---
+
+def spawned(argv, env):
+    """A program's wall time with as little of ours around it as can be."""
+    null = os.open(os.devnull, os.O_RDWR)
+    actions = [(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)]
+    begin = time.perf_counter()
+    pid = os.posix_spawn(argv[0], argv, env, file_actions=actions)
+    status = os.waitpid(pid, 0)[1]
+    took = time.perf_counter() - begin
+    os.close(null)
+    if status:
+        raise SystemExit(f"{argv}: {os.waitstatus_to_exitcode(status)}")
+    return took
+
+
+def synced(path):
+    """One kilobyte appended and synced, as a leaf is."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    begin = time.perf_counter()
+    os.write(fd, b"x" * 1000)
+    os.fdatasync(fd)
+    took = time.perf_counter() - begin
+    os.close(fd)
+    return took
+
+
+def bench_agent(folder):
+    """A command through a running agent against a program that does nothing."""
+    vault = new_vault(folder)
+    vault.add(kube.as_yaml(kube.config(kube.Identity("p256"))), "a")
+    nothing = os.path.join(folder, "true")
+    must(["cc", "-O2", "-static", "-x", "c", "-o", nothing, "-"],
+         input=b"int main(void) { return 0; }\n")
+    vault.flags = []
+    env = vault.env()
+    must(vault.argv("agent", "start"), env=env)
+    commands = {"list": ["list"], "status": ["status"], "show": ["show", "a"],
+                "label (changes, synced)": ["label", "a", "k=v"]}
+    print("$ cc -static -o true (int main(void) { return 0; })")
+    theirs, syncs = [], []
+    ours = {what: [] for what in commands}
+    for _ in range(20 * ROUNDS):
+        theirs.append(spawned([nothing], env))
+        syncs.append(synced(os.path.join(folder, "file")))
+        for what, words in commands.items():
+            ours[what].append(spawned(vault.argv(*words), env))
+    must(vault.argv("agent", "stop"), env=env)
+    for what in ("list", "status", "show"):
+        ratio_line(f"{what} through a running agent", ours[what], theirs, 3,
+                   "less")
+        least = min(ours[what]) / min(theirs)
+        print(f"  the least disturbed run of each: {least:.2f}x "
+              f"({1000 * min(ours[what]):.2f} ms)", flush=True)
+    changed = statistics.median(ours["label (changes, synced)"])
+    print(f"label, which waits for its record: {1000 * changed:.1f} ms; one "
+          f"fdatasync of a kilobyte here: "
+          f"{1000 * statistics.median(syncs):.1f} ms", flush=True)
+
+
 BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
-           "fetch": bench_fetch}
+           "fetch": bench_fetch, "agent": bench_agent}
 
 
 def main(names):

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures certvault beside its peers: sh tests/bench/run.sh [NAME...]
 #
-# NAME: export, import, list, fetch (default: all). Installs the peers (age,
+# NAME: export, import, list, fetch, agent (default: all). Installs the peers (age,
 # h2load, nginx), builds build/release and what the benches need beside it.
 # Rounds are interleaved and ratios are medians of one run: absolute figures of
 # a shared machine mean little. CV_ROUNDS sets the number of rounds.

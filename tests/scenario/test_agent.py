@@ -612,6 +612,21 @@ def test_beside_private_brokers(vault, secrets):
     vault("label", "a", "k=v", code=harness.DENIED)
 
 
+def test_many_reads_at_once_are_all_recorded(vault):
+    """Reads wait for the next commit; none is lost, however many come."""
+    vault("unlock", code=0)
+    with vault.connect() as s:
+        for _ in range(300):
+            s.sendall(b'{"method":"io.certvault.Broker.List",'
+                      b'"parameters":{"labels":{}}}\0')
+            got = b""
+            while not got.endswith(b"\0"):
+                got += s.recv(65536)
+            assert b'"items"' in got
+    vault("lock", code=0)
+    assert len(vault.records("--action", "list")) == 300
+
+
 # --- prompts ---
 
 class Asked:

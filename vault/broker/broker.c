@@ -274,7 +274,10 @@ static bool commit_last(struct cv_broker *b)
         return false;
     }
     cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
-    s = cv_checkpoint_begin(b->vault->log, &text, &err);
+    s = cv_broker_queue_waiting(b, &err);
+    if (s == CV_OK) {
+        s = cv_checkpoint_begin(b->vault->log, &text, &err);
+    }
     if (s == CV_OK) {
         s = sign(b, &text, &reply, &err);
     }

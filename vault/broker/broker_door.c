@@ -132,6 +132,22 @@ static void leaf_of_ask(const struct cv_ask *ask, struct cv_leaf *leaf)
     }
 }
 
+/* Reads that waited go before what comes now: those that are not in the log's
+ * queue yet. They outlive the answer whose arena may be in use: their members
+ * are made on the heap. */
+enum cv_status cv_broker_queue_waiting(struct cv_broker *b, struct cv_err *err)
+{
+    struct cv_arena *before = cv_json_use(NULL);
+    enum cv_status s = CV_OK;
+
+    while (b->n_queued < b->n_waiting && s == CV_OK) {
+        s = cv_log_append(b->vault->log, b->waiting[b->n_queued], NULL, err);
+        b->n_queued += s == CV_OK ? 1 : 0;
+    }
+    (void)cv_json_use(before);
+    return s;
+}
+
 /* Entered. */
 static enum cv_status queue(struct cv_broker *b, const struct cv_leaf *leaf,
                             int64_t *seq, struct cv_err *err)
@@ -143,7 +159,10 @@ static enum cv_status queue(struct cv_broker *b, const struct cv_leaf *leaf,
     if (s != CV_OK) {
         return s;
     }
-    s = cv_log_append(b->vault->log, tree, &n, err);
+    s = cv_broker_queue_waiting(b, err);
+    if (s == CV_OK) {
+        s = cv_log_append(b->vault->log, tree, &n, err);
+    }
     cJSON_Delete(tree);
     if (seq != NULL) {
         *seq = s == CV_OK ? (int64_t)n : -1;
@@ -180,26 +199,12 @@ static enum cv_status tell_torn(struct cv_broker *b, struct cv_err *err)
     return s;
 }
 
-/* Reads that waited go before what comes now. They outlive the answer whose
- * arena may be in use: their members are made on the heap. */
-static enum cv_status queue_waiting(struct cv_broker *b, struct cv_err *err)
-{
-    struct cv_arena *before = cv_json_use(NULL);
-    enum cv_status s = CV_OK;
-
-    for (size_t i = 0; i < b->n_waiting && s == CV_OK; i++) {
-        s = cv_log_append(b->vault->log, b->waiting[i], NULL, err);
-    }
-    (void)cv_json_use(before);
-    return s;
-}
-
 void cv_broker_forget_waiting(struct cv_broker *b)
 {
     for (size_t i = 0; i < b->n_waiting; i++) {
         cJSON_Delete(b->waiting[i]);
     }
-    b->n_waiting = 0;
+    b->n_waiting = b->n_queued = 0;
 }
 
 enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
@@ -222,11 +227,9 @@ enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
     if (s == CV_OK) {
         s = load_policy(b, err);
     }
+    b->n_queued = 0;
     if (s == CV_OK) {
         s = tell_torn(b, err);
-    }
-    if (s == CV_OK) {
-        s = queue_waiting(b, err);
     }
     if (s != CV_OK) {
         cv_vault_leave(b->vault);
@@ -241,8 +244,11 @@ void cv_broker_leave(struct cv_broker *b)
 
 enum cv_status cv_broker_commit(struct cv_broker *b, struct cv_err *err)
 {
-    enum cv_status s = cv_log_commit(b->vault->log, err);
+    enum cv_status s = cv_broker_queue_waiting(b, err);
 
+    if (s == CV_OK) {
+        s = cv_log_commit(b->vault->log, err);
+    }
     if (s == CV_OK) {
         cv_broker_forget_waiting(b);
         return CV_OK;

@@ -33,6 +33,7 @@ struct cv_broker {
     struct cv_sandbox_report sandbox;
     cJSON *waiting[CV_BROKER_WAITING]; /* leaves of reads */
     size_t n_waiting;
+    size_t n_queued; /* of them, since the vault was entered */
     int64_t waiting_since_ms;
     uint64_t checkpoint_size; /* leaves under the last checkpoint made here */
     int64_t checkpoint_ms;    /* when that was */
@@ -141,6 +142,11 @@ bool cv_broker_flush(struct cv_broker *b, bool now);
 
 /* What waited is committed. */
 void cv_broker_forget_waiting(struct cv_broker *b);
+
+/* Entered. Puts what waits, and is not there yet, into the log's queue; every
+ * leaf that is queued and every commit does so first. */
+CV_MUST_USE enum cv_status cv_broker_queue_waiting(struct cv_broker *b,
+                                                   struct cv_err *err);
 
 /* Signs a checkpoint if leaves came since the last. */
 void cv_broker_checkpoint(struct cv_broker *b);
