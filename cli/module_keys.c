@@ -50,15 +50,37 @@ static enum cv_status accepts_work(CK_FUNCTION_LIST *functions,
                              &a->way, err);
 }
 
+/* An entry's words for its key, in the library's. NULL: no token takes it. */
+static const char *kind_of(const char *type, int64_t bits)
+{
+    static const struct {
+        const char *type, *kind;
+        int64_t bits; /* 0: any */
+    } kinds[] = {
+        {"RSA", "rsa", 0},
+        {"EC", "ec-p256", 256},
+        {"EC", "ec-p384", 384},
+        {"ED25519", "ed25519", 0},
+    };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(type, kinds[i].type) == 0 &&
+            (kinds[i].bits == 0 || kinds[i].bits == bits)) {
+            return kinds[i].kind;
+        }
+    }
+    return NULL;
+}
+
 CV_MODULE_METHOD(keys_accepts)
 {
     struct cv_module_face *face = context;
     struct cv_module_face_token *token;
     struct accepting a = {NULL, 0, CV_CREATE_IMPORTED};
-    const char *uri = NULL;
+    const char *uri = NULL, *type = NULL;
     const struct cv_json_field fields[] = {
         {"token", CV_JSON_STRING, true, &uri, CV_LIMIT_TOKEN_URI},
-        {"key_type", CV_JSON_STRING, true, &a.kind, 16},
+        {"key_type", CV_JSON_STRING, true, &type, 16},
         {"bits", CV_JSON_INT, true, &a.bits, 0},
     };
     enum cv_status s = cv_json_read(parameters, "Accepts",
@@ -66,6 +88,13 @@ CV_MODULE_METHOD(keys_accepts)
 
     if (s == CV_OK && (a.bits < 0 || a.bits > 65536)) {
         s = cv_fail(err, CV_INVALID, "no such size of a key");
+    }
+    if (s == CV_OK) {
+        a.kind = kind_of(type, a.bits);
+        s = a.kind != NULL ? CV_OK
+                           : cv_fail(err, CV_INVALID,
+                                     "no token takes %s keys of %lld bits",
+                                     type, (long long)a.bits);
     }
     if (s == CV_OK) {
         s = cv_module_face_token(face, uri, &token, err);
