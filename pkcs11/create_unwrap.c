@@ -99,6 +99,8 @@ static void aes_template(struct cv_attribute_template *t,
     cv_attribute_add_bool(t, CKA_TOKEN, false);
     cv_attribute_add_bool(t, CKA_SENSITIVE, true);
     cv_attribute_add_bool(t, CKA_EXTRACTABLE, false);
+    cv_attribute_add_bool(t, CKA_ENCRYPT, false);
+    cv_attribute_add_bool(t, CKA_DECRYPT, false);
     cv_attribute_add_bool(t, usage, true);
 }
 

@@ -181,7 +181,6 @@ static enum cv_status check_flags(const struct examine *e, struct cv_err *err)
         {CV_EXAMINE_MODIFIABLE, CV_EXAMINE_NO, false},
         {CV_EXAMINE_COPYABLE, CV_EXAMINE_NO, false},
         {CV_EXAMINE_SIGN_RECOVER, CV_EXAMINE_NO, false},
-        {CV_EXAMINE_MAY_WRAP, CV_EXAMINE_NO, false},
     };
     static const struct demand signing[] = {
         {CV_EXAMINE_SIGN, CV_EXAMINE_YES, true},

@@ -97,10 +97,13 @@ static void derive_ecdh(struct examine *e)
     (void)e->f->C_DestroyObject(e->s, derived);
 }
 
+/* A digest is not the key, and a private key has no business there (SoftHSM
+ * digests the scalar of an EC key; of an RSA key, nothing). */
 static void attack_digest(struct examine *e)
 {
     CK_MECHANISM m = {CKM_SHA256, NULL, 0};
-    uint8_t digest[DIGEST_LEN];
+    uint8_t digest[DIGEST_LEN] = {0}, nothing[DIGEST_LEN];
+    enum cv_examine_result result;
     CK_ULONG len = sizeof(digest);
     CK_RV rv = e->f->C_DigestInit(e->s, &m);
 
@@ -109,8 +112,16 @@ static void attack_digest(struct examine *e)
         /* ends the operation, where the refusal did not */
         (void)e->f->C_DigestFinal(e->s, digest, &len);
     }
-    cv_examine_note(e, CV_EXAMINE_DIGEST,
-                    rv == CKR_OK ? CV_EXAMINE_MISUSED : cv_examine_of(rv), rv);
+    if (rv != CKR_OK) {
+        result = cv_examine_of(rv);
+    } else if (EVP_Digest("", 0, nothing, NULL, EVP_sha256(), NULL) == 1 &&
+               memcmp(nothing, digest, sizeof(digest)) == 0) {
+        result = CV_EXAMINE_REFUSED;
+    } else {
+        result = CV_EXAMINE_MISUSED;
+        cv_examine_lie(e, "C_DigestKey takes the private key");
+    }
+    cv_examine_note(e, CV_EXAMINE_DIGEST, result, rv);
 }
 
 /* Encrypts to the key by PKCS #1 v1.5; 0 when that cannot be. */

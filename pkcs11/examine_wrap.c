@@ -46,10 +46,8 @@ static CK_RV generate_aes(struct examine *e, bool known, CK_OBJECT_HANDLE *out)
     cv_attribute_add_bool(&t, CKA_WRAP, true);
     cv_attribute_add_bool(&t, CKA_SENSITIVE, !known);
     cv_attribute_add_bool(&t, CKA_EXTRACTABLE, known);
-    if (!known) {
-        cv_attribute_add_bool(&t, CKA_ENCRYPT, true);
-        cv_attribute_add_bool(&t, CKA_DECRYPT, true);
-    }
+    cv_attribute_add_bool(&t, CKA_ENCRYPT, !known);
+    cv_attribute_add_bool(&t, CKA_DECRYPT, !known);
     return e->f->C_GenerateKey(e->s, &mechanism, t.items, t.n, out);
 }
 

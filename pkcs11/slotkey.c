@@ -2,6 +2,7 @@
 #include "pkcs11/slotkey.h"
 
 #include "pkcs11/create_internal.h"
+#include "pkcs11/examine.h"
 #include "pkcs11/generate.h"
 #include "pkcs11/slotkey_internal.h"
 
@@ -234,6 +235,22 @@ enum cv_status cv_slotkey_choose(CK_FUNCTION_LIST *functions,
     return s;
 }
 
+/* The box key is worth what guards this one: so it is distrusted as others. */
+static enum cv_status distrust(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
+                               CK_OBJECT_HANDLE key, struct cv_bytes spki,
+                               struct cv_notes *notes, struct cv_err *err)
+{
+    struct cv_examine_order order = {CV_EXAMINE_FRESH_SLOT, spki, NULL};
+    struct cv_findings found;
+    enum cv_status st = cv_examine_key(f, s, key, &order, &found, err);
+
+    if (st == CV_OK && found.leaky) {
+        cv_notes_add(notes, "the token lets this key out: the slot is worth no "
+                            "more than the token's PIN");
+    }
+    return st;
+}
+
 static enum cv_status make_one(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
                                const struct cv_generate_order *order,
                                struct cv_arena *arena, struct cv_buf *spki,
@@ -248,6 +265,9 @@ static enum cv_status make_one(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
     st = cv_generate_key(f, s, order, &der, &key, notes, err);
     if (st == CV_OK) {
         st = cv_slotkey_choose(f, s, key, cv_buf_bytes(&der), arena, form, err);
+        if (st == CV_OK) {
+            st = distrust(f, s, key, cv_buf_bytes(&der), notes, err);
+        }
         if (st != CV_OK) {
             cv_create_undo(f, s, order->id, err);
         }

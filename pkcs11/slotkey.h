@@ -64,8 +64,9 @@ cv_slotkey_choose(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
 
 /* Makes a key for this on the token (P-256 where it can derive, else RSA-2048,
  * else P-384), not extractable, which does this and nothing else, and sees
- * that it works. Appends its DER SubjectPublicKeyInfo to `spki`. On failure
- * nothing of the id is left. As cv_generate_key and cv_slotkey_choose. */
+ * that it works; that the token lets it out is a note. Appends its DER
+ * SubjectPublicKeyInfo to `spki`. On failure nothing of the id is left. As
+ * cv_generate_key and cv_slotkey_choose. */
 CV_MUST_USE enum cv_status
 cv_slotkey_make(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
                 struct cv_bytes id, const char *label, struct cv_arena *arena,

@@ -18,14 +18,6 @@ static struct scratch t;
 static const uint8_t id_bytes[16] = {0xE1, 2, 3, 4, 5, 6, 7, 8};
 static const struct cv_bytes id = {id_bytes, sizeof(id_bytes)};
 
-static void is_ok(enum cv_status s, const struct cv_err *err)
-{
-    if (s != CV_OK) {
-        print_error("%s (%s; %s)\n", err->text, err->state, err->hint);
-    }
-    assert_int_equal(s, CV_OK);
-}
-
 static void is_safe(CK_OBJECT_HANDLE key)
 {
     assert_int_equal(scratch_flag(&t, key, CKA_TOKEN), 1);
@@ -71,13 +63,14 @@ static void takes(const char *kind, enum cv_create_way expected)
     struct cv_err err;
 
     cv_err_init(&err);
-    is_ok(cv_create_accepts(t.f, t.s, kind, 2048, &promised, &err), &err);
+    scratch_ok(cv_create_accepts(t.f, t.s, kind, 2048, &promised, &err), &err);
     assert_int_equal(promised, expected);
     assert_int_equal(scratch_all(&t), 0);
     in_the_clear = 0;
     t.patched.C_CreateObject = watching_create;
-    is_ok(cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, &notes, &err),
-          &err);
+    scratch_ok(
+        cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, &notes, &err),
+        &err);
     assert_int_equal(way, expected);
     assert_int_equal(in_the_clear, expected == CV_CREATE_IMPORTED);
     is_safe(handle);
@@ -87,7 +80,7 @@ static void takes(const char *kind, enum cv_create_way expected)
         cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, &notes, &err),
         CV_EXISTS);
     assert_int_equal(scratch_objects(&t), 1);
-    is_ok(cv_create_destroy(t.f, t.s, id, LABEL, &destroyed, &err), &err);
+    scratch_ok(cv_create_destroy(t.f, t.s, id, LABEL, &destroyed, &err), &err);
     assert_int_equal(destroyed, 1);
     assert_int_equal(scratch_all(&t), 0);
 }
@@ -95,7 +88,7 @@ static void takes(const char *kind, enum cv_create_way expected)
 static void softhsm_takes_all_kinds(void **state)
 {
     (void)state;
-    scratch_begin(&t, SCRATCH_SOFTHSM);
+    scratch_begin(&t, RIG_SOFTHSM);
     takes("rsa", CV_CREATE_UNWRAPPED);
     takes("ec-p256", CV_CREATE_UNWRAPPED);
     takes("ec-p384", CV_CREATE_UNWRAPPED);
@@ -108,7 +101,7 @@ static void nss_takes_all_but_ed25519(void **state)
     struct cv_err err;
 
     (void)state;
-    scratch_begin(&t, SCRATCH_NSS);
+    scratch_begin(&t, RIG_NSS);
     takes("rsa", CV_CREATE_UNWRAPPED);
     takes("ec-p256", CV_CREATE_UNWRAPPED);
     takes("ec-p384", CV_CREATE_UNWRAPPED);
@@ -130,7 +123,7 @@ static CK_RV no_unwrap(CK_SESSION_HANDLE s, CK_MECHANISM *m,
 static void without_unwrapping_it_is_imported(void **state)
 {
     (void)state;
-    scratch_begin(&t, SCRATCH_SOFTHSM);
+    scratch_begin(&t, RIG_SOFTHSM);
     t.patched.C_UnwrapKey = no_unwrap;
     takes("rsa", CV_CREATE_IMPORTED);
     takes("ec-p256", CV_CREATE_IMPORTED);
@@ -164,7 +157,7 @@ static void what_a_module_does_not_know_is_left_out(void **state)
 
     (void)state;
     cv_err_init(&err);
-    scratch_begin(&t, SCRATCH_SOFTHSM);
+    scratch_begin(&t, RIG_SOFTHSM);
     t.patched.C_UnwrapKey = no_unwrap;
     t.patched.C_CreateObject = ignorant_create;
     k = scratch_make_key(&t, "ec-p256");
@@ -172,22 +165,24 @@ static void what_a_module_does_not_know_is_left_out(void **state)
 
     /* one that is in the middle of the ladder: the rest stays */
     unknown[0] = unknown[1] = CKA_MODIFIABLE;
-    is_ok(cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, &notes, &err),
-          &err);
+    scratch_ok(
+        cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, &notes, &err),
+        &err);
     assert_true(cv_notes_has(&notes, "CKA_MODIFIABLE"));
     assert_false(cv_notes_has(&notes, "CKA_COPYABLE"));
     assert_int_equal(scratch_flag(&t, handle, CKA_COPYABLE), 0);
-    is_ok(cv_create_destroy(t.f, t.s, id, LABEL, &destroyed, &err), &err);
+    scratch_ok(cv_create_destroy(t.f, t.s, id, LABEL, &destroyed, &err), &err);
 
     /* two */
     unknown[0] = CKA_COPYABLE;
     unknown[1] = CKA_SIGN_RECOVER;
     memset(&notes, 0, sizeof(notes));
-    is_ok(cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, &notes, &err),
-          &err);
+    scratch_ok(
+        cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, &notes, &err),
+        &err);
     assert_true(cv_notes_has(&notes, "CKA_COPYABLE"));
     assert_true(cv_notes_has(&notes, "CKA_SIGN_RECOVER"));
-    is_ok(cv_create_destroy(t.f, t.s, id, LABEL, &destroyed, &err), &err);
+    scratch_ok(cv_create_destroy(t.f, t.s, id, LABEL, &destroyed, &err), &err);
 
     /* what guards the key is never left out */
     unknown[0] = unknown[1] = CKA_EXTRACTABLE;
@@ -234,7 +229,7 @@ static void nothing_stays_after_a_failure(void **state)
     size_t i;
 
     (void)state;
-    scratch_begin(&t, SCRATCH_SOFTHSM);
+    scratch_begin(&t, RIG_SOFTHSM);
     t.patched.C_UnwrapKey = no_unwrap;
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct scratch_key k = scratch_make_key(&t, "ec-p256");
@@ -255,11 +250,11 @@ static void nothing_stays_after_a_failure(void **state)
     }
 }
 
-static void whole_import(enum scratch_kind kind, bool leaky)
+static void whole_import(enum rig_kind kind, bool leaky)
 {
     static const char *const kinds[] = {"rsa", "ec-p256", "ec-p384", "ed25519"};
     struct cv_import_result *out = test_malloc(sizeof(*out));
-    size_t i, n = kind == SCRATCH_NSS ? 3 : 4;
+    size_t i, n = kind == RIG_NSS ? 3 : 4;
 
     scratch_begin(&t, kind);
     for (i = 0; i < n; i++) {
@@ -280,11 +275,12 @@ static void whole_import(enum scratch_kind kind, bool leaky)
             order.allow_leaky = true;
         }
         s = cv_import_key(t.f, t.s, &order, t.arena, out, &err);
-        is_ok(s, &err);
+        scratch_ok(s, &err);
         assert_true(out->findings.signature);
         assert_int_equal(out->findings.leaky, leaky);
         assert_int_equal(scratch_all(&t), 4); /* key, public, leaf, CA */
-        is_ok(cv_create_destroy(t.f, t.s, id, LABEL, &destroyed, &err), &err);
+        scratch_ok(cv_create_destroy(t.f, t.s, id, LABEL, &destroyed, &err),
+                   &err);
         assert_int_equal(destroyed, 4);
         assert_int_equal(scratch_all(&t), 0);
 
@@ -300,13 +296,13 @@ static void whole_import(enum scratch_kind kind, bool leaky)
 static void softhsm_import(void **state)
 {
     (void)state;
-    whole_import(SCRATCH_SOFTHSM, false);
+    whole_import(RIG_SOFTHSM, false);
 }
 
 static void nss_import(void **state)
 {
     (void)state;
-    whole_import(SCRATCH_NSS, true);
+    whole_import(RIG_NSS, true);
 }
 
 static void wrapping_and_back(void **state)

@@ -1,7 +1,9 @@
-# Keys on tokens: SoftHSM2 and NSS softokn, loaded into the tests.
-foreach(name IN ITEMS create)
+# Keys on tokens: how they get in, what comes out. On the rig of pkcs11.cmake.
+foreach(name IN ITEMS create debris examine generate slotkey)
   cv_unit(pkcs11_${name}_test
-    SOURCES pkcs11_${name}_test.c pkcs11_scratch.c
-    LINK pkcs11 base ${CMAKE_DL_LIBS})
-  set_tests_properties(unit/pkcs11_${name}_test PROPERTIES TIMEOUT 300)
+    SOURCES pkcs11_${name}_test.c pkcs11_scratch.c pkcs11_rig.c pkcs11_leaks.c
+    LINK pkcs11 base)
+  target_compile_definitions(pkcs11_${name}_test PRIVATE
+    CV_MISBEHAVING_SO="$<TARGET_FILE:misbehaving>")
+  add_dependencies(pkcs11_${name}_test misbehaving)
 endforeach()

@@ -2,148 +2,28 @@
 
 #include "pkcs11/create_internal.h"
 #include "vault/base/json.h"
-#include "vault/base/limits.h"
 
-#include <dlfcn.h>
-#include <ftw.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define PIN "1234"
-
-/* Modules keep what they allocated until the process ends. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
+static void login(struct scratch *t)
 {
-    return "leak:libsofthsm2\nleak:libsoftokn3\nleak:libnspr4\n"
-           "leak:libnssutil3\nleak:libsqlite3\nleak:libfreebl\n"
-           "leak:libp11-kit\n";
+    rig_login(&t->rig);
+    t->s = rig_session(&t->rig, CV_SESSION_RW | CV_SESSION_USER);
 }
 
-static const char *const paths[2][3] = {
-    {"/usr/lib/softhsm/libsofthsm2.so",
-     "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so", NULL},
-    {"/usr/lib/x86_64-linux-gnu/libsoftokn3.so",
-     "/usr/lib/x86_64-linux-gnu/nss/libsoftokn3.so", NULL},
-};
-
-static void load(struct scratch *t)
-{
-    CK_C_GetFunctionList get;
-    size_t i;
-
-    for (i = 0; t->module == NULL && paths[t->kind][i] != NULL; i++) {
-        t->module = dlopen(paths[t->kind][i], RTLD_NOW | RTLD_NODELETE);
-    }
-    if (t->module == NULL) {
-        print_message("no %s here\n", paths[t->kind][0]);
-        skip();
-    }
-    *(void **)&get = dlsym(t->module, "C_GetFunctionList");
-    assert_non_null(get);
-    assert_int_equal(get(&t->real), CKR_OK);
-    t->patched = *t->real;
-    t->f = &t->patched;
-}
-
-static void initialize(struct scratch *t)
-{
-    char text[256];
-    /* p11-kit's compatible names: NSS wants its reserved string last */
-    CK_C_INITIALIZE_ARGS args = {0};
-
-    args.flags = CKF_OS_LOCKING_OK;
-    if (t->kind == SCRATCH_NSS) {
-        (void)snprintf(text, sizeof(text),
-                       "configdir='sql:%s' certPrefix='' keyPrefix='' "
-                       "secmod='' flags=optimizeSpace",
-                       t->folder);
-        args.pReserved = text;
-    } else {
-        FILE *conf;
-
-        (void)snprintf(text, sizeof(text), "%s/softhsm2.conf", t->folder);
-        conf = fopen(text, "w");
-        assert_non_null(conf);
-        fprintf(conf, "directories.tokendir = %s\nlog.level = ERROR\n",
-                t->folder);
-        assert_int_equal(fclose(conf), 0);
-        assert_int_equal(setenv("SOFTHSM2_CONF", text, 1), 0);
-    }
-    assert_int_equal(t->f->C_Initialize(&args), CKR_OK);
-}
-
-static uint8_t *pin(const char *text)
-{
-    return (uint8_t *)(uintptr_t)text;
-}
-
-static void make_token(struct scratch *t)
-{
-    uint8_t label[32];
-    CK_SLOT_ID slots[8];
-    CK_ULONG n = 8;
-    CK_SESSION_HANDLE s;
-    bool nss = t->kind == SCRATCH_NSS;
-
-    memset(label, ' ', sizeof(label));
-    memcpy(label, "scratch", 7);
-    assert_int_equal(t->f->C_GetSlotList(CK_TRUE, slots, &n), CKR_OK);
-    t->slot = slots[nss ? 1 : 0];
-    if (!nss) {
-        assert_int_equal(t->f->C_InitToken(t->slot, pin(PIN), 4, label),
-                         CKR_OK);
-        n = 8;
-        assert_int_equal(t->f->C_GetSlotList(CK_TRUE, slots, &n), CKR_OK);
-        t->slot = slots[0];
-    }
-    assert_int_equal(t->f->C_OpenSession(t->slot,
-                                         CKF_SERIAL_SESSION | CKF_RW_SESSION,
-                                         NULL, NULL, &s),
-                     CKR_OK);
-    assert_int_equal(t->f->C_Login(s, CKU_SO, pin(nss ? "" : PIN), nss ? 0 : 4),
-                     CKR_OK);
-    assert_int_equal(t->f->C_InitPIN(s, pin(PIN), 4), CKR_OK);
-    assert_int_equal(t->f->C_Logout(s), CKR_OK);
-    assert_int_equal(t->f->C_CloseSession(s), CKR_OK);
-}
-
-static void open_session(struct scratch *t)
-{
-    assert_int_equal(t->f->C_OpenSession(t->slot,
-                                         CKF_SERIAL_SESSION | CKF_RW_SESSION,
-                                         NULL, NULL, &t->s),
-                     CKR_OK);
-    assert_int_equal(t->f->C_Login(t->s, CKU_USER, pin(PIN), 4), CKR_OK);
-}
-
-void scratch_begin(struct scratch *t, enum scratch_kind kind)
+void scratch_begin(struct scratch *t, enum rig_kind kind)
 {
     memset(t, 0, sizeof(*t));
-    t->kind = kind;
     assert_int_equal(cv_arena_start(NULL), CV_OK);
-    cv_arena_allow_unlocked();
     cv_json_start();
-    (void)snprintf(t->folder, sizeof(t->folder), "/tmp/cv-scratch-XXXXXX");
-    load(t);
-    assert_non_null(mkdtemp(t->folder));
-    initialize(t);
-    make_token(t);
-    open_session(t);
+    rig_begin(&t->rig, kind);
+    t->real = t->rig.f;
+    t->patched = *t->real;
+    t->f = &t->patched;
     assert_int_equal(cv_arena_new(CV_MIB(8), &t->arena, NULL), CV_OK);
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag,
-                      struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
+    login(t);
 }
 
 void scratch_end(struct scratch *t)
@@ -151,17 +31,31 @@ void scratch_end(struct scratch *t)
     if (t->real == NULL) {
         return;
     }
-    (void)t->real->C_CloseAllSessions(t->slot);
-    assert_int_equal(t->real->C_Finalize(NULL), CKR_OK);
+    if (t->s != CK_INVALID_HANDLE) {
+        cv_session_give(t->rig.pool, t->s, false);
+    }
+    rig_end(&t->rig);
     cv_arena_free(t->arena);
-    (void)nftw(t->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     memset(t, 0, sizeof(*t));
+}
+
+void scratch_misbehave(struct scratch *t, const char *control)
+{
+    rig_write(&t->rig, "control", control);
 }
 
 void scratch_again(struct scratch *t)
 {
-    assert_int_equal(t->real->C_CloseAllSessions(t->slot), CKR_OK);
-    open_session(t);
+    cv_session_give(t->rig.pool, t->s, true);
+    assert_int_equal(cv_login_out(t->rig.pool, &t->rig.err), CV_OK);
+    login(t);
+}
+
+void scratch_ok(enum cv_status s, const struct cv_err *err)
+{
+    if (s != CV_OK) {
+        fail_msg("%s (%s; %s)", err->text, err->state, err->hint);
+    }
 }
 
 static size_t objects(struct scratch *t, bool token_only)
@@ -257,9 +151,4 @@ int scratch_flag(struct scratch *t, CK_OBJECT_HANDLE object,
         return -1;
     }
     return value;
-}
-
-struct cv_bytes scratch_bytes(const char *text)
-{
-    return (struct cv_bytes){(const uint8_t *)text, strlen(text)};
 }
