@@ -7,6 +7,7 @@
 #include "cli/output_table.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 static int result_color(const cJSON *item)
@@ -66,6 +67,82 @@ static void check_broker(struct cv_cli *cli, struct cv_doctor_host *d)
         cJSON_GetNumberValue(cv_output_table_at(status, "landlock_abi")));
 }
 
+static bool is_fragile(const char *uri)
+{
+    return strstr(uri, "manufacturer=SoftHSM") != NULL ||
+           strstr(uri, "model=SoftHSM") != NULL;
+}
+
+static void tell_pending(struct cv_doctor_host *d, const cJSON *item)
+{
+    const char *kind = cv_output_table_text(item, "kind");
+    const char *entry = cv_output_table_text(item, "entry");
+    const char *uri = cv_output_table_text(item, "token_uri");
+    char hint[CV_ERR_HINT_LEN];
+
+    (void)snprintf(hint, sizeof(hint), "certvault token login '%.240s'",
+                   uri != NULL ? uri : "");
+    if (kind != NULL && strcmp(kind, "debris") == 0) {
+        cv_doctor_host_add(
+            d, "tokens", CV_DOCTOR_WARN, hint,
+            "%d objects on a token are not explained, since %s: what is still "
+            "the same at its next login is destroyed",
+            cJSON_GetArraySize(
+                cJSON_GetObjectItemCaseSensitive(item, "objects")),
+            cv_output_table_text(item, "since"));
+        return;
+    }
+    cv_doctor_host_add(d, "tokens", CV_DOCTOR_WARN, hint,
+                       "%s of %s was cut off at %s: the token's next login "
+                       "says how far it came",
+                       kind != NULL ? kind : "a change",
+                       entry != NULL ? entry : "a key",
+                       cv_output_table_text(item, "since"));
+}
+
+/* Entries with their keys on tokens: what is not finished, what is lost, and
+ * which token is not to be trusted with keys that matter. */
+static void check_tokens(struct cv_cli *cli, struct cv_doctor_host *d)
+{
+    const cJSON *health = NULL, *item, *tokens;
+    const cJSON *lost;
+    struct cv_err err;
+
+    cv_err_init(&err);
+    if (cv_call_simple(cli, "Health", cJSON_CreateObject(), &health, &err) !=
+        CV_OK) {
+        return;
+    }
+    cJSON_ArrayForEach(item,
+                       cJSON_GetObjectItemCaseSensitive(health, "pending"))
+    {
+        tell_pending(d, item);
+    }
+    lost = cJSON_GetObjectItemCaseSensitive(health, "lost");
+    if (cJSON_IsNumber(lost) && lost->valuedouble > 0) {
+        cv_doctor_host_add(d, "tokens", CV_DOCTOR_WARN,
+                           "fetch new certificates for them, then certvault rm",
+                           "the keys of %.0f entries are lost",
+                           lost->valuedouble);
+    }
+    tokens = cJSON_GetObjectItemCaseSensitive(health, "tokens");
+    cJSON_ArrayForEach(item, tokens)
+    {
+        if (cJSON_IsString(item) && is_fragile(item->valuestring)) {
+            cv_doctor_host_add(
+                d, "tokens", CV_DOCTOR_WARN,
+                "keep a copy of its folder, or keys in the sealed vault",
+                "SoftHSM loses all keys of a token when it is killed, or the "
+                "disk is full, at the wrong write: it is for tests");
+        }
+    }
+    if (cJSON_GetArraySize(tokens) > 0) {
+        cv_doctor_host_add(d, "tokens", CV_DOCTOR_OK, "",
+                           "%d tokens hold keys of entries",
+                           cJSON_GetArraySize(tokens));
+    }
+}
+
 static void check_config(struct cv_cli *cli, struct cv_doctor_host *d)
 {
     const cJSON *tree;
@@ -105,6 +182,7 @@ CV_CMD(doctor)
     check_config(cli, &d);
     check_folder(cli, &d);
     check_broker(cli, &d);
+    check_tokens(cli, &d);
     s = cv_output_table_list(&cli->out, &view, d.items, err);
     if (s == CV_OK && d.failed > 0) {
         s = cv_fail(err, CV_FAILED, "%u of %d checks failed", d.failed,

@@ -75,11 +75,16 @@ bool cv_entry_token_place(cJSON *doc, cJSON *ref)
 bool cv_entry_token_set(cJSON *doc, const char *state, const char *provenance,
                         bool leaky)
 {
+    /* What is given may be what the document says now. */
+    cJSON *new_state = cJSON_CreateString(state);
+    cJSON *new_provenance = cJSON_CreateString(provenance);
+    bool ok;
+
     drop(doc, "state");
     drop(doc, "provenance");
     drop(doc, "leaky");
-    return cv_json_add_str(doc, "state", state) &&
-           cv_json_add_str(doc, "provenance", provenance) &&
+    ok = cv_json_add_item(doc, "state", new_state);
+    return cv_json_add_item(doc, "provenance", new_provenance) && ok &&
            cv_json_add_bool(doc, "leaky", leaky);
 }
 
