@@ -82,24 +82,25 @@ def verify(public_key, algorithm, data, signature):
 def openssl_verify(folder, public_key, algorithm, data, signature):
     """The same by openssl, which nobody here wrote. True or false."""
     names = {}
-    for name, content in (("key.pem", public_key.public_bytes(
+    for name, content in (("public.pem", public_key.public_bytes(
             serialization.Encoding.PEM,
             serialization.PublicFormat.SubjectPublicKeyInfo)),
-            ("data", data), ("sig", signature)):
+            ("signed-data", data),
+            ("signature", signature)):
         names[name] = os.path.join(str(folder), name)
         with open(names[name], "wb") as f:
             f.write(content)
     if algorithm == "ed25519":
         argv = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey",
-                names["key.pem"], "-rawin", "-in", names["data"], "-sigfile",
-                names["sig"]]
+                names["public.pem"], "-rawin", "-in", names["signed-data"], "-sigfile",
+                names["signature"]]
     else:
         argv = ["openssl", "dgst", "-sha" + algorithm[-3:], "-verify",
-                names["key.pem"], "-signature", names["sig"]]
+                names["public.pem"], "-signature", names["signature"]]
         if algorithm.startswith("rsa_pss"):
             argv += ["-sigopt", "rsa_padding_mode:pss", "-sigopt",
                      "rsa_pss_saltlen:digest"]
-        argv.append(names["data"])
+        argv.append(names["signed-data"])
     return subprocess.run(argv, capture_output=True).returncode == 0
 
 

@@ -293,6 +293,12 @@ static void spawner_main(struct table *t, int socket)
 {
     unsigned program;
 
+    /* Either may lie where the other is to be: a service begins with nothing
+     * behind standard error. */
+    socket = fcntl(socket, F_DUPFD_CLOEXEC, MODULES_FD + 1);
+    if (t->modules != -1) {
+        t->modules = fcntl(t->modules, F_DUPFD_CLOEXEC, MODULES_FD + 1);
+    }
     /* The broker's client must see its connection end with the broker. */
     if (dup2(socket, CV_PROCESS_SOCKET) == -1) {
         _exit(1);
