@@ -186,7 +186,7 @@ void cv_module_free(struct cv_module *module)
     if (module == NULL) {
         return;
     }
-    if (module->started) {
+    if (module->started && module->functions != NULL) {
         (void)module->functions->C_Finalize(NULL);
     }
     free(module);
