@@ -253,6 +253,10 @@ static enum cv_status check_value(const struct attribute *a, struct piece value,
     }
     data[len] = '\0';
     fault = fault_of(a, data, len);
+    if (fault == NULL && len != value.len &&
+        (a->form == NUMBER || a->form == VERSION || a->form == CLASS)) {
+        fault = "is percent-encoded"; /* p11-kit does not decode these */
+    }
     if (fault != NULL) {
         cv_fail(err, CV_USAGE, "the URI's %s %s", a->name, fault);
         if (a->form == PIN_FILE) {
