@@ -337,19 +337,15 @@ static enum cv_status change_pin(struct cv_broker *b, void *what,
     return s;
 }
 
-/* So many that nobody can tell what is left: for whoever wants to go on. */
-static void tell_attempts(struct cv_broker *b, const struct login *l,
-                          struct cv_reply *reply)
+/* Logins since the last good one. */
+static int64_t attempts_of(struct cv_broker *b, const struct login *l)
 {
     struct cv_store_pin row;
 
-    if (!l->token.count_low &&
-        cv_store_pin_get(b->vault->store, l->token.identity, &row, NULL) ==
-            CV_OK &&
-        row.attempts >= CV_LEDGER_BLIND && l->wish.despite != row.attempts) {
-        (void)cv_json_add_int(cv_reply_failure(reply), "attempts",
-                              row.attempts);
-    }
+    return cv_store_pin_get(b->vault->store, l->token.identity, &row, NULL) ==
+                   CV_OK
+               ? row.attempts
+               : 0;
 }
 
 static enum cv_status run_login(struct cv_broker *b, struct cv_ask *ask,
@@ -357,6 +353,7 @@ static enum cv_status run_login(struct cv_broker *b, struct cv_ask *ask,
                                 struct cv_reply *reply, struct cv_err *err)
 {
     bool pin = strcmp(method, "TokenLogin") != 0;
+    int64_t before = 0;
     cJSON *details = NULL;
     enum cv_status s = check_source(l, err);
 
@@ -379,10 +376,14 @@ static enum cv_status run_login(struct cv_broker *b, struct cv_ask *ask,
         (void)cv_json_add_str(details, "pin_source", l->source);
     }
     if (s == CV_OK) {
+        before = attempts_of(b, l);
         s = change(ask, details, pin ? change_pin : log_in, l, reply, err);
     }
-    if (s == CV_AUTH) {
-        tell_attempts(b, l, reply);
+    /* Nothing was tried, because nobody can tell what is left: whoever wants to
+     * go on says how many failed. */
+    if (s == CV_AUTH && !l->token.count_low && before >= CV_LEDGER_BLIND &&
+        attempts_of(b, l) == before) {
+        (void)cv_json_add_int(cv_reply_failure(reply), "attempts", before);
     }
     cJSON_Delete(details);
     return s;

@@ -279,7 +279,9 @@ static enum cv_status select_by_uri(struct cv_broker *b,
     for (size_t i = 0; i + 1 < t->n; i++) {
         struct cv_module_process *known = t->all[i];
 
-        if (strcmp(known->path, p->path) == 0) {
+        /* By name too: one file may be configured twice, for two tokens. */
+        if (strcmp(known->path, p->path) == 0 &&
+            strcmp(known->name, p->name) == 0) {
             if (known->channel == NULL || !known->loaded) {
                 cv_module_process_stop(known);
                 known->channel = p->channel;

@@ -122,7 +122,7 @@ static enum cv_status fill_table(const struct cv_spawner_options *o,
 }
 
 /* A child without execve: it keeps nothing but its socket. */
-static int fork_names(int socket, int other_end, int spawner_socket,
+static int fork_names(const struct table *t, int socket, int other_end,
                       pid_t *child)
 {
     pid_t pid = fork();
@@ -133,8 +133,11 @@ static int fork_names(int socket, int other_end, int spawner_socket,
     *child = pid;
     if (pid == 0) {
         (void)signal(SIGTERM, SIG_DFL);
-        (void)close(spawner_socket);
+        (void)close(CV_PROCESS_SOCKET);
         (void)close(other_end);
+        if (t->modules != -1) {
+            (void)close(t->modules);
+        }
         cv_names_serve(socket);
         _exit(0);
     }
@@ -242,7 +245,7 @@ static void serve_one(struct table *t, int socket, unsigned program)
     child->module = program == CV_SPAWNER_MODULE;
     child->number = t->last = (t->last + 1) & ~KILL;
     if (program == CV_SPAWNER_NAMES) {
-        error = fork_names(pair[1], pair[0], socket, &child->pid);
+        error = fork_names(t, pair[1], pair[0], &child->pid);
     } else {
         error = exec_program(t, (enum cv_spawner_program)program, pair[1],
                              &child->pid);

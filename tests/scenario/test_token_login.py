@@ -1,0 +1,321 @@
+"""Logging in to a token: where PINs come from, and what stands in the way. The
+token is the tests' own, which writes down each PIN that reaches it."""
+
+import os
+import stat
+import time
+
+import pytest
+
+import harness
+import tokens
+from held import Held
+from terminal import Terminal
+
+OBJECTS = ("token", "objects")
+
+
+@pytest.fixture
+def held(release_vault, misbehaving):
+    # Of their own, so that they can be looked for.
+    misbehaving.write("pin", "right-pin-4711")
+    made = Held(release_vault, misbehaving)
+    made.pin_file = release_vault.write("pin", "right-pin-4711\n")
+    made.wrong_file = release_vault.write("wrong", "wrong-pin-0815\n")
+    release_vault.secrets.add("PIN", "right-pin-4711")
+    release_vault.secrets.add("wrong PIN", "wrong-pin-0815")
+    yield made
+    for record in made.json("audit", "query", pin=False)["items"]:
+        assert "right-pin" not in str(record), record
+
+
+def outcomes(held):
+    return [a[2] for a in held.token.attempts()]
+
+
+def wrong(held, *args):
+    return held("--pin-source", "file:" + held.wrong_file, *args, pin=False)
+
+
+class Asked(Terminal):
+    """The command line on a terminal, asking."""
+
+    def __init__(self, held, *words):
+        class Human:                        # as Vault, but without --no-input
+            argv = staticmethod(
+                lambda *w: [harness.program(build=held.vault.build),
+                            "--no-agent", *w])
+            env = staticmethod(held.vault.env)
+        self.path = harness.program(build=held.vault.build)
+        super().__init__(Human, *words)
+
+    def pin(self, text, question=b"PIN of the token"):
+        self.until(question)
+        self.until(b": ")
+        end = time.monotonic() + 20
+        while self.echoes() and time.monotonic() < end:
+            time.sleep(0.01)
+        self.type(text.encode() + b"\n")
+        return self
+
+
+# --- where PINs come from ---
+
+def test_from_a_file(held):
+    held(*OBJECTS, held.uri, code=0)
+    held(*OBJECTS, held.uri, pin=False, code=0,
+         env={"CERTVAULT_PIN_FILE": held.pin_file})
+    held(*OBJECTS, held.uri + "&pin-source=file:" + held.pin_file, pin=False,
+         code=0)
+    assert outcomes(held) == ["right"] * 3
+
+
+@pytest.mark.parametrize("number", [3, 7])
+def test_from_a_descriptor(held, number):
+    held.vault.wrap = ["sh", "-c",
+                       f'exec "$0" "$@" {number}<{held.pin_file}']
+    held("--pin-source", f"fd:{number}", *OBJECTS, held.uri, pin=False,
+         code=0)
+    done = held("--pin-source", "fd:77", *OBJECTS, held.uri, pin=False)
+    held.vault.wrap = []
+    assert done.code == harness.USAGE, done
+    assert outcomes(held) == ["right"]
+
+
+def test_from_a_command(held):
+    held("--pin-source", f"command:head -c 100 {held.pin_file}", *OBJECTS,
+         held.uri, pin=False, code=0)
+    done = held("--pin-source", "command:echo x; exit 3", *OBJECTS, held.uri,
+                pin=False)
+    assert done.code == 1 and "code 3" in done.note, done
+    assert outcomes(held) == ["right"]
+
+
+def test_from_a_credential(held):
+    folder = os.path.dirname(held.pin_file)
+    held("--pin-source", "credential:pin", *OBJECTS, held.uri, pin=False,
+         code=0, env={"CREDENTIALS_DIRECTORY": folder})
+    assert outcomes(held) == ["right"]
+
+
+def test_from_the_configuration(held):
+    """Each token has its own; the one that does not fit is passed over."""
+    held.configure(pin={
+        "pkcs11:token=other": "file:/nowhere",
+        "pkcs11:token=rig;serial=9999": "file:/nowhere",
+        "pkcs11:token=r%69g;manufacturer=certvault%20tests":
+            "file:" + held.pin_file})
+    held(*OBJECTS, held.uri, pin=False, code=0)
+    # A flag is nearer than the configuration.
+    assert wrong(held, *OBJECTS, held.uri).code == harness.UNAVAILABLE
+    assert outcomes(held) == ["right", "wrong"]
+
+
+def test_from_pinentry(held):
+    """A stand-in for pinentry answers; it is asked where there is a desktop
+    and no terminal."""
+    folder = os.path.join(held.vault.home, "bin")
+    os.mkdir(folder)
+    path = os.path.join(folder, "pinentry")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("""#!/usr/bin/python3
+import sys
+print("OK ready", flush=True)
+for line in sys.stdin:
+    with open(sys.argv[0] + ".log", "a") as log:
+        log.write(line)
+    if line.startswith("GETPIN"):
+        print("D right%2Dpin%2D4711", flush=True)
+    print("OK", flush=True)
+    if line.startswith("BYE"):
+        break
+""")
+    os.chmod(path, 0o700)
+    env = {"PATH": folder + ":/usr/bin:/bin", "DISPLAY": ":99"}
+    # Vault() forbids asking: here it is what is looked at.
+    done = harness.Certvault.__call__(
+        held.vault, *OBJECTS, held.uri, env=env)
+    assert done.code == 0, done
+    with open(path + ".log", encoding="utf-8") as f:
+        said = f.read()
+    assert 'SETDESC PIN of the token "rig"' in said
+    done = held(*OBJECTS, held.uri, pin=False, env=env)
+    assert done.code == harness.UNAVAILABLE and "--no-input" in done.note, done
+    assert outcomes(held) == ["right"]
+
+
+def test_from_the_terminal(held):
+    asked = Asked(held, *OBJECTS, held.uri).pin("right-pin-4711")
+    assert asked.end() == 0, asked.seen
+    assert b"right-pin" not in asked.seen
+    assert outcomes(held) == ["right"]
+
+
+def test_a_reader_with_keys(held):
+    """The PIN is typed on the reader; nothing of ours sees it."""
+    held.token.control("pin-pad=1")
+    held.token.write("pad", "right-pin-4711")
+    done = held(*OBJECTS, held.uri)
+    assert done.code == harness.UNAVAILABLE and not outcomes(held), done
+    asked = Asked(held, *OBJECTS, held.uri)
+    asked.until(b"on its reader")
+    assert asked.end() == 0, asked.seen
+    assert outcomes(held) == ["right"]
+
+
+@pytest.mark.parametrize("source", ["", "pin:1234", "file:", "|cat x", "1234",
+                                    "fd:", "https://x"])
+def test_what_is_no_source(held, source):
+    done = held("--pin-source", source, *OBJECTS, held.uri, pin=False)
+    assert done.code == harness.USAGE, done
+    assert "1234" not in done.note and not outcomes(held)
+
+
+# --- what stands in the way ---
+
+def test_a_person_tries_again(held):
+    assert wrong(held, *OBJECTS, held.uri).code == harness.UNAVAILABLE
+    # Not by the way: the command that is wanted must be asked for.
+    done = held(*OBJECTS, held.uri)
+    assert done.code == harness.UNAVAILABLE
+    assert "certvault token login" in done.note, done
+    asked = Asked(held, "token", "login", held.uri)
+    asked.until(b"a wrong one was given before")
+    asked.pin("right-pin-4711", b")")
+    assert asked.end() == 0, asked.seen
+    held(*OBJECTS, held.uri, code=0)
+    assert outcomes(held) == ["wrong", "right", "right"]
+
+
+def test_a_person_mistypes_it(held):
+    """A PIN that failed is not asked for again by itself."""
+    asked = Asked(held, "token", "login", held.uri).pin("wrong-pin-0815")
+    assert asked.end() == harness.UNAVAILABLE, asked.seen
+    assert asked.seen.count(b"PIN of the token") == 2    # asked; was wrong
+    assert outcomes(held) == ["wrong"]
+
+
+def test_nobody_knows_how_many_are_left(held):
+    """A token whose flags always say that all is well: after two wrong ones
+    the next may be the last, and who goes on must say so."""
+    held.token.control("flags=zero")
+    for _ in range(2):
+        asked = Asked(held, "token", "login", held.uri).pin("wrong-pin-0815")
+        assert asked.end() == harness.UNAVAILABLE, asked.seen
+    asked = Asked(held, "token", "login", held.uri).pin("right-pin-4711")
+    asked.until(b"2 logins to this token failed in a row")
+    asked.until(b"[y/N]")
+    asked.type(b"n\n")
+    assert asked.end() == harness.UNAVAILABLE, asked.seen
+    assert held.token.tries() == 1
+    asked = Asked(held, "token", "login", held.uri).pin("right-pin-4711")
+    asked.until(b"[y/N]")
+    asked.type(b"y\n")
+    assert asked.end() == 0, asked.seen
+    assert outcomes(held) == ["wrong", "wrong", "right"]
+
+
+def test_the_last_try_is_nobodys(held):
+    held.token.control("flags=final")
+    asked = Asked(held, "token", "login", held.uri).pin("right-pin-4711")
+    assert asked.end() == harness.UNAVAILABLE, asked.seen
+    assert b"next wrong PIN" in asked.seen
+    assert not outcomes(held)
+
+
+def test_a_token_that_was_not_there_costs_nothing(held):
+    held.token.remove()
+    assert held(*OBJECTS, held.uri).code in (harness.NOT_FOUND,
+                                             harness.UNAVAILABLE)
+    held.token.put_back()
+    held(*OBJECTS, held.uri, code=0)
+
+
+def test_a_pin_that_cannot_be_right(held):
+    """One that is empty or too long is not sent, and blocks nothing."""
+    for text in ("", "\n", "x" * 2000, "a\nb\n"):
+        path = held.vault.write("odd", text)
+        done = held("--pin-source", "file:" + path, *OBJECTS, held.uri,
+                    pin=False)
+        assert done.code == harness.INVALID, done
+    path = held.vault.write("odd", "x" * 300)
+    done = held("--pin-source", "file:" + path, *OBJECTS, held.uri, pin=False)
+    assert done.code == harness.INVALID, done
+    held(*OBJECTS, held.uri, code=0)
+    assert outcomes(held) == ["right"]
+
+
+def test_logins_are_recorded(held):
+    held("token", "login", held.uri, code=0)
+    wrong(held, "token", "login", held.uri)
+    records = [r for r in held.json("audit", "query", pin=False)["items"]
+               if (r.get("details") or {}).get("method") == "TokenLogin"]
+    assert [(r["phase"], r.get("outcome")) for r in records] == [
+        ("decision", None), ("outcome", "ok"), ("decision", None),
+        ("outcome", "failed")]
+    assert all(r["action"] == "admin" for r in records)
+    assert all(r["details"]["pin_source"] == "file" for r in records)
+    assert all("token=rig" in r["details"]["token"] for r in records)
+
+
+def test_only_one_token_is_shown_the_pin(held, tmp_path):
+    """H41: a PIN given for one token does not go to the next. The vault is
+    opened by a key on one, and the command is about another."""
+    second = tokens.Misbehaving(tmp_path / "second")
+    second.start()
+    second.control("label=second", "serial=0002")
+    second.write("pin", "right-pin-4711")
+    other = {**second.modules[0], "name": "second"}
+    config = os.path.join(held.vault.home, "config", "certvault",
+                          "certvault.yaml")
+    held.configure(modules=[held.token.modules[0], other])
+    assert stat.S_IMODE(os.stat(config).st_mode) == 0o600
+    held("slot", "add", "token:" + held.uri, code=0)
+    key_file = held.vault.key_file
+    os.rename(key_file, key_file + ".away")
+    for slot in held.json("slot", "list", pin=False)["items"]:
+        if slot["kind"] != "token":
+            held("slot", "remove", slot["id"], "--yes", code=0)
+    done = held("slot", "add", "token:pkcs11:token=second?module-name=second")
+    assert done.code == harness.USAGE, done
+    assert "two tokens" in done.note
+    assert not second.attempts()
+    held.configure(modules=[held.token.modules[0], other], pin={
+        "pkcs11:token=second": "file:" + held.pin_file,
+        "pkcs11:token=rig": "file:" + held.pin_file})
+    held("slot", "add", "token:pkcs11:token=second?module-name=second",
+         pin=False, code=0)
+    os.rename(key_file + ".away", key_file)
+
+
+# --- modules that break ---
+
+def test_a_module_that_hangs(held):
+    """Ended after its time; and not waited for again at once."""
+    held(*OBJECTS, held.uri, code=0)
+    held.token.control("fault=C_FindObjectsInit hang")
+    began = time.monotonic()
+    done = held(*OBJECTS, held.uri)
+    assert done.code == harness.UNAVAILABLE, done
+    assert "did not answer within 30 s" in done.note
+    assert time.monotonic() - began < 60
+    assert not harness.wait_for_none()
+
+
+def test_a_module_that_breaks_down_is_started_again(held):
+    """A crash in what only reads is not the end."""
+    held.token.control("once=C_GetTokenInfo crash")
+    held(*OBJECTS, held.uri, code=0)
+    held.token.control("fault=C_GetTokenInfo crash")
+    done = held(*OBJECTS, held.uri)
+    assert done.code in (harness.UNAVAILABLE, harness.NOT_FOUND), done
+    assert "broke down" in done.note
+
+
+@pytest.mark.parametrize("fault", ["logout", "sessions"])
+def test_somebody_else_logs_it_out(held, fault):
+    """The login is made again with the PIN that was right, once."""
+    held.token.control(f"once=C_FindObjectsInit {fault}")
+    held(*OBJECTS, held.uri, code=0)
+    assert set(outcomes(held)) == {"right"}
+    assert held.token.tries() == 3
