@@ -17,7 +17,9 @@ import time
 import pytest
 
 import harness
+import tokens
 from harness import BUSY, CONFIG, UNAVAILABLE
+from held import Held
 from kube import Identity, as_yaml, config
 from terminal import Terminal
 
@@ -633,11 +635,12 @@ def test_many_reads_at_once_are_all_recorded(vault):
 # --- prompts ---
 
 class Asked:
-    """Exports on terminals of their own; which of them asks?"""
+    """Commands on terminals of their own; which of them asks?"""
 
-    def __init__(self, vault, n):
-        self.vault = vault
-        self.all = [Terminal(vault, *EXPORT, "--output", f"{vault.home}/o{i}")
+    def __init__(self, vault, n, words=None, question=b"Passphrase: "):
+        self.vault, self.question = vault, question
+        self.all = [Terminal(vault, *(words or (*EXPORT, "--output",
+                                                f"{vault.home}/o{i}")))
                     for i in range(n)]
         self.left = list(self.all)
 
@@ -655,7 +658,7 @@ class Asked:
             assert ready
         for t in self.left:
             if t.master in ready:
-                t.until(b"Passphrase: ")
+                t.until(self.question)
         assert len(ready) == 1
         one = next(t for t in self.left if t.master in ready)
         self.left.remove(one)
@@ -664,7 +667,7 @@ class Asked:
     def end(self, codes):
         got = [t.end(60) for t in self.all]
         assert sorted(got) == sorted(codes), [t.seen for t in self.all]
-        return sum(t.seen.count(b"Passphrase: ") for t in self.all)
+        return sum(t.seen.count(self.question) for t in self.all)
 
 
 def test_one_asks_and_all_go_on(typed):
@@ -694,6 +697,42 @@ def test_who_waits_goes_on_when_another_way_opens_it(typed):
     typed("--passphrase-file", typed.phrase, "unlock", code=0)
     one.type(PHRASE.encode() + b"\n")
     assert asked.end([0] * 3) == 1
+
+
+# --- tokens ---
+
+@pytest.fixture
+def carded(vault, tmp_path):
+    """A token beside the vault, in software."""
+    why = tokens.SoftHsm.missing()
+    if why:
+        pytest.skip(f"softhsm: {why}")
+    token = tokens.SoftHsm(tmp_path / "token")
+    try:
+        token.start()
+        yield Held(vault, token)
+    finally:
+        token.stop()
+
+
+def test_a_login_survives_commands_until_lock(carded):
+    v, objects = carded.vault, ("token", "objects", carded.uri)
+    v("agent", "start", code=0)
+    v("--no-input", *objects, code=UNAVAILABLE)
+    carded(*objects, code=0)
+    for _ in range(2):
+        v("--no-input", *objects, code=0)
+    v("--no-agent", "--no-input", *objects, code=UNAVAILABLE)
+    v("lock", code=0)
+    v("--no-input", *objects, code=UNAVAILABLE)
+
+
+def test_one_asks_for_a_pin(carded):
+    v = carded.vault
+    v("agent", "start", code=0)
+    asked = Asked(v, 4, ("token", "objects", carded.uri), b"PIN of the token")
+    asked.wait(3).type(carded.token.pin.encode() + b"\n")
+    assert asked.end([0] * 4) == 1
 
 
 # --- systemd ---

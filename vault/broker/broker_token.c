@@ -409,6 +409,9 @@ CV_BROKER_METHOD(token_login)
     if (s == CV_OK) {
         s = run_login(b, &ask, &l, "TokenLogin", reply, err);
     }
+    if (s == CV_OK) {
+        cv_prompt_done(&b->prompt, l.uri);
+    }
     return end_read(&ask, s, err);
 }
 
