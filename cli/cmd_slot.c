@@ -18,7 +18,7 @@
 static const struct cv_output_column columns[] = {
     {"ID", "id", NULL, NULL},           {"KIND", "kind", NULL, NULL},
     {"PATH", "path", NULL, NULL},       {"NAME", "name", NULL, NULL},
-    {"CREATED", "created", NULL, NULL},
+    {"CREATED", "created", NULL, NULL}, {"TOKEN", "uri", NULL, NULL},
 };
 
 static const struct cv_output_view list_view = {
@@ -29,12 +29,25 @@ static const struct cv_output_view list_view = {
     .none = "no slots",
 };
 
-static const struct cv_output_view one_view = {
-    .kind = "Slot",
-    .name = "id",
-    .columns = columns,
-    .n_columns = sizeof(columns) / sizeof(columns[0]),
-};
+/* One slot is shown as a list of one: its own `kind` is what opens it, and must
+ * not be taken for the document's. */
+static enum cv_status show_one(struct cv_cli *cli, const cJSON *slot,
+                               struct cv_err *err)
+{
+    cJSON *list = cJSON_CreateArray();
+    cJSON *copy = cJSON_Duplicate(slot, true);
+    enum cv_status s = CV_OK;
+
+    if (copy == NULL || !cJSON_AddItemToArray(list, copy)) {
+        cJSON_Delete(copy);
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s == CV_OK) {
+        s = cv_output_table_list(&cli->out, &list_view, list, err);
+    }
+    cJSON_Delete(list);
+    return s;
+}
 
 CV_CMD(slot_list)
 {
@@ -84,9 +97,8 @@ static enum cv_status send_key(struct cv_cli *cli, const char *method,
     }
     answer = cv_cli_keep(cli, reply.tree, err);
     return answer != NULL
-               ? cv_output_table_object(
-                     &cli->out, &one_view,
-                     cJSON_GetObjectItemCaseSensitive(answer, "slot"), err)
+               ? show_one(cli, cJSON_GetObjectItemCaseSensitive(answer, "slot"),
+                          err)
                : CV_INTERNAL;
 }
 
@@ -122,8 +134,7 @@ CV_CMD(slot_remove)
     }
     s = cv_call_member(cli, "SlotRemove", parameters, "slot", CV_JSON_OBJECT,
                        &slot, err);
-    return s == CV_OK ? cv_output_table_object(&cli->out, &one_view, slot, err)
-                      : s;
+    return s == CV_OK ? show_one(cli, slot, err) : s;
 }
 
 /* Without --key the slot stays what it is: another passphrase, or the same

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LOCK_FILE "logins.lock"
+#define FIRST_FILE "logins.failed"
 #define LOCK_WAIT_MS 60000
 #define LOCK_STEP_MS 20
 
@@ -166,4 +168,36 @@ enum cv_status cv_ledger_look(struct cv_store *store, const char *token,
     enum cv_status s = row_of(store, token, &row, err);
 
     return s == CV_OK && row.attempts > 0 ? failed_before(&row, uri, err) : s;
+}
+
+enum cv_status cv_ledger_first_look(int dir, bool human, struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (human || faccessat(dir, FIRST_FILE, F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_AUTH,
+                "the last login to a token from here failed or "
+                "was cut off");
+    cv_err_state(err, "no PIN was tried: a wrong one may lock the token");
+    cv_err_hint(err, "run this on a terminal and type the PIN, or remove "
+                     "" FIRST_FILE " in the vault's folder when it is sure");
+    return s;
+}
+
+enum cv_status cv_ledger_first_begin(int dir, bool human, struct cv_err *err)
+{
+    static const char text[] = "a login that has not succeeded\n";
+    const struct cv_bytes bytes = {(const uint8_t *)text, sizeof(text) - 1};
+    enum cv_status s = cv_ledger_first_look(dir, human, err);
+
+    return s == CV_OK ? cv_file_replace(dir, FIRST_FILE, bytes, 0600, err) : s;
+}
+
+void cv_ledger_first_finish(int dir, enum cv_ledger_end how)
+{
+    if (how != CV_LEDGER_NOT_GOOD) {
+        (void)unlinkat(dir, FIRST_FILE, 0);
+    }
 }

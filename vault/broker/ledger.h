@@ -53,6 +53,15 @@ enum cv_ledger_end {
 void cv_ledger_finish(struct cv_store *store, struct cv_ledger_attempt *attempt,
                       enum cv_ledger_end how);
 
+/* The same before there is a vault (`init` on a token), and so no store: a file
+ * DIR/logins.failed stands for the row, whatever the token. A person who types
+ * the PIN goes on in spite of it. */
+CV_MUST_USE enum cv_status cv_ledger_first_look(int dir, bool human,
+                                                struct cv_err *err);
+CV_MUST_USE enum cv_status cv_ledger_first_begin(int dir, bool human,
+                                                 struct cv_err *err);
+void cv_ledger_first_finish(int dir, enum cv_ledger_end how);
+
 /* May a PIN be asked for at all? CV_AUTH where a row is there. */
 CV_MUST_USE enum cv_status cv_ledger_look(struct cv_store *store,
                                           const char *token, const char *uri,

@@ -146,12 +146,18 @@ enum cv_status cv_module_login(struct cv_broker *b,
                     "tries are left",
                     token->label);
         cv_err_state(err, "no PIN was tried");
-        cv_err_hint(err, "log in by hand: certvault token login '%s'",
-                    token->uri);
+        if (b->vault != NULL) {
+            cv_err_hint(err, "log in by hand: certvault token login '%s'",
+                        token->uri);
+        } else {
+            cv_err_hint(err, "run this on a terminal and type the PIN");
+        }
     }
     if (s == CV_OK) {
-        s = cv_ledger_begin(b->vault->store, b->vault->dir, &complete, &attempt,
-                            err);
+        s = b->vault != NULL
+                ? cv_ledger_begin(b->vault->store, b->vault->dir, &complete,
+                                  &attempt, err)
+                : cv_ledger_first_begin(b->folder, wish->human, err);
     }
     if (s != CV_OK) {
         cJSON_Delete(parameters);
@@ -159,7 +165,11 @@ enum cv_status cv_module_login(struct cv_broker *b,
     }
     s = cv_module_call(b, token->uri, method, parameters, CV_CLIENT_SECRET_IN,
                        &reply, err);
-    cv_ledger_finish(b->vault->store, &attempt, end_of(s, &reply));
+    if (b->vault != NULL) {
+        cv_ledger_finish(b->vault->store, &attempt, end_of(s, &reply));
+    } else {
+        cv_ledger_first_finish(b->folder, end_of(s, &reply));
+    }
     cv_message_free(&reply);
     if (s == CV_LOCKED) {
         s = CV_AUTH;
@@ -220,11 +230,8 @@ enum cv_status cv_module_need_login(struct cv_broker *b, const char *token_uri,
     if (s != CV_OK || token.logged_in || !token.login_required) {
         return s;
     }
-    if (b->vault == NULL) {
-        return cv_fail(err, CV_NOT_FOUND, "there is no vault yet");
-    }
     s = token_forbids(&token, err);
-    if (s == CV_OK) {
+    if (s == CV_OK && b->vault != NULL) {
         s = cv_ledger_look(b->vault->store, token.identity, token.uri, err);
     }
     if (s == CV_OK && token.held && !token.count_low) {
