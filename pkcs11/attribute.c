@@ -1,11 +1,10 @@
 #include "pkcs11/attribute.h"
 
-#include "vault/base/limits.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #define GUARD_LEN 64
+#define TOGETHER 4 /* values that are read with one call */
 #define GUARD 0xA5
 
 #define N(name)                  \
@@ -129,7 +128,7 @@ enum cv_status cv_attribute_read(struct cv_attribute_place at,
                                  struct cv_err *err)
 {
     size_t max = type == CKA_ID ? CV_LIMIT_TOKEN_ID : CV_LIMIT_ATTRIBUTE;
-    size_t len = 0;
+    size_t len = 0, before = out->len;
     uint8_t *room = calloc(1, max + GUARD_LEN);
     enum cv_status status;
 
@@ -138,18 +137,43 @@ enum cv_status cv_attribute_read(struct cv_attribute_place at,
     }
     status = read_into(at, type, room, max, &len, err);
     if (status == CV_OK) {
-        size_t before = out->len;
-
         cv_buf_add(out, room, len);
         status = cv_buf_status(out, cv_attribute_name(type), err);
-        if (status != CV_OK) {
-            out->len = before;
-        }
+    }
+    if (status != CV_OK) {
+        out->len = before;
     }
     /* It may be what a token should not have told. */
     explicit_bzero(room, max);
     free(room);
     return status;
+}
+
+bool cv_attribute_read_all(struct cv_attribute_place at,
+                           struct cv_attribute_value *values, size_t n)
+{
+    uint8_t room[TOGETHER][CV_LIMIT_TOKEN_ID + GUARD_LEN];
+    CK_ATTRIBUTE items[TOGETHER];
+    bool good = n <= TOGETHER;
+
+    memset(room, 0, sizeof(room));
+    for (size_t i = 0; good && i < n; i++) {
+        memset(room[i] + values[i].max, GUARD, GUARD_LEN);
+        items[i] = (CK_ATTRIBUTE){values[i].type, room[i], values[i].max};
+    }
+    good = good && at.functions->C_GetAttributeValue(at.session, at.object,
+                                                     items, n) == CKR_OK;
+    for (size_t i = 0; good && i < n; i++) {
+        for (size_t k = 0; k < GUARD_LEN; k++) {
+            good = good && room[i][values[i].max + k] == GUARD;
+        }
+        good = good && items[i].ulValueLen <= values[i].max;
+        if (good) {
+            values[i].len = items[i].ulValueLen;
+            memcpy(values[i].data, room[i], values[i].len);
+        }
+    }
+    return good;
 }
 
 enum cv_status cv_attribute_ulong(struct cv_attribute_place at,

@@ -12,6 +12,7 @@
 
 #include "pkcs11/rv.h"
 #include "vault/base/buf.h"
+#include "vault/base/limits.h"
 
 /* Where an object is read. */
 struct cv_attribute_place {
@@ -38,6 +39,21 @@ CV_MUST_USE enum cv_status cv_attribute_ulong(struct cv_attribute_place at,
 CV_MUST_USE enum cv_status cv_attribute_bool(struct cv_attribute_place at,
                                              CK_ATTRIBUTE_TYPE type, bool *out,
                                              struct cv_err *err);
+
+/* Several short values with one call, because a module may open a file for each
+ * call. */
+struct cv_attribute_value {
+    CK_ATTRIBUTE_TYPE type;
+    size_t max; /* bytes that are taken, at most CV_LIMIT_TOKEN_ID */
+    size_t len; /* what came */
+    uint8_t data[CV_LIMIT_TOKEN_ID];
+};
+
+/* True when all of them could be read; false for any other answer, which may
+ * mean any of them: then they are to be read one by one. */
+CV_MUST_USE bool cv_attribute_read_all(struct cv_attribute_place at,
+                                       struct cv_attribute_value *values,
+                                       size_t n);
 
 /* "CKA_EXTRACTABLE", a literal; "CKA_?" for one that it does not know. */
 const char *cv_attribute_name(CK_ATTRIBUTE_TYPE type);

@@ -48,6 +48,7 @@ static void close_all(struct cv_session_pool *pool)
     for (size_t i = 0; i < SLOTS; i++) {
         close_slot(pool, &pool->slots[i]);
     }
+    memset(pool->proofs, 0, sizeof(pool->proofs));
     cv_session_forget_pin(pool);
 }
 
@@ -58,6 +59,7 @@ static void drop_stale(struct cv_session_pool *pool)
 
     if (pool->generation != now) {
         memset(pool->slots, 0, sizeof(pool->slots));
+        memset(pool->proofs, 0, sizeof(pool->proofs));
         cv_session_forget_pin(pool);
         pool->generation = now;
     }

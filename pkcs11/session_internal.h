@@ -10,6 +10,17 @@ struct cv_session_slot {
     bool open, busy, rw;
 };
 
+/* A private key object whose signature was good for a public key. It is a hint
+ * that saves asking the objects beside it again, never a reason to trust what
+ * it signs: each signature is checked. */
+struct cv_session_proof {
+    CK_OBJECT_HANDLE object; /* CK_INVALID_HANDLE: none */
+    uint8_t spki[32];        /* SHA-256 */
+    bool every_time;         /* CKA_ALWAYS_AUTHENTICATE */
+};
+
+#define CV_SESSION_PROOFS 16
+
 struct cv_session_pool {
     struct cv_module *module;
     struct cv_token_info token; /* as last read */
@@ -18,6 +29,8 @@ struct cv_session_pool {
     enum cv_rv_recover recover; /* what the last failure asks for */
     struct cv_arena *pin_arena; /* NULL: no PIN is kept */
     struct cv_bytes pin;
+    struct cv_session_proof proofs[CV_SESSION_PROOFS];
+    size_t next_proof;
     bool want_pin; /* a key asked for one and none was kept: log in anew */
 };
 

@@ -1,5 +1,6 @@
 #include "pkcs11/sign.h"
 
+#include "pkcs11/session_internal.h"
 #include "pkcs11/sign_internal.h"
 #include "vault/base/limits.h"
 
@@ -116,7 +117,8 @@ struct job {
     const struct cv_sign_algorithm *a;
     const struct cv_crypto_key *key;
     struct cv_bytes data;
-    bool every_time; /* CKA_ALWAYS_AUTHENTICATE */
+    const struct cv_session_proof *proof; /* NULL: none yet */
+    bool every_time;                      /* CKA_ALWAYS_AUTHENTICATE */
     uint8_t digest[DIGEST_MAX];
     struct cv_buf raw; /* what the token answered */
 };
@@ -313,8 +315,10 @@ static enum cv_status prepare(struct job *job, struct cv_err *err)
                        CV_LIMIT_SIGNED);
     }
     /* Modules that do not know the attribute do not ask for the PIN. */
-    if (cv_attribute_bool(at, CKA_ALWAYS_AUTHENTICATE, &job->every_time,
-                          NULL) != CV_OK) {
+    if (job->proof != NULL) {
+        job->every_time = job->proof->every_time;
+    } else if (cv_attribute_bool(at, CKA_ALWAYS_AUTHENTICATE, &job->every_time,
+                                 NULL) != CV_OK) {
         job->every_time = false;
     }
     if (job->every_time && !cv_login_kept(job->pool)) {
@@ -325,6 +329,35 @@ static enum cv_status prepare(struct job *job, struct cv_err *err)
         return CV_OK;
     }
     return cv_sign_digest(job->a, job->data, job->digest, err);
+}
+
+/* From the found object to the checked signature. */
+static enum cv_status run(struct job *job, struct cv_buf *out,
+                          struct cv_err *err)
+{
+    struct cv_buf signature;
+    enum cv_status status;
+
+    cv_buf_init(&job->raw, NULL, CV_LIMIT_SIGNATURE);
+    cv_buf_init(&signature, NULL, CV_LIMIT_SIGNATURE);
+    status = prepare(job, err);
+    if (status == CV_OK) {
+        status = make(job, err);
+    }
+    if (status == CV_OK) {
+        status = take_answer(job, &signature, err);
+    }
+    if (status == CV_OK) {
+        status =
+            verify(job->a, job->key, job->data, cv_buf_bytes(&signature), err);
+    }
+    if (status == CV_OK) {
+        cv_buf_add(out, signature.data, signature.len);
+        status = cv_buf_status(out, "a signature", err);
+    }
+    cv_buf_wipe(&job->raw);
+    cv_buf_wipe(&signature);
+    return status;
 }
 
 enum cv_status cv_sign_data(struct cv_session_pool *pool,
@@ -338,31 +371,9 @@ enum cv_status cv_sign_data(struct cv_session_pool *pool,
                       .session = session,
                       .object = object,
                       .data = data};
-    struct cv_buf signature;
     enum cv_status status = fit(algorithm, spki, &job.a, &job.key, err);
 
-    if (status != CV_OK) {
-        return status;
-    }
-    cv_buf_init(&job.raw, NULL, CV_LIMIT_SIGNATURE);
-    cv_buf_init(&signature, NULL, CV_LIMIT_SIGNATURE);
-    status = prepare(&job, err);
-    if (status == CV_OK) {
-        status = make(&job, err);
-    }
-    if (status == CV_OK) {
-        status = take_answer(&job, &signature, err);
-    }
-    if (status == CV_OK) {
-        status = verify(job.a, job.key, data, cv_buf_bytes(&signature), err);
-    }
-    if (status == CV_OK) {
-        cv_buf_add(out, signature.data, signature.len);
-        status = cv_buf_status(out, "a signature", err);
-    }
-    cv_buf_wipe(&job.raw);
-    cv_buf_wipe(&signature);
-    return status;
+    return status == CV_OK ? run(&job, out, err) : status;
 }
 
 /* cv_sign as work in a session. */
@@ -374,20 +385,94 @@ struct request {
     struct cv_buf *out;
 };
 
+static bool digest_spki(struct cv_bytes spki, uint8_t out[32])
+{
+    const EVP_MD *md = cv_crypto_digest("SHA256");
+
+    return md != NULL &&
+           EVP_Digest(spki.data, spki.len, out, NULL, md, NULL) == 1;
+}
+
+/* The one private key with this id, if it has signed for this public key
+ * before; NULL: it is to be looked at more closely. */
+static struct cv_session_proof *find_proven(const struct request *r,
+                                            CK_FUNCTION_LIST *functions,
+                                            CK_SESSION_HANDLE session,
+                                            const uint8_t spki[32])
+{
+    struct cv_object_filter filter = {
+        .by_class = true, .class = CKO_PRIVATE_KEY, .id = r->key->id};
+    CK_OBJECT_HANDLE object;
+    size_t n = 0;
+    bool any = false;
+
+    for (size_t i = 0; i < CV_SESSION_PROOFS; i++) {
+        any = any || (r->pool->proofs[i].object != CK_INVALID_HANDLE &&
+                      memcmp(r->pool->proofs[i].spki, spki, 32) == 0);
+    }
+    if (!any ||
+        cv_object_find(functions, session, &filter, &object, 1, &n, NULL) !=
+            CV_OK ||
+        n != 1) {
+        return NULL;
+    }
+    for (size_t i = 0; i < CV_SESSION_PROOFS; i++) {
+        struct cv_session_proof *p = &r->pool->proofs[i];
+
+        if (p->object == object && memcmp(p->spki, spki, 32) == 0) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static void prove(struct job *job, const uint8_t spki[32])
+{
+    struct cv_session_pool *pool = job->pool;
+    struct cv_session_proof *p =
+        &pool->proofs[pool->next_proof++ % CV_SESSION_PROOFS];
+
+    p->object = job->object;
+    p->every_time = job->every_time;
+    memcpy(p->spki, spki, 32);
+}
+
 static enum cv_status find_and_sign(CK_FUNCTION_LIST *functions,
                                     CK_SESSION_HANDLE session, void *context,
                                     struct cv_err *err)
 {
     const struct request *r = context;
-    CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
-    enum cv_status status;
+    struct job job = {.pool = r->pool,
+                      .functions = functions,
+                      .session = session,
+                      .data = r->data};
+    struct cv_session_proof *proof;
+    enum cv_status status = CV_OK;
+    uint8_t spki[32];
     bool proven = false;
 
-    status = cv_object_find_private(functions, session, r->key->id,
-                                    r->key->spki, &object, &proven, err);
+    if (!digest_spki(r->key->spki, spki)) {
+        return cv_fail(err, CV_INTERNAL, "libcrypto does not make a digest");
+    }
+    proof = find_proven(r, functions, session, spki);
+    if (proof != NULL) {
+        job.object = proof->object;
+        job.proof = proof;
+    } else {
+        status =
+            cv_object_find_private(functions, session, r->key->id, r->key->spki,
+                                   &job.object, &proven, err);
+    }
     if (status == CV_OK) {
-        status = cv_sign_data(r->pool, session, object, r->key->spki,
-                              r->algorithm, r->data, r->out, err);
+        status = fit(r->algorithm, r->key->spki, &job.a, &job.key, err);
+    }
+    if (status == CV_OK) {
+        status = run(&job, r->out, err);
+    }
+    if (status == CV_OK && proof == NULL) {
+        prove(&job, spki);
+    } else if (status != CV_OK && proof != NULL) {
+        memset(proof, 0, sizeof(*proof));
     }
     return status;
 }

@@ -60,7 +60,7 @@ static void test_lengths(void **state)
         {CKR_OK, CV_LIMIT_ATTRIBUTE, CV_LIMIT_ATTRIBUTE, CV_OK,
          CV_LIMIT_ATTRIBUTE},
         {CKR_OK, CV_LIMIT_ATTRIBUTE + 1, 0, CV_INTEGRITY, 0},
-        {CKR_OK, CV_LIMIT_ATTRIBUTE, CV_LIMIT_ATTRIBUTE + 8, CV_INTEGRITY, 0},
+        {CKR_OK, 5, CV_LIMIT_ATTRIBUTE + 8, CV_INTEGRITY, 0},
         {CKR_OK, ~0UL - 1, 0, CV_INTEGRITY, 0},
         {CKR_OK, 1UL << 63, 0, CV_INTEGRITY, 0},
         {CKR_OK, ~0UL, 0, CV_NOT_FOUND, 0},
