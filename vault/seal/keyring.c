@@ -1,10 +1,10 @@
 #include "vault/seal/keyring.h"
 
 #include "vault/base/limits.h"
+#include "vault/seal/keysign.h"
 #include "vault/seal/match.h"
 #include "vault/seal/purpose.h"
 #include "vault/seal/seal_internal.h"
-#include "vault/seal/sign.h"
 #include "vault/seal/target.h"
 
 #include <sodium.h>
@@ -360,7 +360,7 @@ enum cv_status cv_keyring_sign(struct cv_keyring *ring,
         s = open_key(ring, key, arena, &der, err);
     }
     if (s == CV_OK) {
-        s = cv_sign_data(der, algorithm, data, out, err);
+        s = cv_keysign_data(der, algorithm, data, out, err);
     }
     cv_arena_free(arena);
     return s;

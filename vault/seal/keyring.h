@@ -88,7 +88,7 @@ cv_keyring_export(struct cv_keyring *ring, const struct cv_keyring_sealed *key,
                   struct cv_err *err);
 
 /* As cv_keyring_check, and signs `data` for `purpose` by `algorithm`
- * (cv_purpose_check, cv_sign_data); the signature is appended to `out`. */
+ * (cv_purpose_check, cv_keysign_data); the signature is appended to `out`. */
 CV_MUST_USE enum cv_status
 cv_keyring_sign(struct cv_keyring *ring, const struct cv_keyring_sealed *key,
                 const char *purpose, const char *algorithm,

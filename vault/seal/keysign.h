@@ -1,6 +1,6 @@
 /* Signing with an opened key. */
-#ifndef CERTVAULT_SEAL_SIGN_H
-#define CERTVAULT_SEAL_SIGN_H
+#ifndef CERTVAULT_SEAL_KEYSIGN_H
+#define CERTVAULT_SEAL_KEYSIGN_H
 
 #include "vault/seal/box.h"
 
@@ -12,9 +12,8 @@
  * the key. CV_INVALID: the algorithm is not this key's; CV_INTEGRITY: it does
  * not verify; CV_INTERNAL. libcrypto's copy of the key is on its own heap and
  * wiped at the end. */
-CV_MUST_USE enum cv_status cv_sign_data(struct cv_bytes key_der,
-                                        const char *algorithm,
-                                        struct cv_bytes data,
-                                        struct cv_buf *out, struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_keysign_data(struct cv_bytes key_der, const char *algorithm,
+                struct cv_bytes data, struct cv_buf *out, struct cv_err *err);
 
 #endif

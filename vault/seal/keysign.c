@@ -1,4 +1,4 @@
-#include "vault/seal/sign.h"
+#include "vault/seal/keysign.h"
 
 #include "vault/base/limits.h"
 
@@ -112,9 +112,9 @@ static enum cv_status run(const struct algorithm *a, EVP_PKEY *key,
     return cv_buf_status(out, "the signature", err);
 }
 
-enum cv_status cv_sign_data(struct cv_bytes key_der, const char *algorithm,
-                            struct cv_bytes data, struct cv_buf *out,
-                            struct cv_err *err)
+enum cv_status cv_keysign_data(struct cv_bytes key_der, const char *algorithm,
+                               struct cv_bytes data, struct cv_buf *out,
+                               struct cv_err *err)
 {
     const struct algorithm *a = find(algorithm);
     EVP_PKEY *key;
