@@ -332,7 +332,57 @@ def bench_agent(folder):
           flush=True)
 
 
-BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
+# --- signatures ---
+
+def rate(argv, **options):
+    return float(must(argv, **options).stdout)
+
+
+def bench_sign(folder):
+    """Signatures through broker and record, each with its durable leaf, against
+    the bare C_Sign loop of the same token and key."""
+    import held as holding
+    import tokens
+    kind = [k for k in tokens.KINDS if k.name == "softhsm"][0]
+    if kind.missing():
+        raise SystemExit(f"softhsm: {kind.missing()}")
+    vault = new_vault(folder)
+    token = kind(os.path.join(folder, "token"))
+    token.start()
+    held = holding.Held(vault, token)
+    programs = os.path.join(harness.RELEASE, "bench")
+    seconds = os.environ.get("CV_SECONDS", "2")
+    print("$ sign_callers SOCKET NAME ALGORITHM CALLERS DEPTH SECONDS")
+    print("$ sign_loop softhsm2.so LABEL PIN ID KIND SECONDS")
+    for alg, algorithm, what in (
+            ("rsa2048", "rsa_pkcs1_sha256", "rsa"),
+            ("p256", "ecdsa_secp256r1_sha256", "ec")):
+        _, done = held.add(alg, alg)
+        entry = done.json["items"][0]
+        bare = [os.path.join(programs, "sign_loop"), token.tool_module,
+                token.label, token.pin, entry["entry_id"], what, seconds]
+        with held.broker() as broker:
+            held(*held.to(broker), "token", "login", held.uri, code=0)
+            for callers, depth, goal in ((1, 1, None), (4, 1, 0.5),
+                                         (4, 8, None)):
+                ours, theirs = [], []
+                for _ in range(max(3, ROUNDS // 3)):
+                    ours.append(rate([
+                        os.path.join(programs, "sign_callers"), broker.path,
+                        alg, algorithm, str(callers), str(depth), seconds]))
+                    theirs.append(rate(bare, env={**os.environ,
+                                                  **token.tool_env}))
+                value = statistics.median(a / b for a, b in zip(ours, theirs))
+                said = "" if goal is None else \
+                    f" (goal >= {goal}x, {'met' if value >= goal else 'MISSED'})"
+                print(f"{alg}, {callers} callers with {depth} on their way: "
+                      f"{value:.2f}x{said}; medians "
+                      f"{statistics.median(ours):.0f}/s against "
+                      f"{statistics.median(theirs):.0f}/s", flush=True)
+    token.stop()
+
+
+BENCHES = {"sign": bench_sign, "export": bench_export, "import": bench_import, "list": bench_list,
            "fetch": bench_fetch, "agent": bench_agent}
 
 
