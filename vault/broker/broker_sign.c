@@ -1,8 +1,12 @@
+#include "vault/base/clock.h"
 #include "vault/broker/held_internal.h"
 #include "vault/broker/sign_internal.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* For how long a token that was ready is taken to be ready. */
+#define READY_MS 1000
 
 static enum cv_status read_sign(const cJSON *parameters, struct cv_sign *sign,
                                 struct cv_err *err)
@@ -98,6 +102,25 @@ static enum cv_status decide(struct cv_broker *b, struct cv_sign *sign)
     return s;
 }
 
+/* A token that signed a moment ago is not asked whether it would: should it
+ * have lost its login since, the signature fails, and the next one asks. */
+static enum cv_status need_login(struct cv_broker *b, struct cv_sign *sign)
+{
+    enum cv_status s;
+
+    if (strcmp(b->ready_token, sign->token) == 0 &&
+        cv_clock_boot_ms() < b->ready_until_ms) {
+        return CV_OK;
+    }
+    s = cv_module_need_login(b, sign->token, NULL, &sign->err);
+    if (s == CV_OK) {
+        (void)snprintf(b->ready_token, sizeof(b->ready_token), "%s",
+                       sign->token);
+        b->ready_until_ms = cv_clock_boot_ms() + READY_MS;
+    }
+    return s;
+}
+
 /* Not entered. Which tokens must be logged in to is found out before the
  * vault's lock is taken: it may take a while. */
 static void look_at_token(struct cv_broker *b, struct cv_sign *sign)
@@ -110,7 +133,7 @@ static void look_at_token(struct cv_broker *b, struct cv_sign *sign)
         cv_entry_token_has(doc)) {
         (void)snprintf(sign->token, sizeof(sign->token), "%s",
                        cv_entry_token_uri(doc));
-        sign->status = cv_module_need_login(b, sign->token, NULL, &sign->err);
+        sign->status = need_login(b, sign);
     }
     cv_store_entry_free(row);
     cJSON_Delete(doc);
@@ -187,7 +210,10 @@ static enum cv_status sign_on_token(struct cv_broker *b, struct cv_sign *sign,
                        err);
     if (s == CV_OK) {
         cv_held_found(b, sign->doc);
-    } else if (s == CV_NOT_FOUND && answer->tree != NULL) {
+        return s;
+    }
+    b->ready_until_ms = 0;
+    if (s == CV_NOT_FOUND && answer->tree != NULL) {
         cv_held_missed(b, sign->doc);
     }
     return s;
