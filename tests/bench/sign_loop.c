@@ -56,6 +56,7 @@ static CK_SESSION_HANDLE open_token(const char *label, const char *pin)
     CK_ULONG n = SLOTS;
     CK_TOKEN_INFO info;
     CK_SESSION_HANDLE session;
+    CK_UTF8CHAR secret[64];
     char padded[33];
 
     (void)snprintf(padded, sizeof(padded), "%-32s", label);
@@ -66,8 +67,8 @@ static CK_SESSION_HANDLE open_token(const char *label, const char *pin)
             must(p11->C_OpenSession(slots[i], CKF_SERIAL_SESSION, NULL, NULL,
                                     &session),
                  "C_OpenSession");
-            must(p11->C_Login(session, CKU_USER, (CK_UTF8CHAR_PTR)pin,
-                              strlen(pin)),
+            (void)snprintf((char *)secret, sizeof(secret), "%s", pin);
+            must(p11->C_Login(session, CKU_USER, secret, strlen(pin)),
                  "C_Login");
             return session;
         }
@@ -104,10 +105,9 @@ static CK_OBJECT_HANDLE find_key(CK_SESSION_HANDLE session, const char *hex)
 
 int main(int argc, char **argv)
 {
-    static const unsigned char prefix[] = {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09,
-                                           0x60, 0x86, 0x48, 0x01, 0x65, 0x03,
-                                           0x04, 0x02, 0x01, 0x05, 0x00, 0x04,
-                                           0x20};
+    static const unsigned char prefix[] = {
+        0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+        0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20};
     unsigned char input[sizeof(prefix) + SHA256_DIGEST_LENGTH], out[1024];
     CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
     CK_SESSION_HANDLE session;
@@ -137,9 +137,9 @@ int main(int argc, char **argv)
         data[63] = (unsigned char)count++;
         (void)SHA256(data, sizeof(data), input + head);
         must(p11->C_SignInit(session, &mechanism, key), "C_SignInit");
-        must(p11->C_Sign(session, input, head + SHA256_DIGEST_LENGTH, out,
-                         &len),
-             "C_Sign");
+        must(
+            p11->C_Sign(session, input, head + SHA256_DIGEST_LENGTH, out, &len),
+            "C_Sign");
     }
     (void)printf("%.1f\n", (double)count / (now() - begin));
     return 0;
