@@ -365,6 +365,36 @@ def test_another_uid_gets_nothing(vault):
         os.chmod(folder, 0o700)
 
 
+KNOCK = """import socket, sys
+for _ in range(50):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    s.settimeout(20)
+    try:
+        assert s.recv(10) == b""
+    except ConnectionResetError:
+        pass
+"""
+
+
+def test_another_uid_is_told_of_in_the_record(vault):
+    """The first at once, the others together: nobody fills a disk by it."""
+    as_root()
+    vault.begin()
+    open_up(vault.socket)
+    os.chmod(vault.socket, 0o777)
+    subprocess.run(["/usr/bin/python3", "-c", KNOCK, vault.socket], check=True,
+                   user=65534, group=65534, extra_groups=[], timeout=60)
+    for folder in (vault.run, vault.home + "/run"):
+        os.chmod(folder, 0o700)
+    vault("agent", "stop", code=0)
+    told = [r for r in vault.json("--no-agent", "audit", "query")["items"]
+            if r.get("details", {}).get("method") == "connect"]
+    assert [r["actor"]["uid"] for r in told] == [65534] * 2
+    assert [r["details"]["denials"] for r in told] == [1, 49]
+    assert {r["outcome"] for r in told} == {"failed"}
+
+
 def test_a_socket_of_another_uid_is_not_spoken_to(vault):
     as_root()
     vault.begin()

@@ -127,11 +127,16 @@ static void together(void *context, struct cv_loop_request *requests, size_t n)
  * everyone, as its policy says. */
 static bool admits(void *context, const struct cv_peer *peer)
 {
-    const struct cv_broker *b = context;
+    struct cv_broker *b = context;
 
-    return b->options->mode == CV_BROKER_SERVICE ||
-           (peer->uid == geteuid() &&
-            (b->agent == NULL || cv_agent_is_whole(b->agent)));
+    if (b->options->mode == CV_BROKER_SERVICE) {
+        return true;
+    }
+    if (peer->uid != geteuid()) {
+        cv_broker_stranger(b, peer);
+        return false;
+    }
+    return b->agent == NULL || cv_agent_is_whole(b->agent);
 }
 
 static void left(void *context, struct cv_caller *caller)
@@ -171,7 +176,8 @@ static bool idle(void *context)
 
     b->caller = NULL;
     b->intake.caller = -1;
-    busy = cv_broker_flush(b, false);
+    busy = cv_broker_strangers(b, false);
+    busy = cv_broker_flush(b, false) || busy;
     if (checkpoint_due(b)) {
         if (cv_clock_boot_ms() - b->checkpoint_ms < CHECKPOINT_MS) {
             return true;
@@ -419,6 +425,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
     if (b->agent != NULL) {
         cv_file_close(listener);
         cv_agent_end(b->agent);
+        (void)cv_broker_strangers(b, true);
     }
     if (b->options->mode != CV_BROKER_EXEC || !commit_last(b)) {
         (void)cv_broker_flush(b, true);

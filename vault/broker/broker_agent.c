@@ -1,10 +1,14 @@
 /* AgentStatus, AgentStop, Prompt: what an agent has beyond a broker. */
+#include "vault/base/clock.h"
 #include "vault/broker/agent.h"
 #include "vault/broker/broker_internal.h"
 #include "vault/broker/prompt.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define MINUTE_MS 60000
 
 static enum cv_status no_agent(struct cv_err *err)
 {
@@ -67,6 +71,42 @@ CV_BROKER_METHOD(agent_stop)
     cJSON_Delete(details);
     cv_agent_stop(b->agent);
     return CV_OK;
+}
+
+/* Whose leaf it is: the stranger's, whose name is not looked up, for that takes
+ * time that anybody could make us spend. */
+static void tell_strangers(struct cv_broker *b)
+{
+    struct cv_caller *before = b->caller;
+    struct cv_caller who = {.peer = {.uid = b->stranger, .loginuid = -1}};
+    cJSON *details = cJSON_CreateObject();
+
+    (void)snprintf(who.user, sizeof(who.user), "uid:%u", (unsigned)b->stranger);
+    (void)cv_json_add_str(details, "method", "connect");
+    (void)cv_json_add_int(details, "denials", (int64_t)b->strangers);
+    b->caller = &who;
+    cv_broker_event(b, "broker", CV_DENIED, details);
+    b->caller = before;
+    cJSON_Delete(details);
+    b->strangers = 0;
+    b->strangers_ms = cv_clock_boot_ms();
+}
+
+bool cv_broker_strangers(struct cv_broker *b, bool now)
+{
+    if (b->strangers > 0 &&
+        (now || b->strangers_ms == 0 ||
+         cv_clock_boot_ms() - b->strangers_ms >= MINUTE_MS)) {
+        tell_strangers(b);
+    }
+    return b->strangers > 0;
+}
+
+void cv_broker_stranger(struct cv_broker *b, const struct cv_peer *peer)
+{
+    b->stranger = peer->uid;
+    b->strangers++;
+    (void)cv_broker_strangers(b, false);
 }
 
 CV_BROKER_METHOD(prompt)

@@ -44,6 +44,9 @@ struct cv_broker {
     struct cv_sign *signing; /* the one that Sign is to finish; else NULL */
     struct cv_agent *agent;  /* NULL: it is none */
     struct cv_prompt prompt;
+    uint64_t strangers;      /* turned away and not told of yet */
+    int64_t strangers_ms;    /* when the record was last told; 0: never */
+    uid_t stranger;          /* the last of them */
     char user[CV_NAMES_LEN]; /* an agent's one user; "": not looked up yet */
 };
 
@@ -156,6 +159,16 @@ void cv_broker_checkpoint(struct cv_broker *b);
 /* Entered. What was begun and cut off is told as it ended. */
 CV_MUST_USE enum cv_status cv_broker_recover(struct cv_broker *b,
                                              struct cv_err *err);
+
+/* broker_agent.c */
+
+/* Another uid knocked at the door of an agent: it is told of in the record, the
+ * first at once, then together, once a minute. */
+void cv_broker_stranger(struct cv_broker *b, const struct cv_peer *peer);
+
+/* Tells of those that are not told of yet; `now`: without waiting for the
+ * minute's end. True while there are some. */
+bool cv_broker_strangers(struct cv_broker *b, bool now);
 
 /* broker_box.c: the sealed vault's key, held by the token process. */
 
