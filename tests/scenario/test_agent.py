@@ -757,6 +757,28 @@ def test_a_login_survives_commands_until_lock(carded):
     v("--no-input", *objects, code=UNAVAILABLE)
 
 
+def test_a_key_slot_on_a_token_opens_it_once(carded, secrets):
+    """The PIN is wanted once; then the agent needs neither PIN nor token."""
+    v = Agents(carded.vault.home, secrets, init=False)
+    v.folder = os.path.join(v.home, "second")
+    v.extra["CERTVAULT_DIR"] = v.folder
+    second = Held(v, carded.token)
+    second("--no-agent", "init", "--key", "token:" + second.uri, code=0)
+    second("--no-agent", "import", "-", "--name", "a", "--exportable",
+           input=as_yaml(config(Identity(secrets=secrets))), code=0)
+    v.flags = ["--no-agent", "--no-input", "--pin-source",
+               "file:" + second.pin_file]
+    v.policy(harness.MAY_EXPORT)
+    v.flags = []
+    v("--no-input", *EXPORT, code=UNAVAILABLE)
+    second("unlock", code=0)
+    assert v.status()["locked"] is False
+    v("--no-input", *EXPORT, code=0, secret=True)
+    v("--no-input", "--no-agent", *EXPORT, code=UNAVAILABLE)
+    v("lock", code=0)
+    v("--no-input", *EXPORT, code=UNAVAILABLE)
+
+
 def test_one_asks_for_a_pin(carded):
     v = carded.vault
     v("agent", "start", code=0)
