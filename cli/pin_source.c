@@ -276,7 +276,7 @@ bool cv_pin_source_fits(const char *pattern, const char *uri)
 
 const char *cv_pin_source_of_uri(struct cv_cli *cli, const char *uri)
 {
-    char path[PATH_MAX + 8];
+    char path[PATH_MAX + 8] = "";
     const char *file = path;
     cJSON *kept;
 

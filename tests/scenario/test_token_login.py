@@ -319,3 +319,31 @@ def test_somebody_else_logs_it_out(held, fault):
     held(*OBJECTS, held.uri, code=0)
     assert set(outcomes(held)) == {"right"}
     assert held.token.tries() == 3
+
+
+def test_init_on_a_token(held, secrets):
+    """There is no vault yet to write the login down in; a wrong PIN is not
+    tried again all the same."""
+    home = os.path.join(held.vault.home, "second")
+    vault = harness.Vault(home, secrets, build=held.vault.build, init=False)
+    second = Held(vault, held.token)
+    init = ("init", "--key", "token:" + held.uri)
+    wrong_one = ("--pin-source", "file:" + held.wrong_file)
+    right_one = ("--pin-source", "file:" + held.pin_file)
+    for pin in (wrong_one, right_one, wrong_one):
+        done = second(*pin, *init, pin=False)
+        assert done.code == harness.UNAVAILABLE, done
+    assert outcomes(held) == ["wrong"]
+    asked = Asked(Held(vault, held.token), *init)
+    asked.end()
+    assert outcomes(held) == ["wrong"]
+
+    # Elsewhere it is a first time.
+    other = harness.Vault(home + "2", secrets, build=held.vault.build,
+                          init=False)
+    second = Held(other, held.token)
+    held.token.write("tries", "3")
+    done = second(*right_one, *init, pin=False)
+    assert done.code == 0, done
+    assert second(*right_one, "list", pin=False, code=0)
+    assert outcomes(held)[:2] == ["wrong", "right"]
