@@ -223,6 +223,11 @@ enum cv_status cv_module_reload(struct cv_module *module, struct cv_err *err)
     return status;
 }
 
+bool cv_module_is_started(const struct cv_module *module)
+{
+    return module->started;
+}
+
 uint64_t cv_module_generation(const struct cv_module *module)
 {
     return module->generation;

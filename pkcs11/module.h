@@ -108,6 +108,9 @@ void cv_module_free(struct cv_module *module);
 CV_MUST_USE enum cv_status cv_module_reload(struct cv_module *module,
                                             struct cv_err *err);
 
+/* Is it started? Not after a reload that failed: only a new process helps. */
+bool cv_module_is_started(const struct cv_module *module);
+
 /* How often it was started; a pool that sees another number than at its birth
  * knows that its sessions are gone. */
 uint64_t cv_module_generation(const struct cv_module *module);

@@ -119,7 +119,9 @@ void cv_session_note(struct cv_session_pool *pool, const struct cv_err *err,
     CK_RV rv = cv_rv_of(err);
 
     if (rv != CKR_OK) {
-        pool->recover = cv_rv_escalate(rv, tried);
+        pool->recover = cv_module_is_started(pool->module)
+                            ? cv_rv_escalate(rv, tried)
+                            : CV_RV_RESTART;
     }
 }
 

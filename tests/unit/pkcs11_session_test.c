@@ -140,6 +140,24 @@ static void test_reload(void **state)
     end(&r, &spki);
 }
 
+/* A module that does not start again: only another process helps. */
+static void test_reload_fails(void **state)
+{
+    struct rig r;
+    struct cv_buf spki;
+
+    (void)state;
+    begin(&r, RIG_FAKE, &spki);
+    rig_write(&r, "control", "fault=C_Initialize rv:0x5\n");
+    assert_int_equal(cv_module_reload(r.module, &r.err), CV_UNAVAILABLE);
+    assert_false(cv_module_is_started(r.module));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sign(&r, &spki), CV_UNAVAILABLE);
+        assert_int_equal(cv_session_recover(r.pool), CV_RV_RESTART);
+    }
+    end(&r, &spki);
+}
+
 /* The card is pulled in the middle, and put back. */
 static void test_pulled(void **state)
 {
@@ -388,6 +406,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_for_good),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_reload_fails),
         cmocka_unit_test(test_pulled),
         cmocka_unit_test(test_logged_out),
         cmocka_unit_test(test_login_lost_unnoticed),
