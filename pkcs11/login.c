@@ -276,12 +276,13 @@ enum cv_status cv_login_for_use(struct cv_session_pool *pool,
         rv == CKR_USER_TYPE_INVALID) {
         return CV_OK;
     }
-    if (!is_about_pin(rv)) {
-        return cv_rv_fail(err, rv, "C_Login (for this use)");
-    }
     cv_session_forget_pin(pool);
     status = cv_rv_fail(err, rv, "C_Login (for this use)");
-    cv_err_state(err, "%s", tries_left(&now));
+    if (is_about_pin(rv)) {
+        cv_err_state(err, "%s", tries_left(&now));
+    }
+    /* Whatever it was: the work is not done again with a second C_Login. */
+    pool->recover = cv_rv_escalate(rv, CV_RV_RETRY);
     return status;
 }
 

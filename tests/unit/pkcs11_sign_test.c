@@ -340,6 +340,26 @@ static void test_always_authenticate(void **state)
             sign(&r, "id", &spki, "ecdsa_secp256r1_sha256", &signature), CV_OK);
         cv_buf_wipe(&signature);
     }
+    /* A failure on the way: not a second C_Login in the same breath. */
+    {
+        size_t before = rig_count(&r, "logins.log", "\n");
+
+        rig_write(&r, "control",
+                  "always-authenticate=1\n"
+                  "once=C_Login rv-after:0x5\n");
+        assert_int_equal(
+            sign(&r, "id", &spki, "ecdsa_secp256r1_sha256", &signature),
+            CV_UNAVAILABLE);
+        assert_int_equal(cv_session_recover(r.pool), CV_RV_RELOAD);
+        assert_int_equal(rig_count(&r, "logins.log", "\n"), before + 1);
+        assert_int_equal(
+            sign(&r, "id", &spki, "ecdsa_secp256r1_sha256", &signature),
+            CV_LOCKED);
+        rig_login(&r);
+        assert_int_equal(
+            sign(&r, "id", &spki, "ecdsa_secp256r1_sha256", &signature), CV_OK);
+        cv_buf_wipe(&signature);
+    }
     /* The PIN is changed elsewhere: one try, then none. */
     rig_write(&r, "pin", "9999");
     assert_int_equal(
