@@ -4,6 +4,7 @@ beside its goal; a goal that is missed is said, and is no failure."""
 import base64
 import json
 import os
+import resource
 import shutil
 import socket
 import statistics
@@ -382,8 +383,49 @@ def bench_sign(folder):
     token.stop()
 
 
-BENCHES = {"sign": bench_sign, "export": bench_export, "import": bench_import, "list": bench_list,
-           "fetch": bench_fetch, "agent": bench_agent}
+def cpu(argv, env):
+    """Processor time of a command and all that it started, in seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    must(argv, env=env, stdin=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime - before.ru_utime +
+            after.ru_stime - before.ru_stime)
+
+
+def bench_cold_sign(folder):
+    """One signature by a broker that is started for it, login included."""
+    import held as holding
+    import tokens
+    if tokens.SoftHsm.missing():
+        raise SystemExit(f"softhsm: {tokens.SoftHsm.missing()}")
+    vault = new_vault(folder)
+    token = tokens.SoftHsm(os.path.join(folder, "token"))
+    token.start()
+    held = holding.Held(vault, token)
+    _, done = held.add("p256", "p256")
+    programs = os.path.join(harness.RELEASE, "bench")
+    pin = vault.write("pin", token.pin + "\n")
+    env = {**vault.env(), **token.tool_env}
+    ours = [os.path.join(programs, "sign_cold"),
+            harness.program("certvaultd", harness.RELEASE), vault.folder,
+            "p256", "ecdsa_secp256r1_sha256", held.uri, pin,
+            os.path.join(vault.home, "config", "certvault", "certvault.yaml")]
+    bare = [os.path.join(programs, "sign_loop"), token.tool_module,
+            token.label, token.pin, done.json["items"][0]["entry_id"], "ec",
+            os.path.join(folder, "record")]
+    print("$ sign_cold certvaultd VAULT p256 ALGORITHM URI PIN    (a private "
+          "broker, login, one signature with its record)")
+    print("$ sign_loop MODULE LABEL PIN ID ec FILE    (dlopen, init, login, "
+          "find, sign, append, fdatasync)")
+    pairs = [(cpu(ours, env), cpu(bare, env)) for _ in range(2 * ROUNDS)]
+    ratio_line("cold sign, processor time", [a for a, _ in pairs],
+               [b for _, b in pairs], 1.5, "less")
+    token.stop()
+
+
+BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
+           "fetch": bench_fetch, "agent": bench_agent, "sign": bench_sign,
+           "cold_sign": bench_cold_sign}
 
 
 def main(names):

@@ -86,13 +86,14 @@ int main(int argc, char **argv)
     size_t len;
     double begin, seconds;
 
-    if (argc != 7 || (callers = atoi(argv[4])) < 1 || callers > CALLERS) {
+    if (argc != 7 || (callers = (int)strtol(argv[4], NULL, 10)) < 1 ||
+        callers > CALLERS) {
         (void)fputs("sign_callers SOCKET NAME ALGORITHM CALLERS DEPTH "
                     "SECONDS\n",
                     stderr);
         return 1;
     }
-    depth = atoi(argv[5]);
+    depth = (int)strtol(argv[5], NULL, 10);
     seconds = strtod(argv[6], NULL);
     len = (size_t)snprintf(
               request, sizeof(request),

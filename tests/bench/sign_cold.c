@@ -1,6 +1,6 @@
 /* One signature by a broker that is started for it, as a command would:
  *
- *     sign_cold CERTVAULTD VAULT NAME ALGORITHM URI PIN_FILE */
+ *     sign_cold CERTVAULTD VAULT NAME ALGORITHM URI PIN_FILE CONFIG */
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 #include "vault/base/process.h"
@@ -21,11 +21,13 @@ static void fail(const char *what, const struct cv_err *err)
     exit(1);
 }
 
-static struct cv_channel *start(char *program, char *vault, pid_t *pid)
+static struct cv_channel *start(char *program, char *vault, char *config,
+                                pid_t *pid)
 {
-    static char private[] = "--private", option[] = "--vault";
+    static char private[] = "--private", folder[] = "--vault",
+                file[] = "--config";
     char variable[4096];
-    char *argv[] = {program, private, option, vault, NULL};
+    char *argv[] = {program, private, folder, vault, file, config, NULL};
     char *environment[] = {variable, NULL};
     struct cv_process_start start = {
         .path = program,
@@ -106,12 +108,13 @@ int main(int argc, char **argv)
     pid_t pid = 0;
 
     cv_process_begin(2);
-    if (argc != 7) {
-        (void)fputs("sign_cold CERTVAULTD VAULT NAME ALGORITHM URI PIN_FILE\n",
+    if (argc != 8) {
+        (void)fputs("sign_cold CERTVAULTD VAULT NAME ALGORITHM URI PIN_FILE "
+                    "CONFIG\n",
                     stderr);
         return 64;
     }
-    ch = start(argv[1], argv[2], &pid);
+    ch = start(argv[1], argv[2], argv[7], &pid);
     call(ch, "io.certvault.Broker.Hello", NULL);
     log_in(ch, argv[5], argv[6]);
     sign(ch, argv[3], argv[4]);
