@@ -17,8 +17,8 @@
 
 static const struct cv_method methods[] = {
     {"Hello", cv_broker_hello, false},
-    {"Init", cv_broker_init, false},
-    {"Unlock", cv_broker_unlock, false},
+    {"Init", cv_broker_init, true},
+    {"Unlock", cv_broker_unlock, true},
     {"Lock", cv_broker_lock, false},
     {"Status", cv_broker_status, false},
     {"AgentStatus", cv_broker_agent_status, false},
@@ -37,9 +37,9 @@ static const struct cv_method methods[] = {
     {"Export", cv_broker_export, true},
     {"Sign", cv_broker_sign, false},
     {"SlotList", cv_broker_slot_list, false},
-    {"SlotAdd", cv_broker_slot_add, false},
+    {"SlotAdd", cv_broker_slot_add, true},
     {"SlotRemove", cv_broker_slot_remove, false},
-    {"SlotChange", cv_broker_slot_change, false},
+    {"SlotChange", cv_broker_slot_change, true},
     {"SlotRecovery", cv_broker_slot_recovery, true},
     {"TokenList", cv_broker_token_list, false},
     {"TokenObjects", cv_broker_token_objects, false},
