@@ -19,6 +19,23 @@ static void key_cell(const cJSON *entry, struct cv_buf *out)
     }
 }
 
+/* What a person looks for; a cloud's CA is in the document (-o json). */
+static void source_cell(const cJSON *entry, struct cv_buf *out)
+{
+    const cJSON *source = cv_output_table_at(entry, "source"), *item;
+    const char *between = "";
+
+    cJSON_ArrayForEach(item, source)
+    {
+        if (strcmp(item->string, "ca_pem") == 0) {
+            continue;
+        }
+        cv_buf_add_format(out, "%s%s=", between, item->string);
+        cv_output_table_cell(item, out);
+        between = ", ";
+    }
+}
+
 /* Seconds until the certificate ends; false where that is not known. */
 static bool left_s(const cJSON *entry, int64_t *left)
 {
@@ -129,7 +146,7 @@ static const struct cv_output_column one_columns[] = {
     {"name", "name", NULL, NULL},
     {"state", "state", NULL, NULL},
     {"labels", "labels", NULL, NULL},
-    {"source", "source", NULL, NULL},
+    {"source", NULL, source_cell, NULL},
     {"location", "location", NULL, NULL},
     {"token", "token_uri", NULL, NULL},
     {"provenance", "provenance", NULL, NULL},
