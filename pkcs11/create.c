@@ -67,13 +67,13 @@ static CK_RV unwrap_safe(const struct create_place *at,
     if (rv != CKR_OK || cv_create_mend_is_safe(at, *out)) {
         return rv;
     }
-    (void)at->f->C_DestroyObject(at->s, *out);
+    (void)cv_create_unmake(at->f, at->s, want->id, *out);
     loosely.token = false;
     loosely.bare = true;
     rv = cv_create_unwrap(at, &loosely, parts, key_der, &loose, NULL);
     if (rv == CKR_OK) {
         rv = cv_create_mend(at, want, loose, out);
-        (void)at->f->C_DestroyObject(at->s, loose);
+        cv_create_drop(at->f, at->s, loose);
     }
     return rv;
 }
@@ -166,7 +166,7 @@ static enum cv_status trial(const struct create_place *at, const char *kind,
                          "adopt one that its own tool made");
         return CV_INVALID;
     }
-    (void)at->f->C_DestroyObject(at->s, handle);
+    cv_create_drop(at->f, at->s, handle);
     return CV_OK;
 }
 
@@ -226,22 +226,64 @@ enum cv_status cv_create_made(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
     return st;
 }
 
+void cv_create_drop(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
+                    CK_OBJECT_HANDLE object)
+{
+    struct cv_attribute_place at = {f, s, object};
+    bool on_token = false;
+
+    if (object == CK_INVALID_HANDLE ||
+        (cv_attribute_bool(at, CKA_TOKEN, &on_token, NULL) == CV_OK &&
+         on_token)) {
+        return;
+    }
+    (void)f->C_DestroyObject(s, object);
+}
+
+bool cv_create_unmake(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
+                      struct cv_bytes id, CK_OBJECT_HANDLE object)
+{
+    struct cv_attribute_place at = {f, s, object};
+    struct cv_buf told;
+    bool others;
+    CK_RV rv;
+
+    if (object == CK_INVALID_HANDLE) {
+        return true;
+    }
+    cv_buf_init(&told, NULL, CV_KIB(4));
+    others = cv_attribute_read(at, CKA_ID, &told, NULL) == CV_OK &&
+             told.len > 0 && !cv_bytes_equal(cv_buf_bytes(&told), id);
+    cv_buf_wipe(&told);
+    if (others) {
+        return true;
+    }
+    rv = f->C_DestroyObject(s, object);
+    return rv == CKR_OK || rv == CKR_OBJECT_HANDLE_INVALID;
+}
+
 void cv_create_undo(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
-                    struct cv_bytes id, struct cv_err *err)
+                    struct cv_bytes id, const CK_OBJECT_HANDLE *made, size_t n,
+                    struct cv_err *err)
 {
     struct cv_object_filter filter = {.id = id, .token_only = true};
     CK_OBJECT_HANDLE found[CV_LIMIT_TOKEN_KEYS];
-    size_t n = 0, i;
+    bool gone = true;
+    size_t left = 0, i;
 
-    if (cv_object_find(f, s, &filter, found, CV_LIMIT_TOKEN_KEYS, &n, NULL) ==
-        CV_OK) {
-        for (i = 0; i < n; i++) {
+    for (i = 0; i < n; i++) {
+        gone = cv_create_unmake(f, s, id, made[i]) && gone;
+    }
+    if (cv_object_find(f, s, &filter, found, CV_LIMIT_TOKEN_KEYS, &left,
+                       NULL) == CV_OK) {
+        for (i = 0; i < left; i++) {
             (void)f->C_DestroyObject(s, found[i]);
         }
     }
-    if (cv_object_find(f, s, &filter, found, CV_LIMIT_TOKEN_KEYS, &n, NULL) !=
-            CV_OK ||
-        n > 0) {
+    if (!gone ||
+        cv_object_find(f, s, &filter, found, CV_LIMIT_TOKEN_KEYS, &left,
+                       NULL) != CV_OK ||
+        left > 0) {
         cv_err_state(err, "objects of this key may be left on the token");
     } else {
         cv_err_state(err, "nothing of the key is left on the token");
@@ -262,6 +304,7 @@ enum cv_status cv_create_key(CK_FUNCTION_LIST *functions,
                                .purpose = CV_GENERATE_SIGN};
     struct create_parts parts;
     enum cv_status s;
+    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
     CK_RV rv;
 
     *handle = CK_INVALID_HANDLE;
@@ -276,12 +319,12 @@ enum cv_status cv_create_key(CK_FUNCTION_LIST *functions,
         return s;
     }
     want.key_type = parts.key_type;
-    rv = create(&at, &want, &parts, key->key_der, way, handle, notes);
+    rv = create(&at, &want, &parts, key->key_der, way, &made, notes);
     s = rv == CKR_OK ? cv_create_made(functions, session, key->id, handle, err)
                      : cv_rv_fail(err, rv, "C_CreateObject");
     if (s != CV_OK) {
         *handle = CK_INVALID_HANDLE;
-        cv_create_undo(functions, session, key->id, err);
+        cv_create_undo(functions, session, key->id, &made, 1, err);
     }
     return s;
 }

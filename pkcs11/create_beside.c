@@ -50,7 +50,7 @@ void cv_create_public(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
                                       .class = CKO_PUBLIC_KEY,
                                       .id = id,
                                       .token_only = true};
-    CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE object = CK_INVALID_HANDLE, found;
     struct cv_arena *arena = NULL;
     struct create_parts parts;
     struct cv_err why;
@@ -65,7 +65,7 @@ void cv_create_public(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
     }
     if (s == CV_OK) {
         rv = public_object(functions, session, &parts, id, label, &object);
-        s = rv == CKR_OK ? cv_object_find(functions, session, &filter, &object,
+        s = rv == CKR_OK ? cv_object_find(functions, session, &filter, &found,
                                           1, &n, &why)
                          : cv_rv_fail(&why, rv, "C_CreateObject");
     }
@@ -74,6 +74,7 @@ void cv_create_public(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
     }
     if (s != CV_OK) {
         say(notes, "the public key", &why);
+        (void)cv_create_unmake(functions, session, id, object);
     }
     cv_arena_free(arena);
 }

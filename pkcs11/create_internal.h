@@ -157,9 +157,22 @@ CV_MUST_USE enum cv_status
 cv_create_made(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s, struct cv_bytes id,
                CK_OBJECT_HANDLE *out, struct cv_err *err);
 
-/* After a failure: destroys what has this id, and says in `err` what state
- * things are in. */
+/* After a failure: destroys what has this id, and the `n` objects in `made`,
+ * which calls that made something gave (CK_INVALID_HANDLE: none), unless they
+ * tell another id; and says in `err` what state things are in. */
 void cv_create_undo(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
-                    struct cv_bytes id, struct cv_err *err);
+                    struct cv_bytes id, const CK_OBJECT_HANDLE *made, size_t n,
+                    struct cv_err *err);
+
+/* Destroys an object of the session, unless it tells that it is the token's:
+ * what a module gives as a new handle may be another's key. */
+void cv_create_drop(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
+                    CK_OBJECT_HANDLE object);
+
+/* Destroys an object that a call said it made, unless it tells another id: a
+ * module that gives a wrong handle must not cost somebody a key. False: it may
+ * be there still. */
+bool cv_create_unmake(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
+                      struct cv_bytes id, CK_OBJECT_HANDLE object);
 
 #endif

@@ -68,7 +68,7 @@ CK_RV cv_create_mend(const struct create_place *at,
         rv = copy(at, want, loose, true, out);
     }
     if (rv == CKR_OK && wrong(at, *out) != 0) {
-        (void)at->f->C_DestroyObject(at->s, *out);
+        (void)cv_create_unmake(at->f, at->s, want->id, *out);
         rv = CKR_TEMPLATE_INCONSISTENT;
     }
     return rv;

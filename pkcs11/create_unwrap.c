@@ -155,8 +155,8 @@ static CK_RV transport_rsa(const struct create_place *at, const uint8_t *value,
         rv = oaep_in(at, &pair, key, false, value, usage, out);
     }
     EVP_PKEY_free(key);
-    (void)at->f->C_DestroyObject(at->s, pair.public);
-    (void)at->f->C_DestroyObject(at->s, pair.private);
+    cv_create_drop(at->f, at->s, pair.public);
+    cv_create_drop(at->f, at->s, pair.private);
     return rv;
 }
 
@@ -273,7 +273,7 @@ CK_RV cv_create_unwrap(const struct create_place *at,
 
         rv = now != CKR_MECHANISM_INVALID ? now : rv;
     }
-    (void)at->f->C_DestroyObject(at->s, aes);
+    cv_create_drop(at->f, at->s, aes);
     if (rv == CKR_OK && strcmp(how, "value") == 0) {
         cv_notes_add(notes, "the wrapping key went in as a value: the token "
                             "takes none encrypted to an RSA key of its own");

@@ -1,5 +1,6 @@
 #include "pkcs11/examine.h"
 
+#include "pkcs11/create_internal.h"
 #include "pkcs11/examine_internal.h"
 
 #include <openssl/x509.h>
@@ -282,9 +283,7 @@ enum cv_status cv_examine_key(CK_FUNCTION_LIST *functions,
     if (s == CV_OK) {
         s = run(&e, err);
     }
-    if (e.aes != CK_INVALID_HANDLE) {
-        (void)functions->C_DestroyObject(session, e.aes);
-    }
+    cv_create_drop(functions, session, e.aes);
     EVP_PKEY_free(e.public_key);
     cv_arena_free(e.arena);
     return s;

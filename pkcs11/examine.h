@@ -6,8 +6,9 @@
  * Tookan), and has to make a signature that its public key verifies.
  *
  * Every object made for an attack is a session object and is destroyed before
- * the function returns. What an attack changed is set back. Calls block as long
- * as the token takes: some twenty calls, among them a key generation. */
+ * the function returns (one that a module makes while it says that it failed
+ * ends with the session). What an attack changed is set back. Calls block as
+ * long as the token takes: some forty calls, among them a key generation. */
 #ifndef CERTVAULT_PKCS11_EXAMINE_H
 #define CERTVAULT_PKCS11_EXAMINE_H
 

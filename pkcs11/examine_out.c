@@ -1,5 +1,6 @@
 /* Attacks that ask for the key itself, for a copy that is less guarded, or for
  * its guard to be taken away. */
+#include "pkcs11/create_internal.h"
 #include "pkcs11/examine_internal.h"
 
 #include <string.h>
@@ -75,10 +76,7 @@ static void attack_copy(struct examine *e, enum cv_examine_attack attack,
     cv_examine_lie(e, "it copied the key with %s=%s", cv_attribute_name(type),
                    value ? "TRUE" : "FALSE");
     cv_examine_note(e, attack, result, rv);
-    if (e->f->C_DestroyObject(e->s, copy) != CKR_OK && copy != e->key) {
-        cv_examine_lie(e, "a copy of the key cannot be destroyed: it ends with "
-                          "the session");
-    }
+    cv_create_drop(e->f, e->s, copy);
 }
 
 CK_RV cv_examine_set(struct examine *e, CK_ATTRIBUTE_TYPE type, bool value,

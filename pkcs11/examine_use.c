@@ -1,5 +1,6 @@
 /* Attacks that use the key for what it is not for, and the use that it is
  * for. */
+#include "pkcs11/create_internal.h"
 #include "pkcs11/examine_internal.h"
 #include "pkcs11/login.h"
 
@@ -68,7 +69,7 @@ static void derive_bytes(struct examine *e)
                             ? CV_EXAMINE_LEAKED
                             : CV_EXAMINE_MISUSED,
                         rv);
-        (void)e->f->C_DestroyObject(e->s, derived);
+        cv_create_drop(e->f, e->s, derived);
     }
 }
 
@@ -94,7 +95,7 @@ static void derive_ecdh(struct examine *e)
         return;
     }
     cv_examine_note(e, CV_EXAMINE_DERIVE, misuse(e, CV_EXAMINE_MAY_DERIVE), rv);
-    (void)e->f->C_DestroyObject(e->s, derived);
+    cv_create_drop(e->f, e->s, derived);
 }
 
 /* A digest is not the key, and a private key has no business there (SoftHSM
@@ -172,7 +173,7 @@ static void unwrap(struct examine *e, uint8_t *sealed, size_t len)
     cv_attribute_add_bool(&t, CKA_TOKEN, false);
     rv = e->f->C_UnwrapKey(e->s, &m, e->key, sealed, len, t.items, t.n, &aes);
     if (rv == CKR_OK) {
-        (void)e->f->C_DestroyObject(e->s, aes);
+        cv_create_drop(e->f, e->s, aes);
     }
     cv_examine_note(e, CV_EXAMINE_DECRYPT,
                     rv == CKR_OK ? misuse(e, CV_EXAMINE_MAY_UNWRAP)

@@ -5,7 +5,8 @@
 #include "pkcs11/examine_internal.h"
 #include "pkcs11/mechanism.h"
 
-#include <openssl/rand.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <string.h>
 
 #define WRAPPED_MAX CV_KIB(8)
@@ -168,19 +169,37 @@ bool cv_examine_comes_out(struct examine *e, CK_OBJECT_HANDLE object)
     return false;
 }
 
-/* An RSA key to wrap with. Nobody has, or could find, its private half: the
- * modulus is a random odd number. What is wrapped under it is gone. */
+/* The modulus of an RSA key whose private half was thrown away as it was made:
+ * what is wrapped under it is gone. Made once, because it takes a while. */
+static bool lost_modulus(uint8_t out[RSA_BYTES])
+{
+    static uint8_t modulus[RSA_BYTES];
+    static bool made;
+    EVP_PKEY *key;
+    BIGNUM *n = NULL;
+
+    if (!made) {
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)RSA_BYTES * 8);
+        made = key != NULL &&
+               EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+               BN_bn2binpad(n, modulus, RSA_BYTES) == RSA_BYTES;
+        BN_free(n);
+        EVP_PKEY_free(key);
+    }
+    memcpy(out, modulus, RSA_BYTES);
+    return made;
+}
+
+/* An RSA key to wrap with. */
 static CK_RV make_rsa(struct examine *e, CK_OBJECT_HANDLE *out)
 {
     static const uint8_t exponent[] = {0x01, 0x00, 0x01};
     struct cv_attribute_template t;
     uint8_t modulus[RSA_BYTES];
 
-    if (RAND_bytes(modulus, sizeof(modulus)) != 1) {
+    if (!lost_modulus(modulus)) {
         return CKR_FUNCTION_FAILED;
     }
-    modulus[0] |= 0x80;
-    modulus[RSA_BYTES - 1] |= 0x01;
     cv_attribute_start(&t);
     cv_attribute_add_ulong(&t, CKA_CLASS, CKO_PUBLIC_KEY);
     cv_attribute_add_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
@@ -243,7 +262,7 @@ static void attack_rsa(struct examine *e)
 
         cv_examine_note(e, CV_EXAMINE_WRAP_RSA, result, rv);
     }
-    (void)e->f->C_DestroyObject(e->s, rsa);
+    cv_create_drop(e->f, e->s, rsa);
 }
 
 /* Wraps under a key that only the token knows, but that may also decrypt
@@ -264,7 +283,7 @@ static void attack_twin(struct examine *e)
 
         cv_examine_note(e, CV_EXAMINE_WRAP_TWIN, result, rv);
     }
-    (void)e->f->C_DestroyObject(e->s, twin);
+    cv_create_drop(e->f, e->s, twin);
 }
 
 void cv_examine_attack_wrap(struct examine *e)

@@ -138,6 +138,7 @@ enum cv_status cv_generate_key(CK_FUNCTION_LIST *functions,
                                .label = order->label,
                                .token = true,
                                .purpose = order->purpose};
+    CK_OBJECT_HANDLE made[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
     enum cv_status s;
     CK_RV rv;
 
@@ -155,8 +156,9 @@ enum cv_status cv_generate_key(CK_FUNCTION_LIST *functions,
     if (s != CV_OK) {
         return s;
     }
-    rv =
-        cv_create_template_try(&at, &want, generate_attempt, &g, handle, notes);
+    rv = cv_create_template_try(&at, &want, generate_attempt, &g, &made[0],
+                                notes);
+    made[1] = rv == CKR_OK ? g.public : CK_INVALID_HANDLE;
     s = rv == CKR_OK
             ? cv_create_made(functions, session, order->id, handle, err)
             : cv_rv_fail(err, rv, "C_GenerateKeyPair");
@@ -165,7 +167,7 @@ enum cv_status cv_generate_key(CK_FUNCTION_LIST *functions,
     }
     if (s != CV_OK) {
         *handle = CK_INVALID_HANDLE;
-        cv_create_undo(functions, session, order->id, err);
+        cv_create_undo(functions, session, order->id, made, 2, err);
     }
     return s;
 }

@@ -148,7 +148,7 @@ static enum cv_status open_ec(const struct opening *o, struct cv_bytes *secret,
         return failed(rv, "C_DeriveKey", err);
     }
     rv = o->f->C_GetAttributeValue(o->s, derived, &value, 1);
-    (void)o->f->C_DestroyObject(o->s, derived);
+    cv_create_drop(o->f, o->s, derived);
     if (rv != CKR_OK) {
         return cv_rv_fail(err, rv, "C_GetAttributeValue");
     }
@@ -269,7 +269,7 @@ static enum cv_status make_one(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
             st = distrust(f, s, key, cv_buf_bytes(&der), notes, err);
         }
         if (st != CV_OK) {
-            cv_create_undo(f, s, order->id, err);
+            cv_create_undo(f, s, order->id, &key, 1, err);
         }
     }
     if (st == CV_OK) {

@@ -250,6 +250,148 @@ static void nothing_stays_after_a_failure(void **state)
     }
 }
 
+static CK_RV keys_alone(CK_SESSION_HANDLE s, CK_ATTRIBUTE *list, CK_ULONG n,
+                        CK_OBJECT_HANDLE *out)
+{
+    CK_BBOOL token = CK_FALSE;
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    CK_ULONG i;
+
+    for (i = 0; i < n; i++) {
+        if (list[i].type == CKA_TOKEN) {
+            memcpy(&token, list[i].pValue, sizeof(token));
+        } else if (list[i].type == CKA_CLASS) {
+            memcpy(&class, list[i].pValue, sizeof(class));
+        }
+    }
+    return token && class != CKO_PRIVATE_KEY
+               ? CKR_DEVICE_MEMORY
+               : t.real->C_CreateObject(s, list, n, out);
+}
+
+/* A module that lies in the middle of an import, and what is left then. */
+static void a_module_that_lies(void **state)
+{
+    static const struct {
+        const char *control;
+        enum cv_status status;
+    } cases[] = {
+        {"create=nothing\n", CV_INTEGRITY},
+        {"create=half\n", CV_INTEGRITY},
+        {"extractable=1\n", CV_INTEGRITY},
+        {"length=max\n", CV_INTEGRITY},
+        {"length=grow\n", CV_INTEGRITY},
+        {"id=huge\n", CV_INTEGRITY},
+        {"sign=wrong\n", CV_INTEGRITY},
+        {"sign=long\n", CV_INTEGRITY},
+        {"handles=stale\n", CV_OK}, /* there is one key alone */
+        {"leak=wrap-rsa\n", CV_DENIED},
+        {"leak=copy-extractable\n", CV_DENIED},
+        {"leak=digest\n", CV_OK},
+        {"set=says\n", CV_OK},
+        {"set=leaks\n", CV_DENIED},
+        {"import=0\nunwrap=0\n", CV_INVALID},
+        {"capacity=0\n", CV_UNAVAILABLE},
+        {"fault=C_CreateObject rv:0x30\nunwrap=0\n", CV_UNAVAILABLE},
+        {"fault=C_UnwrapKey rv-after:0x30\nimport=0\n", CV_INVALID},
+        {"fault=C_Sign rv:0x30\n", CV_UNAVAILABLE},
+        {"fault=C_SignInit rv:0x101\n", CV_LOCKED},
+    };
+    struct cv_import_result *out = test_malloc(sizeof(*out));
+    size_t i, n;
+
+    (void)state;
+    scratch_begin(&t, RIG_FAKE);
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct scratch_key k = scratch_make_key(&t, "ec-p256");
+        struct cv_import_order order = {
+            {k.der, id, LABEL}, k.pem, {NULL, 0}, false};
+        struct cv_err err;
+        enum cv_status s;
+
+        cv_err_init(&err);
+        scratch_misbehave(&t, cases[i].control);
+        s = cv_import_key(t.f, t.s, &order, t.arena, out, &err);
+        if (s != cases[i].status) {
+            fail_msg("%s: %d, %s", cases[i].control, s, err.text);
+        }
+        scratch_misbehave(&t, "");
+        if (s == CV_OK) {
+            scratch_ok(cv_create_destroy(t.f, t.s, id, LABEL, &n, &err), &err);
+        } else {
+            assert_string_not_equal(err.state, "");
+        }
+        if (scratch_objects(&t) != 0) {
+            scratch_show(&t);
+            fail_msg("%s: something is left", cases[i].control);
+        }
+    }
+    test_free(out);
+}
+
+/* A token that is full after the key: the key is whole without company. */
+static void room_for_the_key_alone(void **state)
+{
+    struct cv_import_result *out = test_malloc(sizeof(*out));
+    struct cv_import_order order;
+    struct scratch_key k;
+    struct cv_err err;
+    size_t n;
+
+    (void)state;
+    scratch_begin(&t, RIG_FAKE);
+    cv_err_init(&err);
+    k = scratch_make_key(&t, "ec-p256");
+    order =
+        (struct cv_import_order){{k.der, id, LABEL}, k.pem, {NULL, 0}, false};
+    t.patched.C_CreateObject = keys_alone;
+    scratch_ok(cv_import_key(t.f, t.s, &order, t.arena, out, &err), &err);
+    assert_true(cv_notes_has(&out->notes, "the public key"));
+    assert_true(cv_notes_has(&out->notes, "the certificate"));
+    assert_int_equal(scratch_objects(&t), 1);
+    scratch_ok(cv_create_destroy(t.f, t.s, id, LABEL, &n, &err), &err);
+    assert_int_equal(n, 1);
+    test_free(out);
+}
+
+/* What a module gives as the handle of the new key is another's key. */
+static CK_OBJECT_HANDLE anothers;
+
+static CK_RV creates_anothers(CK_SESSION_HANDLE s, CK_ATTRIBUTE *list,
+                              CK_ULONG n, CK_OBJECT_HANDLE *out)
+{
+    (void)s, (void)list, (void)n;
+    *out = anothers;
+    return CKR_OK;
+}
+
+static void anothers_key_stays(void **state)
+{
+    static const uint8_t other_bytes[] = {9, 9, 9, 9};
+    static const struct cv_bytes other = {other_bytes, sizeof(other_bytes)};
+    struct scratch_key k;
+    struct cv_create_key key;
+    CK_OBJECT_HANDLE handle;
+    enum cv_create_way way;
+    struct cv_err err;
+
+    (void)state;
+    scratch_begin(&t, RIG_SOFTHSM);
+    cv_err_init(&err);
+    k = scratch_make_key(&t, "ec-p256");
+    key = (struct cv_create_key){k.der, other, "another's"};
+    scratch_ok(
+        cv_create_key(t.f, t.s, &key, t.arena, &way, &anothers, NULL, &err),
+        &err);
+    t.patched.C_UnwrapKey = no_unwrap;
+    t.patched.C_CreateObject = creates_anothers;
+    key = (struct cv_create_key){k.der, id, LABEL};
+    assert_int_equal(
+        cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, NULL, &err),
+        CV_INTEGRITY);
+    assert_int_equal(scratch_objects(&t), 1);
+}
+
 static void whole_import(enum rig_kind kind, bool leaky)
 {
     static const char *const kinds[] = {"rsa", "ec-p256", "ec-p384", "ed25519"};
@@ -359,6 +501,9 @@ int main(void)
         cmocka_unit_test_teardown(without_unwrapping_it_is_imported, end),
         cmocka_unit_test_teardown(what_a_module_does_not_know_is_left_out, end),
         cmocka_unit_test_teardown(nothing_stays_after_a_failure, end),
+        cmocka_unit_test_teardown(a_module_that_lies, end),
+        cmocka_unit_test_teardown(room_for_the_key_alone, end),
+        cmocka_unit_test_teardown(anothers_key_stays, end),
         cmocka_unit_test_teardown(softhsm_import, end),
         cmocka_unit_test_teardown(nss_import, end),
     };

@@ -208,7 +208,8 @@ static void half_made_keys_are_found(void **state)
     k = scratch_make_key(&t, "ec-p256");
     key = (struct cv_create_key){k.der, id, LABEL};
     before = snapshot();
-    scratch_misbehave(&t, "create=half\n");
+    scratch_misbehave(&t, "create=half\nunwrap=0\n"
+                          "fault=C_CreateObject rv-after:0x30\n");
     assert_int_not_equal(
         cv_create_key(t.f, t.s, &key, t.arena, &way, &handle, NULL, &err),
         CV_OK);

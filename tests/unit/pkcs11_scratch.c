@@ -82,6 +82,26 @@ size_t scratch_all(struct scratch *t)
     return objects(t, false);
 }
 
+void scratch_show(struct scratch *t)
+{
+    CK_OBJECT_HANDLE found[256];
+    CK_ULONG n = 0, i;
+
+    (void)t->real->C_FindObjectsInit(t->s, NULL, 0);
+    (void)t->real->C_FindObjects(t->s, found, 256, &n);
+    (void)t->real->C_FindObjectsFinal(t->s);
+    for (i = 0; i < n; i++) {
+        CK_OBJECT_CLASS class = 0;
+        char label[64] = "";
+        CK_ATTRIBUTE list[] = {{CKA_CLASS, &class, sizeof(class)},
+                               {CKA_LABEL, label, sizeof(label) - 1}};
+
+        (void)t->real->C_GetAttributeValue(t->s, found[i], list, 2);
+        print_message("object %lu: class %lu, token %d, \"%s\"\n", found[i],
+                      class, scratch_flag(t, found[i], CKA_TOKEN), label);
+    }
+}
+
 static struct cv_bytes keep(struct scratch *t, const void *data, size_t len)
 {
     struct cv_bytes out = {

@@ -29,6 +29,10 @@ void scratch_again(struct scratch *t);
 size_t scratch_objects(struct scratch *t);
 size_t scratch_all(struct scratch *t);
 
+/* Prints class and label of all that is there, for a test that is about to
+ * fail. */
+void scratch_show(struct scratch *t);
+
 /* A key of a kind ("rsa", "ec-p256", "ec-p384", "ed25519") in PKCS#8, its SPKI,
  * and a certificate of it that it signed itself, in PEM; in the arena. */
 struct scratch_key {
