@@ -67,33 +67,50 @@ static enum cv_status send(struct cv_cli *cli, struct cv_arena *arena,
     return s;
 }
 
-enum cv_status cv_unlock_turn(struct cv_cli *cli, const char *subject,
-                              bool *granted, struct cv_err *err)
+static enum cv_status take_turn(struct cv_cli *cli, const char *subject,
+                                bool wait, bool *granted, bool *busy,
+                                struct cv_err *err)
 {
     const struct cv_json_field fields[] = {
         {"granted", CV_JSON_BOOL, true, granted, 0},
+        {"busy", CV_JSON_BOOL, false, busy, 0},
     };
-    const char *mode = cv_connect_greets(cli)->mode;
     cJSON *parameters = cJSON_CreateObject();
     struct cv_message reply;
     enum cv_status s;
 
-    *granted = true;
-    /* Elsewhere nobody waits for anybody. */
-    if (mode == NULL || strcmp(mode, "agent") != 0) {
-        cJSON_Delete(parameters);
-        return CV_OK;
-    }
-    if (!cv_json_add_str(parameters, "subject", subject)) {
+    if (!cv_json_add_str(parameters, "subject", subject) ||
+        !cv_json_add_bool(parameters, "wait", wait)) {
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     s = cv_client_call(cv_connect_channel(cli), "io.certvault.Broker.Prompt",
                        parameters, 0, TURN_MS, &reply, err);
     if (s == CV_OK) {
-        s = cv_json_read(reply.tree, "Prompt", fields, 1, true, err);
+        s = cv_json_read(reply.tree, "Prompt", fields, 2, true, err);
     }
     cv_message_free(&reply);
+    return s;
+}
+
+enum cv_status cv_unlock_turn(struct cv_cli *cli, const char *subject,
+                              bool *granted, struct cv_err *err)
+{
+    const char *mode = cv_connect_greets(cli)->mode;
+    bool busy = false;
+    enum cv_status s;
+
+    *granted = true;
+    /* Elsewhere nobody waits for anybody. */
+    if (mode == NULL || strcmp(mode, "agent") != 0) {
+        return CV_OK;
+    }
+    s = take_turn(cli, subject, false, granted, &busy, err);
+    if (s == CV_OK && busy) {
+        cv_output_note(&cli->out, "another command asks for what is wanted "
+                                  "here: waiting for it");
+        s = take_turn(cli, subject, true, granted, &busy, err);
+    }
     return s;
 }
 

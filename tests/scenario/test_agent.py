@@ -674,6 +674,15 @@ class Asked:
                     for i in range(n)]
         self.left = list(self.all)
 
+    def read(self, seconds):
+        """What is shown by now, or within so long."""
+        ready = select.select([t.master for t in self.left], [], [],
+                              seconds)[0]
+        assert ready, [t.seen for t in self.left]
+        for t in self.left:
+            if t.master in ready:
+                t.seen += os.read(t.master, 4096)
+
     def wait(self, n):
         """Until one asks and n wait for it; the one that asks."""
         end = time.monotonic() + 60
@@ -682,15 +691,14 @@ class Asked:
             if told and told["waiting"] == n:
                 break
             assert time.monotonic() < end, told
-        ready = []
-        while not ready:
-            ready = select.select([t.master for t in self.left], [], [], 20)[0]
-            assert ready
-        for t in self.left:
-            if t.master in ready:
-                t.until(self.question)
-        assert len(ready) == 1
-        one = next(t for t in self.left if t.master in ready)
+        asking = []
+        while not asking:
+            self.read(20)
+            asking = [t for t in self.left if self.question in
+                      t.seen[t.passed:]]
+        assert len(asking) == 1
+        one = asking[0]
+        one.until(self.question)
         self.left.remove(one)
         return one
 
@@ -705,6 +713,8 @@ def test_one_asks_and_all_go_on(typed):
     one = asked.wait(4)
     one.type(PHRASE.encode() + b"\n")
     assert asked.end([0] * 5) == 1
+    # Those that waited said why nothing happened.
+    assert sum(b"waiting for it" in t.seen for t in asked.all) == 4
     assert typed.status()["waiting"] == 0
 
 

@@ -113,16 +113,21 @@ CV_BROKER_METHOD(prompt)
 {
     struct cv_broker *b = context;
     const char *subject = NULL;
+    bool wait = true;
     const struct cv_json_field fields[] = {
         {"subject", CV_JSON_STRING, true, &subject, CV_LIMIT_URL},
+        {"wait", CV_JSON_BOOL, false, &wait, 0},
     };
-    bool granted = true;
+    bool granted = true, busy = false;
     enum cv_status s =
         cv_json_read(parameters, "Prompt", CV_BROKER_FIELDS(fields), true, err);
 
     if (s == CV_OK && b->agent != NULL) {
         if (b->unlocked && strcmp(subject, CV_PROMPT_UNLOCK) == 0) {
             granted = false;
+        } else if (!wait && cv_prompt_is_held(&b->prompt, b->caller, subject)) {
+            granted = false;
+            busy = true;
         } else {
             s = cv_prompt_ask(&b->prompt, b->caller, subject, &granted, err);
             if (s == CV_OK && !granted) {
@@ -131,7 +136,9 @@ CV_BROKER_METHOD(prompt)
         }
     }
     if (s == CV_OK &&
-        !cv_json_add_bool(cv_reply_parameters(reply), "granted", granted)) {
+        (!cv_json_add_bool(cv_reply_parameters(reply), "granted", granted) ||
+         (busy &&
+          !cv_json_add_bool(cv_reply_parameters(reply), "busy", true)))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     return s;

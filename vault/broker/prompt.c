@@ -53,6 +53,14 @@ static struct cv_prompt_wait *first_about(const struct cv_prompt *p,
     return NULL;
 }
 
+bool cv_prompt_is_held(const struct cv_prompt *p,
+                       const struct cv_caller *caller, const char *subject)
+{
+    const struct cv_prompt_wait *w = first_about(p, subject);
+
+    return w != NULL && w->caller != caller;
+}
+
 enum cv_status cv_prompt_ask(struct cv_prompt *p, struct cv_caller *caller,
                              const char *subject, bool *granted,
                              struct cv_err *err)

@@ -33,6 +33,10 @@ CV_MUST_USE enum cv_status cv_prompt_ask(struct cv_prompt *p,
                                          const char *subject, bool *granted,
                                          struct cv_err *err);
 
+/* Does another caller hold the subject? */
+bool cv_prompt_is_held(const struct cv_prompt *p,
+                       const struct cv_caller *caller, const char *subject);
+
 /* How many wait for somebody else's answer. */
 size_t cv_prompt_waiting(const struct cv_prompt *p);
 
