@@ -70,8 +70,9 @@ struct cv_slot_head {
 #define CV_SLOT_NAME_MAX 255
 #define CV_SLOT_SPKI_MAX 1024 /* of a token's key, in base64 */
 #define CV_SLOT_FORM_MAX 32
-#define CV_SLOT_DATA_MAX 1024 /* what the token turns into the secret, base64 \
-                               */
+#define CV_SLOT_DATA_MAX                                 \
+    1024 /* what the token turns into the secret, base64 \
+          */
 
 /* Makes a record by which `secret` opens `pair`. On success *record is a cJSON
  * object made where cv_json_use says (on the heap: the caller deletes it). On
