@@ -109,6 +109,13 @@ static bool labels_match(const struct cv_rule_entries *e,
     return false;
 }
 
+/* The ways on which a key comes in. */
+static bool takes_in(enum cv_action action)
+{
+    return action == CV_ACTION_IMPORT || action == CV_ACTION_FETCH ||
+           action == CV_ACTION_FETCH_SERVICE;
+}
+
 unsigned cv_rule_entry(const struct cv_rule *rule, enum cv_action action,
                        const struct cv_decide_entry *entry)
 {
@@ -128,8 +135,7 @@ unsigned cv_rule_entry(const struct cv_rule *rule, enum cv_action action,
     }
     if (e->leaky && !entry->leaky)
         return CV_MISS_LEAKY;
-    if (!e->leaky && entry->leaky && action == CV_ACTION_IMPORT &&
-        !rule->forbid)
+    if (!e->leaky && entry->leaky && takes_in(action) && !rule->forbid)
         return CV_MISS_LEAKING;
     return 0;
 }

@@ -293,7 +293,7 @@ class Module:
     def Debris(self, token, snapshot, known):
         return {"objects": [self.shown(o) for o in self.state["objects"]
                             if self.digest(o) not in snapshot and
-                            o["id"] not in known]}
+                            o["id"] not in [k["id"] for k in known]]}
 
     def DestroyDebris(self, token, digest):
         before = len(self.state["objects"])

@@ -56,7 +56,8 @@ def entry_matches(rule, request):
     entry = request.get("entry")
     if entry is None:
         return given is None or given == {"names": ["*"]}
-    if (entry.get("leaky") and request["action"] == "import" and
+    if (entry.get("leaky") and request["action"] in (
+            "import", "fetch", "fetch.service") and
             rule["effect"] == "permit" and not (given or {}).get("leaky")):
         return False
     if given is None:

@@ -563,3 +563,74 @@ def test_the_token_refuses(vault):
     outcome = [r for r in vault.records("--action", "import")
                if r.get("entry") == "a"][-1]
     assert outcome["outcome"] == "failed"
+
+
+# --- from the cloud ---
+
+@pytest.fixture
+def cloud(vault, standin):
+    vault.standin = standin
+    vault.extra.update({"HUAWEICLOUD_SDK_AK": standin.cloud.ak,
+                        "HUAWEICLOUD_SDK_SK": standin.cloud.sk})
+    return vault
+
+
+def fetch(v, name="a", *args, **options):
+    s = v.standin
+    return v("-o", "json", "fetch", "--cluster", "prod", "--name", name, "--to",
+             TO, *args, "--region", s.cloud.region, "--endpoint", s.url,
+             "--iam-endpoint", s.url, "--ca-file", s.ca_file, **options)
+
+
+def minted(v):
+    return sum(len(c.issued) for c in v.standin.cloud.clusters)
+
+
+def test_fetch(cloud):
+    before = minted(cloud)
+    fetch(cloud, "a", "--label", "env=prod", code=0)
+    entry = cloud.json("show", "a")
+    assert entry["location"] == "token" and entry["provenance"] == "unwrapped"
+    assert entry["source"]["kind"] == "cce" and entry["labels"] == \
+        {"env": "prod"}
+    assert minted(cloud) == before + 1 and len(cloud.token.keys) == 1
+    # One decision, made before the certificate was, and its one outcome.
+    ops = [r["phase"] for r in cloud.records("--action", "fetch")
+           if r.get("entry") == "a"]
+    assert ops == ["decision", "outcome"], ops
+
+
+@pytest.mark.parametrize("plan, code", [({"accepts": []}, INVALID),
+                                        ({"absent": True}, NOT_FOUND)])
+def test_nothing_is_minted_for_a_token_that_cannot_take_it(cloud, plan, code):
+    before = minted(cloud)
+    cloud.token.plan(**plan)
+    fetch(cloud, code=code)
+    assert minted(cloud) == before
+    assert cloud.names() == []
+
+
+def test_nothing_is_minted_where_policy_forbids_tokens(cloud):
+    before = minted(cloud)
+    cloud.policy({"name": "sealed-only", "effect": "forbid",
+                  "subjects": {"users": ["*"]}, "actions": ["fetch"],
+                  "entries": {"provenance": ["imported", "unwrapped"]}})
+    fetch(cloud, code=DENIED)
+    assert minted(cloud) == before and not cloud.token.objects
+
+
+def test_fetch_cut_off(cloud):
+    cloud.token.plan(die="Import.created")
+    assert fetch(cloud).code == UNAVAILABLE
+    login(cloud)
+    assert cloud.json("show", "a")["state"] == "ready"
+    ops = [(r["phase"], r.get("outcome"))
+           for r in cloud.records("--action", "fetch") if r.get("entry") == "a"]
+    assert ops == [("decision", None), ("outcome", "ok")], ops
+
+
+def test_fetch_that_the_token_refuses(cloud):
+    cloud.token.plan(leaky=True)
+    done = fetch(cloud, code=DENIED)
+    assert "issued a certificate" in done.error["state"], done
+    assert not cloud.token.objects and journal(cloud) == []

@@ -12,11 +12,15 @@ static enum cv_status no_memory(struct cv_err *err)
 static enum cv_status add_known(void *context, const struct cv_store_entry *row,
                                 struct cv_err *err)
 {
-    (void)err;
     /* Keys that were put there by us have their entry's id. */
-    return cJSON_AddItemToArray(context, cJSON_CreateString(row->entry_id))
-               ? CV_OK
-               : no_memory(err);
+    cJSON *known = cJSON_CreateObject();
+
+    if (cv_json_add_str(known, "id", row->entry_id) &&
+        cJSON_AddItemToArray(context, known)) {
+        return CV_OK;
+    }
+    cJSON_Delete(known);
+    return no_memory(err);
 }
 
 static enum cv_status find_debris(struct cv_held_recovery *r,

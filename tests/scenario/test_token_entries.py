@@ -1,0 +1,208 @@
+"""Entries on SoftHSM, killed anywhere: at the token's next login each key is
+where it was or where it was going, and nothing on the token is unexplained.
+(Each step of the journal by itself: test_token_journal.py. Every kind of token:
+test_token_ways.py.)"""
+
+import os
+import shutil
+import sqlite3
+
+import pytest
+
+import harness
+import minting
+import straced
+import tokens
+from held import Held, certified, csr_key
+from kube import Identity, as_yaml, config
+
+SAMPLE = 5          # kills a change in CI
+SERVER = "https://10.0.0.1:6443"
+
+
+@pytest.fixture
+def softhsm(tmp_path):
+    kind = [k for k in tokens.KINDS if k.name == "softhsm"][0]
+    if kind.missing():
+        pytest.skip(f"softhsm: {kind.missing()}")
+    token = kind(tmp_path / "token")
+    token.start()
+    yield token
+    token.stop()
+
+
+@pytest.fixture
+def held(vault, softhsm):
+    return Held(vault, softhsm)
+
+
+def test_doctor_warns_of_it(held):
+    held.add("p256", "a")
+    said = [i for i in held("-o", "json", "doctor").json["items"]
+            if i["check"] == "tokens"]
+    assert any("SoftHSM" in i["message"] and i["result"] == "warn"
+               for i in said), said
+
+
+def test_lost_with_its_token_and_found_again(held):
+    identity, _ = held.add("p256", "a")
+    held("token", "lost", held.token.uri, code=0)
+    assert held.entry("a")["state"] == "lost"
+    held.check_signatures("a", identity.cert.public_key(), "p256")
+    assert held.entry("a")["state"] == "ready"
+
+
+def test_a_key_that_another_tool_destroyed(held):
+    held.add("p256", "a")
+    key_id = held.entry("a")["entry_id"]
+    for kind in ("privkey", "pubkey", "cert"):
+        held.token.pkcs11_tool("--login", "--pin", held.token.pin,
+                               "--delete-object", "--type", kind, "--id",
+                               key_id)
+    assert not held.private_keys()
+    with pytest.raises(AssertionError, match="NotFound|Integrity"):
+        held.check_signatures("a", Identity().cert.public_key(), "p256")
+    assert held.entry("a")["state"] == "lost"
+    held("rm", "a", "--yes", code=0)
+
+
+# --- killed ---
+
+@pytest.fixture
+def prepared(release_vault, softhsm, secrets):
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    held = Held(release_vault, softhsm)
+    v = held.vault
+    held.first, _ = held.add("p256", "first")
+    held.new = Identity("p256", secrets=secrets)
+    held.new_file = v.write("kube", as_yaml(config(held.new)))
+    held.request = os.path.join(v.home, "request.pem")
+    for name, folder in (("vault", v.folder), ("token", softhsm.folder)):
+        shutil.copytree(folder, os.path.join(v.home, "was-" + name))
+    return held
+
+
+def restore(held):
+    for name, folder in (("vault", held.vault.folder),
+                         ("token", held.token.folder)):
+        shutil.rmtree(folder)
+        shutil.copytree(os.path.join(held.vault.home, "was-" + name), folder)
+    if os.path.exists(held.request):
+        os.unlink(held.request)
+
+
+CHANGES = {
+    "import": lambda h: ("import", h.new_file, "--name", "second", "--to",
+                         "token:" + h.uri),
+    "rm": lambda h: ("rm", "first", "--yes"),
+    "generate": lambda h: ("generate", "second", "--token", h.uri, "--csr",
+                           h.request),
+}
+
+
+def given(held):
+    return ("--pin-source", "file:" + held.pin_file)
+
+
+def forgive(held):
+    """What a person does who knows that the PIN was right: a login that was cut
+    off is taken off the list."""
+    db = sqlite3.connect(held.vault.path("vault.db"))
+    try:
+        db.execute("delete from logins")
+        db.commit()
+    finally:
+        db.close()
+
+
+def journal(held):
+    db = sqlite3.connect(f"file:{held.vault.path('vault.db')}?mode=ro",
+                         uri=True)
+    try:
+        return [r[0] for r in db.execute("select doc from journal")]
+    finally:
+        db.close()
+
+
+def log_in(held, where):
+    """False: SoftHSM has lost its token."""
+    done = held("token", "login", held.uri)
+    if done.code == harness.UNAVAILABLE and "cut off" in done.note:
+        forgive(held)
+        done = held("token", "login", held.uri)
+    if done.code in (harness.NOT_FOUND, harness.UNAVAILABLE):
+        print(f"{where}: the token is lost: {done.note.splitlines()[0]}")
+        return False
+    assert done.code == 0, (where, done)
+    return True
+
+
+def check(held, where):
+    for _ in range(2):
+        if not log_in(held, where):
+            return False
+    entries = {e["name"]: e for e in held.json("list")["items"]}
+    assert set(entries) <= {"first", "second"}, (where, entries)
+    assert not journal(held), where
+    assert len(held.private_keys()) == len(entries), (where, entries)
+    for name, e in entries.items():
+        assert e["state"] == ("pending" if e["provenance"] == "born"
+                              else "ready"), (where, e)
+        if e["provenance"] != "born":
+            wanted = held.first if name == "first" else held.new
+            assert e["key"]["spki_sha256"] == wanted.spki, where
+            held.check_signatures(name, wanted.cert.public_key(), "p256")
+    assert held.vault.verify()["ok"], where
+    return True
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_killed_anywhere(prepared, change, tmp_path):
+    held = prepared
+    v = held.vault
+    restore(held)
+    out = str(tmp_path / "count")
+    v.wrap = straced.command(out, straced.available())
+    try:
+        assert held(*CHANGES[change](held)).code == 0
+    finally:
+        v.wrap = []
+    with open(out, encoding="ascii") as f:
+        calls = straced.parse(f.read())
+    everything = sorted({(c.name, c.nth)
+                         for c in straced.files_only(calls, str(tmp_path))})
+    assert len(everything) > 10, everything
+    rng = harness.seeded()
+    chosen = everything if harness.FULL else \
+        sorted(rng.sample(everything, SAMPLE))
+    lost = 0
+    for call, nth in chosen:
+        restore(held)
+        straced.killed_run(v, call, nth, *given(held), *CHANGES[change](held))
+        left = harness.wait_for_none()
+        assert not left, (call, nth, left)
+        lost += not check(held, f"{change} killed at {call} #{nth}")
+    print(f"{change}: {len(chosen)} kills of {len(everything)}; SoftHSM lost "
+          f"its token {lost} times")
+
+
+def test_generate_after_a_kill_goes_on(prepared):
+    """Whatever was left, the same command works afterwards."""
+    held = prepared
+    straced.killed_run(held.vault, "fdatasync", 3, *given(held),
+                       *CHANGES["generate"](held))
+    harness.wait_for_none()
+    assert log_in(held, "first") and log_in(held, "second")
+    if "second" not in held.vault.names():
+        held(*CHANGES["generate"](held), code=0)
+    elif not os.path.exists(held.request):
+        held("generate", "second", "--csr", held.request, code=0)
+    with open(held.request, "rb") as f:
+        public = csr_key(f.read())
+    authority = minting.Authority("token CA")
+    held("install", "second", "--cert",
+         held.vault.write("cert.pem", certified(authority, public)), "--server",
+         SERVER, "--cluster-ca", held.vault.write("ca.pem", authority.pem),
+         code=0)
+    held.check_signatures("second", public, "p256")
