@@ -124,7 +124,9 @@ static void everything_free(struct everything *all)
 static enum cv_status look(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
                            struct everything *all, struct cv_err *err)
 {
-    struct cv_object_filter filter = {.token_only = true};
+    /* All of them: an object that was cut off may not say that it is on the
+     * token. */
+    struct cv_object_filter filter = {.token_only = false};
     enum cv_status st;
     size_t i;
 
