@@ -21,6 +21,7 @@ src=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd) || exit 1
 yes=
 region=${CERTVAULT_REGION-}
 cluster=
+second=
 folder=$src/build/quickstart
 standin=
 
@@ -124,6 +125,7 @@ start_folder() {
     export CERTVAULT_DIR
     # Only what this shows: no service, no secrets of yours.
     unset CERTVAULT_BROKER CERTVAULT_KEY_FILE CERTVAULT_PASSPHRASE_FILE
+    unset CERTVAULT_PIN_FILE SOFTHSM2_CONF
     # However this ends, it leaves nothing running.
     trap 'certvault -q agent stop' EXIT
 }
@@ -165,6 +167,7 @@ start_standin() {
     echo "HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, are now in the environment)"
     region=$(told region)
     cluster=prod
+    second=dev
     url=$(told url)
     set_cloud --region "$region" --endpoint "$url" --iam-endpoint "$url" \
         --ca-file standin-ca.pem
@@ -180,6 +183,7 @@ choose_cloud() {
             "credentials in the environment: name the cluster with --region" \
             "and --cluster, or unset HUAWEICLOUD_SDK_AK to use the stand-in"
         ask "Ask the real CCE for a certificate of $cluster (1 day)?" || exit 1
+        second=$cluster
         set_cloud --region "$region"
     else
         start_standin
@@ -217,6 +221,40 @@ EOF
     cat policy.yaml
 }
 
+# A token in software stands for a card, a TPM or an HSM.
+make_token() {
+    say "a second cluster's key goes into a token: here SoftHSM, in its place" \
+        "a smartcard, a TPM or an HSM"
+    mkdir -m 700 tokens || exit 1
+    printf 'directories.tokendir = %s\nobjectstore.backend = file\n' \
+        "$folder/tokens" >softhsm2.conf
+    SOFTHSM2_CONF=$folder/softhsm2.conf
+    export SOFTHSM2_CONF
+    show export "SOFTHSM2_CONF=$SOFTHSM2_CONF"
+    (umask 077 && echo 123456 >token.pin) || exit 1
+    run 0 softhsm2-util --init-token --free --label quickstart --so-pin \
+        12345678 --pin 123456
+    # The agent has the environment that it was started with.
+    run 0 certvault agent stop
+    CERTVAULT_PIN_FILE=$folder/token.pin
+    export CERTVAULT_PIN_FILE
+    show export "CERTVAULT_PIN_FILE=$CERTVAULT_PIN_FILE"
+}
+
+token_tour() {
+    make_token
+    run 0 certvault token list
+    run 0 certvault fetch --cluster "$second" --name second \
+        --to token:pkcs11:token=quickstart $cloud
+    run 0 certvault show second
+
+    say "it can be used there, and does not come back: by no command of ours," \
+        "and by none of the sixteen attacks that are tried on such a key"
+    run 77 certvault export second --reason "restore drill"
+    run 0 certvault token probe pkcs11:token=quickstart --destructive-test \
+        --yes
+}
+
 tour() {
     say "make a vault; here a key file opens it (a passphrase by default)"
     run 0 certvault init --key "file:$folder/vault.key"
@@ -251,6 +289,8 @@ tour() {
     run 70 certvault --vault "$folder/vault-copy" audit verify
     run 0 certvault audit verify
 
+    token_tour
+
     say "the agent that did all this, opened once; by itself it ends after 15" \
         "minutes without work"
     run 0 certvault agent status
@@ -264,4 +304,4 @@ tour
 [ -z "$standin" ] || exec 9>&-
 say "done. In $folder:"
 echo "vault/ the vault, vault.key what opens it, prod.yaml the export,"
-echo "vault-copy/ the copy with one bit changed. Next: certvault --help"
+echo "vault-copy/ the copy with one bit changed, tokens/ the token. Next: certvault --help"
