@@ -3,6 +3,7 @@
 #include "pkcs11/create_internal.h"
 #include "pkcs11/examine_internal.h"
 #include "pkcs11/login.h"
+#include "pkcs11/mechanism.h"
 
 #include <openssl/ecdsa.h>
 #include <openssl/rand.h>
@@ -149,6 +150,11 @@ static void decrypt(struct examine *e, uint8_t *sealed, size_t len,
 
     if (rv == CKR_OK) {
         rv = e->f->C_Decrypt(e->s, sealed, len, plain, &plain_len);
+        if (rv != CKR_OK) {
+            /* tpm2-pkcs11 leaves it active where the TPM refuses. */
+            plain_len = sizeof(plain);
+            (void)e->f->C_DecryptFinal(e->s, plain, &plain_len);
+        }
     }
     cv_examine_note(e, CV_EXAMINE_DECRYPT,
                     rv != CKR_OK ? cv_examine_of(rv)
@@ -244,16 +250,27 @@ static const uint8_t digest_info[] = {0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60,
                                       0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
                                       0x01, 0x05, 0x00, 0x04, 0x20};
 
+/* A TPM's key that may sign and not decrypt signs by the mechanisms that hash:
+ * by CKM_RSA_PKCS it would have to decrypt. */
+static bool hashes(const struct examine *e)
+{
+    CK_MECHANISM_INFO info;
+
+    return e->type == CKK_RSA &&
+           cv_mechanism_has(e->f, e->s, CKM_SHA256_RSA_PKCS, CKF_SIGN, &info);
+}
+
 static bool prepare(const struct examine *e, struct signing *s)
 {
     size_t head = e->type == CKK_RSA ? sizeof(digest_info) : 0;
+    bool whole = hashes(e);
     unsigned len = 0;
 
     if (RAND_bytes(s->message, sizeof(s->message)) != 1) {
         return false;
     }
-    if (e->type == CKK_EC_EDWARDS) {
-        s->mechanism = CKM_EDDSA;
+    if (whole || e->type == CKK_EC_EDWARDS) {
+        s->mechanism = whole ? CKM_SHA256_RSA_PKCS : CKM_EDDSA;
         memcpy(s->input, s->message, sizeof(s->message));
         s->input_len = sizeof(s->message);
         return true;

@@ -40,6 +40,9 @@ struct generating {
     CK_OBJECT_HANDLE public;
 };
 
+/* Nothing is said of CKA_VERIFY and CKA_ENCRYPT, which nobody here asks of a
+ * token: to tpm2-pkcs11 CKA_VERIFY means that the private key decrypts,
+ * whatever that one's template says, and the two then do not go together. */
 static void public_template(const struct generating *g,
                             struct cv_attribute_template *t)
 {
@@ -47,12 +50,9 @@ static void public_template(const struct generating *g,
 
     cv_attribute_start(t);
     cv_attribute_add_bool(t, CKA_TOKEN, true);
-    cv_attribute_add_bool(t, CKA_VERIFY, g->order->purpose == CV_GENERATE_SIGN);
     cv_attribute_add_bytes(t, CKA_ID, g->order->id);
     cv_attribute_add_text(t, CKA_LABEL, g->order->label);
     if (g->algorithm->key_type == CKK_RSA) {
-        cv_attribute_add_bool(t, CKA_ENCRYPT,
-                              g->order->purpose == CV_GENERATE_SLOT);
         cv_attribute_add_ulong(t, CKA_MODULUS_BITS, g->algorithm->bits);
         cv_attribute_add_bytes(t, CKA_PUBLIC_EXPONENT,
                                (struct cv_bytes){exponent, sizeof(exponent)});

@@ -132,17 +132,18 @@ struct way {
     bool parameters; /* CK_RSA_PKCS_PSS_PARAMS */
 };
 
-/* The ways of a scheme, the most usual first; returns how many. */
+/* The ways of a scheme; returns how many. First those that hash: a TPM's key
+ * that may sign and not decrypt has no other. */
 static size_t ways_of(const struct cv_sign_algorithm *a, struct way out[3])
 {
     switch (a->scheme) {
     case CV_SIGN_PKCS1:
-        out[0] = (struct way){CKM_RSA_PKCS, DIGEST_INFO, false};
-        out[1] = (struct way){a->whole, DATA, false};
+        out[0] = (struct way){a->whole, DATA, false};
+        out[1] = (struct way){CKM_RSA_PKCS, DIGEST_INFO, false};
         return 2;
     case CV_SIGN_PSS:
-        out[0] = (struct way){CKM_RSA_PKCS_PSS, DIGEST, true};
-        out[1] = (struct way){a->whole, DATA, true};
+        out[0] = (struct way){a->whole, DATA, true};
+        out[1] = (struct way){CKM_RSA_PKCS_PSS, DIGEST, true};
         out[2] = (struct way){CKM_RSA_X_509, PSS_BLOCK, false};
         return 3;
     case CV_SIGN_ECDSA:
