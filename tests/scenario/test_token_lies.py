@@ -67,7 +67,7 @@ def test_import_believes_nothing(held, lie, unwrap):
 def test_each_attack_is_made(held, hole):
     """One hole at a time: it is found, and by that name."""
     held.token.control("leak=" + hole)
-    report = held.json("token", "probe", held.uri, "--destructive-test")
+    report = held.json("token", "probe", held.uri, "--destructive-test", "--yes")
     report = report.get("report", report)
     by_name = {a["name"]: a["result"] for a in report["findings"]["attacks"]}
     assert set(by_name) == set(ATTACKS)
