@@ -199,5 +199,5 @@ int main(void)
         cmocka_unit_test(test_module),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -149,6 +149,19 @@ static void test_never_sent(void **state)
     rig_end(&r);
 }
 
+/* This one would take an empty PIN for one that is wrong. */
+static void test_nss_empty(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_begin(&r, RIG_NSS);
+    assert_int_equal(cv_session_token(r.pool)->pin.min, 0);
+    assert_int_equal(login(&r, "", CV_LOGIN_HUMAN), CV_INVALID);
+    assert_int_equal(login(&r, RIG_PIN, 0), CV_OK);
+    rig_end(&r);
+}
+
 static void test_pin_pad(void **state)
 {
     struct rig r;
@@ -242,11 +255,12 @@ int main(void)
         cmocka_unit_test(test_softhsm_wrong),
         cmocka_unit_test(test_flags),
         cmocka_unit_test(test_never_sent),
+        cmocka_unit_test(test_nss_empty),
         cmocka_unit_test(test_pin_pad),
         cmocka_unit_test(test_failure_on_the_way),
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_change),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

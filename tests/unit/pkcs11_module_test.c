@@ -548,5 +548,5 @@ int main(void)
         cmocka_unit_test(test_text),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -411,5 +411,5 @@ int main(void)
         cmocka_unit_test(test_kind_refused),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

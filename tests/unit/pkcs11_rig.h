@@ -37,6 +37,10 @@ struct rig {
 /* The module's file; NULL where it is not installed. */
 const char *rig_file(enum rig_kind kind);
 
+/* What main returns: RIG_SKIP where all went well but a module was not there.
+ */
+int rig_result(int failed);
+
 /* A folder, a module that was started, a token, a pool. Any failure fails the
  * test. rig_begin_with also writes the token's configuration (SoftHSM's) or the
  * control file (the misbehaving module's) with `more` at its end. */

@@ -419,5 +419,5 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "destroy") == 0) {
         return be_elsewhere();
     }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -250,6 +250,34 @@ static void test_other_key(void **state)
     }
 }
 
+/* Where the objects tell it beforehand, the other key does not sign at all. */
+static void test_other_key_is_not_used(void **state)
+{
+    struct rig r;
+    struct cv_buf spki, theirs, signature;
+    EVP_PKEY *key;
+
+    (void)state;
+    rig_begin_with(&r, RIG_FAKE, "calls=1\n");
+    rig_login(&r);
+    cv_buf_init(&spki, NULL, CV_LIMIT_ATTRIBUTE);
+    cv_buf_init(&theirs, NULL, CV_LIMIT_ATTRIBUTE);
+    key = rig_key("p256", &spki);
+    assert_true(rig_generate(&r, "p256", "id", true, &theirs));
+    assert_int_equal(
+        sign(&r, "id", &spki, "ecdsa_secp256r1_sha256", &signature),
+        CV_INTEGRITY);
+    assert_int_equal(rig_count(&r, "calls.log", "C_SignInit"), 0);
+    assert_int_equal(
+        sign(&r, "id", &theirs, "ecdsa_secp256r1_sha256", &signature), CV_OK);
+    assert_int_equal(rig_count(&r, "calls.log", "C_SignInit"), 1);
+    EVP_PKEY_free(key);
+    cv_buf_wipe(&signature);
+    cv_buf_wipe(&spki);
+    cv_buf_wipe(&theirs);
+    rig_end(&r);
+}
+
 /* Two private keys with one id. */
 static void test_ambiguous(void **state)
 {
@@ -382,10 +410,11 @@ int main(void)
         cmocka_unit_test(test_wrong_answers),
         cmocka_unit_test(test_stale_handles),
         cmocka_unit_test(test_other_key),
+        cmocka_unit_test(test_other_key_is_not_used),
         cmocka_unit_test(test_ambiguous),
         cmocka_unit_test(test_not_there),
         cmocka_unit_test(test_always_authenticate),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_result(cmocka_run_group_tests(tests, NULL, NULL));
 }
