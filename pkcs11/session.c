@@ -165,6 +165,7 @@ enum cv_status cv_session_refresh(struct cv_session_pool *pool,
     struct cv_token_info now;
     struct cv_err own;
     enum cv_status status;
+    CK_SLOT_ID slot;
 
     drop_stale(pool);
     cv_err_init(&own);
@@ -173,13 +174,16 @@ enum cv_status cv_session_refresh(struct cv_session_pool *pool,
         pool->token = now;
         return CV_OK;
     }
-    /* Another slot, or another token in this one. */
-    close_all(pool);
     pool->recover = CV_RV_GIVE_UP;
     if (status != CV_OK) {
         cv_session_note(pool, &own, CV_RV_RETRY);
     }
+    slot = pool->token.slot;
     status = find_again(pool, err);
+    if (status != CV_OK || pool->token.slot != slot) {
+        /* Gone, or somewhere else: what was opened there is dead. */
+        close_all(pool);
+    }
     if (status == CV_OK) {
         pool->recover = CV_RV_NONE;
     }

@@ -79,6 +79,35 @@ static void test_once(void **state)
     end(&r, &spki);
 }
 
+/* The repair stumbles too: still no login is lost. */
+static void test_twice(void **state)
+{
+    static const char *const calls[] = {"C_GetTokenInfo", "C_GetSlotInfo",
+                                        "C_OpenSession", "C_CloseSession"};
+    struct rig r;
+    struct cv_buf spki;
+    char control[96];
+
+    (void)state;
+    begin(&r, RIG_FAKE, &spki);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        (void)snprintf(control, sizeof(control),
+                       "once=C_Sign rv:0x5\nonce=%s rv:0x5\n", calls[i]);
+        rig_write(&r, "control", control);
+        rig_remove(&r, "fired-1");
+        rig_remove(&r, "fired-2");
+        if (sign(&r, &spki) != CV_OK) {
+            /* No session could be opened before the last was closed. */
+            assert_string_equal(calls[i], "C_OpenSession");
+            assert_int_equal(cv_session_recover(r.pool), CV_RV_RELOGIN);
+            rig_login(&r);
+        }
+        assert_int_equal(access(rig_path(&r, "fired-2"), F_OK), 0);
+        assert_int_equal(sign(&r, &spki), CV_OK);
+    }
+    end(&r, &spki);
+}
+
 /* The same answer again and again: told, with what is left to do. */
 static void test_for_good(void **state)
 {
@@ -404,6 +433,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_once),
+        cmocka_unit_test(test_twice),
         cmocka_unit_test(test_for_good),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_reload_fails),
