@@ -151,7 +151,7 @@ def test_durations_are_checked_before_any_socket(to, broker, bad):
     ["--cluster", "c", "--expire-at", "8h"],
     ["--cluster", "c", "--api", "v4"],
     ["--cluster", "c", "--api", "v3-get", "--duration", "1"],
-    ["--cluster", "c", "--to", "token"], ["--cluster", "c", "--label", "x"],
+    ["--cluster", "c", "--to", "card"], ["--cluster", "c", "--label", "x"],
     ["--cluster", "c", "--label", "a=1", "--label", "a=2"],
     ["--cluster", "c", "--region", "a/b"],
     ["--cluster", "c", "--endpoint", "https://user:x@host"],
@@ -680,8 +680,9 @@ def test_rm_asks(to, broker):
         assert t.end() == code
         assert len(broker.asked("Remove")) == (code == 0)
     to("rm", "a", "b", "--yes", code=0)
-    assert broker.asked("Remove")[-1] == {"names": ["a", "b"],
-                                          "dry_run": False}
+    assert broker.asked("Remove")[-1] == {
+        "names": ["a", "b"], "dry_run": False, "destroy_key": False,
+        "keep_key": False}
     to("rm", "a", "--dry-run", "--no-input", code=0)
     assert broker.asked("Remove")[-1]["dry_run"] is True
 
