@@ -102,6 +102,11 @@ CK_RV cv_create_transport(const struct create_place *at, const uint8_t *key,
                           CK_ATTRIBUTE_TYPE usage, CK_OBJECT_HANDLE *out,
                           const char **how);
 
+/* The second of these ways alone, where nothing depends on the AES key. */
+CK_RV cv_create_transport_value(const struct create_place *at,
+                                const uint8_t *key, CK_ATTRIBUTE_TYPE usage,
+                                CK_OBJECT_HANDLE *out);
+
 /* One way of unwrapping a private key. */
 struct create_unwrap_way {
     CK_MECHANISM_TYPE mechanism;

@@ -160,11 +160,25 @@ static CK_RV transport_rsa(const struct create_place *at, const uint8_t *value,
     return rv;
 }
 
+CK_RV cv_create_transport_value(const struct create_place *at,
+                                const uint8_t *key, CK_ATTRIBUTE_TYPE usage,
+                                CK_OBJECT_HANDLE *out)
+{
+    struct cv_attribute_template t;
+    CK_RV rv;
+
+    *out = CK_INVALID_HANDLE;
+    aes_template(&t, usage);
+    cv_attribute_add_bytes(&t, CKA_VALUE,
+                           (struct cv_bytes){key, CV_KEYWRAP_KEY_LEN});
+    rv = at->f->C_CreateObject(at->s, t.items, t.n, out);
+    return rv == CKR_OK && *out == CK_INVALID_HANDLE ? CKR_FUNCTION_FAILED : rv;
+}
+
 CK_RV cv_create_transport(const struct create_place *at, const uint8_t *key,
                           CK_ATTRIBUTE_TYPE usage, CK_OBJECT_HANDLE *out,
                           const char **how)
 {
-    struct cv_attribute_template t;
     CK_RV rv;
 
     *out = CK_INVALID_HANDLE;
@@ -173,11 +187,7 @@ CK_RV cv_create_transport(const struct create_place *at, const uint8_t *key,
         return CKR_OK;
     }
     *how = "value";
-    aes_template(&t, usage);
-    cv_attribute_add_bytes(&t, CKA_VALUE,
-                           (struct cv_bytes){key, CV_KEYWRAP_KEY_LEN});
-    rv = at->f->C_CreateObject(at->s, t.items, t.n, out);
-    return rv == CKR_OK && *out == CK_INVALID_HANDLE ? CKR_FUNCTION_FAILED : rv;
+    return cv_create_transport_value(at, key, usage, out);
 }
 
 struct unwrapping {

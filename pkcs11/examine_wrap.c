@@ -76,10 +76,16 @@ CK_RV cv_examine_aes(struct examine *e)
     e->aes_tried = true;
     e->aes = CK_INVALID_HANDLE;
     e->aes_value = cv_keywrap_key(e->arena, NULL);
-    e->aes_rv =
-        e->aes_value == NULL
-            ? CKR_HOST_MEMORY
-            : cv_create_transport(&at, e->aes_value, CKA_WRAP, &e->aes, &how);
+    e->aes_rv = CKR_HOST_MEMORY;
+    if (e->aes_value != NULL) {
+        /* by its value first: that costs no RSA key, and guards nothing */
+        e->aes_rv =
+            cv_create_transport_value(&at, e->aes_value, CKA_WRAP, &e->aes);
+    }
+    if (e->aes_value != NULL && e->aes_rv != CKR_OK) {
+        e->aes_rv =
+            cv_create_transport(&at, e->aes_value, CKA_WRAP, &e->aes, &how);
+    }
     if (e->aes_rv != CKR_OK && generate_aes(e, true, &e->aes) == CKR_OK) {
         e->aes_value = read_aes(e, e->aes);
         e->aes_rv = e->aes_value != NULL ? CKR_OK : CKR_FUNCTION_FAILED;
