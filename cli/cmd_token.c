@@ -204,15 +204,43 @@ static enum cv_status parameters_of(struct cv_cli *cli, const char *uri,
     return CV_OK;
 }
 
+/* What was cut off on it, and what nobody can explain. */
+static void tell_pending(struct cv_cli *cli, const cJSON *pending)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, pending)
+    {
+        const char *kind = cv_output_table_text(item, "kind");
+        const char *entry = cv_output_table_text(item, "entry");
+        const cJSON *objects =
+            cJSON_GetObjectItemCaseSensitive(item, "objects");
+
+        if (objects != NULL) {
+            cv_output_warn(&cli->out,
+                           "%d objects are not explained: what of them is "
+                           "still the same at the next login is destroyed",
+                           cJSON_GetArraySize(objects));
+        } else {
+            cv_output_warn(&cli->out, "%s of %s was cut off and is not ended",
+                           kind != NULL ? kind : "a change",
+                           entry != NULL ? entry : "a key");
+        }
+    }
+}
+
 CV_CMD(token_objects)
 {
     cJSON *parameters;
-    const cJSON *items;
+    const cJSON *items = NULL, *answer = NULL;
     enum cv_status s = parameters_of(cli, args->operands[0], &parameters, err);
 
     if (s == CV_OK) {
-        s = cv_call_member(cli, "TokenObjects", parameters, "items",
-                           CV_JSON_ARRAY, &items, err);
+        s = cv_call_simple(cli, "TokenObjects", parameters, &answer, err);
+    }
+    if (s == CV_OK) {
+        tell_pending(cli, cJSON_GetObjectItemCaseSensitive(answer, "pending"));
+        items = cJSON_GetObjectItemCaseSensitive(answer, "items");
     }
     return s == CV_OK
                ? cv_output_table_list(&cli->out, &object_view, items, err)

@@ -503,6 +503,10 @@ def test_half_an_object_is_told_before_it_goes(vault):
     said = [i for i in report["items"] if i["check"] == "tokens"]
     assert any("not explained" in i["message"] for i in said), said
     assert vault.json("list")["items"] == []
+    # No login is asked for here, so this is no later one.
+    said = vault("token", "objects", "pkcs11:token=fake", code=0)
+    assert "not explained" in said.note, said
+    assert len(vault.token.objects) == 3
     login(vault)
     assert journal(vault) == []
     assert len(vault.token.objects) == 2

@@ -93,6 +93,28 @@ static enum cv_status call_on(struct cv_broker *b, const char *uri,
     return cv_module_call(b, uri, method, p, 0, answer, err);
 }
 
+/* What is not finished there, and what is not explained. */
+static enum cv_status add_pending(struct cv_broker *b, const char *uri,
+                                  struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_module_token token;
+    struct cv_held_rows rows;
+    enum cv_status s = cv_module_token(b, uri, &token, NULL, err);
+
+    if (s == CV_OK) {
+        s = cv_held_rows(b, token.uri, &rows, err);
+    }
+    if (s != CV_OK) {
+        return s;
+    }
+    if (!cv_json_add_item(cv_reply_parameters(reply), "pending",
+                          cv_held_rows_view(&rows))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_held_rows_free(&rows);
+    return s;
+}
+
 CV_BROKER_METHOD(token_objects)
 {
     struct cv_broker *b = context;
@@ -119,6 +141,9 @@ CV_BROKER_METHOD(token_objects)
         s = hand_on(&answer, "objects", reply, "items", err);
     }
     cv_message_free(&answer);
+    if (s == CV_OK) {
+        s = add_pending(b, uri, reply, err);
+    }
     return end_read(&ask, s, err);
 }
 
