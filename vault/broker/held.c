@@ -181,6 +181,12 @@ enum cv_status cv_held_accepts(struct cv_held *held, const char *type, int bits,
 enum cv_status cv_held_examine(struct cv_held *held, const cJSON *ref,
                                bool *leaky, struct cv_err *err)
 {
+    return cv_held_examine_told(held, ref, leaky, NULL, err);
+}
+
+enum cv_status cv_held_examine_told(struct cv_held *held, const cJSON *ref,
+                                    bool *leaky, bool *told, struct cv_err *err)
+{
     struct cv_message reply = {0};
     const cJSON *findings = NULL;
     const struct cv_json_field fields[] = {
@@ -190,7 +196,7 @@ enum cv_status cv_held_examine(struct cv_held *held, const cJSON *ref,
     enum cv_status s;
 
     (void)cv_json_add_item(p, "key", cJSON_Duplicate(ref, true));
-    s = cv_held_call(held, "Examine", p, &reply, NULL, err);
+    s = cv_held_call(held, "Examine", p, &reply, told, err);
     if (s == CV_OK) {
         s = cv_json_read(reply.tree, "Examine", fields, 1, false, err);
     }

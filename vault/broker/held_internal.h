@@ -68,6 +68,11 @@ CV_MUST_USE enum cv_status cv_held_examine(struct cv_held *held,
                                            const cJSON *ref, bool *leaky,
                                            struct cv_err *err);
 
+/* The same; *told as cv_held_call sets it. */
+CV_MUST_USE enum cv_status cv_held_examine_told(struct cv_held *held,
+                                                const cJSON *ref, bool *leaky,
+                                                bool *told, struct cv_err *err);
+
 /* Destroys the key of `ref` and what belongs to it; none is fine. */
 CV_MUST_USE enum cv_status
 cv_held_destroy(struct cv_held *held, const cJSON *ref, struct cv_err *err);

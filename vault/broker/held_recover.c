@@ -95,12 +95,22 @@ enum cv_status cv_held_recover_tell(struct cv_held_recovery *r,
     return s;
 }
 
+/* A key that does not work may have cost its session, and the login with it:
+ * the process has the PIN that was right. */
+static enum cv_status stay_logged_in(struct cv_held *held, struct cv_err *err)
+{
+    return cv_module_need_login(held->broker, held->uri, NULL, err);
+}
+
 static enum cv_status destroy(struct cv_held_recovery *r, struct cv_err *err)
 {
     /* By id and label: what is half made may have another public half. */
     cJSON *ref = cJSON_Duplicate(r->ref, true);
-    enum cv_status s = cv_held_recover_tell(r, "key", NULL, err);
+    enum cv_status s = stay_logged_in(&r->held, err);
 
+    if (s == CV_OK) {
+        s = cv_held_recover_tell(r, "key", NULL, err);
+    }
     cJSON_DeleteItemFromObjectCaseSensitive(ref, "spki");
     if (s == CV_OK) {
         s = ref != NULL ? cv_held_destroy(&r->held, ref, err) : no_memory(err);
@@ -115,6 +125,62 @@ static enum cv_status destroy(struct cv_held_recovery *r, struct cv_err *err)
 static bool is_gone(enum cv_status s)
 {
     return s == CV_NOT_FOUND || s == CV_INTEGRITY;
+}
+
+/* The row as it is, with what was found out at this login. */
+static enum cv_status mark_broken(struct cv_held_recovery *r,
+                                  struct cv_err *err)
+{
+    struct cv_broker *b = r->held.broker;
+    struct cv_store *store = b->vault->store;
+    cJSON *row = cJSON_Duplicate(r->row->json, true);
+    enum cv_status s = cv_broker_enter(b, err);
+
+    if (s == CV_OK) {
+        s = cv_store_begin(store, err);
+        if (s == CV_OK && !cv_json_add_str(row, "broken", b->held_login)) {
+            s = no_memory(err);
+        }
+        if (s == CV_OK) {
+            s = cv_store_journal_remove(store, r->row->op, err);
+        }
+        if (s == CV_OK) {
+            s = cv_held_put_row(b, r->row->op, r->row->action, row, err);
+        }
+        if (s == CV_OK) {
+            s = cv_store_commit(store, err);
+        }
+        if (s != CV_OK) {
+            cv_store_rollback(store);
+        }
+        cv_broker_leave(b);
+    }
+    cJSON_Delete(row);
+    return s;
+}
+
+/* Is the key there, and whole? CV_NOT_FOUND, CV_INTEGRITY: no. A key that is
+ * there and does not work may be half made, or its token not well: it is broken
+ * when it still does not at a later login. */
+static enum cv_status examine(struct cv_held_recovery *r, const cJSON *ref,
+                              bool *leaky, struct cv_err *err)
+{
+    const char *broken = cv_entry_text(r->row->json, "broken");
+    bool told = false;
+    enum cv_status s = cv_held_examine_told(&r->held, ref, leaky, &told, err);
+
+    if (s == CV_OK || is_gone(s) || !told || s == CV_LOCKED || s == CV_AUTH ||
+        s == CV_BUSY) {
+        return s;
+    }
+    if (broken[0] == '\0') {
+        struct cv_err unmarked;
+
+        cv_err_init(&unmarked);
+        (void)!mark_broken(r, &unmarked);
+        return s;
+    }
+    return strcmp(broken, r->held.broker->held_login) == 0 ? s : CV_INTEGRITY;
 }
 
 /* A key that was made here: its public half is known from the token alone. */
@@ -160,7 +226,7 @@ static enum cv_status end_making(struct cv_held_recovery *r, struct cv_err *err)
         s = find_generated(r, &why);
     }
     if (s == CV_OK) {
-        s = cv_held_examine(&r->held, cv_entry_token_ref(r->doc), &leaky, &why);
+        s = examine(r, cv_entry_token_ref(r->doc), &leaky, &why);
     }
     if (s == CV_OK && leaky && !may_leak) {
         s = CV_INTEGRITY;
@@ -195,7 +261,7 @@ static enum cv_status end_removal(struct cv_held_recovery *r,
     enum cv_status s;
 
     cv_err_init(&why);
-    s = cv_held_examine(&r->held, r->ref, NULL, &why);
+    s = examine(r, r->ref, NULL, &why);
     if (s == CV_OK) {
         return cv_held_recover_settle(r, "aborted", NULL, false, err);
     }
@@ -247,6 +313,11 @@ static enum cv_status end_rows(struct cv_broker *b, const char *token,
 
         s = end_row(&r, err);
         cJSON_Delete(r.doc);
+        /* What the token cannot tell now waits, and holds nothing else up. */
+        if (s == CV_UNAVAILABLE || s == CV_BUSY || s == CV_LOCKED ||
+            s == CV_AUTH || s == CV_INVALID) {
+            s = CV_OK;
+        }
     }
     cv_held_rows_free(&rows);
     return s;
@@ -271,7 +342,9 @@ enum cv_status cv_held_recover(struct cv_broker *b, const char *token,
     s = cv_held_try_lock(&held, &busy);
     if (s == CV_OK) {
         s = end_rows(b, token, &held, err);
-        if (s != CV_OK) {
+        if (s == CV_OK) {
+            s = stay_logged_in(&held, err);
+        } else {
             cv_err_prefix(err, "what was cut off on the token is not ended");
         }
     } else {
