@@ -22,16 +22,25 @@ enum cv_status cv_module_face_new(int config_fd, struct cv_module_face **out,
         return no_memory(err);
     }
     s = cv_module_config_read(config_fd, &face->config, err);
-    if (s == CV_OK) {
-        s = cv_module_list_new(cv_module_config_options(face->config),
-                               &face->list, err);
-    }
     if (s != CV_OK) {
         cv_module_face_free(face);
         return s;
     }
+    cv_err_init(&face->unlisted);
+    /* Whoever asks is told. */
+    (void)!cv_module_list_new(cv_module_config_options(face->config),
+                              &face->list, &face->unlisted);
     *out = face;
     return CV_OK;
+}
+
+enum cv_status cv_module_face_listed(const struct cv_module_face *face,
+                                     struct cv_err *err)
+{
+    if (face->list == NULL && err != NULL) {
+        *err = face->unlisted;
+    }
+    return face->list != NULL ? CV_OK : face->unlisted.status;
 }
 
 static void token_free(struct cv_module_face_token *token)
@@ -67,7 +76,8 @@ enum cv_status cv_module_face_load(struct cv_module_face *face,
     if (face->module != NULL) {
         return cv_fail(err, CV_INTERNAL, "a module is loaded already");
     }
-    if (uri != NULL) {
+    s = cv_module_face_listed(face, err);
+    if (s == CV_OK && uri != NULL) {
         s = cv_uri_parse(uri, &parsed, err);
     }
     if (s == CV_OK) {

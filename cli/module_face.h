@@ -21,18 +21,24 @@ struct cv_module_face_token {
 struct cv_module_face {
     struct cv_module_config *config;
     struct cv_module_list *list;
+    struct cv_err unlisted;   /* why there is no list; CV_OK: there is one */
     struct cv_module *module; /* NULL: not loaded yet */
     struct cv_module_face_token *tokens[CV_LIMIT_TOKENS];
     size_t n_tokens;
     struct cv_target *target; /* NULL: none was asked for */
 };
 
-/* *out has loaded nothing. CV_CONFIG (.module files, configuration), CV_IO,
- * CV_INTERNAL. */
+/* *out has loaded nothing. What is wrong with the list of modules (CV_CONFIG:
+ * .module files, configuration) is kept for cv_module_face_listed. CV_CONFIG
+ * (descriptor `config_fd`), CV_IO, CV_INTERNAL. */
 CV_MUST_USE enum cv_status cv_module_face_new(int config_fd,
                                               struct cv_module_face **out,
                                               struct cv_err *err);
 void cv_module_face_free(struct cv_module_face *face);
+
+/* Is there a list? Else what is wrong with it. */
+CV_MUST_USE enum cv_status
+cv_module_face_listed(const struct cv_module_face *face, struct cv_err *err);
 
 /* Loads the module that `name` or `uri` (either may be NULL) means, once, and
  * locks the process down. CV_CONFIG, CV_USAGE (URI), CV_UNAVAILABLE. */

@@ -21,6 +21,14 @@ static enum cv_status tell_tried(struct cv_module_face *face, enum cv_status s,
     return cv_module_face_failed(face, NULL, s, reply, err);
 }
 
+/* Is this an answer to a PIN, and not a failure on the way to the token? */
+static bool is_about_pin(CK_RV rv)
+{
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID ||
+           rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_LOCKED ||
+           rv == CKR_PIN_EXPIRED;
+}
+
 /* Before the token was asked anything. */
 static enum cv_status untried(enum cv_status s, struct cv_reply *reply)
 {
@@ -89,10 +97,21 @@ CV_MODULE_METHOD(login_again)
         return untried(s, reply);
     }
     s = cv_login_user(token->pool, token->pin, CV_LOGIN_KEEP, err);
-    if (s == CV_AUTH || s == CV_LOCKED) {
-        cv_module_face_keep(token, (struct cv_bytes){NULL, 0});
+    if (s == CV_OK) {
+        return s;
     }
-    return tell_tried(face, s, reply, err);
+    cv_module_face_keep(token, (struct cv_bytes){NULL, 0});
+    if (is_about_pin(cv_rv_of(err))) {
+        return tell_tried(face, s, reply, err);
+    }
+    /* A reader that was torn down under the module. The PIN was right before,
+     * and it is not held any longer: what comes next is a person's or a file's,
+     * and counts. */
+    if (cv_rv_of(err) != CKR_OK) {
+        (void)cv_json_add_str(cv_reply_failure(reply), "recover",
+                              cv_rv_recover_word(CV_RV_RESTART));
+    }
+    return untried(s, reply);
 }
 
 CV_MODULE_METHOD(login_out)

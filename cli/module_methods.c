@@ -27,6 +27,9 @@ static enum cv_status list_modules(void *context, const cJSON *parameters,
     cJSON *out = cJSON_AddArrayToObject(cv_reply_parameters(reply), "modules");
     enum cv_status s = cv_json_read(parameters, "Modules", NULL, 0, true, err);
 
+    if (s == CV_OK) {
+        s = cv_module_face_listed(face, err);
+    }
     for (size_t i = 0; s == CV_OK && i < cv_module_list_count(face->list);
          i++) {
         const struct cv_module_entry *e = cv_module_list_at(face->list, i);

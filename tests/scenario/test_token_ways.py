@@ -47,7 +47,7 @@ def test_login_and_objects(held):
     held("token", "login", held.uri, code=0)
     items = held.json("token", "objects", held.uri)["items"]
     if held.token.name == "piv":
-        assert sorted(i["id"] for i in items if i["class"] == "private") == \
+        assert sorted(i["id"] for i in items if i["class"] == "private-key") == \
             ["01", "02"]
 
 

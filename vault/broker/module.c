@@ -219,9 +219,9 @@ static enum cv_status call(struct cv_broker *b, struct cv_module_process *p,
 }
 
 /* Asks one module for its tokens; *tokens is on the heap. */
-static enum cv_status tokens_of(struct cv_broker *b,
-                                struct cv_module_process *p, const char *uri,
-                                cJSON **tokens, struct cv_err *err)
+static enum cv_status ask_tokens(struct cv_broker *b,
+                                 struct cv_module_process *p, const char *uri,
+                                 cJSON **tokens, struct cv_err *err)
 {
     struct cv_message reply = {0};
     enum cv_status s = CV_OK;
@@ -251,6 +251,71 @@ static enum cv_status tokens_of(struct cv_broker *b,
         }
     }
     cv_message_free(&reply);
+    return s;
+}
+
+static bool any_logged_in(const cJSON *tokens)
+{
+    const cJSON *token;
+
+    cJSON_ArrayForEach(token, tokens)
+    {
+        if (cJSON_IsTrue(
+                cJSON_GetObjectItemCaseSensitive(token, "logged_in"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A token that this process showed before and does not show now: some modules
+ * see what was put back only when they are started anew. So another process is
+ * asked, and takes this one's place if it sees more; else this one stays, which
+ * may be the only one that will see it. Never at the cost of another token's
+ * login. */
+static void look_anew(struct cv_broker *b, struct cv_module_process *p,
+                      const char *uri, cJSON **tokens)
+{
+    struct cv_module_process *fresh;
+    cJSON *others = NULL, *seen = NULL;
+
+    if (p->channel == NULL || recall(b->modules, uri) != p ||
+        ask_tokens(b, p, NULL, &others, NULL) != CV_OK ||
+        any_logged_in(others)) {
+        cJSON_Delete(others);
+        return;
+    }
+    cJSON_Delete(others);
+    fresh = calloc(1, sizeof(*fresh));
+    if (fresh == NULL) {
+        return;
+    }
+    memcpy(fresh->name, p->name, sizeof(fresh->name));
+    fresh->uri = p->uri != NULL ? strdup(p->uri) : NULL;
+    if (ask_tokens(b, fresh, uri, &seen, NULL) == CV_OK &&
+        cJSON_GetArraySize(seen) > 0 && fresh->channel != NULL) {
+        cv_module_process_stop(p);
+        p->channel = fresh->channel;
+        p->child = fresh->child;
+        p->loaded = fresh->loaded;
+        fresh->channel = NULL;
+        cJSON_Delete(*tokens);
+        *tokens = seen;
+        seen = NULL;
+    }
+    cJSON_Delete(seen);
+    process_free(fresh);
+}
+
+static enum cv_status tokens_of(struct cv_broker *b,
+                                struct cv_module_process *p, const char *uri,
+                                cJSON **tokens, struct cv_err *err)
+{
+    enum cv_status s = ask_tokens(b, p, uri, tokens, err);
+
+    if (s == CV_OK && uri != NULL && cJSON_GetArraySize(*tokens) == 0) {
+        look_anew(b, p, uri, tokens);
+    }
     return s;
 }
 
@@ -352,6 +417,16 @@ static enum cv_status find(struct cv_broker *b, const char *uri,
         }
     }
     return not_found(uri, &failed, err);
+}
+
+enum cv_status cv_module_look(struct cv_broker *b, const char *uri,
+                              cJSON **tokens, struct cv_err *err)
+{
+    struct cv_module_process *p;
+    enum cv_status s = find(b, uri, &p, err);
+
+    *tokens = NULL;
+    return s == CV_OK ? tokens_of(b, p, uri, tokens, err) : s;
 }
 
 /* Was it the process, and can a new one do better? */

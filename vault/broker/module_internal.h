@@ -45,6 +45,11 @@ struct cv_module_token {
     bool initialized, count_low, final, locked; /* of the PIN */
 };
 
+/* The tokens that fit `uri`, on the heap, asked at the module that has it.
+ * CV_NOT_FOUND (no module), and as cv_module_call. */
+CV_MUST_USE enum cv_status cv_module_look(struct cv_broker *b, const char *uri,
+                                          cJSON **tokens, struct cv_err *err);
+
 /* `uri`, a token's one spelling, means the module that `as` was found in. */
 void cv_module_remember(struct cv_broker *b, const char *uri, const char *as);
 

@@ -47,17 +47,9 @@ enum cv_status cv_module_token(struct cv_broker *b, const char *token_uri,
                                struct cv_module_token *out, cJSON **raw,
                                struct cv_err *err)
 {
-    cJSON *parameters = cJSON_CreateObject();
-    struct cv_message reply = {0};
-    const cJSON *tokens;
-    enum cv_status s;
+    cJSON *tokens;
+    enum cv_status s = cv_module_look(b, token_uri, &tokens, err);
 
-    if (!cv_json_add_str(parameters, "uri", token_uri)) {
-        cJSON_Delete(parameters);
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    s = cv_module_call(b, token_uri, "Tokens", parameters, 0, &reply, err);
-    tokens = cJSON_GetObjectItemCaseSensitive(reply.tree, "tokens");
     if (s == CV_OK && cJSON_GetArraySize(tokens) == 0) {
         s = cv_fail(err, CV_NOT_FOUND, "the token is not there");
         cv_err_hint(err, "put it in its reader; certvault token list shows "
@@ -83,7 +75,7 @@ enum cv_status cv_module_token(struct cv_broker *b, const char *token_uri,
             s = cv_fail(err, CV_INTERNAL, "memory is gone");
         }
     }
-    cv_message_free(&reply);
+    cJSON_Delete(tokens);
     return s;
 }
 
@@ -236,7 +228,12 @@ enum cv_status cv_module_need_login(struct cv_broker *b, const char *token_uri,
     }
     if (s == CV_OK && token.held && !token.count_low) {
         s = relogin(b, &token, err);
-        return s;
+        if (s == CV_OK || s == CV_AUTH) {
+            return s;
+        }
+        /* It did not get as far as the token, and the PIN is forgotten. */
+        cv_err_init(err);
+        s = CV_OK;
     }
     return s == CV_OK ? pin_required(&token, reply, err) : s;
 }
