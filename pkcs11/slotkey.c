@@ -299,5 +299,7 @@ enum cv_status cv_slotkey_make(CK_FUNCTION_LIST *functions,
             return s;
         }
     }
+    cv_err_prefix(err, "the token makes no key that opens a vault (P-256, "
+                       "RSA-2048, P-384)");
     return s;
 }

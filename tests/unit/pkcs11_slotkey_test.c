@@ -199,6 +199,7 @@ static void the_next_best_is_taken(void **state)
     assert_int_equal(
         cv_slotkey_make(t.f, t.s, id, LABEL, t.arena, &spki, &form, NULL, &err),
         CV_INVALID);
+    assert_non_null(strstr(err.text, "no key that opens a vault"));
     assert_int_equal(scratch_all(&t), 0);
     assert_int_equal(spki.len, 0);
 }
