@@ -191,6 +191,7 @@ static enum cv_status generate_on_token(struct cv_held *held, const char *alg,
     (void)cv_json_add_str(p, "alg", alg);
     (void)cv_json_add_str(p, "id", cv_entry_text(ref, "id"));
     (void)cv_json_add_str(p, "label", cv_entry_text(ref, "label"));
+    (void)cv_json_add_bool(p, "allow_leaky", held->may_leak);
     s = cv_held_call(held, "Generate", p, &reply, told, err);
     came = s == CV_OK;
     if (s == CV_OK) {
