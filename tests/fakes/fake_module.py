@@ -227,7 +227,7 @@ class Module:
         return {"way": self.plan.get("way", "unwrapped"),
                 "findings": self.findings(), "notes": ["a note"]}
 
-    def Generate(self, token, alg, id, label):
+    def Generate(self, token, alg, id, label, allow_leaky=False):
         from cryptography.hazmat.primitives.asymmetric import ec, rsa
         key = rsa.generate_private_key(65537, 2048) if alg == "rsa2048" else \
             ec.generate_private_key({"p256": ec.SECP256R1,

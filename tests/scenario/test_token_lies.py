@@ -27,8 +27,8 @@ MUST_FAIL = ("create=nothing", "create=half", "extractable=1", "value=readable",
 
 
 @pytest.fixture
-def held(vault, misbehaving):
-    return Held(vault, misbehaving)
+def held(release_vault, misbehaving):
+    return Held(release_vault, misbehaving)
 
 
 def nothing_unknown(held):
@@ -48,7 +48,8 @@ def nothing_unknown(held):
 
 
 @pytest.mark.parametrize("lie", MUST_FAIL)
-@pytest.mark.parametrize("unwrap", ["1", "0"], ids=["unwrapped", "created"])
+@pytest.mark.parametrize("unwrap", ["1", "0"] if harness.FULL else ["1"],
+                         ids=lambda u: "unwrapped" if u == "1" else "created")
 def test_import_believes_nothing(held, lie, unwrap):
     held("token", "login", held.uri, code=0)
     held.token.control(f"unwrap={unwrap}", *lie.split("\n"))

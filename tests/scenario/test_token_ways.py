@@ -21,8 +21,8 @@ MAY_USE = {"name": "use", "effect": "permit",
 
 
 @pytest.fixture
-def held(vault, token):
-    return Held(vault, token)
+def held(release_vault, token):
+    return Held(release_vault, token)
 
 
 def way_of(token):
@@ -259,7 +259,8 @@ def test_servers_restarted(held):
 def test_a_key_slot(held, home, secrets):
     """The vault's own key opened by a token: a stolen disk is worthless."""
     token = held.token
-    v = harness.Vault(os.path.join(str(home), "second"), secrets, init=False)
+    v = harness.Vault(os.path.join(str(home), "second"), secrets,
+                      build=harness.RELEASE, init=False)
     second = Held(v, token)
     done = second("init", "--key", "token:" + held.uri)
     if done.code in (harness.INVALID, harness.UNAVAILABLE):
