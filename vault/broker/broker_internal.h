@@ -38,6 +38,7 @@ struct cv_broker {
     uint64_t checkpoint_size; /* leaves under the last checkpoint made here */
     int64_t checkpoint_ms;    /* when that was */
     struct cv_caller *caller; /* whose request is being answered */
+    char ready_name[CV_LIMIT_NAME + 1];   /* an entry, and its token, which */
     char ready_token[CV_LIMIT_TOKEN_URI]; /* signed a moment ago ... */
     int64_t ready_until_ms;               /* ... and is not asked until then */
     char held_login[CV_LEAF_OP + 1]; /* changes with each login to a token */

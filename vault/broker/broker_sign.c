@@ -102,18 +102,21 @@ static enum cv_status decide(struct cv_broker *b, struct cv_sign *sign)
     return s;
 }
 
-/* A token that signed a moment ago is not asked whether it would: should it
- * have lost its login since, the signature fails, and the next one asks. */
+/* A token that signed for this entry a moment ago is not asked whether it would
+ * again: should it have lost its login since, the signature fails, and the next
+ * one asks. */
+static bool is_ready(const struct cv_broker *b, const struct cv_sign *sign)
+{
+    return strcmp(b->ready_name, sign->name) == 0 &&
+           cv_clock_boot_ms() < b->ready_until_ms;
+}
+
 static enum cv_status need_login(struct cv_broker *b, struct cv_sign *sign)
 {
-    enum cv_status s;
+    enum cv_status s = cv_module_need_login(b, sign->token, NULL, &sign->err);
 
-    if (strcmp(b->ready_token, sign->token) == 0 &&
-        cv_clock_boot_ms() < b->ready_until_ms) {
-        return CV_OK;
-    }
-    s = cv_module_need_login(b, sign->token, NULL, &sign->err);
     if (s == CV_OK) {
+        (void)snprintf(b->ready_name, sizeof(b->ready_name), "%s", sign->name);
         (void)snprintf(b->ready_token, sizeof(b->ready_token), "%s",
                        sign->token);
         b->ready_until_ms = cv_clock_boot_ms() + READY_MS;
@@ -129,6 +132,10 @@ static void look_at_token(struct cv_broker *b, struct cv_sign *sign)
     cJSON *doc = NULL;
 
     b->caller = sign->caller;
+    if (is_ready(b, sign)) {
+        (void)snprintf(sign->token, sizeof(sign->token), "%s", b->ready_token);
+        return;
+    }
     if (cv_broker_load_entry(b, sign->name, false, &row, &doc, NULL) == CV_OK &&
         cv_entry_token_has(doc)) {
         (void)snprintf(sign->token, sizeof(sign->token), "%s",
