@@ -317,7 +317,7 @@ const struct cv_command cv_command_table[] = {
      "export prod --reason 'CI' -o json > kubeconfig.json\n", cv_cmd_export},
     {"slot list", "", "what opens the vault", NULL, 0, 0, READS, TEXT_OPERAND,
      "slot list\n", cv_cmd_slot_list},
-    {"slot add", "passphrase|file:PATH|credential:NAME",
+    {"slot add", "passphrase|file:PATH|credential:NAME|token:URI",
      "one more way to open it", slot_add_options, 1, 1, CHANGES, TEXT_OPERAND,
      "slot add passphrase\nslot add file:/media/usb/vault.key\n",
      cv_cmd_slot_add},

@@ -190,7 +190,9 @@ static void the_table_is_sound(void **state)
             assert_null(
                 cv_command_option(cv_command_global, o->name, strlen(o->name)));
             assert_null(cv_command_letter(cv_command_global, o->letter));
-            if (!o->later) {
+            /* --token is a URI here; where a command has none it is taken for
+             * a cloud's token, which must not be typed. */
+            if (!o->later && strcmp(o->name, "token") != 0) {
                 assert_false(
                     cv_command_is_secret_flag(o->name, strlen(o->name)));
             }
