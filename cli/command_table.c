@@ -91,7 +91,7 @@ const struct cv_option cv_command_global[] = {
 static const struct cv_option init_options[] = {
     VALUE("key", "SLOT",
           "what opens the vault: passphrase (default), file:PATH, "
-          "credential:NAME"),
+          "credential:NAME, token:URI"),
     FILE_OF("new-passphrase-file", "FILE",
             "the first passphrase; else --passphrase-file, else it is asked "
             "for"),
@@ -257,6 +257,7 @@ const struct cv_command cv_command_table[] = {
     {"init", "", "make a vault", init_options, 0, 0, CHANGES, TEXT_OPERAND,
      "init\n"
      "init --key file:/media/usb/vault.key\n"
+     "init --key token:pkcs11:token=laptop\n"
      "--vault /srv/vault init --passphrase-file /run/secrets/pass\n",
      cv_cmd_init},
     {"clusters", "", "what clusters the cloud has, and which are in the vault",
