@@ -33,12 +33,6 @@ def soft(release_vault, tmp_path):
     token.stop()
 
 
-def needs_probe(held):
-    done = held("token", "probe", held.uri, pin=False)
-    if "not in this version" in done.note:
-        pytest.skip(done.note)
-
-
 # --- every kind ---
 
 def test_list(held):
@@ -94,7 +88,6 @@ def test_objects(held):
 
 def test_probe_looks_only(held):
     """Without --destructive-test no PIN is wanted and nothing changes."""
-    needs_probe(held)
     before = held.json("token", "objects", held.uri)["items"]
     report = held.json("token", "probe", held.uri, pin=False)
     assert report["kind"] == "TokenReport"
@@ -135,7 +128,6 @@ def test_module_is_locked_down(held):
 # --- SoftHSM alone ---
 
 def test_probe_tries(soft):
-    needs_probe(soft)
     done = soft("token", "probe", soft.uri, "--destructive-test")
     assert done.code == harness.USAGE and "--yes" in done.note, done
     report = soft.json("token", "probe", soft.uri, "--destructive-test",
