@@ -3,6 +3,7 @@ token is the tests' own, which writes down each PIN that reaches it."""
 
 import os
 import stat
+import subprocess
 import time
 
 import pytest
@@ -334,16 +335,20 @@ def test_init_on_a_token(held, secrets):
         done = second(*pin, *init, pin=False)
         assert done.code == harness.UNAVAILABLE, done
     assert outcomes(held) == ["wrong"]
-    asked = Asked(Held(vault, held.token), *init)
-    asked.end()
-    assert outcomes(held) == ["wrong"]
-
-    # Elsewhere it is a first time.
-    other = harness.Vault(home + "2", secrets, build=held.vault.build,
-                          init=False)
-    second = Held(other, held.token)
-    held.token.write("tries", "3")
-    done = second(*right_one, *init, pin=False)
-    assert done.code == 0, done
-    assert second(*right_one, "list", pin=False, code=0)
+    asked = Asked(Held(vault, held.token), *init).pin("right-pin-4711")
+    assert asked.end() == 0, asked.seen
+    second(*right_one, "list", pin=False, code=0)
     assert outcomes(held)[:2] == ["wrong", "right"]
+
+
+def test_eight_inits_at_once(held, secrets):
+    vault = harness.Vault(os.path.join(held.vault.home, "second"), secrets,
+                          build=held.vault.build, init=False)
+    Held(vault, held.token)
+    running = [vault.start("--pin-source", "file:" + held.wrong_file, "init",
+                           "--key", "token:" + held.uri,
+                           stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL) for _ in range(8)]
+    codes = {p.wait(harness.TIMEOUT) for p in running}
+    assert 0 not in codes, codes
+    assert outcomes(held) == ["wrong"]

@@ -186,13 +186,26 @@ enum cv_status cv_ledger_first_look(int dir, bool human, struct cv_err *err)
     return s;
 }
 
+/* A private broker makes one login before there is a vault, and one at a time.
+ */
+static int first_lock = -1;
+
 enum cv_status cv_ledger_first_begin(int dir, bool human, struct cv_err *err)
 {
     static const char text[] = "a login that has not succeeded\n";
     const struct cv_bytes bytes = {(const uint8_t *)text, sizeof(text) - 1};
-    enum cv_status s = cv_ledger_first_look(dir, human, err);
+    enum cv_status s = take_lock(dir, &first_lock, err);
 
-    return s == CV_OK ? cv_file_replace(dir, FIRST_FILE, bytes, 0600, err) : s;
+    if (s == CV_OK) {
+        s = cv_ledger_first_look(dir, human, err);
+    }
+    if (s == CV_OK) {
+        s = cv_file_replace(dir, FIRST_FILE, bytes, 0600, err);
+    }
+    if (s != CV_OK) {
+        cv_file_close(&first_lock);
+    }
+    return s;
 }
 
 void cv_ledger_first_finish(int dir, enum cv_ledger_end how)
@@ -200,4 +213,5 @@ void cv_ledger_first_finish(int dir, enum cv_ledger_end how)
     if (how != CV_LEDGER_NOT_GOOD) {
         (void)unlinkat(dir, FIRST_FILE, 0);
     }
+    cv_file_close(&first_lock);
 }
