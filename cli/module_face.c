@@ -148,6 +148,14 @@ enum cv_status cv_module_face_token(struct cv_module_face *face,
     if (s == CV_OK) {
         s = cv_token_find(face->module, parsed, &info, err);
     }
+    /* It was there a moment ago, or nobody would have asked here; and its keys
+     * are not gone because it is. */
+    if (s == CV_NOT_FOUND) {
+        s = CV_UNAVAILABLE;
+        if (err != NULL) {
+            err->status = s;
+        }
+    }
     if (s == CV_OK) {
         *out = cv_module_face_used(face, &info);
         s = *out != NULL ? CV_OK : add_token(face, parsed, out, err);
@@ -182,8 +190,16 @@ enum cv_status cv_module_face_failed(struct cv_module_face *face,
                                      struct cv_reply *reply, struct cv_err *err)
 {
     enum cv_rv_recover what = CV_RV_NONE;
+    char identity[CV_TOKEN_IDENTITY_LEN];
     struct cv_err reloading;
 
+    /* Not a login of its own, and a wrong PIN all the same. */
+    if (status != CV_OK && token != NULL && cv_rv_of(err) != CKR_OK &&
+        cv_login_refused(token->pool)) {
+        (void)cv_json_add_str(
+            cv_reply_failure(reply), "refused",
+            cv_token_identity(cv_session_token(token->pool), identity));
+    }
     /* These say something about the request, not about the module. */
     if (status == CV_OK || status == CV_USAGE || status == CV_INVALID ||
         status == CV_EXISTS || status == CV_INTEGRITY ||

@@ -90,7 +90,7 @@ CV_MODULE_METHOD(login_again)
     enum cv_status s =
         cv_module_read_token(face, parameters, "Relogin", &token, err);
 
-    if (s == CV_OK && token->pin.len == 0) {
+    if (s == CV_OK && (token->pin.len == 0 || cv_login_refused(token->pool))) {
         s = cv_fail(err, CV_LOCKED, "no PIN is held for this token");
     }
     if (s != CV_OK) {

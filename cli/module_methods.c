@@ -114,25 +114,27 @@ static cJSON *token_json(const struct cv_module_face *face,
     const char *module = cv_module_entry(face->module)->name;
     char identity[CV_TOKEN_IDENTITY_LEN];
     cJSON *o = cJSON_CreateObject();
-    bool ok =
-        cv_json_add_str(o, "uri", uri) &&
-        cv_json_add_str(o, "identity", cv_token_identity(t, identity)) &&
-        cv_json_add_str(o, "module", module) &&
-        cv_json_add_str(o, "label", t->label) &&
-        cv_json_add_str(o, "manufacturer", t->manufacturer) &&
-        cv_json_add_str(o, "model", t->model) &&
-        cv_json_add_str(o, "serial", t->serial) &&
-        cv_json_add_bool(o, "present", true) &&
-        cv_json_add_bool(o, "initialized", t->initialized) &&
-        cv_json_add_bool(o, "login_required", t->login_required) &&
-        cv_json_add_bool(o, "logged_in",
-                         used != NULL && cv_session_logged_in(used->pool)) &&
-        cv_json_add_bool(o, "held", used != NULL && used->pin.len > 0) &&
-        cv_json_add_bool(o, "protected_path", t->protected_path) &&
-        cv_json_add_bool(o, "write_protected", t->write_protected) &&
-        cv_json_add_int(o, "pin_min", t->pin.min) &&
-        cv_json_add_int(o, "pin_max", t->pin.max) &&
-        cv_json_add_item(o, "user_pin", pin_json(t));
+    bool logged_in = used != NULL && !cv_login_wanted(used->pool) &&
+                     cv_session_logged_in(used->pool);
+    bool is_held =
+        used != NULL && used->pin.len > 0 && !cv_login_refused(used->pool);
+    bool ok = cv_json_add_str(o, "uri", uri) &&
+              cv_json_add_str(o, "identity", cv_token_identity(t, identity)) &&
+              cv_json_add_str(o, "module", module) &&
+              cv_json_add_str(o, "label", t->label) &&
+              cv_json_add_str(o, "manufacturer", t->manufacturer) &&
+              cv_json_add_str(o, "model", t->model) &&
+              cv_json_add_str(o, "serial", t->serial) &&
+              cv_json_add_bool(o, "present", true) &&
+              cv_json_add_bool(o, "initialized", t->initialized) &&
+              cv_json_add_bool(o, "login_required", t->login_required) &&
+              cv_json_add_bool(o, "logged_in", logged_in) &&
+              cv_json_add_bool(o, "held", is_held) &&
+              cv_json_add_bool(o, "protected_path", t->protected_path) &&
+              cv_json_add_bool(o, "write_protected", t->write_protected) &&
+              cv_json_add_int(o, "pin_min", t->pin.min) &&
+              cv_json_add_int(o, "pin_max", t->pin.max) &&
+              cv_json_add_item(o, "user_pin", pin_json(t));
 
     if (!ok) {
         cJSON_Delete(o);

@@ -216,6 +216,7 @@ enum cv_status cv_login_user(struct cv_session_pool *pool, struct cv_bytes pin,
     cv_session_give(pool, session, false);
     if (status == CV_OK) {
         pool->recover = CV_RV_NONE;
+        pool->refused = false;
         read_flags(pool);
     }
     return status;
@@ -243,6 +244,16 @@ enum cv_status cv_login_out(struct cv_session_pool *pool, struct cv_err *err)
 bool cv_login_kept(const struct cv_session_pool *pool)
 {
     return pool->pin.data != NULL || cv_session_token(pool)->protected_path;
+}
+
+bool cv_login_wanted(const struct cv_session_pool *pool)
+{
+    return pool->want_pin && !cv_login_kept(pool);
+}
+
+bool cv_login_refused(const struct cv_session_pool *pool)
+{
+    return pool->refused;
 }
 
 enum cv_status cv_login_for_use(struct cv_session_pool *pool,
@@ -277,8 +288,10 @@ enum cv_status cv_login_for_use(struct cv_session_pool *pool,
         return CV_OK;
     }
     cv_session_forget_pin(pool);
+    pool->want_pin = true;
     status = cv_rv_fail(err, rv, "C_Login (for this use)");
     if (is_about_pin(rv)) {
+        pool->refused = true;
         cv_err_state(err, "%s", tries_left(&now));
     }
     /* Whatever it was: the work is not done again with a second C_Login. */

@@ -50,6 +50,14 @@ CV_MUST_USE enum cv_status cv_login_for_use(struct cv_session_pool *pool,
 /* Is a PIN kept (or a PIN pad there), so that cv_login_for_use can work? */
 bool cv_login_kept(const struct cv_session_pool *pool);
 
+/* Did a key ask for the PIN while none was kept? Then it signs again only after
+ * another cv_login_user, whoever is logged in. */
+bool cv_login_wanted(const struct cv_session_pool *pool);
+
+/* Was the PIN of the last cv_login_for_use wrong, and none right since? The
+ * caller writes it down like any other wrong one. */
+bool cv_login_refused(const struct cv_session_pool *pool);
+
 /* Changes the user's PIN: one C_SetPIN, under the rules of cv_login_user with
  * CV_LOGIN_HUMAN (a wrong old PIN burns a try like a login). {NULL, 0} twice:
  * on the PIN pad. What was kept is wiped. CV_AUTH, CV_LOCKED, CV_INVALID (the

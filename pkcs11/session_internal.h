@@ -32,6 +32,8 @@ struct cv_session_pool {
     struct cv_session_proof proofs[CV_SESSION_PROOFS];
     size_t next_proof;
     bool want_pin; /* a key asked for one and none was kept: log in anew */
+    bool
+        refused; /* a key's own login had a wrong PIN, and none was right yet */
 };
 
 /* What the module says of a login in this session. */

@@ -161,6 +161,22 @@ void cv_ledger_finish(struct cv_store *store, struct cv_ledger_attempt *attempt,
     cv_file_close(&attempt->lock);
 }
 
+void cv_ledger_refused(struct cv_store *store, int dir, const char *token)
+{
+    struct cv_store_pin row;
+    int lock = -1;
+
+    if (take_lock(dir, &lock, NULL) != CV_OK) {
+        return;
+    }
+    if (row_of(store, token, &row, NULL) == CV_OK && row.attempts == 0) {
+        row.attempts = 1;
+        row.begun = row.last = cv_clock_now_s();
+        (void)!cv_store_pin_put(store, token, &row, NULL);
+    }
+    cv_file_close(&lock);
+}
+
 enum cv_status cv_ledger_look(struct cv_store *store, const char *token,
                               const char *uri, struct cv_err *err)
 {

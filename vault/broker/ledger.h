@@ -53,6 +53,10 @@ enum cv_ledger_end {
 void cv_ledger_finish(struct cv_store *store, struct cv_ledger_attempt *attempt,
                       enum cv_ledger_end how);
 
+/* A PIN was wrong that was right before (a key wants it at every use, and it
+ * was changed elsewhere): counts like a login that failed. */
+void cv_ledger_refused(struct cv_store *store, int dir, const char *token);
+
 /* The same before there is a vault (`init` on a token), and so no store: a file
  * DIR/logins.failed stands for the row, whatever the token. A person who types
  * the PIN goes on in spite of it. */

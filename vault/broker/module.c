@@ -447,6 +447,17 @@ static bool is_worth_repeating(struct cv_broker *b, const char *uri,
            cv_module_need_login(b, uri, none, NULL) == CV_OK;
 }
 
+/* A key's own login had a wrong PIN: nothing is tried with it by itself. */
+static void note_refused(struct cv_broker *b, const struct cv_message *reply)
+{
+    const char *token = cJSON_GetStringValue(
+        cJSON_GetObjectItemCaseSensitive(reply->tree, "refused"));
+
+    if (token != NULL && b->vault != NULL) {
+        cv_ledger_refused(b->vault->store, b->vault->dir, token);
+    }
+}
+
 enum cv_status cv_module_call(struct cv_broker *b, const char *token_uri,
                               const char *method, cJSON *parameters,
                               unsigned flags, struct cv_message *reply,
@@ -479,6 +490,9 @@ enum cv_status cv_module_call(struct cv_broker *b, const char *token_uri,
         s = call(b, p, method, cJSON_Duplicate(again, true), flags, reply, e);
     }
     cJSON_Delete(again);
+    if (s != CV_OK) {
+        note_refused(b, reply);
+    }
     return s;
 }
 
