@@ -514,6 +514,17 @@ def test_half_an_object_is_told_before_it_goes(vault):
     assert event["details"]["items"] == 1
 
 
+def test_what_is_not_our_kind_is_not_debris(vault):
+    """Others make things without a mark, too."""
+    vault.token.plan(die="Import.half")
+    make(vault, "a", code=UNAVAILABLE)
+    vault.token.put({"class": "data", "id": "", "label": "", "key": None})
+    for _ in range(3):
+        login(vault)
+    assert [o["class"] for o in vault.token.objects] == ["data"]
+    assert journal(vault) == []
+
+
 def test_debris_that_changed_is_left(vault):
     vault.token.plan(die="Import.half")
     make(vault, "a", code=UNAVAILABLE)

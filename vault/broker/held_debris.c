@@ -2,6 +2,7 @@
 #include "vault/broker/held_recover_internal.h"
 
 #include <string.h>
+#include <strings.h>
 
 static enum cv_status no_memory(struct cv_err *err)
 {
@@ -57,6 +58,23 @@ static enum cv_status find_debris(struct cv_held_recovery *r,
                : s;
 }
 
+/* Is it of a kind that the row's command makes? Nobody marks data, or a key of
+ * another type, for us. */
+static bool is_our_kind(const struct cv_held_recovery *r, const cJSON *object)
+{
+    const char *class = cv_entry_text(object, "class");
+    const char *type = cv_entry_text(object, "key_type");
+    const char *wanted =
+        cv_entry_text(cJSON_GetObjectItemCaseSensitive(r->doc, "key"), "type");
+    bool pair =
+        strcmp(class, "private-key") == 0 || strcmp(class, "public-key") == 0;
+
+    if (pair && type[0] != '\0' && wanted[0] != '\0') {
+        return strcasecmp(type, wanted) == 0;
+    }
+    return strcmp(class, "data") != 0 && strcmp(class, "other") != 0;
+}
+
 /* Could it be what a cut off import of ours left? What has another's id or
  * label is another's. */
 static bool is_ours(const struct cv_held_recovery *r, const cJSON *object)
@@ -90,7 +108,7 @@ static cJSON *debris_row(const struct cv_held_recovery *r, const cJSON *objects)
     {
         cJSON *item;
 
-        if (!is_ours(r, object)) {
+        if (!is_ours(r, object) || !is_our_kind(r, object)) {
             continue;
         }
         item = cJSON_CreateObject();
