@@ -190,6 +190,9 @@ static enum cv_status tell_result(const struct cv_import_result *r,
     bool ok = cv_json_add_item(to, "findings", cv_examine_json(&r->findings)) &&
               cv_json_add_item(to, "notes", cv_notes_json(&r->notes));
 
+    if (s != CV_OK && r->notes.left) {
+        (void)cv_json_add_bool(to, "left", true);
+    }
     return s == CV_OK && !ok ? no_memory(err) : s;
 }
 

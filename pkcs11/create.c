@@ -264,7 +264,7 @@ bool cv_create_unmake(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
 
 void cv_create_undo(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
                     struct cv_bytes id, const CK_OBJECT_HANDLE *made, size_t n,
-                    struct cv_err *err)
+                    struct cv_notes *notes, struct cv_err *err)
 {
     struct cv_object_filter filter = {.id = id, .token_only = true};
     CK_OBJECT_HANDLE found[CV_LIMIT_TOKEN_KEYS];
@@ -285,6 +285,7 @@ void cv_create_undo(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
                        NULL) != CV_OK ||
         left > 0) {
         cv_err_state(err, "objects of this key may be left on the token");
+        cv_notes_leave(notes);
     } else {
         cv_err_state(err, "nothing of the key is left on the token");
     }
@@ -324,7 +325,7 @@ enum cv_status cv_create_key(CK_FUNCTION_LIST *functions,
                      : cv_rv_fail(err, rv, "C_CreateObject");
     if (s != CV_OK) {
         *handle = CK_INVALID_HANDLE;
-        cv_create_undo(functions, session, key->id, &made, 1, err);
+        cv_create_undo(functions, session, key->id, &made, 1, notes, err);
     }
     return s;
 }

@@ -164,10 +164,11 @@ cv_create_made(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s, struct cv_bytes id,
 
 /* After a failure: destroys what has this id, and the `n` objects in `made`,
  * which calls that made something gave (CK_INVALID_HANDLE: none), unless they
- * tell another id; and says in `err` what state things are in. */
+ * tell another id; and says in `err`, and in `notes` (NULL: not), what state
+ * things are in. */
 void cv_create_undo(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
                     struct cv_bytes id, const CK_OBJECT_HANDLE *made, size_t n,
-                    struct cv_err *err);
+                    struct cv_notes *notes, struct cv_err *err);
 
 /* Destroys an object of the session, unless it tells that it is the token's:
  * what a module gives as a new handle may be another's key. */

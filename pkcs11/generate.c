@@ -167,7 +167,7 @@ enum cv_status cv_generate_key(CK_FUNCTION_LIST *functions,
     }
     if (s != CV_OK) {
         *handle = CK_INVALID_HANDLE;
-        cv_create_undo(functions, session, order->id, made, 2, err);
+        cv_create_undo(functions, session, order->id, made, 2, notes, err);
     }
     return s;
 }

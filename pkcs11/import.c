@@ -47,6 +47,7 @@ static void take_away(const struct importing *i, struct cv_err *err)
         cv_err_state(err,
                      "objects of this key may be left on the token: %.120s",
                      why.text);
+        cv_notes_leave(&i->out->notes);
     } else {
         cv_err_state(err, "what was made on the token was destroyed again");
     }

@@ -22,6 +22,13 @@ void cv_notes_add(struct cv_notes *notes, const char *fmt, ...)
     notes->n++;
 }
 
+void cv_notes_leave(struct cv_notes *notes)
+{
+    if (notes != NULL) {
+        notes->left = true;
+    }
+}
+
 bool cv_notes_has(const struct cv_notes *notes, const char *part)
 {
     size_t i;

@@ -11,7 +11,11 @@
 struct cv_notes {
     size_t n;
     char text[CV_NOTES_MAX][CV_NOTES_LEN];
+    bool left; /* after a failure: of what was made, something may be there */
 };
+
+/* Says so; NULL is passed over. */
+void cv_notes_leave(struct cv_notes *notes);
 
 /* Adds a line, cut at CV_NOTES_LEN - 1 bytes; one that is there already, one
  * too many, and notes NULL are passed over. */

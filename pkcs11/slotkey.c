@@ -269,7 +269,7 @@ static enum cv_status make_one(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
             st = distrust(f, s, key, cv_buf_bytes(&der), notes, err);
         }
         if (st != CV_OK) {
-            cv_create_undo(f, s, order->id, &key, 1, err);
+            cv_create_undo(f, s, order->id, &key, 1, NULL, err);
         }
     }
     if (st == CV_OK) {

@@ -24,6 +24,11 @@ void cv_held_close(struct cv_held *held)
     held->snapshot = NULL;
 }
 
+static bool is_true(const cJSON *object, const char *key)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
+}
+
 enum cv_status cv_held_call(struct cv_held *held, const char *method,
                             cJSON *parameters, struct cv_message *reply,
                             bool *told, struct cv_err *err)
@@ -39,15 +44,12 @@ enum cv_status cv_held_call(struct cv_held *held, const char *method,
     }
     s = cv_module_call(held->broker, held->uri, method, parameters, 0, reply,
                        err);
+    /* A failure that could not take back what it made is no end either. */
     if (told != NULL) {
-        *told = s == CV_OK || reply->tree != NULL;
+        *told = s == CV_OK ||
+                (reply->tree != NULL && !is_true(reply->tree, "left"));
     }
     return s;
-}
-
-static bool is_true(const cJSON *object, const char *key)
-{
-    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
 }
 
 static enum cv_status find(struct cv_held *held, const char *uri,
