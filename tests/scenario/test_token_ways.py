@@ -196,8 +196,10 @@ def signs(held, broker, public, name="held"):
     """The status of a signature; a good one is verified."""
     import signing
     data = signing.tls13()
-    got = signing.sign(broker, name, "tls13-client", "ecdsa_secp256r1_sha256",
-                       data)
+    with broker.connect() as s:
+        s.settimeout(harness.TIMEOUT)    # a module that hangs is waited for
+        got = signing.sign(broker, name, "tls13-client",
+                           "ecdsa_secp256r1_sha256", data, on=s)
     if "error" in got:
         return got["error"].rsplit(".", 1)[1]
     signing.verify(public, "ecdsa_secp256r1_sha256", data,
