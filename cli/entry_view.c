@@ -68,8 +68,12 @@ static void expires_cell(const cJSON *entry, struct cv_buf *out)
 
 static void until_cell(const cJSON *entry, struct cv_buf *out)
 {
-    cv_output_table_cell(cv_output_table_at(entry, "certificate.not_after"),
-                         out);
+    const cJSON *until = cv_output_table_at(entry, "certificate.not_after");
+
+    if (until == NULL) {
+        return; /* a key that waits for its certificate */
+    }
+    cv_output_table_cell(until, out);
     cv_buf_add_str(out, " (");
     expires_cell(entry, out);
     cv_buf_add_str(out, ")");

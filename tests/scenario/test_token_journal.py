@@ -291,6 +291,7 @@ def test_generate_install_sign(vault, alg, tmp_path):
     assert entry["state"] == "pending" and entry["provenance"] == "born"
     assert entry["labels"] == {"env": "prod"}
     assert vault.json("list")["items"][0]["state"] == "pending"
+    assert b"valid until" not in vault("show", "a", code=0).out
     request, cert = certify(vault, csr, ca)
     assert request.subject.rfc4514_string() == "O=ops\\,2,O=sre,CN=alice"
     # The request can be made again; the key is the same.
@@ -380,6 +381,22 @@ def test_rm(vault):
     vault("rm", "b", "--keep-key", "--yes", code=0)
     assert vault.names() == [] and len(vault.token.keys) == 1
     vault.token.plan(absent=True)
+
+
+def test_rm_leaves_the_key_to_another_entry(vault):
+    """An entry over a key that another one brought there, for its cluster."""
+    make(vault, "a")
+    ref = vault.token.keys[0]["id"]
+    key = ";id=" + "".join("%" + ref[i:i + 2] for i in range(0, len(ref), 2))
+    vault("adopt", "b", "--key", "pkcs11:token=fake" + key, "--cert",
+          vault.write("c.pem", vault.identity.cert_pem), "--cluster",
+          vault.write("cluster", as_yaml(config(Identity()))), code=0)
+    error = vault.error(INVALID, "rm", "a", "--yes")
+    assert "b" in error["message"] and "--keep-key" in error["hint"], error
+    vault.error(INVALID, "rm", "b", "--yes", "--destroy-key")
+    assert vault.names() == ["a", "b"] and len(vault.token.keys) == 1
+    vault("rm", "a", "b", "--yes", code=0)
+    assert vault.names() == [] and not vault.token.keys
 
 
 def test_rm_without_its_token(vault):

@@ -1,12 +1,63 @@
 /* rm of an entry whose key goes with it. */
 #include "vault/broker/held_internal.h"
+#include "vault/store/store_entry.h"
+
+#include <string.h>
+
+/* Is this entry another one over the same key? */
+static enum cv_status refuse_other(void *context,
+                                   const struct cv_store_entry *row,
+                                   struct cv_err *err)
+{
+    const cJSON *doc = context;
+    cJSON *other = NULL;
+    enum cv_status s;
+
+    if (strcmp(row->entry_id, cv_entry_text(doc, "entry_id")) == 0) {
+        return CV_OK;
+    }
+    s = cv_json_parse(
+        NULL, (struct cv_bytes){(const uint8_t *)row->doc, strlen(row->doc)},
+        &other, err);
+    if (s == CV_OK && strcmp(cv_entry_text(other, "token_uri"),
+                             cv_entry_text(doc, "token_uri")) == 0) {
+        s = cv_fail(err, CV_EXISTS, "the entry %s has its key there too",
+                    row->name);
+        cv_err_state(err, "nothing was destroyed");
+        cv_err_hint(err, "rm --keep-key removes the entry alone");
+    }
+    cJSON_Delete(other);
+    return s;
+}
+
+/* Entered. The key goes with the last entry that has it. */
+static enum cv_status check_last(struct cv_held *held, const cJSON *doc,
+                                 struct cv_err *err)
+{
+    struct cv_store_filter same;
+    cJSON *copy = cJSON_Duplicate(doc, true);
+    enum cv_status s;
+
+    cv_store_entry_filter_init(&same);
+    same.spki = cv_entry_text(cJSON_GetObjectItemCaseSensitive(copy, "key"),
+                              "spki_sha256");
+    s = copy != NULL ? cv_store_entry_list(held->broker->vault->store, &same,
+                                           refuse_other, copy, err)
+                     : cv_fail(err, CV_INTERNAL, "memory is gone");
+    cJSON_Delete(copy);
+    return s;
+}
 
 static enum cv_status decide(struct cv_held *held, struct cv_ask *ask,
                              const cJSON *doc, struct cv_err *err)
 {
-    cJSON *details = cJSON_CreateObject();
-    enum cv_status s;
+    cJSON *details;
+    enum cv_status s = check_last(held, doc, err);
 
+    if (s != CV_OK) {
+        return s;
+    }
+    details = cJSON_CreateObject();
     (void)cv_json_add_str(details, "token_uri",
                           cv_entry_text(doc, "token_uri"));
     (void)cv_json_add_str(details, "provenance",
