@@ -13,7 +13,8 @@ struct cv_method {
     const char *name; /* without the interface's */
     enum cv_status (*run)(void *context, const cJSON *parameters,
                           struct cv_reply *reply, struct cv_err *err);
-    bool secret; /* its answer carries a secret */
+    bool secret; /* its parameters or its answer carry a secret: what the call
+                    makes is made in an arena */
 };
 
 struct cv_interface {
