@@ -13,17 +13,6 @@ static enum cv_status no_memory(struct cv_err *err)
 }
 
 static const struct {
-    CK_OBJECT_CLASS class;
-    const char *name;
-} classes[] = {
-    {CKO_PRIVATE_KEY, "private-key"},
-    {CKO_PUBLIC_KEY, "public-key"},
-    {CKO_SECRET_KEY, "secret-key"},
-    {CKO_CERTIFICATE, "certificate"},
-    {CKO_DATA, "data"},
-};
-
-static const struct {
     CK_ATTRIBUTE_TYPE type;
     const char *name;
 } flags[] = {
@@ -43,16 +32,6 @@ static const struct {
     {CKA_ALWAYS_AUTHENTICATE, "always_authenticate"},
     {CKA_TRUSTED, "trusted"},
 };
-
-static const char *class_name(CK_OBJECT_CLASS class)
-{
-    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
-        if (classes[i].class == class) {
-            return classes[i].name;
-        }
-    }
-    return "other";
-}
 
 /* Texts of a token go to a terminal some day. */
 static bool add_text(cJSON *o, const char *key, struct cv_attribute_place at,
@@ -135,7 +114,8 @@ static cJSON *object_json(struct cv_attribute_place at)
                               class == CKO_CERTIFICATE;
     cJSON *o = cJSON_CreateObject();
     bool ok =
-        cv_json_add_str(o, "class", readable ? class_name(class) : "unknown") &&
+        cv_json_add_str(o, "class",
+                        readable ? cv_object_class_name(class) : "unknown") &&
         add_text(o, "label", at, CKA_LABEL) && add_id(o, at) &&
         (!key || add_kind(o, at, &known)) && add_flags(o, at) &&
         cv_json_add_bool(o, "readable", readable);

@@ -28,17 +28,6 @@ static const CK_ATTRIBUTE_TYPE parts[] = {CKA_CLASS,
                                           CKA_OBJECT_ID};
 
 static const struct {
-    CK_OBJECT_CLASS class;
-    const char *name;
-} classes[] = {
-    {CKO_PRIVATE_KEY, "private-key"},
-    {CKO_PUBLIC_KEY, "public-key"},
-    {CKO_SECRET_KEY, "secret-key"},
-    {CKO_CERTIFICATE, "certificate"},
-    {CKO_DATA, "data"},
-};
-
-static const struct {
     CK_KEY_TYPE type;
     const char *name;
 } key_types[] = {
@@ -275,15 +264,9 @@ static void text_of(struct cv_attribute_place at, CK_ATTRIBUTE_TYPE type,
 static const char *class_of(struct cv_attribute_place at, bool *told)
 {
     CK_ULONG class = 0;
-    size_t i;
 
     *told = cv_attribute_ulong(at, CKA_CLASS, &class, NULL) == CV_OK;
-    for (i = 0; *told && i < sizeof(classes) / sizeof(classes[0]); i++) {
-        if (classes[i].class == class) {
-            return classes[i].name;
-        }
-    }
-    return *told ? "other" : "unknown";
+    return *told ? cv_object_class_name(class) : "unknown";
 }
 
 static const char *key_type_of(struct cv_attribute_place at)

@@ -386,3 +386,24 @@ enum cv_status cv_object_find_private(CK_FUNCTION_LIST *functions,
     *proven = c.matching != 0 || beside == MATCHES;
     return CV_OK;
 }
+
+const char *cv_object_class_name(CK_OBJECT_CLASS class)
+{
+    static const struct {
+        CK_OBJECT_CLASS class;
+        const char *name;
+    } classes[] = {
+        {CKO_PRIVATE_KEY, "private-key"},
+        {CKO_PUBLIC_KEY, "public-key"},
+        {CKO_SECRET_KEY, "secret-key"},
+        {CKO_CERTIFICATE, "certificate"},
+        {CKO_DATA, "data"},
+    };
+
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (classes[i].class == class) {
+            return classes[i].name;
+        }
+    }
+    return "other";
+}

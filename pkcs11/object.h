@@ -64,6 +64,9 @@ CV_MUST_USE enum cv_status cv_object_kind(struct cv_bytes spki,
                                           const char **kind, unsigned *bits,
                                           struct cv_err *err);
 
+/* "private-key", "public-key", "secret-key", "certificate", "data"; "other". */
+const char *cv_object_class_name(CK_OBJECT_CLASS class);
+
 /* Puts a DER certificate on the token (CKO_CERTIFICATE, CKC_X_509, CKA_TOKEN,
  * not private), unless the same bytes are there already: then *out is that one
  * and *made is false. It is read back and compared; what does not compare is
