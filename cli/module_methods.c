@@ -107,18 +107,6 @@ static cJSON *pin_json(const struct cv_token_info *t)
     return pin;
 }
 
-/* One that a key wants anew does not count. */
-static bool is_logged_in(const struct cv_module_face_token *used)
-{
-    return used != NULL && !cv_login_wanted(used->pool) &&
-           cv_session_logged_in(used->pool);
-}
-
-static bool is_held(const struct cv_module_face_token *used)
-{
-    return used != NULL && used->pin.len > 0 && !cv_login_refused(used->pool);
-}
-
 static cJSON *token_json(const struct cv_module_face *face,
                          const struct cv_token_info *t, const char *uri)
 {
@@ -126,6 +114,10 @@ static cJSON *token_json(const struct cv_module_face *face,
     const char *module = cv_module_entry(face->module)->name;
     char identity[CV_TOKEN_IDENTITY_LEN];
     cJSON *o = cJSON_CreateObject();
+    bool logged_in = used != NULL && !cv_login_wanted(used->pool) &&
+                     cv_session_logged_in(used->pool);
+    bool is_held =
+        used != NULL && used->pin.len > 0 && !cv_login_refused(used->pool);
     bool ok = cv_json_add_str(o, "uri", uri) &&
               cv_json_add_str(o, "identity", cv_token_identity(t, identity)) &&
               cv_json_add_str(o, "module", module) &&
@@ -136,8 +128,8 @@ static cJSON *token_json(const struct cv_module_face *face,
               cv_json_add_bool(o, "present", true) &&
               cv_json_add_bool(o, "initialized", t->initialized) &&
               cv_json_add_bool(o, "login_required", t->login_required) &&
-              cv_json_add_bool(o, "logged_in", is_logged_in(used)) &&
-              cv_json_add_bool(o, "held", is_held(used)) &&
+              cv_json_add_bool(o, "logged_in", logged_in) &&
+              cv_json_add_bool(o, "held", is_held) &&
               cv_json_add_bool(o, "protected_path", t->protected_path) &&
               cv_json_add_bool(o, "write_protected", t->write_protected) &&
               cv_json_add_int(o, "pin_min", t->pin.min) &&
@@ -199,7 +191,7 @@ static enum cv_status list_tokens(void *context, const cJSON *parameters,
             cv_token_list(face->module, parsed, all, CV_LIMIT_TOKENS, &n, err),
             reply, err);
     }
-    for (size_t i = 0; s == CV_OK && all != NULL && i < n; i++) {
+    for (size_t i = 0; s == CV_OK && i < n; i++) {
         s = add_token(face, &all[i], out, err);
     }
     free(all);

@@ -81,13 +81,13 @@ static enum cv_status read_list(struct cv_module_table *t, const cJSON *list,
             {"name", CV_JSON_STRING, true, &name, CV_MODULE_PROCESS_NAME},
             {"path", CV_JSON_STRING, true, &path, PATH_MAX - 1},
         };
-        struct cv_module_process *p = NULL;
+        struct cv_module_process *p;
         enum cv_status s = cv_json_read(item, "Modules", fields, 2, false, err);
 
         if (s == CV_OK) {
             s = add(t, &p, err);
         }
-        if (s != CV_OK || p == NULL) {
+        if (s != CV_OK) {
             return s;
         }
         (void)snprintf(p->name, sizeof(p->name), "%s", name);
@@ -326,11 +326,11 @@ static enum cv_status select_by_uri(struct cv_broker *b,
                                     struct cv_module_process **out,
                                     struct cv_err *err)
 {
-    struct cv_module_process *p = NULL;
+    struct cv_module_process *p;
     cJSON *tokens = NULL;
     enum cv_status s = add(t, &p, err);
 
-    if (s != CV_OK || p == NULL) {
+    if (s != CV_OK) {
         return s;
     }
     p->uri = strdup(uri);
