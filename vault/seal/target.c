@@ -26,7 +26,7 @@ enum cv_status cv_target_new(struct cv_target **out, struct cv_err *err)
         secret = cv_arena_alloc(t->arena, CV_BOX_KEY_LEN, err);
         s = secret != NULL ? CV_OK : seal_failed(err);
     }
-    if (s != CV_OK) {
+    if (s != CV_OK || secret == NULL) {
         cv_target_free(t);
         return s;
     }
