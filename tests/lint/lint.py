@@ -24,7 +24,7 @@ LAYERS = {
     "vault/wire": 2, "policy": 2, "vault/kubeconfig": 2, "vault/seal": 2,
     "vault/audit": 2, "pkcs11": 2,
     "vault/fetch": 3, "vault/store": 3,
-    "vault/broker": 4,
+    "vault/broker": 4, "vault/relay": 4,
     "cli": 5,
 }
 
@@ -34,7 +34,9 @@ EXTERNAL = {
     "sqlite3.h": ("vault/store",),
     "yaml.h": ("vault/yaml", "vault/kubeconfig"),
     "openssl/": ("vault/kubeconfig", "vault/seal", "vault/fetch", "pkcs11",
-                 "cli"),
+                 "vault/relay", "cli"),
+    "event2/": ("vault/relay",),
+    "nghttp2/": ("vault/relay",),
     "p11-kit/": ("pkcs11", "cli"),
     "seccomp.h": ("vault/base",),
     "sodium.h": ("vault/base", "vault/seal", "vault/audit", "vault/fetch",

@@ -88,6 +88,11 @@
 #define CV_LIMIT_SIGNED CV_MIB(1)       /* bytes to be signed */
 #define CV_LIMIT_PIN 255
 
+/* The relay */
+#define CV_LIMIT_DIALS 1024      /* connections to servers that wait */
+#define CV_LIMIT_DIAL_THREADS 16 /* that are made at once */
+#define CV_LIMIT_DIAL_S 30       /* connecting, the handshake with it */
+
 /* Vault */
 #define CV_LIMIT_SLOTS 32
 #define CV_LIMIT_SIGN_DATA CV_KIB(256) /* bytes to be signed at once */
