@@ -52,6 +52,15 @@
 #define CV_LIMIT_HTTP_TOTAL_S 60
 #define CV_LIMIT_RETRY_TOTAL_S 120
 
+/* The relay */
+#define CV_LIMIT_RELAY_HEAD CV_KIB(64) /* one request's or answer's head */
+#define CV_LIMIT_RELAY_HEADERS 128     /* lines in it */
+#define CV_LIMIT_RELAY_PATH 4096       /* a request's path, without query */
+#define CV_LIMIT_RELAY_NAME 1024       /* a name given as a field selector */
+#define CV_LIMIT_RELAY_CHUNK_LINE 1024 /* a chunk's size and extensions */
+#define CV_LIMIT_RELAY_TRAILERS CV_KIB(8)
+#define CV_LIMIT_RELAY_GRANT_ITEMS 1024 /* in one list of a grant */
+
 /* Names and words */
 #define CV_LIMIT_NAME 127  /* an entry's name */
 #define CV_LIMIT_LABELS 64 /* of one entry */
