@@ -132,7 +132,7 @@ static enum cv_status find_socket(const struct cv_agent_main *o,
 static enum cv_status run(const struct cv_agent_main *o, struct starter *st,
                           struct cv_err *err)
 {
-    char folder[PATH_MAX];
+    char folder[PATH_MAX], logins[PATH_MAX];
     struct cv_runtime r = {.dir = -1};
     struct cv_runtime_names names = {.socket = ""};
     struct cv_broker_agent agent = {.listener = -1,
@@ -149,6 +149,7 @@ static enum cv_status run(const struct cv_agent_main *o, struct starter *st,
         .agent = &agent,
         .ready = is_ready,
         .ready_context = st,
+        .logins = cv_broker_config_logins(logins, sizeof(logins)),
     };
     enum cv_status s = find_vault(o->vault, folder, err);
 

@@ -2,10 +2,12 @@
 
 #include "cli/config_schema.h"
 #include "cli/module_env.h"
+#include "cli/path.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 #include "vault/yaml/yaml.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -143,4 +145,18 @@ void cv_broker_config_free(struct cv_spawner_options *programs)
     free(programs->modules);
     programs->modules = NULL;
     programs->environment = NULL;
+}
+
+const char *cv_broker_config_logins(char *out, size_t out_len)
+{
+    size_t len;
+
+    if (cv_path_xdg("XDG_STATE_HOME", ".local/state", out, out_len, NULL) !=
+        CV_OK) {
+        return NULL;
+    }
+    len = strlen(out);
+    return (size_t)snprintf(out + len, out_len - len, "/logins") < out_len - len
+               ? out
+               : NULL;
 }

@@ -1,4 +1,5 @@
-/* What the configuration says to the broker: which PKCS#11 modules there are.
+/* What the configuration and the environment say to the broker: which PKCS#11
+ * modules there are, where it writes down what is the user's and no vault's.
  *
  * certvaultd reads the file itself, before it locks itself down: no client
  * names a module for the service. */
@@ -18,5 +19,9 @@ CV_MUST_USE enum cv_status
 cv_broker_config_load(const char *path, bool service,
                       struct cv_spawner_options *programs, struct cv_err *err);
 void cv_broker_config_free(struct cv_spawner_options *programs);
+
+/* The user's folder for logins to tokens ($XDG_STATE_HOME/certvault/logins):
+ * `out`, or NULL where there is no such place. */
+const char *cv_broker_config_logins(char *out, size_t out_len);
 
 #endif

@@ -248,8 +248,10 @@ static enum cv_status run_broker(const struct arguments *a, struct cv_err *err)
     };
     struct cv_arena *arena = NULL;
     struct cv_buf secret;
+    char logins[PATH_MAX];
     enum cv_status s;
 
+    o.logins = cv_broker_config_logins(logins, sizeof(logins));
     if (a->vault == NULL || (a->socket == NULL) != a->private) {
         return fail_usage(err, "--vault and --socket are needed");
     }

@@ -14,6 +14,8 @@ static const char *const names[] = {
     /* p11-kit's own files of a user, and where modules look by themselves */
     "HOME",
     "XDG_CONFIG_HOME",
+    /* the broker's own: where it writes logins down */
+    "XDG_STATE_HOME",
 };
 
 #define COUNT (sizeof(names) / sizeof(names[0]))

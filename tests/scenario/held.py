@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 
 import yaml
 from cryptography import x509
@@ -42,6 +43,16 @@ class Held:
         with open(path, "w", encoding="utf-8") as f:
             yaml.safe_dump({"modules": self.token.modules, **more}, f)
         os.chmod(path, 0o600)
+
+    @property
+    def logins(self):
+        """Where certvault writes this user's logins down."""
+        return os.path.join(self.vault.home, ".local/state/certvault/logins")
+
+    def forget_logins(self):
+        """What a person does who knows that the PIN was right: a login that
+        failed or was cut off is taken off the list."""
+        shutil.rmtree(self.logins, ignore_errors=True)
 
     @property
     def uri(self):

@@ -115,7 +115,11 @@ def test_init_never_tries_a_wrong_pin_twice(home, secrets, misbehaving):
     v("--pin-source", "file:" + wrong, *init, code=UNAVAILABLE)
     assert misbehaving.tries() == left - 1
     error = v.error(UNAVAILABLE, "--pin-source", "file:" + wrong, *init)
-    assert "logins.failed" in error["hint"]
+    assert "terminal" in error["hint"]
+    assert misbehaving.tries() == left - 1
+    # Nor for another vault: the token counts its tries once for all of them.
+    v.folder = os.path.join(v.home, "another")
+    v.error(UNAVAILABLE, "--pin-source", "file:" + wrong, *init)
     assert misbehaving.tries() == left - 1
     v("list", code=NOT_FOUND)
 

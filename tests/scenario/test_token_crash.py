@@ -34,6 +34,7 @@ def prepared(release_vault, misbehaving, secrets):
 
 
 def restore(held):
+    held.forget_logins()
     shutil.rmtree(held.vault.folder)
     shutil.copytree(held.template, held.vault.folder)
     for name in os.listdir(held.token.folder):

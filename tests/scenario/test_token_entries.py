@@ -105,17 +105,6 @@ def given(held):
     return ("--pin-source", "file:" + held.pin_file)
 
 
-def forgive(held):
-    """What a person does who knows that the PIN was right: a login that was cut
-    off is taken off the list."""
-    db = sqlite3.connect(held.vault.path("vault.db"))
-    try:
-        db.execute("delete from logins")
-        db.commit()
-    finally:
-        db.close()
-
-
 def journal(held):
     db = sqlite3.connect(f"file:{held.vault.path('vault.db')}?mode=ro",
                          uri=True)
@@ -129,7 +118,7 @@ def log_in(held, where):
     """False: SoftHSM has lost its token."""
     done = held("token", "login", held.uri)
     if done.code == harness.UNAVAILABLE and "cut off" in done.note:
-        forgive(held)
+        held.forget_logins()
         done = held("token", "login", held.uri)
     if done.code in (harness.NOT_FOUND, harness.UNAVAILABLE):
         print(f"{where}: the token is lost: {done.note.splitlines()[0]}")

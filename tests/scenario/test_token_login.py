@@ -341,6 +341,30 @@ def test_init_on_a_token(held, secrets):
     assert outcomes(held)[:2] == ["wrong", "right"]
 
 
+def test_a_wrong_pin_counts_for_all_vaults(held, secrets):
+    """A token counts its tries once, whatever vault a command works for."""
+    assert wrong(held, *OBJECTS, held.uri).code == harness.UNAVAILABLE
+    other = harness.Vault(held.vault.home, secrets, build=held.vault.build,
+                          init=False)
+    other.folder = other.extra["CERTVAULT_DIR"] = other.path("of-its-own")
+    other("init", "--key", "file:" + other.key_file, code=0)
+    done = other("--pin-source", "file:" + held.wrong_file, *OBJECTS, held.uri)
+    assert done.code == harness.UNAVAILABLE and "token login" in done.note, done
+    assert outcomes(held) == ["wrong"]
+
+
+def test_without_a_home_the_vault_keeps_the_logins(held):
+    no_home = {"HOME": None, "XDG_STATE_HOME": None}
+    config = os.path.join(held.vault.home, "config/certvault/certvault.yaml")
+    args = ("--config", config, *OBJECTS, held.uri)
+    for _ in range(2):
+        done = held("--pin-source", "file:" + held.wrong_file, *args,
+                    pin=False, env=no_home)
+        assert done.code == harness.UNAVAILABLE, done
+    assert outcomes(held) == ["wrong"]
+    assert [n for n in os.listdir(held.vault.folder) if n.startswith("login-")]
+
+
 def test_eight_inits_at_once(held, secrets):
     vault = harness.Vault(os.path.join(held.vault.home, "second"), secrets,
                           build=held.vault.build, init=False)

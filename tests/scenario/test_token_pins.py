@@ -30,8 +30,9 @@ def held(release_vault, misbehaving):
 
 
 def afresh(held):
-    """A new token and a vault that knows of no login."""
+    """A new token, a vault and a user that know of no login."""
     held.token.reset()
+    held.forget_logins()
     shutil.rmtree(held.vault.folder)
     shutil.copytree(held.template, held.vault.folder)
 

@@ -6,6 +6,7 @@
 
 #include "vault/broker/ledger.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,6 @@ static int setup(void **state)
 {
     (void)state;
     store_test_folder(&folder);
-    cv_store_close(store_test_create(&folder));
     tries_left = mmap(NULL, sizeof(*tries_left), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(tries_left != MAP_FAILED);
@@ -42,22 +42,21 @@ static int teardown(void **state)
 
 enum behaviour { RIGHT, WRONG, CRASH, GONE };
 
-/* What a broker does: opens the store, asks, tells the token the PIN. */
+/* What a broker does: asks, tells the token the PIN. */
 static enum cv_status login(const struct cv_ledger_wish *wish,
                             enum behaviour token)
 {
-    struct cv_store *store = store_test_open(&folder);
     struct cv_ledger_attempt attempt;
-    enum cv_status s = cv_ledger_begin(store, folder.fd, wish, &attempt, NULL);
+    enum cv_status s = cv_ledger_begin(folder.fd, wish, &attempt, NULL);
 
     if (s == CV_OK) {
         switch (token) {
         case RIGHT:
             *tries_left = TRIES;
-            cv_ledger_finish(store, &attempt, CV_LEDGER_GOOD);
+            cv_ledger_finish(&attempt, CV_LEDGER_GOOD);
             break;
         case GONE:
-            cv_ledger_finish(store, &attempt, CV_LEDGER_UNTRIED);
+            cv_ledger_finish(&attempt, CV_LEDGER_UNTRIED);
             break;
         case CRASH:
             (void)__atomic_sub_fetch(tries_left, 1, __ATOMIC_SEQ_CST);
@@ -65,11 +64,10 @@ static enum cv_status login(const struct cv_ledger_wish *wish,
             break;
         default:
             (void)__atomic_sub_fetch(tries_left, 1, __ATOMIC_SEQ_CST);
-            cv_ledger_finish(store, &attempt, CV_LEDGER_NOT_GOOD);
+            cv_ledger_finish(&attempt, CV_LEDGER_NOT_GOOD);
             s = CV_FAILED;
         }
     }
-    cv_store_close(store);
     return s;
 }
 
@@ -137,16 +135,62 @@ static void test_tokens_apart(void **state)
 
 static void test_look(void **state)
 {
-    struct cv_store *store = store_test_open(&folder);
     struct cv_err err;
 
     (void)state;
     cv_err_init(&err);
-    assert_int_equal(cv_ledger_look(store, CARD, "pkcs11:", &err), CV_OK);
+    assert_int_equal(cv_ledger_look(folder.fd, CARD, "pkcs11:", &err), CV_OK);
     assert_int_equal(login(&program, WRONG), CV_FAILED);
-    assert_int_equal(cv_ledger_look(store, CARD, "pkcs11:x", &err), CV_AUTH);
+    assert_int_equal(cv_ledger_look(folder.fd, CARD, "pkcs11:x", &err),
+                     CV_AUTH);
     assert_non_null(strstr(err.hint, "token login 'pkcs11:x'"));
-    cv_store_close(store);
+    assert_int_equal(cv_ledger_attempts(folder.fd, CARD), 1);
+    assert_int_equal(login(&person, RIGHT), CV_OK);
+    assert_int_equal(cv_ledger_attempts(folder.fd, CARD), 0);
+}
+
+/* Before there is a vault there is no `token login`: who types the PIN goes on,
+ * a program does not. */
+static void test_first(void **state)
+{
+    struct cv_ledger_wish first = program;
+
+    (void)state;
+    first.first = true;
+    assert_int_equal(login(&first, WRONG), CV_FAILED);
+    assert_int_equal(login(&first, RIGHT), CV_AUTH);
+    first.human = true;
+    assert_int_equal(login(&first, WRONG), CV_FAILED);
+    assert_int_equal(login(&first, RIGHT), CV_OK);
+}
+
+/* A row that cannot be read says that nobody knows. */
+static void test_damaged(void **state)
+{
+    static const char *const texts[] = {
+        "", "{}", "nonsense",
+        "{\"token\":\"another\",\"attempts\":1,\"begun\":1,\"last\":1}"};
+    struct dirent *item;
+    char name[300] = "";
+    DIR *dir;
+
+    (void)state;
+    assert_int_equal(login(&program, WRONG), CV_FAILED);
+    dir = opendir(folder.path);
+    assert_non_null(dir);
+    while ((item = readdir(dir)) != NULL) {
+        if (strncmp(item->d_name, "login-", 6) == 0) {
+            (void)snprintf(name, sizeof(name), "%s", item->d_name);
+        }
+    }
+    (void)closedir(dir);
+    assert_int_equal(strlen(name), 6 + 32);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        store_test_write(&folder, name, texts[i], strlen(texts[i]));
+        assert_int_equal(login(&program, RIGHT), CV_AUTH);
+    }
+    assert_int_equal(login(&person, RIGHT), CV_OK);
+    assert_int_equal(login(&program, RIGHT), CV_OK);
 }
 
 static void run(unsigned n, enum behaviour token)
@@ -197,8 +241,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_wrong_once),   TEST(test_blind), TEST(test_untried),
-        TEST(test_tokens_apart), TEST(test_look),  TEST(test_never_burnt),
+        TEST(test_wrong_once),   TEST(test_blind),       TEST(test_untried),
+        TEST(test_tokens_apart), TEST(test_look),        TEST(test_first),
+        TEST(test_damaged),      TEST(test_never_burnt),
     };
 
     return cmocka_run_group_tests(tests, store_test_start, NULL);

@@ -361,14 +361,36 @@ static enum cv_status lock_down(struct cv_broker *b, struct cv_err *err)
 {
     /* An agent's socket is removed at its end. */
     const bool own = b->agent != NULL && b->options->agent->runtime != -1;
-    const struct cv_sandbox_folder folders[] = {
+    struct cv_sandbox_folder folders[4] = {
         {.path = b->options->folder, .fd = -1, .writable = true},
         {.path = "/proc", .fd = -1, .writable = false},
-        {.fd = own ? b->options->agent->runtime : -1, .writable = true},
     };
+    size_t n = 2;
 
-    return cv_sandbox_enter(CV_SANDBOX_BROKER, folders, own ? 3 : 2,
-                            &b->sandbox, err);
+    if (own) {
+        folders[n++] = (struct cv_sandbox_folder){
+            .fd = b->options->agent->runtime, .writable = true};
+    }
+    if (b->logins != -1) {
+        folders[n++] =
+            (struct cv_sandbox_folder){.fd = b->logins, .writable = true};
+    }
+    return cv_sandbox_enter(CV_SANDBOX_BROKER, folders, n, &b->sandbox, err);
+}
+
+int cv_broker_logins(const struct cv_broker *b)
+{
+    return b->logins != -1    ? b->logins
+           : b->vault != NULL ? b->vault->dir
+                              : b->folder;
+}
+
+static void open_logins(struct cv_broker *b)
+{
+    if (b->options->logins == NULL ||
+        cv_file_make_folder(b->options->logins, &b->logins, NULL) != CV_OK) {
+        b->logins = -1;
+    }
 }
 
 static enum cv_status unlock_at_start(struct cv_broker *b, struct cv_err *err)
@@ -445,6 +467,7 @@ static void broker_free(struct cv_broker *b)
     cv_agent_free(b->agent);
     cv_vault_close(b->vault);
     cv_file_close(&b->folder);
+    cv_file_close(&b->logins);
     for (size_t i = 0; i < b->n_waiting; i++) {
         cJSON_Delete(b->waiting[i]);
     }
@@ -481,6 +504,7 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
     }
     b->options = o;
     b->folder = -1;
+    open_logins(b);
     read_host(b);
     cv_leaf_new_op(b->held_login);
     s = cv_spawner_start(&o->programs, &b->spawner, err);

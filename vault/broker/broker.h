@@ -48,6 +48,9 @@ struct cv_broker_options {
     const char *unlock_kind; /* "passphrase", "file" */
     struct cv_bytes unlock_secret;
     const struct cv_broker_agent *agent; /* NULL but for an agent */
+    /* A folder of the user's for logins to tokens (vault/broker/ledger.h), made
+     * unless it is there. NULL, or where it cannot be had: the vault's. */
+    const char *logins;
     /* Called once it serves. NULL: nobody wants to know. */
     void (*ready)(void *context);
     void *ready_context;

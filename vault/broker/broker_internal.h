@@ -26,6 +26,8 @@ struct cv_broker {
     struct cv_module_table *modules; /* NULL: no token was wanted yet */
     struct cv_vault *vault;          /* NULL: there is none in the folder yet */
     int folder;             /* the folder, until a vault takes it; else -1 */
+    int logins;             /* where logins are written down; -1: in the vault's
+                               folder */
     struct cv_err unopened; /* why the vault could not be opened, or CV_OK */
     bool unlocked;          /* the token process holds the open box key */
     struct cv_policy *policy;
@@ -74,6 +76,9 @@ struct cv_ask {
 CV_MUST_USE enum cv_status cv_broker_enter(struct cv_broker *b,
                                            struct cv_err *err);
 void cv_broker_leave(struct cv_broker *b);
+
+/* The folder for ledger.h, open. */
+int cv_broker_logins(const struct cv_broker *b);
 
 /* Begins a request: reads `reason` and `ticket` out of its parameters and
  * checks them (CV_INVALID). */

@@ -377,12 +377,8 @@ static enum cv_status change_pin(struct cv_broker *b, void *what,
 /* Logins since the last good one. */
 static int64_t attempts_of(struct cv_broker *b, const struct login *l)
 {
-    struct cv_store_pin row;
-
-    return b->vault != NULL &&
-                   cv_store_pin_get(b->vault->store, l->token.identity, &row,
-                                    NULL) == CV_OK
-               ? row.attempts
+    return b->vault != NULL
+               ? cv_ledger_attempts(cv_broker_logins(b), l->token.identity)
                : 0;
 }
 
@@ -404,7 +400,7 @@ static enum cv_status run_login(struct cv_broker *b, struct cv_ask *ask,
     if (s == CV_OK && !pin &&
         (!l->token.login_required ||
          (l->token.logged_in && b->vault != NULL &&
-          cv_ledger_look(b->vault->store, l->token.identity, l->token.uri,
+          cv_ledger_look(cv_broker_logins(b), l->token.identity, l->token.uri,
                          NULL) == CV_OK))) {
         tell_token(b, l, reply);
         return CV_OK;

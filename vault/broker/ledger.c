@@ -2,19 +2,26 @@
 
 #include "vault/base/clock.h"
 #include "vault/base/file.h"
+#include "vault/base/json.h"
+#include "vault/base/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOCK_FILE "logins.lock"
-#define FIRST_FILE "logins.failed"
 #define LOCK_WAIT_MS 60000
 #define LOCK_STEP_MS 20
+#define ROW_MAX CV_KIB(4)
+
+/* "login-", 32 hex digits of the identity's SHA-256, NUL */
+#define LEAF_LEN (6 + 32 + 1)
 
 /* Another broker is at a login: it ends, or that broker does. */
 static enum cv_status take_lock(int dir, int *lock, struct cv_err *err)
@@ -43,32 +50,37 @@ static enum cv_status take_lock(int dir, int *lock, struct cv_err *err)
     return s;
 }
 
-static enum cv_status failed_before(const struct cv_store_pin *pin,
-                                    const char *uri, struct cv_err *err)
+static enum cv_status failed_before(const struct cv_ledger_row *row,
+                                    const struct cv_ledger_wish *wish,
+                                    struct cv_err *err)
 {
     char when[CV_CLOCK_TEXT_LEN];
     enum cv_status s = cv_fail(
         err, CV_AUTH,
         "the last login to this token failed or was cut off (%s, %" PRId64
         " since the last good one)",
-        cv_clock_format(pin->last, when), pin->attempts);
+        cv_clock_format(row->last, when), row->attempts);
 
     cv_err_state(err, "no PIN was tried: a wrong one may lock the token");
-    cv_err_hint(err,
-                "log in by hand when the PIN is sure: certvault token "
-                "login '%s'",
-                uri);
+    if (wish->first) {
+        cv_err_hint(err, "run this on a terminal and type the PIN");
+    } else {
+        cv_err_hint(err,
+                    "log in by hand when the PIN is sure: certvault token "
+                    "login '%s'",
+                    wish->uri);
+    }
     return s;
 }
 
 /* It has failed so often that the next may be the last, and nobody can tell. */
-static enum cv_status blind(const struct cv_store_pin *pin, struct cv_err *err)
+static enum cv_status blind(const struct cv_ledger_row *row, struct cv_err *err)
 {
     enum cv_status s = cv_fail(
         err, CV_AUTH,
         "%" PRId64 " logins to this token failed in a row, and it does not "
         "tell how many tries are left",
-        pin->attempts);
+        row->attempts);
 
     cv_err_state(err, "no PIN was tried: the next wrong one may lock it");
     cv_err_hint(err, "ask the token's own tool how many tries are left; token "
@@ -76,33 +88,114 @@ static enum cv_status blind(const struct cv_store_pin *pin, struct cv_err *err)
     return s;
 }
 
-static enum cv_status row_of(struct cv_store *store, const char *token,
-                             struct cv_store_pin *pin, struct cv_err *err)
+static void leaf_of(const char *token, char leaf[LEAF_LEN])
 {
-    struct cv_err missing;
-    enum cv_status s;
+    unsigned char hash[crypto_hash_sha256_BYTES];
 
-    cv_err_init(&missing);
-    s = cv_store_pin_get(store, token, pin, &missing);
-    if (s == CV_NOT_FOUND) {
-        memset(pin, 0, sizeof(*pin));
-        return CV_OK;
+    (void)crypto_hash_sha256(hash, (const unsigned char *)token, strlen(token));
+    memcpy(leaf, "login-", 6);
+    (void)sodium_bin2hex(leaf + 6, LEAF_LEN - 6, hash, (LEAF_LEN - 7) / 2);
+}
+
+static enum cv_status parse_row(struct cv_bytes text, const char *token,
+                                struct cv_ledger_row *row, struct cv_err *err)
+{
+    const char *said = NULL;
+    const struct cv_json_field fields[] = {
+        {"token", CV_JSON_STRING, true, &said, CV_LEDGER_TOKEN},
+        {"attempts", CV_JSON_INT, true, &row->attempts, 0},
+        {"begun", CV_JSON_INT, true, &row->begun, 0},
+        {"last", CV_JSON_INT, true, &row->last, 0},
+    };
+    cJSON *tree;
+    enum cv_status s = cv_json_parse(NULL, text, &tree, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(tree, "a login", fields,
+                         sizeof(fields) / sizeof(fields[0]), true, err);
     }
-    if (s != CV_OK && err != NULL) {
-        *err = missing;
+    if (s == CV_OK && (strcmp(said, token) != 0 || row->attempts < 1)) {
+        s = cv_fail(err, CV_INTEGRITY, "the row is another token's");
     }
+    cJSON_Delete(tree);
     return s;
 }
 
-static enum cv_status allowed(const struct cv_ledger_wish *wish,
-                              const struct cv_store_pin *before,
+/* What cannot be read is taken for a login that nobody knows the end of. */
+static void row_of(int dir, const char *token, struct cv_ledger_row *row)
+{
+    char leaf[LEAF_LEN];
+    struct cv_buf text;
+    int fd;
+    enum cv_status s;
+
+    memset(row, 0, sizeof(*row));
+    leaf_of(token, leaf);
+    s = cv_file_open(dir, leaf, O_RDONLY, &fd, NULL);
+    if (s == CV_NOT_FOUND) {
+        return;
+    }
+    cv_buf_init(&text, NULL, ROW_MAX);
+    if (s == CV_OK) {
+        s = cv_file_read(fd, leaf, &text, NULL);
+    }
+    if (s == CV_OK) {
+        s = parse_row(cv_buf_bytes(&text), token, row, NULL);
+    }
+    if (s != CV_OK) {
+        *row = (struct cv_ledger_row){.attempts = 1};
+    }
+    cv_buf_wipe(&text);
+    cv_file_close(&fd);
+}
+
+static enum cv_status put_row(int dir, const char *token,
+                              const struct cv_ledger_row *row,
                               struct cv_err *err)
 {
-    if (before->attempts == 0) {
+    char leaf[LEAF_LEN];
+    struct cv_buf text;
+    cJSON *tree = cJSON_CreateObject();
+    enum cv_status s = CV_OK;
+
+    leaf_of(token, leaf);
+    cv_buf_init(&text, NULL, ROW_MAX);
+    if (!cv_json_add_str(tree, "token", token) ||
+        !cv_json_add_int(tree, "attempts", row->attempts) ||
+        !cv_json_add_int(tree, "begun", row->begun) ||
+        !cv_json_add_int(tree, "last", row->last)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s == CV_OK) {
+        cv_json_write(tree, CV_JSON_COMPACT, &text);
+        s = cv_buf_status(&text, "a login", err);
+    }
+    if (s == CV_OK) {
+        s = cv_file_replace(dir, leaf, cv_buf_bytes(&text), 0600, err);
+    }
+    cJSON_Delete(tree);
+    cv_buf_wipe(&text);
+    return s;
+}
+
+/* Not synced: a row that comes back after a power failure is safe. */
+static void remove_row(int dir, const char *token)
+{
+    char leaf[LEAF_LEN];
+
+    leaf_of(token, leaf);
+    (void)unlinkat(dir, leaf, 0);
+}
+
+static enum cv_status allowed(const struct cv_ledger_wish *wish,
+                              const struct cv_ledger_row *before,
+                              struct cv_err *err)
+{
+    if (before->attempts == 0 || (wish->first && wish->human)) {
         return CV_OK;
     }
     if (!wish->human || !wish->anew) {
-        return failed_before(before, wish->uri, err);
+        return failed_before(before, wish, err);
     }
     if (!wish->told && before->attempts >= CV_LEDGER_BLIND &&
         wish->despite != before->attempts) {
@@ -111,34 +204,42 @@ static enum cv_status allowed(const struct cv_ledger_wish *wish,
     return CV_OK;
 }
 
-enum cv_status cv_ledger_begin(struct cv_store *store, int dir,
-                               const struct cv_ledger_wish *wish,
+/* The lock is held. */
+static enum cv_status note(const struct cv_ledger_wish *wish,
+                           struct cv_ledger_attempt *attempt,
+                           struct cv_err *err)
+{
+    struct cv_ledger_row row;
+    enum cv_status s;
+
+    row_of(attempt->dir, attempt->token, &attempt->before);
+    s = allowed(wish, &attempt->before, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    row = attempt->before;
+    row.attempts++;
+    row.last = cv_clock_now_s();
+    row.begun = row.attempts == 1 ? row.last : row.begun;
+    return put_row(attempt->dir, attempt->token, &row, err);
+}
+
+enum cv_status cv_ledger_begin(int dir, const struct cv_ledger_wish *wish,
                                struct cv_ledger_attempt *out,
                                struct cv_err *err)
 {
-    struct cv_store_pin row;
     enum cv_status s;
 
     memset(out, 0, sizeof(*out));
+    out->dir = dir;
     out->lock = -1;
-    if (strlen(wish->token) > CV_STORE_PIN_TOKEN) {
+    if (strlen(wish->token) > CV_LEDGER_TOKEN) {
         return cv_fail(err, CV_INVALID, "the token's identity is too long");
     }
     memcpy(out->token, wish->token, strlen(wish->token) + 1);
     s = take_lock(dir, &out->lock, err);
     if (s == CV_OK) {
-        s = row_of(store, out->token, &out->before, err);
-    }
-    if (s == CV_OK) {
-        s = allowed(wish, &out->before, err);
-    }
-    if (s == CV_OK) {
-        row = out->before;
-        row.attempts++;
-        row.last = cv_clock_now_s();
-        row.begun = row.attempts == 1 ? row.last : row.begun;
-        out->number = row.attempts;
-        s = cv_store_pin_put(store, out->token, &row, err);
+        s = note(wish, out, err);
     }
     if (s != CV_OK) {
         cv_file_close(&out->lock);
@@ -146,88 +247,52 @@ enum cv_status cv_ledger_begin(struct cv_store *store, int dir,
     return s;
 }
 
-void cv_ledger_finish(struct cv_store *store, struct cv_ledger_attempt *attempt,
-                      enum cv_ledger_end how)
+void cv_ledger_finish(struct cv_ledger_attempt *attempt, enum cv_ledger_end how)
 {
     if (attempt->lock == -1) {
         return;
     }
     if (how == CV_LEDGER_GOOD ||
         (how == CV_LEDGER_UNTRIED && attempt->before.attempts == 0)) {
-        (void)!cv_store_pin_remove(store, attempt->token, NULL);
+        remove_row(attempt->dir, attempt->token);
     } else if (how == CV_LEDGER_UNTRIED) {
-        (void)!cv_store_pin_put(store, attempt->token, &attempt->before, NULL);
+        (void)!put_row(attempt->dir, attempt->token, &attempt->before, NULL);
     }
     cv_file_close(&attempt->lock);
 }
 
-void cv_ledger_refused(struct cv_store *store, int dir, const char *token)
+void cv_ledger_refused(int dir, const char *token)
 {
-    struct cv_store_pin row;
+    struct cv_ledger_row row;
     int lock = -1;
 
-    if (take_lock(dir, &lock, NULL) != CV_OK) {
+    if (strlen(token) > CV_LEDGER_TOKEN ||
+        take_lock(dir, &lock, NULL) != CV_OK) {
         return;
     }
-    if (row_of(store, token, &row, NULL) == CV_OK && row.attempts == 0) {
+    row_of(dir, token, &row);
+    if (row.attempts == 0) {
         row.attempts = 1;
         row.begun = row.last = cv_clock_now_s();
-        (void)!cv_store_pin_put(store, token, &row, NULL);
+        (void)!put_row(dir, token, &row, NULL);
     }
     cv_file_close(&lock);
 }
 
-enum cv_status cv_ledger_look(struct cv_store *store, const char *token,
-                              const char *uri, struct cv_err *err)
+enum cv_status cv_ledger_look(int dir, const char *token, const char *uri,
+                              struct cv_err *err)
 {
-    struct cv_store_pin row;
-    enum cv_status s = row_of(store, token, &row, err);
+    const struct cv_ledger_wish wish = {.token = token, .uri = uri};
+    struct cv_ledger_row row;
 
-    return s == CV_OK && row.attempts > 0 ? failed_before(&row, uri, err) : s;
+    row_of(dir, token, &row);
+    return row.attempts > 0 ? failed_before(&row, &wish, err) : CV_OK;
 }
 
-enum cv_status cv_ledger_first_look(int dir, bool human, struct cv_err *err)
+int64_t cv_ledger_attempts(int dir, const char *token)
 {
-    enum cv_status s;
+    struct cv_ledger_row row;
 
-    if (human || faccessat(dir, FIRST_FILE, F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
-        return CV_OK;
-    }
-    s = cv_fail(err, CV_AUTH,
-                "the last login to a token from here failed or "
-                "was cut off");
-    cv_err_state(err, "no PIN was tried: a wrong one may lock the token");
-    cv_err_hint(err, "run this on a terminal and type the PIN, or remove "
-                     "" FIRST_FILE " in the vault's folder when it is sure");
-    return s;
-}
-
-/* A private broker makes one login before there is a vault, and one at a time.
- */
-static int first_lock = -1;
-
-enum cv_status cv_ledger_first_begin(int dir, bool human, struct cv_err *err)
-{
-    static const char text[] = "a login that has not succeeded\n";
-    const struct cv_bytes bytes = {(const uint8_t *)text, sizeof(text) - 1};
-    enum cv_status s = take_lock(dir, &first_lock, err);
-
-    if (s == CV_OK) {
-        s = cv_ledger_first_look(dir, human, err);
-    }
-    if (s == CV_OK) {
-        s = cv_file_replace(dir, FIRST_FILE, bytes, 0600, err);
-    }
-    if (s != CV_OK) {
-        cv_file_close(&first_lock);
-    }
-    return s;
-}
-
-void cv_ledger_first_finish(int dir, enum cv_ledger_end how)
-{
-    if (how != CV_LEDGER_NOT_GOOD) {
-        (void)unlinkat(dir, FIRST_FILE, 0);
-    }
-    cv_file_close(&first_lock);
+    row_of(dir, token, &row);
+    return row.attempts;
 }

@@ -453,8 +453,8 @@ static void note_refused(struct cv_broker *b, const struct cv_message *reply)
     const char *token = cJSON_GetStringValue(
         cJSON_GetObjectItemCaseSensitive(reply->tree, "refused"));
 
-    if (token != NULL && b->vault != NULL) {
-        cv_ledger_refused(b->vault->store, b->vault->dir, token);
+    if (token != NULL) {
+        cv_ledger_refused(cv_broker_logins(b), token);
     }
 }
 

@@ -39,7 +39,7 @@ CV_MUST_USE enum cv_status cv_module_need_login(struct cv_broker *b,
 /* What a module says of one token. */
 struct cv_module_token {
     char uri[CV_LIMIT_TOKEN_URI]; /* its one spelling */
-    char identity[CV_STORE_PIN_TOKEN + 1];
+    char identity[CV_LEDGER_TOKEN + 1];
     char label[64], serial[64];
     bool login_required, logged_in, held, protected_path;
     bool initialized, count_low, final, locked; /* of the PIN */

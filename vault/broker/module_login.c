@@ -11,7 +11,7 @@ static enum cv_status read_token(const cJSON *json, struct cv_module_token *out,
     const cJSON *pin = NULL;
     const struct cv_json_field fields[] = {
         {"uri", CV_JSON_STRING, true, &uri, sizeof(out->uri) - 1},
-        {"identity", CV_JSON_STRING, true, &identity, CV_STORE_PIN_TOKEN},
+        {"identity", CV_JSON_STRING, true, &identity, CV_LEDGER_TOKEN},
         {"label", CV_JSON_STRING, true, &label, sizeof(out->label) - 1},
         {"serial", CV_JSON_STRING, true, &serial, sizeof(out->serial) - 1},
         {"login_required", CV_JSON_BOOL, true, &out->login_required, 0},
@@ -132,6 +132,7 @@ enum cv_status cv_module_login(struct cv_broker *b,
     complete.token = token->identity;
     complete.uri = token->uri;
     complete.told = token->count_low;
+    complete.first = b->vault == NULL;
     if (s == CV_OK && token->count_low && !wish->human) {
         s = cv_fail(err, CV_AUTH,
                     "the token \"%s\" says that a wrong PIN was given: few "
@@ -146,10 +147,7 @@ enum cv_status cv_module_login(struct cv_broker *b,
         }
     }
     if (s == CV_OK) {
-        s = b->vault != NULL
-                ? cv_ledger_begin(b->vault->store, b->vault->dir, &complete,
-                                  &attempt, err)
-                : cv_ledger_first_begin(b->folder, wish->human, err);
+        s = cv_ledger_begin(cv_broker_logins(b), &complete, &attempt, err);
     }
     if (s != CV_OK) {
         cJSON_Delete(parameters);
@@ -157,11 +155,7 @@ enum cv_status cv_module_login(struct cv_broker *b,
     }
     s = cv_module_call(b, token->uri, method, parameters, CV_CLIENT_SECRET_IN,
                        &reply, err);
-    if (b->vault != NULL) {
-        cv_ledger_finish(b->vault->store, &attempt, end_of(s, &reply));
-    } else {
-        cv_ledger_first_finish(b->folder, end_of(s, &reply));
-    }
+    cv_ledger_finish(&attempt, end_of(s, &reply));
     cv_message_free(&reply);
     if (s == CV_LOCKED) {
         s = CV_AUTH;
@@ -224,7 +218,7 @@ enum cv_status cv_module_need_login(struct cv_broker *b, const char *token_uri,
     }
     s = token_forbids(&token, err);
     if (s == CV_OK && b->vault != NULL) {
-        s = cv_ledger_look(b->vault->store, token.identity, token.uri, err);
+        s = cv_ledger_look(cv_broker_logins(b), token.identity, token.uri, err);
     }
     if (s == CV_OK && token.held && !token.count_low) {
         s = relogin(b, &token, err);

@@ -39,7 +39,7 @@
 
 /* Goes up when the tables change; a newer one than this is refused, an older
  * one is brought up to it when it is opened. */
-#define CV_STORE_SCHEMA 2
+#define CV_STORE_SCHEMA 3
 #define CV_STORE_ID 32 /* hex digits of a vault or entry id */
 
 struct cv_store;

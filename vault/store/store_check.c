@@ -2,7 +2,6 @@
 #include "vault/base/json.h"
 #include "vault/store/store_entry_internal.h"
 #include "vault/store/store_journal.h"
-#include "vault/store/store_pin.h"
 #include "vault/store/store_policy.h"
 #include "vault/store/store_slot.h"
 
@@ -110,14 +109,6 @@ static enum cv_status pass_journal(void *ctx, const char *op,
     return pass_slot(ctx, NULL, doc, err);
 }
 
-static enum cv_status pass_pin(void *ctx, const char *token,
-                               const struct cv_store_pin *pin,
-                               struct cv_err *err)
-{
-    (void)pin;
-    return pass_slot(ctx, token, NULL, err);
-}
-
 enum cv_status cv_store_check(struct cv_store *store, struct cv_err *err)
 {
     struct cv_store_filter all;
@@ -140,9 +131,6 @@ enum cv_status cv_store_check(struct cv_store *store, struct cv_err *err)
     }
     if (status == CV_OK) {
         status = cv_store_journal_list(store, pass_journal, NULL, err);
-    }
-    if (status == CV_OK) {
-        status = cv_store_pin_list(store, pass_pin, NULL, err);
     }
     return status;
 }

@@ -50,10 +50,6 @@ enum cv_store_sql {
     CV_SQL_JOURNAL_PUT,
     CV_SQL_JOURNAL_REMOVE,
     CV_SQL_JOURNAL_LIST,
-    CV_SQL_PIN_GET,
-    CV_SQL_PIN_PUT,
-    CV_SQL_PIN_REMOVE,
-    CV_SQL_PIN_LIST,
     CV_SQL_COUNT
 };
 

@@ -37,6 +37,8 @@ const char *const cv_store_sql_upgrades[CV_STORE_SCHEMA - 1] = {
     "CREATE TABLE logins(token TEXT PRIMARY KEY, digest BLOB NOT NULL,"
     " attempts INTEGER NOT NULL, begun INTEGER NOT NULL,"
     " last INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+    /* Logins are written down for a user, not for a vault. */
+    "DROP TABLE logins;",
 };
 
 #define ENTRY                                                               \
@@ -102,15 +104,6 @@ static const char *const texts[CV_SQL_COUNT] = {
     [CV_SQL_JOURNAL_REMOVE] = "DELETE FROM journal WHERE op = ?1",
     [CV_SQL_JOURNAL_LIST] = "SELECT op, action, created, digest, doc"
                             " FROM journal ORDER BY pos",
-    [CV_SQL_PIN_GET] = "SELECT token, digest, attempts, begun, last"
-                       " FROM logins WHERE token = ?1",
-    [CV_SQL_PIN_PUT] = "INSERT INTO logins(token, digest, attempts, begun,"
-                       " last) VALUES(?1, ?2, ?3, ?4, ?5)"
-                       " ON CONFLICT(token) DO UPDATE SET digest = ?2,"
-                       " attempts = ?3, begun = ?4, last = ?5",
-    [CV_SQL_PIN_REMOVE] = "DELETE FROM logins WHERE token = ?1",
-    [CV_SQL_PIN_LIST] = "SELECT token, digest, attempts, begun, last"
-                        " FROM logins ORDER BY token",
 };
 
 enum cv_status cv_store_sql_get(struct cv_store *store, enum cv_store_sql which,
