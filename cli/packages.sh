@@ -86,10 +86,10 @@ cv_packages() {
     for cv_use in "$@"; do
         cv_wanted="$cv_wanted $(sed -n "s/^$cv_use //p" "$cv_list")"
     done
-    # nginx is wanted as a program only: where it was not there before, the
-    # service that its package starts is stopped again.
-    cv_nginx=$(command -v nginx || ls /usr/sbin/nginx 2>/dev/null)
+    # These are wanted as programs only: where they were not there before, the
+    # services that their packages start are stopped again.
+    cv_services=$(cv_packages_missing nginx haproxy stunnel4)
     cv_packages_install $cv_wanted || return 1
-    [ -n "$cv_nginx" ] || cv_packages_quiet nginx
+    cv_packages_quiet $cv_services
     return 0
 }

@@ -19,6 +19,7 @@ import harness  # noqa: E402
 import kube  # noqa: E402
 import minting  # noqa: E402
 import nginx  # noqa: E402
+import relay_bench  # noqa: E402
 
 ROUNDS = int(os.environ.get("CV_ROUNDS", "15"))
 MANY = int(os.environ.get("CV_ENTRIES", "100000"))
@@ -425,10 +426,11 @@ def bench_cold_sign(folder):
 
 BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
            "fetch": bench_fetch, "agent": bench_agent, "sign": bench_sign,
-           "cold_sign": bench_cold_sign}
+           "cold_sign": bench_cold_sign, **relay_bench.BENCHES}
 
 
 def main(names):
+    harness.adopt_orphans()
     for name in names or BENCHES:
         print(f"== {name}", flush=True)
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:

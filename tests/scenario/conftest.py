@@ -10,6 +10,8 @@ from harness import Secrets, Vault
 
 import cce_standin
 
+pytest.register_assert_rewrite("relay", "relay_checks")
+
 
 def pytest_configure(config):
     harness.adopt_orphans()

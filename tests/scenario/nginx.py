@@ -48,11 +48,11 @@ class Server:
     it."""
 
     def __init__(self, folder, listen, rest, authority=None,
-                 default_type="text/plain"):
+                 default_type="text/plain", names=("127.0.0.1",)):
         self.folder = os.path.join(str(folder), "nginx")
         os.mkdir(self.folder)
         self.authority = authority or minting.Authority("nginx CA")
-        key, cert = self.authority.server(["127.0.0.1"])
+        key, cert = self.authority.server(list(names))
         self.ca = self._write("ca.pem", self.authority.pem)
         self._write("server.key", key)
         self._write("server.pem", cert)
