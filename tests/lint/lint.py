@@ -21,6 +21,7 @@ MAX_COLUMNS = 80
 LAYERS = {
     "vault/base": 0,
     "vault/yaml": 1,
+    "pkcs11/provider": 3,
     "vault/wire": 2, "policy": 2, "vault/kubeconfig": 2, "vault/seal": 2,
     "vault/audit": 2, "pkcs11": 2,
     "vault/fetch": 3, "vault/store": 3,
@@ -34,7 +35,7 @@ EXTERNAL = {
     "sqlite3.h": ("vault/store",),
     "yaml.h": ("vault/yaml", "vault/kubeconfig"),
     "openssl/": ("vault/kubeconfig", "vault/seal", "vault/fetch", "pkcs11",
-                 "vault/relay", "cli"),
+                 "pkcs11/provider", "vault/relay", "cli"),
     "event2/": ("vault/relay",),
     "nghttp2/": ("vault/relay",),
     "p11-kit/": ("pkcs11", "cli"),
