@@ -18,6 +18,7 @@ ALGORITHMS = {
                 "rsa_pss_rsae_sha512"],
     "p256": ["ecdsa_secp256r1_sha256"],
     "p384": ["ecdsa_secp384r1_sha384"],
+    "p521": ["ecdsa_secp521r1_sha512"],
     "ed25519": ["ed25519"],
 }
 

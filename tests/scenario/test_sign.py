@@ -11,7 +11,7 @@ import signing
 from kube import Identity, as_yaml, config
 from wire import Broker, answer
 
-TYPES = ("rsa2048", "p256", "p384", "ed25519")
+TYPES = ("rsa2048", "p256", "p384", "p521", "ed25519")
 
 
 @pytest.fixture

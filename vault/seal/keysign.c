@@ -26,6 +26,7 @@ static const struct algorithm {
     {"rsa_pss_rsae_sha512", EVP_PKEY_RSA, 0, "SHA512", true},
     {"ecdsa_secp256r1_sha256", EVP_PKEY_EC, 256, "SHA256", false},
     {"ecdsa_secp384r1_sha384", EVP_PKEY_EC, 384, "SHA384", false},
+    {"ecdsa_secp521r1_sha512", EVP_PKEY_EC, 521, "SHA512", false},
     {"ed25519", EVP_PKEY_ED25519, 0, NULL, false},
 };
 

@@ -115,9 +115,11 @@ static const struct purpose {
 };
 
 static const char *const algorithms[] = {
-    "rsa_pkcs1_sha256",       "rsa_pkcs1_sha384",       "rsa_pkcs1_sha512",
-    "rsa_pss_rsae_sha256",    "rsa_pss_rsae_sha384",    "rsa_pss_rsae_sha512",
-    "ecdsa_secp256r1_sha256", "ecdsa_secp384r1_sha384", "ed25519",
+    "rsa_pkcs1_sha256",       "rsa_pkcs1_sha384",
+    "rsa_pkcs1_sha512",       "rsa_pss_rsae_sha256",
+    "rsa_pss_rsae_sha384",    "rsa_pss_rsae_sha512",
+    "ecdsa_secp256r1_sha256", "ecdsa_secp384r1_sha384",
+    "ecdsa_secp521r1_sha512", "ed25519",
 };
 
 static bool is_algorithm(const char *name)
