@@ -88,6 +88,8 @@ async def execute(call, sub, folder, ways):
                              out(STDERR, process.stderr))
         await ways.write(ERROR, json.dumps(
             result(await process.wait())).encode())
+    except ConnectionError:
+        pass                           # nobody is there to be told
     finally:
         if process.returncode is None:
             process.kill()

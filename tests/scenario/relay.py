@@ -1,16 +1,22 @@
 """What the tests of the relay share: the stand-in API server, nginx that asks
 for client certificates, kubectl, and vaults whose entries lead to them."""
 
+import base64
 import contextlib
 import glob
 import importlib.util
 import json
 import os
+import re
 import select
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import time
+
+import yaml
 
 import harness
 import minting
@@ -39,6 +45,13 @@ def kubectl():
     several = sorted(glob.glob(os.path.realpath(found) + ".1.*"))
     named = [p for p in several if p.endswith(".1.32")]
     return (named or several[-1:] or [found])[0]
+
+
+def every_kubectl():
+    """kubectl of each version that is here."""
+    one = kubectl()
+    return sorted(glob.glob(re.sub(r"\.1\.\d+$", "", one) + ".1.*")) or [one] \
+        if one else []
 
 
 def missing():
@@ -156,8 +169,8 @@ class Kubectl:
     """kubectl with a kubeconfig, or below `certvault exec`: `front` is the
     command line put in front of it."""
 
-    def __init__(self, home, path=None, front=(), env=None):
-        self.program = kubectl()
+    def __init__(self, home, path=None, front=(), env=None, program=None):
+        self.program = program or kubectl()
         self.home = str(home)
         self.front = list(front)
         self.env = {"HOME": self.home, "PATH": os.environ["PATH"],
@@ -188,6 +201,88 @@ class Kubectl:
             yield one
         finally:
             one.end()
+
+
+class Session:
+    """`certvault exec ENTRY FLAGS...` held open: what its command is given.
+
+    kubeconfig: KUBECONFIG of it; port, and files ca, cert, key."""
+
+    def __init__(self, vault, entry, *flags, before=(), env=None):
+        self.vault = vault
+        self.argv = vault.argv(*before, "--no-input", "exec", entry, *flags,
+                               "--", "sh", "-c",
+                               'printf "%s\\n" "$KUBECONFIG"; read x')
+        self.env = vault.env(env)
+
+    def __enter__(self):
+        self.running = Running(self.argv, self.env, self.vault.home)
+        self.kubeconfig = self.running.line(60)
+        assert self.kubeconfig, self.running.process.stderr.read()
+        with open(self.kubeconfig, encoding="utf-8") as f:
+            made = yaml.safe_load(f)
+        cluster = made["clusters"][0]["cluster"]
+        user = made["users"][0]["user"]
+        self.server = cluster["server"]
+        self.port = int(self.server.rsplit(":", 1)[1])
+        self.ca = self._data("ca", cluster["certificate-authority-data"])
+        self.cert = self._data("cert", user["client-certificate-data"])
+        self.key = self._data("key", user["client-key-data"])
+        return self
+
+    def _data(self, name, value):
+        path = os.path.join(self.vault.home, f"session-{self.port}.{name}")
+        with open(path, "wb") as f:
+            f.write(base64.b64decode(value))
+        os.chmod(path, 0o600)
+        return path
+
+    def kubectl(self, **env):
+        return Kubectl(self.vault.home, env={
+            **self.vault.env(), "KUBECONFIG": self.kubeconfig, **env})
+
+    def context(self):
+        """For connections of the tests' own."""
+        context = ssl.create_default_context(cafile=self.ca)
+        context.load_cert_chain(self.cert, self.key)
+        return context
+
+    def connect(self, alpn=("http/1.1",)):
+        context = self.context()
+        context.set_alpn_protocols(list(alpn))
+        s = socket.create_connection(("127.0.0.1", self.port), 30)
+        return context.wrap_socket(s, server_hostname="127.0.0.1")
+
+    def request(self, text, alpn=("http/1.1",)):
+        """Sends bytes, reads to the end; ask for Connection: close."""
+        with self.connect(alpn) as s:
+            s.sendall(text)
+            got = b""
+            while data := s.recv(65536):
+                got += data
+        return got
+
+    def get(self, path, *headers):
+        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}",
+                 "Connection: close", *headers, "", ""]
+        return self.request("\r\n".join(lines).encode())
+
+    def end(self):
+        """As its user would: the command ends."""
+        self.running.process.stdin.close()
+        return self.running.wait(60)
+
+    def __exit__(self, kind, *args):
+        try:
+            code = self.end() if not self.running.process.stdin.closed \
+                else self.running.wait(60)
+            said = self.running.process.stderr.read()
+        finally:
+            self.running.end()
+        # `read` fails at the end of its input.
+        assert kind or code == 1, (code, said)
+        for bad in (b"AddressSanitizer", b"runtime error:"):
+            assert bad not in said, said.decode()
 
 
 class Running:
