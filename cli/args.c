@@ -100,7 +100,9 @@ static enum cv_status take_long(struct walk *w, int argc, char *const *argv,
     if (option->argument == NULL && value != NULL) {
         return cv_fail(err, CV_USAGE, "--%s takes no value", option->name);
     }
-    if (option->argument != NULL && value == NULL) {
+    /* One that may be left out is given with "=" alone. */
+    if (option->argument != NULL && value == NULL &&
+        option->argument[0] != '[') {
         if (*i + 1 >= argc) {
             return cv_fail(err, CV_USAGE, "--%s wants a value", option->name);
         }

@@ -2,12 +2,13 @@
 # It links base and wire alone (a test compares DT_NEEDED with a list).
 cv_library(cli LAYER 6
   SOURCES agent.c args.c call.c check.c cli.c cloud.c cmd_about.c cmd_agent.c cmd_audit.c
-          cmd_cloud.c cmd_completion.c cmd_config.c cmd_doctor.c cmd_entry.c
-          cmd_export.c cmd_held.c cmd_import.c cmd_init.c cmd_policy.c cmd_slot.c
+          cmd_cloud.c cmd_completion.c cmd_config.c cmd_credential.c cmd_doctor.c cmd_entry.c
+          cmd_exec.c cmd_export.c cmd_held.c cmd_import.c cmd_init.c cmd_kubeconfig.c cmd_policy.c cmd_slot.c
           cmd_token.c
           cmd_vault.c cmd_verify.c command.c command_table.c complete.c
           config.c config_schema.c connect.c connect_socket.c doctor_host.c
-          entry_view.c help.c import_read.c interrupt.c module_env.c offline.c
+          entry_view.c foreground.c help.c hop.c hop_file.c import_read.c interrupt.c
+          keyless.c kube_file.c module_env.c offline.c
           output.c output_table.c output_yaml.c path.c pin.c pin_source.c pinentry.c
           place.c prompt.c runtime.c
           secret.c unlock.c

@@ -30,10 +30,14 @@ struct cv_cli {
     const char *pin_for; /* the token that got one of these; NULL: none yet */
     cJSON *logged_in;    /* tokens that this run logged in to; the run's */
     bool yes, dry_run, no_input, allow_unlocked;
-    bool no_agent;    /* --no-agent: not even one that runs */
-    bool no_start;    /* this command starts none */
-    bool quiet_build; /* and does not mind of which build it is */
-    bool stdin_taken; /* a secret was read from standard input */
+    bool no_agent;        /* --no-agent: not even one that runs */
+    bool no_start;        /* this command starts none */
+    bool quiet_build;     /* and does not mind of which build it is */
+    bool stdin_taken;     /* a secret was read from standard input */
+    bool agent_only;      /* this command starts one always, and uses no other
+                             broker of its own */
+    const char *vault_id; /* the broker must be this vault's; NULL: any */
+    int exit_code;        /* where the run went well: what it ends with */
 
     struct cv_connect *connect; /* NULL until the broker is wanted */
     struct cv_config *settings; /* NULL until the configuration is */

@@ -23,6 +23,10 @@ CV_CMD(held_adopt);       /* cmd_held.c */
 CV_CMD(held_generate);    /* cmd_held.c */
 CV_CMD(held_install);     /* cmd_held.c */
 CV_CMD(held_lost);        /* cmd_held.c */
+CV_CMD(exec);             /* cmd_exec.c */
+CV_CMD(exec_proxy);       /* cmd_exec.c */
+CV_CMD(credential);       /* cmd_credential.c */
+CV_CMD(kubeconfig);       /* cmd_kubeconfig.c */
 CV_CMD(export);           /* cmd_export.c */
 CV_CMD(slot_list);        /* cmd_slot.c */
 CV_CMD(slot_add);         /* cmd_slot.c */

@@ -25,7 +25,8 @@ enum cv_command_kind {
 struct cv_option {
     const char *name;     /* "cluster-id", without dashes */
     char letter;          /* 0: none */
-    const char *argument; /* how help names its argument; NULL: takes none */
+    const char *argument; /* how help names its argument; NULL: takes none;
+                             "[=FILE]": may do without, and is given by = */
     const char *help;
     enum cv_command_kind kind;
     const char *words; /* "v3|v3-get|autopilot"; NULL: none */

@@ -166,6 +166,30 @@ static const struct cv_option rm_options[] = {
     SWITCH("destroy-key", "destroy a key that was adopted, too"), END,
 };
 
+#define RELAY_OPTIONS \
+    VALUE("context", "NAME", "which of the entry's contexts"), \
+    SWITCH("read-only", "only what reads"), \
+    VALUE("for", "D", "for how long; default what policy gives, at most 8h")
+
+static const struct cv_option exec_options[] = { RELAY_OPTIONS, END };
+
+static const struct cv_option kubeconfig_options[] = {
+    VALUE("context", "NAME", "which of the entry's contexts"),
+    FILE_OF("merge", "[=FILE]",
+            "into FILE; default the one that kubectl would change"),
+    FILE_OF("unmerge", "[=FILE]", "take out of it what --merge put there"),
+    FILE_OF("output", "FILE", "write it there instead of to stdout"),
+    WORD_OF("exec-api", "VERSION",
+            "of client.authentication.k8s.io: v1 (default), v1beta1 for "
+            "kubectl before 1.22", "v1|v1beta1"),
+    END,
+};
+
+static const struct cv_option credential_options[] = {
+    VALUE("vault-id", "ID", "the vault that must be the one"),
+    VALUE("context", "NAME", "which of the entry's contexts"), END,
+};
+
 static const struct cv_option export_options[] = {
     VALUE("context", "NAME", "only this context"),
     FILE_OF("output", "FILE", "write it there (0600) instead of to stdout"),
@@ -311,6 +335,25 @@ const struct cv_command cv_command_table[] = {
      "pin prod --context external \\\n"
      "    --spki 'n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg='\n",
      cv_cmd_entry_pin},
+    {"exec", "NAME -- COMMAND...",
+     "run a command that reaches the cluster through the relay", exec_options,
+     2, -1, CHANGES, TEXT_OPERAND,
+     "exec prod -- kubectl get pods\n"
+     "exec prod --read-only --for 30m -- k9s\n"
+     "exec prod -- helm upgrade shop ./chart\n", cv_cmd_exec},
+    {"proxy", "NAME", "the relay, until Ctrl-C", exec_options, 1, 1, CHANGES,
+     TEXT_OPERAND, "proxy prod --for 8h\nproxy prod --read-only -o json\n",
+     cv_cmd_exec_proxy},
+    {"kubeconfig", "NAME [FILE]",
+     "a kubeconfig without a key: kubectl asks certvault", kubeconfig_options,
+     1, 2, DRY, TEXT_OPERAND,
+     "kubeconfig prod --merge\n"
+     "kubeconfig prod --output ~/.kube/prod.yaml\n"
+     "kubeconfig prod --unmerge ~/.kube/config\n", cv_cmd_kubeconfig},
+    {"credential", "NAME", "what kubectl runs to get in (the exec plugin)",
+     credential_options, 1, 1, CHANGES, TEXT_OPERAND,
+     "credential prod --vault-id 0123456789abcdef0123456789abcdef\n",
+     cv_cmd_credential},
     {"export", "NAME",
      "a kubeconfig WITH its key; only if the entry and policy allow it",
      export_options, 1, 1, DRY, TEXT_OPERAND,

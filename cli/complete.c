@@ -8,17 +8,17 @@ typedef bool option_filter(const struct cv_option *o);
 
 static bool takes_argument(const struct cv_option *o)
 {
-    return o->argument != NULL;
+    return o->argument != NULL && o->argument[0] != '[';
 }
 
 static bool takes_file(const struct cv_option *o)
 {
-    return o->argument != NULL && o->kind == CV_KIND_FILE;
+    return takes_argument(o) && o->kind == CV_KIND_FILE;
 }
 
 static bool takes_folder(const struct cv_option *o)
 {
-    return o->argument != NULL && o->kind == CV_KIND_FOLDER;
+    return takes_argument(o) && o->kind == CV_KIND_FOLDER;
 }
 
 static void add_flag_name(struct cv_buf *out, const struct cv_option *o,

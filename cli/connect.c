@@ -47,12 +47,13 @@ static void fill(struct cv_connect *c)
 }
 
 static enum cv_status greet(struct cv_connect *c, bool absent,
-                            struct cv_err *err)
+                            const char *vault_id, struct cv_err *err)
 {
     cJSON *parameters = cJSON_CreateObject();
 
     if (parameters == NULL ||
-        (absent && !cv_json_add_bool(parameters, "allow_absent", true))) {
+        (absent && !cv_json_add_bool(parameters, "allow_absent", true)) ||
+        !cv_json_add_str(parameters, "vault_id", vault_id)) {
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
@@ -116,7 +117,7 @@ static enum cv_status attach(struct cv_cli *cli, int fd, pid_t pid, bool absent,
     c->pid = pid;
     s = cv_channel_new(fd, CV_LIMIT_FRAME, &c->channel, err);
     if (s == CV_OK) {
-        s = greet(c, absent, err);
+        s = greet(c, absent, cli->vault_id, err);
     }
     if (s == CV_UNAVAILABLE && pid > 0) {
         s = ended_early(c, s, err);
@@ -274,8 +275,14 @@ static enum cv_status open_own(struct cv_cli *cli, const char *folder,
 
     if (!absent && !cli->no_agent && realpath(folder, real) != NULL &&
         strcmp(real, folder) == 0) {
-        s = cv_connect_agent(cli, folder, !cli->no_input && !cli->no_start,
-                             NULL, err);
+        s = cv_connect_agent(
+            cli, folder, cli->agent_only || (!cli->no_input && !cli->no_start),
+            NULL, err);
+    }
+    if (s == CV_OK && cli->connect == NULL && cli->agent_only) {
+        s = cv_fail(err, CV_UNAVAILABLE, "no agent for the vault in %s",
+                    folder);
+        cv_err_hint(err, "certvault agent start says why");
     }
     return s == CV_OK && cli->connect == NULL
                ? open_private(cli, folder, absent, err)

@@ -40,8 +40,8 @@ static void add_options(struct cv_buf *out, const struct cv_option *table)
             cv_buf_add_format(&name, "%s--%s", o->letter ? ", " : "", o->name);
         }
         if (o->argument != NULL) {
-            cv_buf_add_format(&name, " %s%s", o->argument,
-                              o->repeat ? "..." : "");
+            cv_buf_add_format(&name, "%s%s%s", o->argument[0] == '[' ? "" : " ",
+                              o->argument, o->repeat ? "..." : "");
         }
         add_line(out, cv_buf_text(&name), o->help);
         cv_buf_wipe(&name);

@@ -3,6 +3,7 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 #include "cli/cmd.h"
+#include "cli/foreground.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/pin_source.h"
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,6 +95,18 @@ static enum cv_status run(struct cv_cli *cli, const struct cv_args *args,
     return s == CV_OK ? args->command->run(cli, args, err) : s;
 }
 
+/* A command that runs another one keeps for it what was inherited (a shell's
+ * <(...) is a descriptor). */
+static void begin(const struct cv_args *args, int argc, char *const *argv)
+{
+    int held = cv_pin_source_hold(argc, argv);
+    bool runs = args->command != NULL && args->command->run == cv_cmd_exec;
+
+    cv_foreground_remember();
+    cv_process_begin(runs ? INT_MAX : held);
+    cv_interrupt_begin();
+}
+
 int main(int argc, char **argv)
 {
     bool lost = fcntl(STDOUT_FILENO, F_GETFD) == -1 && errno == EBADF;
@@ -101,11 +115,10 @@ int main(int argc, char **argv)
     struct cv_err err, late;
     enum cv_status s, parsed;
 
-    cv_process_begin(cv_pin_source_hold(argc, argv));
-    cv_interrupt_begin();
     cv_err_init(&err);
     cv_err_init(&late);
     parsed = cv_args_parse(argc, argv, &args, &err);
+    begin(&args, argc, argv);
     s = begin_output(&cli, &args,
                      parsed == CV_OK ? NULL : format_behind(argc, argv), lost,
                      parsed == CV_OK ? &err : &late);
@@ -128,5 +141,5 @@ int main(int argc, char **argv)
     }
     free(excerpt);
     cv_args_free(&args);
-    return cv_err_exit_code(s);
+    return cli.exit_code != 0 ? cli.exit_code : cv_err_exit_code(s);
 }

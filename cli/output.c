@@ -262,17 +262,15 @@ static void error_text(const struct cv_output *o, struct cv_buf *b,
         cv_output_escape(b, e->request_id);
         cv_buf_add_str(b, ")");
     }
-    cv_buf_add_char(b, '\n');
     if (e->state[0] != '\0') {
-        cv_buf_add_str(b, "state: ");
+        cv_buf_add_str(b, o->one_line ? "; " : "\nstate: ");
         cv_output_escape(b, e->state);
-        cv_buf_add_char(b, '\n');
     }
     if (e->hint[0] != '\0') {
-        cv_buf_add_str(b, "hint: ");
+        cv_buf_add_str(b, o->one_line ? "; " : "\nhint: ");
         cv_output_escape(b, e->hint);
-        cv_buf_add_char(b, '\n');
     }
+    cv_buf_add_char(b, '\n');
     for (unsigned i = 0; o->verbose && i < e->n_frames; i++) {
         cv_buf_add_format(b, "at: %s:%d\n", e->frames[i].file,
                           e->frames[i].line);

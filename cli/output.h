@@ -26,6 +26,7 @@ struct cv_output {
     bool talks; /* standard error is a terminal: progress may be shown */
     bool quiet;
     bool verbose;
+    bool one_line;       /* an error with its state and hint is one line */
     bool progress;       /* a line of progress stands on the terminal */
     enum cv_status lost; /* a write to standard output failed */
 };

@@ -46,6 +46,7 @@ class FakeBroker:
                              # connection is closed
         self._listener = None
         self._threads = []
+        self._connections = set()
 
     def __enter__(self):
         self._listener = socket.socket(socket.AF_UNIX)
@@ -60,6 +61,11 @@ class FakeBroker:
         self._listener.close()
         for thread in self._threads:
             thread.join(10)
+
+    def hang_up(self):
+        """Closes every connection, as a broker that ends does."""
+        for connection in list(self._connections):
+            connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def address(self):
@@ -83,6 +89,13 @@ class FakeBroker:
             self._start(self._serve, connection)
 
     def _serve(self, connection):
+        self._connections.add(connection)
+        try:
+            self._talk(connection)
+        finally:
+            self._connections.discard(connection)
+
+    def _talk(self, connection):
         with connection:
             waiting = b""
             while True:

@@ -81,8 +81,6 @@ def test_usage_errors(cli, words):
 
 
 @pytest.mark.parametrize("words", [
-    ["exec", "a", "--", "true"], ["proxy", "a"], ["kubeconfig", "a"],
-    ["credential", "a"],
     ["requests"], ["grants", "list"], ["policy", "diff"],
     ["audit", "rebuild"], ["renew", "a"], ["backup", "f"],
     ["pin", "a", "--show"], ["init", "--token", "pkcs11:x"]])
