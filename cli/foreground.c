@@ -146,10 +146,9 @@ static void stop_with(pid_t child, int number)
 static void reap(struct run *r)
 {
     int status;
-    pid_t got;
 
-    while (r->child > 0 && (got = waitpid(r->child, &status,
-                                          WNOHANG | WUNTRACED)) == r->child) {
+    while (r->child > 0 &&
+           waitpid(r->child, &status, WNOHANG | WUNTRACED) > 0) {
         if (WIFSTOPPED(status)) {
             stop_with(r->child, WSTOPSIG(status));
         } else {
