@@ -61,11 +61,12 @@
 #define CV_LIMIT_RELAY_TRAILERS CV_KIB(8)
 #define CV_LIMIT_RELAY_GRANT_ITEMS 1024 /* in one list of a grant */
 #define CV_LIMIT_RELAY_HEAD_S 30        /* a begun head must be complete */
-#define CV_LIMIT_RELAY_STREAMS 250     /* requests at once on one client's h2 */
-#define CV_LIMIT_RELAY_SHARED 1000     /* and on one connection to a server */
-#define CV_LIMIT_RELAY_UPSTREAMS 2048  /* connections to one grant's server */
-#define CV_LIMIT_RELAY_PIPE CV_KIB(64) /* of a body, held for whoever is slow \
-                                        */
+#define CV_LIMIT_RELAY_STREAMS 250    /* requests at once on one client's h2 */
+#define CV_LIMIT_RELAY_SHARED 1000    /* and on one connection to a server */
+#define CV_LIMIT_RELAY_UPSTREAMS 2048 /* connections to one grant's server */
+#define CV_LIMIT_RELAY_PIPE                           \
+    CV_KIB(64) /* of a body, held for whoever is slow \
+                */
 #define CV_LIMIT_RELAY_WINDOW \
     CV_KIB(256) /* the same of an h2 server's answer */
 #define CV_LIMIT_RELAY_WINDOW_ALL CV_MIB(1)   /* a client's h2 connection */

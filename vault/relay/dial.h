@@ -10,13 +10,12 @@
 #ifndef CERTVAULT_RELAY_DIAL_H
 #define CERTVAULT_RELAY_DIAL_H
 
-#include "vault/base/err.h"
+#include "vault/relay/grant.h"
 
 #include <openssl/types.h>
 #include <stdbool.h>
 
 struct event_base;
-struct cv_grant;
 struct cv_leg;
 struct cv_dialer;
 struct cv_dial;
@@ -40,9 +39,6 @@ struct cv_dial_how {
     enum cv_status (*connect)(void *ctx, struct cv_grant *grant, unsigned flags,
                               int cancel_fd, int timeout_ms,
                               struct cv_dial_conn *out, struct cv_err *err);
-    /* A grant stays while it is being dialled: loop's thread. */
-    void (*hold)(void *ctx, struct cv_grant *grant);
-    void (*drop)(void *ctx, struct cv_grant *grant);
     void *ctx;
 };
 
@@ -65,7 +61,9 @@ void cv_dial_end(struct cv_dialer *dialer);
 typedef void cv_dial_done(void *ctx, struct cv_leg *leg, bool h2,
                           const struct cv_err *err);
 
-/* Connects for `grant` as soon as a thread is free. The ticket is valid until
+/* Connects for `grant` (a reference is held meanwhile) as soon as a thread is
+ * free. One grant never has more than a quarter of them, so that a server that
+ * does not answer does not stop the others. The ticket is valid until
  * `done` is called or it is cancelled. NULL: memory is gone, `done` will not
  * be called. */
 CV_MUST_USE struct cv_dial *cv_dial(struct cv_dialer *dialer,

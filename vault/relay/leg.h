@@ -65,8 +65,8 @@ void cv_leg_hook(struct cv_leg *leg, const struct cv_leg_hooks *hooks,
  * CV_LEG_HARD (the leg is broken then: `closed` will come). */
 bool cv_leg_write(struct cv_leg *leg, const void *data, size_t len);
 
-/* How many bytes may be written now. Where it is less than was wanted,
- * `writable` will come. */
+/* How many bytes may be written now, 0 where nothing passes any more. Where it
+ * is less than CV_LEG_HIGH - CV_LEG_LOW, `writable` will come. */
 size_t cv_leg_room(const struct cv_leg *leg);
 
 /* Bytes that are queued and not sent. */
@@ -76,8 +76,8 @@ size_t cv_leg_queued(const struct cv_leg *leg);
  * unless it writes. */
 void cv_leg_pause(struct cv_leg *leg, bool pause);
 
-/* Nothing more will be written: what is queued is sent, then close_notify and
- * FIN. Reading goes on. */
+/* Nothing more will be written: what is queued is sent, then close_notify
+ * (plain: FIN). Reading goes on. */
 void cv_leg_finish(struct cv_leg *leg);
 
 /* Frees it for its owner: no hook is called any more. The leg sends what is
@@ -88,6 +88,9 @@ void cv_leg_linger(struct cv_leg *leg, int ms);
 
 /* Closes at once; what is queued is dropped. NULL is fine. */
 void cv_leg_free(struct cv_leg *leg);
+
+/* Frees the legs of this base that linger: before the base is freed. */
+void cv_leg_end(const struct event_base *base);
 
 /* Why the connection broke: CV_REMOTE with a text for people ("the other end
  * sent the TLS alert: bad certificate"). Returns that status; CV_OK, `err`

@@ -71,9 +71,8 @@ static enum cv_status error_reply(struct cv_message *m, const char *name,
     return cv_json_to_err(m->tree, err);
 }
 
-static enum cv_status receive(struct cv_channel *ch, unsigned flags,
-                              int timeout_ms, struct cv_message *reply,
-                              bool *continues, struct cv_err *err)
+enum cv_status cv_client_answer(struct cv_message *m, bool *continues,
+                                struct cv_err *err)
 {
     const char *error = NULL;
     const cJSON *parameters;
@@ -82,6 +81,25 @@ static enum cv_status receive(struct cv_channel *ch, unsigned flags,
         {"continues", CV_JSON_BOOL, false, continues, 0},
         {"error", CV_JSON_STRING, false, &error, 0},
     };
+    enum cv_status s;
+
+    *continues = false;
+    s = cv_json_read(m->tree, "an answer", fields,
+                     sizeof(fields) / sizeof(fields[0]), true, err);
+    if (s != CV_OK) {
+        cv_message_free(m);
+        return s;
+    }
+    if (error != NULL) {
+        return error_reply(m, error, err);
+    }
+    return keep_parameters(m, err);
+}
+
+static enum cv_status receive(struct cv_channel *ch, unsigned flags,
+                              int timeout_ms, struct cv_message *reply,
+                              bool *continues, struct cv_err *err)
+{
     enum cv_status s = cv_channel_recv(ch, (flags & CV_CLIENT_SECRET_OUT) != 0,
                                        timeout_ms, reply, err);
 
@@ -90,18 +108,11 @@ static enum cv_status receive(struct cv_channel *ch, unsigned flags,
         s = cv_fail(err, CV_UNAVAILABLE,
                     "the other program ended before it answered");
     }
-    if (s == CV_OK) {
-        s = cv_json_read(reply->tree, "an answer", fields,
-                         sizeof(fields) / sizeof(fields[0]), true, err);
-    }
     if (s != CV_OK) {
         cv_message_free(reply);
         return s;
     }
-    if (error != NULL) {
-        return error_reply(reply, error, err);
-    }
-    return keep_parameters(reply, err);
+    return cv_client_answer(reply, continues, err);
 }
 
 enum cv_status cv_client_call(struct cv_channel *ch, const char *method,

@@ -35,4 +35,11 @@ cv_client_stream(struct cv_channel *ch, const char *method, cJSON *parameters,
                  unsigned flags, int timeout_ms, cv_client_each *each,
                  void *context, struct cv_err *err);
 
+/* Makes *m, a whole answer that came over a channel, hold its parameters alone
+ * (an error's too; then that error is told). On other failures *m is empty.
+ * *continues: more answers follow. For who reads answers himself. CV_INVALID,
+ * and what the other side said. */
+CV_MUST_USE enum cv_status
+cv_client_answer(struct cv_message *m, bool *continues, struct cv_err *err);
+
 #endif
