@@ -227,7 +227,7 @@ static enum cv_status read_pair(struct cv_slice pair, struct list_query *q,
     size_t len = equals != NULL ? (size_t)(equals - pair.at) : pair.len;
     struct cv_slice rest = {pair.at + pair.len, 0};
     char key[KEY_MAX];
-    char value[CV_LIMIT_RELAY_NAME + 1];
+    char value[CV_LIMIT_RELAY_NAME + 1] = "";
     bool whole_key;
     bool whole;
 
