@@ -103,6 +103,21 @@ bool cv_provider_is_used(EVP_PKEY *public, enum cv_provider_kind *kind)
     return EVP_PKEY_is_a(public, "ED25519");
 }
 
+bool cv_provider_fits(EVP_PKEY *key, const char *algorithm)
+{
+    enum cv_provider_kind kind;
+
+    if (!cv_provider_is_used(key, &kind)) {
+        return false;
+    }
+    for (size_t i = 0; i < N_ALGORITHMS; i++) {
+        if (strcmp(ALGORITHMS[i].name, algorithm) == 0) {
+            return is_for(&ALGORITHMS[i], key, kind);
+        }
+    }
+    return false;
+}
+
 const char *cv_provider_own_digest(const struct cv_provider_data *key)
 {
     const struct cv_provider_algorithm *a = first_for(key->public, key->kind);

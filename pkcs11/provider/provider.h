@@ -66,4 +66,8 @@ CV_MUST_USE enum cv_status cv_provider_key(struct cv_provider *p,
                                            void *context, EVP_PKEY **out,
                                            struct cv_err *err);
 
+/* Is `algorithm` (TLS's name) one that a key like `key`, ours or any other
+ * with this public half, signs by here? */
+bool cv_provider_fits(EVP_PKEY *key, const char *algorithm);
+
 #endif

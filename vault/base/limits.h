@@ -112,6 +112,8 @@
 #define CV_LIMIT_DIALS 1024      /* connections to servers that wait */
 #define CV_LIMIT_DIAL_THREADS 16 /* that are made at once */
 #define CV_LIMIT_DIAL_S 30       /* connecting, the handshake with it */
+#define CV_LIMIT_ADDRESSES 16    /* of one server that are tried */
+#define CV_LIMIT_LOOKUPS 64      /* names that are being resolved */
 
 /* Vault */
 #define CV_LIMIT_SLOTS 32
