@@ -1,5 +1,6 @@
 #include "cli/token_methods.h"
 
+#include "cli/token_methods_internal.h"
 #include "cli/token_slot.h"
 #include "vault/base/encode.h"
 #include "vault/base/limits.h"
@@ -214,10 +215,10 @@ static enum cv_status recovery(void *context, const cJSON *parameters,
     return s;
 }
 
-/* A Sealed; what is decoded is in `arena`. */
-static enum cv_status read_sealed(const cJSON *json, struct cv_arena *arena,
-                                  struct cv_keyring_sealed *out,
-                                  struct cv_err *err)
+enum cv_status cv_token_methods_sealed(const cJSON *json,
+                                       struct cv_arena *arena,
+                                       struct cv_keyring_sealed *out,
+                                       struct cv_err *err)
 {
     const char *vault = NULL, *entry = NULL, *spki = NULL, *sealed = NULL,
                *certificate = NULL;
@@ -271,7 +272,7 @@ static enum cv_status check(void *context, const cJSON *parameters,
         s = cv_arena_new(CALL_ARENA, &arena, err);
     }
     if (s == CV_OK) {
-        s = read_sealed(key, arena, &sealed, err);
+        s = cv_token_methods_sealed(key, arena, &sealed, err);
     }
     if (s == CV_OK) {
         s = cv_keyring_check(context, &sealed, hex != NULL ? digest : NULL,
@@ -295,7 +296,7 @@ static enum cv_status export_key(void *context, const cJSON *parameters,
         cv_json_read(parameters, "Export", fields, COUNT(fields), true, err);
 
     if (s == CV_OK) {
-        s = read_sealed(key, arena, &sealed, err);
+        s = cv_token_methods_sealed(key, arena, &sealed, err);
     }
     if (s == CV_OK) {
         s = cv_keyring_export(context, &sealed, arena, &pem, err);
@@ -330,7 +331,7 @@ static enum cv_status sign(void *context, const cJSON *parameters,
         s = cv_arena_new(CALL_ARENA, &arena, err);
     }
     if (s == CV_OK) {
-        s = read_sealed(key, arena, &sealed, err);
+        s = cv_token_methods_sealed(key, arena, &sealed, err);
     }
     if (s == CV_OK) {
         s = cv_decode_base64(base64, strlen(base64), false,
@@ -401,11 +402,21 @@ static enum cv_status lock(void *context, const cJSON *parameters,
 }
 
 static const struct cv_method methods[] = {
-    {"Create", create, false},      {"Open", open_box, false},
-    {"Target", target, false},      {"Wrap", wrap, false},
-    {"Recovery", recovery, true},   {"Check", check, false},
-    {"Export", export_key, true},   {"Sign", sign, false},
-    {"SignNote", sign_note, false}, {"Lock", lock, false},
+    {"Create", create, false},
+    {"Open", open_box, false},
+    {"Target", target, false},
+    {"Wrap", wrap, false},
+    {"Recovery", recovery, true},
+    {"Check", check, false},
+    {"Export", export_key, true},
+    {"Sign", sign, false},
+    {"SignNote", sign_note, false},
+    {"Lock", lock, false},
+    {"HopCreate", cv_token_hop_create, false},
+    {"HopServe", cv_token_hop_serve, true},
+    {"HopMint", cv_token_hop_mint, true},
+    {"HopPublic", cv_token_hop_public, false},
+    {"HopForget", cv_token_hop_forget, false},
 };
 
 const struct cv_interface cv_token_methods = {

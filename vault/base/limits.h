@@ -109,6 +109,8 @@
 #define CV_LIMIT_PIN 255
 
 /* The relay */
+#define CV_LIMIT_GRANTS 1024 /* that live at one time */
+#define CV_LIMIT_GRANT_S (366 * 86400)
 #define CV_LIMIT_DIALS 1024      /* connections to servers that wait */
 #define CV_LIMIT_DIAL_THREADS 16 /* that are made at once */
 #define CV_LIMIT_DIAL_S 30       /* connecting, the handshake with it */

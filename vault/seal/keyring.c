@@ -19,6 +19,7 @@ struct cv_keyring {
     struct cv_box_pair pair;
     struct cv_arena *arena;   /* holds pair.secret_key alone; NULL: locked */
     struct cv_target *target; /* NULL: none is waiting */
+    struct cv_hop *hop;       /* NULL: not asked for yet */
 };
 
 enum cv_status cv_keyring_new(struct cv_keyring **out, struct cv_err *err)
@@ -34,6 +35,7 @@ void cv_keyring_lock(struct cv_keyring *ring)
 {
     cv_arena_free(ring->arena);
     cv_target_free(ring->target);
+    cv_hop_free(ring->hop);
     memset(ring, 0, sizeof(*ring));
 }
 
@@ -50,13 +52,25 @@ bool cv_keyring_is_open(const struct cv_keyring *ring)
     return ring->arena != NULL;
 }
 
+struct cv_hop *cv_keyring_hop(struct cv_keyring *ring, struct cv_err *err)
+{
+    if (ring->hop == NULL) {
+        (void)!cv_hop_new(&ring->hop, err);
+    }
+    return ring->hop;
+}
+
 /* Replaces what is open by `pair`, whose secret half is in `arena`, which the
  * ring takes. */
 static void take_over(struct cv_keyring *ring,
                       const uint8_t vault_id[CV_BOX_ID_LEN],
                       const struct cv_box_pair *pair, struct cv_arena *arena)
 {
+    struct cv_hop *hop = ring->hop; /* it stays: nothing was locked */
+
+    ring->hop = NULL;
     cv_keyring_lock(ring);
+    ring->hop = hop;
     memcpy(ring->vault_id, vault_id, CV_BOX_ID_LEN);
     ring->pair = *pair;
     ring->arena = arena;
@@ -363,5 +377,29 @@ enum cv_status cv_keyring_sign(struct cv_keyring *ring,
         s = cv_keysign_data(der, algorithm, data, out, err);
     }
     cv_arena_free(arena);
+    return s;
+}
+
+enum cv_status cv_keyring_key(struct cv_keyring *ring,
+                              const struct cv_keyring_sealed *key,
+                              struct cv_arena *arena, struct cv_bytes *key_der,
+                              struct cv_err *err)
+{
+    return open_key(ring, key, arena, key_der, err);
+}
+
+enum cv_status cv_keyring_seal(struct cv_keyring *ring,
+                               struct cv_box_binding *binding,
+                               struct cv_bytes key_der,
+                               struct cv_arena *scratch, struct cv_buf *out,
+                               struct cv_err *err)
+{
+    enum cv_status s = must_be_open(ring, err);
+
+    if (s == CV_OK) {
+        memcpy(binding->vault_id, ring->vault_id, CV_BOX_ID_LEN);
+        s = cv_box_seal(ring->pair.public_key, binding, key_der, scratch, out,
+                        err);
+    }
     return s;
 }

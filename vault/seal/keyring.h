@@ -7,6 +7,7 @@
 #ifndef CERTVAULT_SEAL_KEYRING_H
 #define CERTVAULT_SEAL_KEYRING_H
 
+#include "vault/seal/hop.h"
 #include "vault/seal/slot.h"
 
 struct cv_keyring;
@@ -24,6 +25,10 @@ CV_MUST_USE enum cv_status cv_keyring_new(struct cv_keyring **out,
 
 /* Locks and frees; NULL is fine. */
 void cv_keyring_free(struct cv_keyring *ring);
+
+/* The local hop's certificates, which go with the lock; made when they are
+ * first asked for, open or not. NULL on failure. */
+struct cv_hop *cv_keyring_hop(struct cv_keyring *ring, struct cv_err *err);
 
 /* Makes a new box key for the vault `vault_id` and keeps it open; its public
  * half is copied to `public_key`. CV_EXISTS: one is open already; what arenas
@@ -93,5 +98,19 @@ CV_MUST_USE enum cv_status
 cv_keyring_sign(struct cv_keyring *ring, const struct cv_keyring_sealed *key,
                 const char *purpose, const char *algorithm,
                 struct cv_bytes data, struct cv_buf *out, struct cv_err *err);
+
+/* The key itself (PKCS#8 DER, in `arena`), checked as by cv_keyring_check. */
+CV_MUST_USE enum cv_status cv_keyring_key(struct cv_keyring *ring,
+                                          const struct cv_keyring_sealed *key,
+                                          struct cv_arena *arena,
+                                          struct cv_bytes *key_der,
+                                          struct cv_err *err);
+
+/* Seals a key that was made here to the open vault; binding->vault_id is filled
+ * in. As cv_box_seal; CV_LOCKED. */
+CV_MUST_USE enum cv_status
+cv_keyring_seal(struct cv_keyring *ring, struct cv_box_binding *binding,
+                struct cv_bytes key_der, struct cv_arena *scratch,
+                struct cv_buf *out, struct cv_err *err);
 
 #endif

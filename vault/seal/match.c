@@ -296,6 +296,27 @@ enum cv_status cv_match_key(struct cv_bytes key_der, struct cv_bytes chain_pem,
     return s;
 }
 
+enum cv_status cv_match_public(struct cv_bytes chain_pem, struct cv_buf *out,
+                               struct cv_err *err)
+{
+    struct cv_bytes spki;
+    struct cv_buf der;
+    enum cv_status s;
+
+    cv_buf_init(&der, NULL, CV_LIMIT_CERT_DER);
+    s = leaf_of(chain_pem, &der, err);
+    if (s == CV_OK && !cv_keyform_spki(cv_buf_bytes(&der), &spki)) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "the entry's certificate cannot be read");
+    }
+    if (s == CV_OK) {
+        cv_buf_add(out, spki.data, spki.len);
+        s = cv_buf_status(out, "the public key", err);
+    }
+    cv_buf_wipe(&der);
+    return s;
+}
+
 enum cv_status cv_match_pem(struct cv_bytes key_der, struct cv_arena *arena,
                             struct cv_bytes *pem, struct cv_err *err)
 {

@@ -26,6 +26,12 @@ CV_MUST_USE enum cv_status cv_match_key(struct cv_bytes key_der,
                                         const uint8_t spki[CV_BOX_DIGEST_LEN],
                                         struct cv_err *err);
 
+/* Appends the DER SubjectPublicKeyInfo of the first certificate of a PEM chain.
+ * CV_INTEGRITY: it cannot be read. */
+CV_MUST_USE enum cv_status cv_match_public(struct cv_bytes chain_pem,
+                                           struct cv_buf *out,
+                                           struct cv_err *err);
+
 /* Writes `key_der` as PEM (RFC 7468, "PRIVATE KEY", lines of 64, a final line
  * feed) into `arena`; *pem is set. Libcrypto has no part in it. */
 CV_MUST_USE enum cv_status cv_match_pem(struct cv_bytes key_der,
