@@ -229,17 +229,20 @@ static bool take_body(struct back_h1 *b, const uint8_t *data, size_t len,
                                &piece, &b->why)) {
     case CV_HTTP1_PIECE:
         cv_stream_answer_data(s, piece.data, piece.len);
+        if (b->back.streams != s || !b->body.ended) {
+            return true;
+        }
         break;
     case CV_HTTP1_WAIT:
-        break;
+        return true;
     case CV_HTTP1_END:
-        finish(b, s, *used < len);
-        cv_stream_answer_end(s);
         break;
     case CV_HTTP1_BROKEN:
         die(b);
-        break;
+        return true;
     }
+    finish(b, s, *used < len);
+    cv_stream_answer_end(s);
     return true;
 }
 

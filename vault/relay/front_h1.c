@@ -409,17 +409,20 @@ static bool take_body(struct front_h1 *f, const uint8_t *data, size_t len,
                                &piece, &err)) {
     case CV_HTTP1_PIECE:
         cv_stream_request_data(s, piece.data, piece.len);
+        if (f->session.streams != s || !f->body.ended) {
+            return true;
+        }
         break;
     case CV_HTTP1_WAIT:
-        break;
+        return true;
     case CV_HTTP1_END:
-        f->request_done = true;
-        cv_stream_request_end(s);
         break;
     case CV_HTTP1_BROKEN:
         bad_body(f, s, &err);
-        break;
+        return true;
     }
+    f->request_done = true;
+    cv_stream_request_end(s);
     return true;
 }
 
