@@ -237,8 +237,8 @@ static ssize_t read_request(nghttp2_session *ng, int32_t id, uint8_t *buf,
     if (s == NULL) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    return cv_h2_read_pipe(ng, id, &s->request, &s->request_trailers, len,
-                           flags, &s->back_deferred);
+    return cv_h2_read_pipe(ng, id, &s->request, NULL, len, flags,
+                           &s->back_deferred);
 }
 
 static int send_request(nghttp2_session *ng, nghttp2_frame *frame,

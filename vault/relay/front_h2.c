@@ -101,7 +101,9 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame,
     if (s->head_len > CV_LIMIT_RELAY_HEAD) {
         s->head_too_long = true;
     } else if (s->begun) {
-        cv_fields_add(&s->request_trailers, n, name_len, v, value_len);
+        /* Trailers go no further, as over HTTP/1.1: the request was decided
+         * about without them, and some take them for headers. */
+        return 0;
     } else if (name_len > 0 && n[0] == ':') {
         take_pseudo(s, n, v, value_len);
     } else {

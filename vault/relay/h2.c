@@ -61,7 +61,9 @@ ssize_t cv_h2_read_pipe(nghttp2_session *ng, int32_t id,
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (n == pipe->len && pipe->ended) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        submit_trailers(ng, id, trailers, flags);
+        if (trailers != NULL) {
+            submit_trailers(ng, id, trailers, flags);
+        }
     }
     return (ssize_t)n;
 }

@@ -17,7 +17,7 @@ nghttp2_option *cv_h2_options(void);
 
 /* A data provider's two halves over a pipe: how much of it goes into the next
  * frame (NGHTTP2_ERR_DEFERRED: nothing now, *deferred is set), and the frame
- * itself. The caller drops the bytes from the pipe. */
+ * itself. The caller drops the bytes from the pipe. `trailers` may be NULL. */
 ssize_t cv_h2_read_pipe(nghttp2_session *ng, int32_t id,
                         const struct cv_pipe *pipe,
                         const struct cv_fields *trailers, size_t max,

@@ -113,7 +113,8 @@ struct cv_http1_body {
 };
 
 enum cv_http1_piece {
-    CV_HTTP1_PIECE, /* *piece is content; `used` bytes were taken; go on */
+    CV_HTTP1_PIECE, /* *piece is content; `used` bytes were taken; go on. Where
+                       it was the last, `ended` is true already */
     CV_HTTP1_WAIT,  /* all was taken, nothing more is in it */
     CV_HTTP1_END,   /* the body is complete; what is behind was not taken */
     CV_HTTP1_BROKEN /* its framing is wrong; `err` says how */

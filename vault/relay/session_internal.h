@@ -92,7 +92,6 @@ struct cv_stream {
     struct cv_piece upgrade;
     uint64_t length;        /* of its body, where has_length */
     struct cv_pipe request; /* its body */
-    struct cv_fields request_trailers;
     size_t head_len; /* bytes of it so far, as h2 counts them */
 
     /* The answer. */

@@ -68,7 +68,6 @@ void cv_stream_front_gone(struct cv_stream *s)
     drop_request(s);
     cv_pipe_wipe(&s->request);
     cv_pipe_wipe(&s->answer);
-    cv_fields_wipe(&s->request_trailers);
     cv_fields_wipe(&s->answer_head);
     cv_fields_wipe(&s->answer_trailers);
     s->world->n_streams--;

@@ -14,8 +14,9 @@
  *           must hold.
  *   client  the grant's chain; the signature is asked for once the server is
  *           verified, with the server's SPKI. A server that does not ask for
- *           the certificate, or for none of the key's algorithms, is not
- *           connected to: the request would be anybody's.
+ *           the certificate, or asks for one of other CAs than those of the
+ *           chain, or for none of the key's algorithms, is not connected to:
+ *           the request would be anybody's.
  *
  * Threads: immutable once made; connections may be made by several at once.
  * The provider must outlive it. */

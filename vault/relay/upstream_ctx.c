@@ -117,6 +117,38 @@ static enum cv_status use_authorities(struct cv_upstream *up,
     return status;
 }
 
+static bool is_issued_by(const X509 *cert, const STACK_OF(X509_NAME) * names)
+{
+    for (int i = 0; i < sk_X509_NAME_num(names); i++) {
+        if (X509_NAME_cmp(X509_get_issuer_name(cert),
+                          sk_X509_NAME_value(names, i)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does the server name CAs (RFC 5246 section 7.4.4, RFC 8446 section 4.2.4),
+ * and ours is none of them? It asks for another's certificate: as kubectl (Go's
+ * TLS) would send none, nothing is signed for it. */
+static bool wants_another(SSL *ssl)
+{
+    const STACK_OF(X509_NAME) *names = SSL_get0_peer_CA_list(ssl);
+    STACK_OF(X509) *chain = NULL;
+    bool ours;
+
+    if (names == NULL || sk_X509_NAME_num(names) == 0 ||
+        SSL_get_certificate(ssl) == NULL) {
+        return false;
+    }
+    ours = is_issued_by(SSL_get_certificate(ssl), names);
+    (void)SSL_get0_chain_certs(ssl, &chain);
+    for (int i = 0; !ours && i < sk_X509_num(chain); i++) {
+        ours = is_issued_by(sk_X509_value(chain, i), names);
+    }
+    return !ours;
+}
+
 /* The server wants a certificate. libssl goes on without one where it has none
  * that fits; this is how that is noticed. */
 static int note_asked(SSL *ssl, void *arg)
@@ -128,6 +160,14 @@ static int note_asked(SSL *ssl, void *arg)
         return 0;
     }
     t->asked = true;
+    if (wants_another(ssl)) {
+        (void)cv_fail(&t->cause, CV_REMOTE,
+                      "%s asks for a certificate of another CA",
+                      t->up->grant->upstream.address);
+        cv_err_hint(&t->cause,
+                    "the entry's certificate is not for this server");
+        return 0;
+    }
     return 1;
 }
 
