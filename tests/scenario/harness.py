@@ -27,7 +27,7 @@ BUILD = os.path.realpath(os.environ.get("CV_BUILD") or
 RELEASE = os.path.realpath(os.environ.get("CV_RELEASE") or
                            os.path.join(SOURCE, "build", "release"))
 FULL = os.environ.get("CV_FULL", "0") not in ("", "0")
-PROGRAMS = ("certvault", "certvaultd", "token", "intake")
+PROGRAMS = ("certvault", "certvaultd", "token", "intake", "relay")
 TIMEOUT = 120
 
 USAGE, INVALID, NOT_FOUND, UNAVAILABLE, INTEGRITY = 64, 65, 66, 69, 70

@@ -76,6 +76,25 @@ static const struct rule rules[] = {
     {"use sign.raw", "purpose", TEXT},
     {"use sign.raw", "algorithm", TEXT},
     {"use", "grant", TEXT},
+    {"use", "kind", TEXT},          /* exec, proxy, credential */
+    {"use", "record", TEXT},
+    {"use", "verify", TEXT},
+    {"use", "verbs", LIST},
+    {"use", "namespaces", LIST},
+    {"use", "resources", LIST},
+    {"use", "server_spki", TEXT},   /* base64 of SHA-256 */
+    {"use", "signatures", COUNT},   /* under a grant that ended */
+    {"use", "requests", COUNT},
+    {"use", "refused", COUNT},
+    {"use", "audit_id", TEXT},      /* of a request, as the cluster has it */
+    {"use", "verb", TEXT},
+    {"use", "group", TEXT},
+    {"use", "resource", TEXT},
+    {"use", "subresource", TEXT},
+    {"use", "namespace", TEXT},
+    {"use", "object", TEXT},
+    {"use", "path", TEXT},
+    {"use", "upgrade", TEXT},
     {"use", "read_only", FLAG},
     {"use", "seconds", COUNT},
     /* asked */

@@ -1,4 +1,5 @@
 #include "vault/broker/broker_internal.h"
+#include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
 #include "vault/broker/sign_internal.h"
 
@@ -36,6 +37,9 @@ static const struct cv_method methods[] = {
     {"Pin", cv_broker_pin, false},
     {"Export", cv_broker_export, true},
     {"Sign", cv_broker_sign, false},
+    {"Use", cv_broker_use, true},
+    {"UseEnd", cv_broker_use_end, false},
+    {"Keyless", cv_broker_keyless, false},
     {"SlotList", cv_broker_slot_list, false},
     {"SlotAdd", cv_broker_slot_add, true},
     {"SlotRemove", cv_broker_slot_remove, false},
@@ -84,43 +88,23 @@ static void *enter(void *context, struct cv_caller *caller)
     return b;
 }
 
-static bool waits(void *context, const struct cv_message *request)
+static bool waits(void *context, const struct cv_caller *caller,
+                  const struct cv_message *request)
 {
     (void)context;
-    return strcmp(cv_entry_text(request->tree, "method"),
-                  CV_INTERFACE_BROKER ".Sign") == 0;
+    return cv_broker_together_waits(caller, request);
 }
 
-/* All signatures that are asked for at the same time share one commit. */
 static void together(void *context, struct cv_loop_request *requests, size_t n)
 {
-    struct cv_broker *b = context;
-    struct cv_sign *signs = calloc(n, sizeof(*signs));
-    struct cv_err err;
+    cv_broker_together(context, requests, n);
+}
 
-    for (size_t i = 0; signs != NULL && i < n; i++) {
-        (void)enter(b, requests[i].caller);
-        cv_sign_begin(b, requests[i].caller,
-                      cJSON_GetObjectItemCaseSensitive(requests[i].message.tree,
-                                                       "parameters"),
-                      &signs[i]);
-    }
-    if (signs != NULL) {
-        cv_sign_decide(b, signs, n);
-    }
-    for (size_t i = 0; i < n; i++) {
-        cv_err_init(&err);
-        b->signing = signs != NULL ? &signs[i] : NULL;
-        requests[i].failed =
-            cv_serve_message(&broker_interface, enter(b, requests[i].caller),
-                             requests[i].caller->channel, &requests[i].message,
-                             &err) != CV_OK;
-        b->signing = NULL;
-    }
-    for (size_t i = 0; signs != NULL && i < n; i++) {
-        cv_sign_end(&signs[i]);
-    }
-    free(signs);
+static void begun(void *context, struct cv_loop *loop)
+{
+    struct cv_broker *b = context;
+
+    b->loop = loop;
 }
 
 /* An agent or a private broker serves its own user alone; the service serves
@@ -144,6 +128,8 @@ static void left(void *context, struct cv_caller *caller)
     struct cv_broker *b = context;
 
     cv_prompt_left(&b->prompt, caller);
+    cv_relay_left(b, caller);
+    cv_grant_left(b, caller);
 }
 
 static int64_t rest(void *context, size_t n_callers)
@@ -176,7 +162,9 @@ static bool idle(void *context)
 
     b->caller = NULL;
     b->intake.caller = -1;
-    busy = cv_broker_strangers(b, false);
+    cv_relay_tick(b);
+    busy = cv_grant_tick(b);
+    busy = cv_broker_strangers(b, false) || busy;
     busy = cv_broker_flush(b, false) || busy;
     if (checkpoint_due(b)) {
         if (cv_clock_boot_ms() - b->checkpoint_ms < CHECKPOINT_MS) {
@@ -425,6 +413,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
 {
     const struct cv_loop_hooks hooks = {
         .iface = &broker_interface,
+        .begun = begun,
         .enter = enter,
         .admits = admits,
         .waits = waits,
@@ -442,8 +431,12 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         b->options->ready(b->options->ready_context);
     }
     s = cv_loop_run(&hooks, b->options->socket, *listener, err);
+    b->loop = NULL;
+    b->relay.asks = NULL;
     /* Whoever comes from now on finds nobody and starts another. */
     b->caller = NULL;
+    cv_grant_end_all(b, "the broker has ended", "run the command again");
+    cv_relay_stop(b);
     if (b->agent != NULL) {
         cv_file_close(listener);
         cv_agent_end(b->agent);
@@ -458,6 +451,8 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
 
 static void broker_free(struct cv_broker *b)
 {
+    cv_relay_free(b);
+    cv_grant_drop_all(&b->grants);
     cv_module_stop_all(b);
     cv_helper_stop(&b->token);
     cv_helper_stop(&b->intake);
@@ -503,6 +498,7 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     b->options = o;
+    b->iface = &broker_interface;
     b->folder = -1;
     open_logins(b);
     read_host(b);

@@ -34,6 +34,13 @@ struct cv_broker_agent {
     const char *config;      /* what it was configured by; NULL: nothing */
 };
 
+/* The relay: 0 is what it is where nobody says otherwise. */
+struct cv_broker_relay {
+    int port;   /* where it listens; 0: the port that the vault keeps */
+    int idle_s; /* how long a connection to a server is kept without work */
+    int pool;   /* how many of them for one grant */
+};
+
 struct cv_broker_options {
     enum cv_broker_mode mode;
     const char *folder;      /* the vault's, absolute */
@@ -47,6 +54,7 @@ struct cv_broker_options {
      * caller's and may be freed afterwards. */
     const char *unlock_kind; /* "passphrase", "file" */
     struct cv_bytes unlock_secret;
+    struct cv_broker_relay relay;
     const struct cv_broker_agent *agent; /* NULL but for an agent */
     /* A folder of the user's for logins to tokens (vault/broker/ledger.h), made
      * unless it is there. NULL, or where it cannot be had: the vault's. */

@@ -2,6 +2,7 @@
 #include "vault/base/clock.h"
 #include "vault/broker/agent.h"
 #include "vault/broker/broker_internal.h"
+#include "vault/broker/grant_internal.h"
 #include "vault/broker/prompt.h"
 
 #include <stdio.h>
@@ -38,6 +39,8 @@ CV_BROKER_METHOD(agent_status)
         !cv_json_add_bool(status, "locked", !b->unlocked) ||
         !cv_json_add_int(status, "waiting",
                          (int64_t)cv_prompt_waiting(&b->prompt)) ||
+        !cv_json_add_item(status, "relay", cv_relay_status(b)) ||
+        !cv_json_add_item(status, "grants", cv_grant_status(b)) ||
         !cv_json_add_int(status, "idle_s", cv_agent_idle_s(b->agent)) ||
         !cv_json_add_int(status, "idle_limit_s", cv_agent_limit_s(b->agent)) ||
         !cv_json_add_str(status, "version", CV_VERSION)) {

@@ -2,6 +2,7 @@
  * that passes through here once. Slots, unlock, lock. */
 #include "vault/base/clock.h"
 #include "vault/broker/change_internal.h"
+#include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
 #include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_slot.h"
@@ -94,6 +95,7 @@ enum cv_status cv_broker_token(struct cv_broker *b, const char *method,
     s = cv_helper_call(&b->token, full, parameters, flags, reply, err);
     if (b->token.channel == NULL) {
         b->unlocked = false;
+        cv_relay_unlisten(b);
     }
     return s;
 }
@@ -104,10 +106,13 @@ enum cv_status cv_broker_need_open(struct cv_broker *b, struct cv_reply *reply,
     cJSON *slots;
     enum cv_status s;
 
+    /* It ends by itself when nobody asks for long. */
+    cv_helper_look(&b->token);
     if (b->unlocked && b->token.channel != NULL) {
         return CV_OK;
     }
     b->unlocked = false;
+    cv_relay_unlisten(b);
     s = load_slots(b, &slots, err);
     if (s != CV_OK) {
         return s;
@@ -239,6 +244,7 @@ CV_BROKER_METHOD(lock)
             s = cv_broker_commit(b, err);
         }
         if (s == CV_OK) {
+            cv_relay_stop(b); /* and every connection with it, at once */
             cv_helper_stop(&b->token);
             cv_module_stop_all(b);
             b->unlocked = false;
@@ -249,7 +255,9 @@ CV_BROKER_METHOD(lock)
         }
         cv_broker_leave(b);
     }
-    if (s != CV_OK) {
+    if (s == CV_OK) {
+        cv_grant_end_all(b, "the vault was locked", "certvault unlock");
+    } else {
         cv_ask_refused(&ask, err);
     }
     cJSON_Delete(details);

@@ -352,6 +352,8 @@ static void request_of(const struct cv_ask *ask,
     rq->n_contexts = contexts_of(ask, contexts);
     rq->mode = decide_mode(ask->broker);
     rq->tty = ask->tty;
+    rq->read_only = ask->read_only;
+    rq->duration_s = ask->duration_s;
     rq->now_s = cv_clock_now_s();
 }
 
@@ -371,6 +373,13 @@ bool cv_ask_would(const struct cv_ask *ask, const cJSON *doc)
 
     trial.doc = doc;
     return decide(&trial, NULL) == CV_OK;
+}
+
+enum cv_status cv_ask_would_now(struct cv_ask *ask, const cJSON *doc,
+                                struct cv_err *err)
+{
+    ask->doc = doc;
+    return decide(ask, err);
 }
 
 static void decision_leaf(const struct cv_ask *ask, const cJSON *details,
@@ -438,6 +447,36 @@ enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
         return s;
     }
     decision_leaf(ask, details, &leaf);
+    return queue(ask->broker, &leaf, &ask->seq, err);
+}
+
+enum cv_status cv_ask_deny(struct cv_ask *ask, enum cv_status status,
+                           const cJSON *details, struct cv_err *err)
+{
+    struct cv_leaf leaf;
+
+    memset(&ask->result, 0, sizeof(ask->result));
+    decision_leaf(ask, details, &leaf);
+    leaf.status = status;
+    return queue(ask->broker, &leaf, &ask->seq, err);
+}
+
+static void event_leaf(const struct cv_ask *ask, enum cv_status status,
+                       const cJSON *details, struct cv_leaf *leaf)
+{
+    leaf_of_ask(ask, leaf);
+    leaf->phase = CV_LEAF_EVENT;
+    leaf->outcome = status == CV_OK ? "ok" : "failed";
+    leaf->status = status;
+    leaf->details = details;
+}
+
+enum cv_status cv_ask_event(struct cv_ask *ask, const cJSON *details,
+                            struct cv_err *err)
+{
+    struct cv_leaf leaf;
+
+    event_leaf(ask, CV_OK, details, &leaf);
     return queue(ask->broker, &leaf, &ask->seq, err);
 }
 
@@ -529,6 +568,15 @@ void cv_ask_outcome_later(struct cv_ask *ask, enum cv_status status,
     struct cv_leaf leaf;
 
     outcome_leaf(ask, status, details, &leaf);
+    (void)!keep_waiting(ask->broker, &leaf, NULL);
+}
+
+void cv_ask_event_later(struct cv_ask *ask, enum cv_status status,
+                        const cJSON *details)
+{
+    struct cv_leaf leaf;
+
+    event_leaf(ask, status, details, &leaf);
     (void)!keep_waiting(ask->broker, &leaf, NULL);
 }
 

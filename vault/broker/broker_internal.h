@@ -4,13 +4,16 @@
 
 #include "policy/decide.h"
 #include "vault/audit/leaf.h"
+#include "vault/audit/query.h"
 #include "vault/base/limits.h"
 #include "vault/base/sandbox.h"
 #include "vault/broker/broker.h"
 #include "vault/broker/entry.h"
+#include "vault/broker/grant.h"
 #include "vault/broker/helper.h"
 #include "vault/broker/loop.h"
 #include "vault/broker/prompt.h"
+#include "vault/broker/relay.h"
 #include "vault/broker/vault.h"
 #include "vault/store/store_entry.h"
 
@@ -45,7 +48,15 @@ struct cv_broker {
     int64_t ready_until_ms;               /* ... and is not asked until then */
     char held_login[CV_LEAF_OP + 1]; /* changes with each login to a token */
     struct cv_sign *signing; /* the one that Sign is to finish; else NULL */
-    struct cv_agent *agent;  /* NULL: it is none */
+    struct cv_door_request *requested; /* likewise of Request */
+    const struct cv_interface *iface;  /* its own */
+    struct cv_loop *loop;              /* NULL: it does not run */
+    struct cv_relay relay;
+    struct cv_grant_table grants;
+    struct cv_query_cursor looked; /* what grants were looked at by: the log */
+    uint64_t looked_size;          /* its leaves */
+    int64_t looked_ms, decided_ms, token_ms, touched_ms;
+    struct cv_agent *agent; /* NULL: it is none */
     struct cv_prompt prompt;
     uint64_t strangers;      /* turned away and not told of yet */
     int64_t strangers_ms;    /* when the record was last told; 0: never */
@@ -62,6 +73,8 @@ struct cv_ask {
     const char *ticket;
     const char *context;
     bool tty;
+    bool read_only;     /* asked for, as a grant's */
+    int64_t duration_s; /* likewise; 0: not asked for */
     char op[CV_LEAF_OP + 1];
     const cJSON *doc; /* the entry, NULL: none; borrowed */
     struct cv_decide_result result;
@@ -93,6 +106,25 @@ CV_MUST_USE enum cv_status cv_ask_begin(struct cv_broker *b,
 CV_MUST_USE enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
                                          const cJSON *details,
                                          struct cv_err *err);
+
+/* Entered. Queues a denial that is not the policy's; `status` is why. */
+CV_MUST_USE enum cv_status cv_ask_deny(struct cv_ask *ask,
+                                       enum cv_status status,
+                                       const cJSON *details,
+                                       struct cv_err *err);
+
+/* Entered. Queues an event about what is asked for; its number is ask->seq. */
+CV_MUST_USE enum cv_status
+cv_ask_event(struct cv_ask *ask, const cJSON *details, struct cv_err *err);
+
+/* Entered or not: the same, for the next commit. */
+void cv_ask_event_later(struct cv_ask *ask, enum cv_status status,
+                        const cJSON *details);
+
+/* Decides by the policy of the last cv_broker_enter; nothing is recorded.
+ * CV_DENIED: `err` says why. ask->result is filled. */
+CV_MUST_USE enum cv_status
+cv_ask_would_now(struct cv_ask *ask, const cJSON *doc, struct cv_err *err);
 
 /* Entered. As cv_ask_decide, but a permit leaves no leaf: for the other half of
  * a decision that has one. */
@@ -212,6 +244,9 @@ CV_MUST_USE enum cv_status cv_broker_split_entry(const cJSON *doc,
 cJSON *cv_broker_sealed(const struct cv_broker *b,
                         const struct cv_store_entry *row, const cJSON *doc);
 
+/* broker_asks.c: io.certvault.Door, served to the relay alone. */
+extern const struct cv_interface cv_broker_door_interface;
+
 /* The methods, each `struct cv_method`'s run with the broker as context. */
 /* A table of fields and its length, as cv_json_read takes them. */
 #define CV_BROKER_FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
@@ -249,6 +284,9 @@ CV_BROKER_METHOD(remove);
 CV_BROKER_METHOD(pin);
 CV_BROKER_METHOD(export);
 CV_BROKER_METHOD(sign);
+CV_BROKER_METHOD(use);
+CV_BROKER_METHOD(use_end);
+CV_BROKER_METHOD(keyless);
 CV_BROKER_METHOD(slot_list);
 CV_BROKER_METHOD(slot_add);
 CV_BROKER_METHOD(slot_remove);

@@ -80,20 +80,53 @@ static enum cv_status load(struct cv_broker *b, struct cv_sign *sign)
     return s;
 }
 
+/* What is signed for whoever asks could not be held to a grant's limits. */
+static enum cv_status check_limits(struct cv_sign *sign)
+{
+    const struct cv_policy_grant *g = &sign->ask.result.grant;
+    enum cv_status s;
+
+    if (sign->grant != NULL ||
+        (!g->read_only && g->verbs == NULL && g->namespaces == NULL &&
+         g->resources == NULL)) {
+        return CV_OK;
+    }
+    s = cv_fail(&sign->err, CV_DENIED,
+                "the policy gives it with limits, which only the relay keeps");
+    cv_err_state(&sign->err, "nothing was done; the denial is recorded");
+    cv_err_hint(&sign->err, "certvault exec %s -- COMMAND", sign->name);
+    return s;
+}
+
+static bool add_details(cJSON *details, const struct cv_sign *sign)
+{
+    return cv_json_add_str(details, "purpose", sign->purpose) &&
+           cv_json_add_str(details, "algorithm", sign->algorithm) &&
+           (sign->grant == NULL ||
+            (cv_json_add_str(details, "grant", sign->grant->id) &&
+             cv_json_add_str(details, "server", sign->server) &&
+             cv_json_add_str(details, "server_spki", sign->server_spki)));
+}
+
 /* Entered. What would only fail for want of a secret leaves no permit: the
  * method itself says then what is wanted. */
 static enum cv_status decide(struct cv_broker *b, struct cv_sign *sign)
 {
-    cJSON *details = cJSON_CreateObject();
-    enum cv_status s;
+    cJSON *details;
+    enum cv_status s = cv_ask_check(&sign->ask, sign->doc, NULL, &sign->err);
+
+    if (s == CV_OK) {
+        s = check_limits(sign);
+    }
+    if (s != CV_OK) {
+        return s;
+    }
 
     if (!sign->on_token && !(b->unlocked && b->token.channel != NULL)) {
-        s = cv_ask_check(&sign->ask, sign->doc, NULL, &sign->err);
-        cJSON_Delete(details);
-        return s == CV_OK ? CV_LOCKED : s;
+        return CV_LOCKED;
     }
-    if (!cv_json_add_str(details, "purpose", sign->purpose) ||
-        !cv_json_add_str(details, "algorithm", sign->algorithm)) {
+    details = cJSON_CreateObject();
+    if (!add_details(details, sign)) {
         cJSON_Delete(details);
         return cv_fail(&sign->err, CV_INTERNAL, "memory is gone");
     }
@@ -126,11 +159,14 @@ static enum cv_status need_login(struct cv_broker *b, struct cv_sign *sign)
 
 /* Not entered. Which tokens must be logged in to is found out before the
  * vault's lock is taken: it may take a while. */
-static void look_at_token(struct cv_broker *b, struct cv_sign *sign)
+void cv_sign_look(struct cv_broker *b, struct cv_sign *sign)
 {
     struct cv_store_entry *row = NULL;
     cJSON *doc = NULL;
 
+    if (sign->status != CV_OK || b->vault == NULL) {
+        return;
+    }
     b->caller = sign->caller;
     if (is_ready(b, sign)) {
         (void)snprintf(sign->token, sizeof(sign->token), "%s", b->ready_token);
@@ -146,37 +182,24 @@ static void look_at_token(struct cv_broker *b, struct cv_sign *sign)
     cJSON_Delete(doc);
 }
 
-void cv_sign_decide(struct cv_broker *b, struct cv_sign *signs, size_t n)
+void cv_sign_decide(struct cv_broker *b, struct cv_sign *sign)
 {
-    struct cv_err err;
-    enum cv_status s;
+    b->caller = sign->caller;
+    if (sign->status == CV_OK) {
+        sign->status = load(b, sign);
+    }
+    if (sign->status == CV_OK) {
+        sign->status = decide(b, sign);
+    }
+}
 
-    cv_err_init(&err);
-    for (size_t i = 0; i < n; i++) {
-        if (signs[i].status == CV_OK && b->vault != NULL) {
-            look_at_token(b, &signs[i]);
-        }
-    }
-    s = cv_broker_enter(b, &err);
-    for (size_t i = 0; s == CV_OK && i < n; i++) {
-        b->caller = signs[i].caller;
-        if (signs[i].status == CV_OK) {
-            signs[i].status = load(b, &signs[i]);
-        }
-        if (signs[i].status == CV_OK) {
-            signs[i].status = decide(b, &signs[i]);
-        }
-    }
-    if (s == CV_OK) {
-        s = cv_broker_commit(b, &err);
-        cv_broker_leave(b);
-    }
-    for (size_t i = 0; s != CV_OK && i < n; i++) {
-        if (signs[i].status == CV_OK) {
-            signs[i].status = s;
-            signs[i].err = err;
-            signs[i].ask.seq = -1;
-        }
+void cv_sign_fail(struct cv_sign *sign, enum cv_status s,
+                  const struct cv_err *err)
+{
+    if (sign->status == CV_OK) {
+        sign->status = s;
+        sign->err = *err;
+        sign->ask.seq = -1;
     }
 }
 
@@ -270,16 +293,12 @@ static enum cv_status refuse(struct cv_broker *b, struct cv_sign *sign,
     return sign->status;
 }
 
-CV_BROKER_METHOD(sign)
+enum cv_status cv_sign_make(struct cv_broker *b, struct cv_sign *sign,
+                            struct cv_reply *reply, struct cv_err *err)
 {
-    struct cv_broker *b = context;
-    struct cv_sign *sign = b->signing;
     enum cv_status s;
 
-    (void)parameters;
-    if (sign == NULL) {
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
+    b->caller = sign->caller;
     if (sign->status != CV_OK) {
         return refuse(b, sign, reply, err);
     }
@@ -289,4 +308,13 @@ CV_BROKER_METHOD(sign)
     }
     cv_ask_outcome_later(&sign->ask, s, NULL);
     return s;
+}
+
+CV_BROKER_METHOD(sign)
+{
+    struct cv_broker *b = context;
+
+    (void)parameters;
+    return b->signing != NULL ? cv_sign_make(b, b->signing, reply, err)
+                              : cv_fail(err, CV_INTERNAL, "memory is gone");
 }

@@ -2,6 +2,7 @@
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
 #include "vault/broker/agent.h"
+#include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
 #include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_entry.h"
@@ -293,6 +294,8 @@ CV_BROKER_METHOD(status)
         (void)cv_json_add_int(status, "log_size",
                               (int64_t)cv_log_size(b->vault->log));
         (void)cv_json_add_item(status, "policy", cv_policy_describe(b->policy));
+        (void)cv_json_add_item(status, "relay", cv_relay_status(b));
+        (void)cv_json_add_item(status, "grants", cv_grant_status(b));
         (void)cv_json_add_bool(status, "seccomp", b->sandbox.seccomp);
         (void)cv_json_add_int(status, "landlock_abi", b->sandbox.landlock_abi);
         /* It takes time that grows with the store: not for everyone. */

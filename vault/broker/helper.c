@@ -2,6 +2,8 @@
 
 #include "vault/base/limits.h"
 
+#include <poll.h>
+
 static enum cv_status start(struct cv_helper *helper, struct cv_err *err)
 {
     int fd;
@@ -40,6 +42,18 @@ enum cv_status cv_helper_call(struct cv_helper *helper, const char *method,
         cv_helper_stop(helper);
     }
     return s;
+}
+
+void cv_helper_look(struct cv_helper *helper)
+{
+    struct pollfd p = {.events = POLLIN};
+
+    if (helper->channel != NULL) {
+        p.fd = cv_channel_fd(helper->channel);
+        if (poll(&p, 1, 0) > 0) {
+            cv_helper_stop(helper); /* nothing is to be read but its end */
+        }
+    }
 }
 
 void cv_helper_stop(struct cv_helper *helper)

@@ -24,6 +24,9 @@ CV_MUST_USE enum cv_status
 cv_helper_call(struct cv_helper *helper, const char *method, cJSON *parameters,
                unsigned flags, struct cv_message *reply, struct cv_err *err);
 
+/* Lets it go if it has ended; between calls only. */
+void cv_helper_look(struct cv_helper *helper);
+
 /* Lets it go: its socket closes, at which it ends. */
 void cv_helper_stop(struct cv_helper *helper);
 

@@ -18,12 +18,13 @@
 /* As long as somebody is connected it looks around this often. */
 #define TICK_MS 1000
 
-struct loop {
+struct cv_loop {
     const struct cv_loop_hooks *hooks;
     int listener;
     bool single; /* one connection, with which it ends */
     struct cv_caller *callers[CV_LIMIT_CLIENTS];
     size_t n_callers;
+    size_t n_attached; /* of them */
     struct pollfd polls[CV_LIMIT_CLIENTS + 2];
     struct cv_loop_request gathered[CV_LIMIT_TOGETHER];
     size_t n_gathered;
@@ -62,8 +63,10 @@ static void caller_free(struct cv_caller *c)
 }
 
 /* Takes `fd`. A connection that is not admitted is closed without a word: its
- * uid is nobody whom this broker serves. */
-static enum cv_status add_caller(struct loop *l, int fd, struct cv_err *err)
+ * uid is nobody whom this broker serves. `iface`: it is attached. */
+static enum cv_status add_caller(struct cv_loop *l, int fd,
+                                 const struct cv_interface *iface,
+                                 struct cv_err *err)
 {
     struct cv_caller *c = calloc(1, sizeof(*c));
     enum cv_status s;
@@ -77,7 +80,8 @@ static enum cv_status add_caller(struct loop *l, int fd, struct cv_err *err)
     if (s == CV_OK) {
         s = cv_peer_read(cv_channel_fd(c->channel), &c->peer, err);
     }
-    if (s == CV_OK && !l->hooks->admits(l->hooks->context, &c->peer)) {
+    if (s == CV_OK && iface == NULL &&
+        !l->hooks->admits(l->hooks->context, &c->peer)) {
         s = cv_fail(err, CV_DENIED, "this uid is not served");
     }
     if (s != CV_OK) {
@@ -85,23 +89,42 @@ static enum cv_status add_caller(struct loop *l, int fd, struct cv_err *err)
         return s;
     }
     c->last_ms = cv_clock_boot_ms();
+    c->iface = iface;
+    l->n_attached += iface != NULL ? 1 : 0;
     l->callers[l->n_callers++] = c;
     return CV_OK;
 }
 
-static void drop_caller(struct loop *l, size_t i)
+static void drop_caller(struct cv_loop *l, size_t i)
 {
     struct cv_caller *c = l->callers[i];
 
     l->callers[i] = l->callers[--l->n_callers];
+    l->n_attached -= c->iface != NULL ? 1 : 0;
     if (l->hooks->left != NULL) {
         l->hooks->left(l->hooks->context, c);
     }
     caller_free(c);
 }
 
+enum cv_status cv_loop_attach(struct cv_loop *l, int fd,
+                              const struct cv_interface *iface,
+                              struct cv_caller **out, struct cv_err *err)
+{
+    enum cv_status s = add_caller(l, fd, iface, err);
+
+    *out = s == CV_OK ? l->callers[l->n_callers - 1] : NULL;
+    return s;
+}
+
+/* Those that somebody else connected. */
+static size_t n_clients(const struct cv_loop *l)
+{
+    return l->n_callers - l->n_attached;
+}
+
 /* Answers the requests that waited for each other. */
-static void answer_gathered(struct loop *l)
+static void answer_gathered(struct cv_loop *l)
 {
     if (l->n_gathered > 0) {
         l->hooks->together(l->hooks->context, l->gathered, l->n_gathered);
@@ -115,13 +138,13 @@ static void answer_gathered(struct loop *l)
     l->n_gathered = 0;
 }
 
-static enum cv_status answer_one(struct loop *l, struct cv_caller *c,
+static enum cv_status answer_one(struct cv_loop *l, struct cv_caller *c,
                                  struct cv_message *request, struct cv_err *err)
 {
     enum cv_status s;
 
     if (l->hooks->waits != NULL &&
-        l->hooks->waits(l->hooks->context, request)) {
+        l->hooks->waits(l->hooks->context, c, request)) {
         l->gathered[l->n_gathered++] =
             (struct cv_loop_request){.caller = c, .message = *request};
         if (l->n_gathered == CV_LIMIT_TOGETHER) {
@@ -131,14 +154,15 @@ static enum cv_status answer_one(struct loop *l, struct cv_caller *c,
     }
     /* It may not overtake what the same caller sent before. */
     answer_gathered(l);
-    s = cv_serve_message(l->hooks->iface, l->hooks->enter(l->hooks->context, c),
-                         c->channel, request, err);
+    s = cv_serve_message(c->iface != NULL ? c->iface : l->hooks->iface,
+                         l->hooks->enter(l->hooks->context, c), c->channel,
+                         request, err);
     cv_message_free(request);
     return s;
 }
 
 /* Answers every whole request that was read, or gathers it. */
-static enum cv_status answer(struct loop *l, struct cv_caller *c,
+static enum cv_status answer(struct cv_loop *l, struct cv_caller *c,
                              struct cv_err *err)
 {
     for (;;) {
@@ -156,7 +180,7 @@ static enum cv_status answer(struct loop *l, struct cv_caller *c,
 }
 
 /* Reads from one caller and answers it, or gathers what it wants. */
-static void serve_caller(struct loop *l, struct cv_caller *c)
+static void serve_caller(struct cv_loop *l, struct cv_caller *c)
 {
     struct cv_err err;
     bool closed = false;
@@ -169,7 +193,7 @@ static void serve_caller(struct loop *l, struct cv_caller *c)
     }
 }
 
-static void accept_callers(struct loop *l)
+static void accept_callers(struct cv_loop *l)
 {
     struct cv_err err;
 
@@ -180,11 +204,11 @@ static void accept_callers(struct loop *l)
             return;
         }
         cv_err_init(&err);
-        (void)!add_caller(l, fd, &err);
+        (void)!add_caller(l, fd, NULL, &err);
     }
 }
 
-static nfds_t fill_polls(struct loop *l)
+static nfds_t fill_polls(struct cv_loop *l)
 {
     nfds_t n = 0;
 
@@ -201,36 +225,47 @@ static nfds_t fill_polls(struct loop *l)
     return n;
 }
 
-static void serve_ready(struct loop *l, size_t n_callers)
+/* Nobody talks to it any more. */
+static bool is_quiet(const struct cv_loop *l, const struct cv_caller *c,
+                     int64_t now)
 {
-    int64_t now = cv_clock_boot_ms();
+    return !l->single && c->iface == NULL && c->grants == 0 &&
+           now - c->last_ms > CV_LIMIT_CLIENT_IDLE_S * 1000LL;
+}
 
-    for (size_t i = 0; i < n_callers; i++) {
-        if (l->polls[i].revents != 0) {
-            serve_caller(l, l->callers[i]);
-        } else if (!l->single && now - l->callers[i]->last_ms >
-                                     CV_LIMIT_CLIENT_IDLE_S * 1000LL) {
-            l->callers[i]->broken = true;
-        }
-    }
-    answer_gathered(l);
-    /* From the last to the first, because dropping moves the last one. */
-    for (size_t i = n_callers; i-- > 0;) {
+/* From the last to the first, because dropping moves the last one. */
+static void drop_broken(struct cv_loop *l)
+{
+    for (size_t i = l->n_callers; i-- > 0;) {
         if (l->callers[i]->broken) {
             drop_caller(l, i);
         }
     }
 }
 
+static void serve_ready(struct cv_loop *l, size_t n_callers)
+{
+    int64_t now = cv_clock_boot_ms();
+
+    for (size_t i = 0; i < n_callers; i++) {
+        if (l->polls[i].revents != 0) {
+            serve_caller(l, l->callers[i]);
+        } else if (is_quiet(l, l->callers[i], now)) {
+            l->callers[i]->broken = true;
+        }
+    }
+    answer_gathered(l);
+}
+
 /* How long to wait at most; false: not at all, for it is over. */
-static bool how_long(const struct loop *l, bool busy, struct timespec *limit,
+static bool how_long(const struct cv_loop *l, bool busy, struct timespec *limit,
                      const struct timespec **out)
 {
-    bool ticking = busy || (!l->single && l->n_callers > 0);
+    bool ticking = busy || (!l->single && n_clients(l) > 0);
     int64_t rest = -1;
 
     if (!l->single && l->hooks->rest != NULL) {
-        rest = l->hooks->rest(l->hooks->context, l->n_callers);
+        rest = l->hooks->rest(l->hooks->context, n_clients(l));
         if (rest == 0) {
             return false;
         }
@@ -244,7 +279,7 @@ static bool how_long(const struct loop *l, bool busy, struct timespec *limit,
     return true;
 }
 
-static enum cv_status run(struct loop *l, struct cv_err *err)
+static enum cv_status run(struct cv_loop *l, struct cv_err *err)
 {
     const struct timespec *timeout = NULL;
     struct timespec limit = {0};
@@ -252,7 +287,10 @@ static enum cv_status run(struct loop *l, struct cv_err *err)
     bool busy = false;
 
     catch_signals(&while_waiting);
-    while (!ended && (!l->single || l->n_callers > 0) &&
+    if (l->hooks->begun != NULL) {
+        l->hooks->begun(l->hooks->context, l);
+    }
+    while (!ended && (!l->single || n_clients(l) > 0) &&
            how_long(l, busy, &limit, &timeout)) {
         size_t n_callers = l->n_callers;
         nfds_t n = fill_polls(l);
@@ -273,7 +311,9 @@ static enum cv_status run(struct loop *l, struct cv_err *err)
                 accept_callers(l);
             }
         }
+        drop_broken(l);
         busy = l->hooks->idle(l->hooks->context);
+        drop_broken(l);
     }
     return CV_OK;
 }
@@ -281,7 +321,7 @@ static enum cv_status run(struct loop *l, struct cv_err *err)
 enum cv_status cv_loop_run(const struct cv_loop_hooks *hooks, int fd,
                            int listener, struct cv_err *err)
 {
-    struct loop *l = calloc(1, sizeof(*l));
+    struct cv_loop *l = calloc(1, sizeof(*l));
     enum cv_status s = CV_OK;
 
     if (l == NULL) {
@@ -291,7 +331,7 @@ enum cv_status cv_loop_run(const struct cv_loop_hooks *hooks, int fd,
     l->listener = listener;
     l->single = fd != -1;
     if (l->single) {
-        s = add_caller(l, fd, err);
+        s = add_caller(l, fd, NULL, err);
     }
     if (s == CV_OK) {
         s = run(l, err);

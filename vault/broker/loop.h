@@ -19,7 +19,13 @@ struct cv_caller {
     int64_t last_ms;         /* when it last said something */
     bool broken;             /* to be dropped */
     struct cv_prompt_wait *prompt; /* it asks a human, or waits to (prompt.h) */
+    size_t grants; /* that end with it: it is never dropped for being quiet */
+    /* Not NULL: it was brought in by the program itself (cv_loop_attach), and
+     * this is what it may ask. It counts for nobody. */
+    const struct cv_interface *iface;
 };
+
+struct cv_loop;
 
 /* One request that is answered together with others. */
 struct cv_loop_request {
@@ -30,15 +36,19 @@ struct cv_loop_request {
 
 struct cv_loop_hooks {
     const struct cv_interface *iface;
+    /* Called before the first wait with what cv_loop_attach wants, which stays
+     * until cv_loop_run returns. NULL: nobody wants to know. */
+    void (*begun)(void *context, struct cv_loop *loop);
     /* The context handed to a method: who calls is set before. */
     void *(*enter)(void *context, struct cv_caller *caller);
     /* Is this uid served at all? */
     bool (*admits)(void *context, const struct cv_peer *peer);
-    /* May this request wait until all that came at the same time is read? Such
-     * requests are answered by `together`, `n` (at most CV_LIMIT_TOGETHER) at a
-     * time and in their order. What one caller sent is never overtaken by what
-     * it sent later. */
-    bool (*waits)(void *context, const struct cv_message *request);
+    /* May this request of this caller wait until all that came at the same time
+     * is read? Such requests are answered by `together`, `n` (at most
+     * CV_LIMIT_TOGETHER) at a time and in their order. What one caller sent is
+     * never overtaken by what it sent later. */
+    bool (*waits)(void *context, const struct cv_caller *caller,
+                  const struct cv_message *request);
     void (*together)(void *context, struct cv_loop_request *requests, size_t n);
     /* Called when nothing else is to be done, at least each second while it
      * returns true. */
@@ -61,6 +71,15 @@ struct cv_loop_hooks {
 CV_MUST_USE enum cv_status cv_loop_run(const struct cv_loop_hooks *hooks,
                                        int fd, int listener,
                                        struct cv_err *err);
+
+/* Takes the connected socket `fd` (on failure too) of a program of ours and
+ * serves `iface` on it: it is not asked whether it is admitted, does not keep
+ * the loop running, and is never dropped for being quiet. `hooks->left` tells
+ * when it goes. *out is borrowed until then. CV_BUSY, CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_loop_attach(struct cv_loop *loop, int fd,
+                                          const struct cv_interface *iface,
+                                          struct cv_caller **out,
+                                          struct cv_err *err);
 
 /* Makes the listening socket at `path` with `mode`. A socket that is there and
  * that nobody serves is replaced; one that is served: CV_BUSY. Whatever else

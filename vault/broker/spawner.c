@@ -41,6 +41,7 @@ struct cv_spawner {
     size_t n_asked;
     int ready[CV_SPAWNER_COUNT]; /* prepared and not yet taken; -1: none */
     uint32_t child;              /* the last answer's */
+    int second; /* the second descriptor of the last answer; -1: none */
 };
 
 struct child {
@@ -61,7 +62,8 @@ struct table {
     uint32_t last; /* number given to a child */
 };
 
-/* The answer to a request; a descriptor goes along when `error` is 0. */
+/* The answer to a request; a descriptor goes along when `error` is 0, two for
+ * the relay. */
 struct answer {
     int error; /* errno */
     uint32_t child;
@@ -116,10 +118,20 @@ static enum cv_status fill_table(const struct cv_spawner_options *o,
                             t->path[CV_SPAWNER_INTAKE], PATH_MAX, err);
     }
     if (s == CV_OK) {
+        s = cv_process_path("libexec/certvault/relay",
+                            t->path[CV_SPAWNER_RELAY], PATH_MAX, err);
+    }
+    if (s == CV_OK) {
         memcpy(t->path[CV_SPAWNER_MODULE], t->path[CV_SPAWNER_TOKEN], PATH_MAX);
     }
     return s;
 }
+
+/* The pairs of a program: [0] stays here, [1] is its own. */
+struct pairs {
+    int socket[2];
+    int second[2]; /* the relay's; else -1 */
+};
 
 /* A child without execve: it keeps nothing but its socket. */
 static int fork_names(const struct table *t, int socket, int other_end,
@@ -145,7 +157,7 @@ static int fork_names(const struct table *t, int socket, int other_end,
 }
 
 static int exec_program(struct table *t, enum cv_spawner_program program,
-                        int socket, pid_t *child)
+                        const struct pairs *pairs, pid_t *child)
 {
     static char unlocked[] = "--allow-unlocked", pkcs11[] = "--pkcs11";
     bool module = program == CV_SPAWNER_MODULE;
@@ -155,8 +167,8 @@ static int exec_program(struct table *t, enum cv_spawner_program program,
         .path = t->path[program],
         .argv = argv,
         .environment = module ? t->environment : environment,
-        .socket = socket,
-        .extra = {module ? t->modules : -1, -1, -1, -1},
+        .socket = pairs->socket[1],
+        .extra = {module ? t->modules : pairs->second[1], -1, -1, -1},
 #ifdef CV_SANITIZED
         .keep_stderr = true,
 #endif
@@ -176,12 +188,16 @@ static int exec_program(struct table *t, enum cv_spawner_program program,
     return 0;
 }
 
-static void answer_with(int socket, int error, uint32_t child, int fd)
+static void answer_with(int socket, int error, uint32_t child,
+                        const struct pairs *pairs)
 {
+    const int fds[2] = {pairs != NULL ? pairs->socket[0] : -1,
+                        pairs != NULL ? pairs->second[0] : -1};
+    const size_t len = fds[1] != -1 ? sizeof(fds) : sizeof(fds[0]);
     struct answer a = {.error = error, .child = child};
     struct iovec iov = {.iov_base = &a, .iov_len = sizeof(a)};
     union {
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
         struct cmsghdr align;
     } control;
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -191,12 +207,12 @@ static void answer_with(int socket, int error, uint32_t child, int fd)
 
         memset(&control, 0, sizeof(control));
         m.msg_control = control.bytes;
-        m.msg_controllen = sizeof(control.bytes);
+        m.msg_controllen = CMSG_SPACE(len);
         c = CMSG_FIRSTHDR(&m);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+        c->cmsg_len = CMSG_LEN(len);
+        memcpy(CMSG_DATA(c), fds, len);
     }
     (void)sendmsg(socket, &m, MSG_NOSIGNAL);
 }
@@ -230,29 +246,46 @@ static void kill_one(const struct table *t, uint32_t number)
     }
 }
 
+static void close_pairs(struct pairs *p)
+{
+    for (int i = 0; i < 2; i++) {
+        cv_file_close(&p->socket[i]);
+        cv_file_close(&p->second[i]);
+    }
+}
+
+static bool make_pairs(unsigned program, struct pairs *p)
+{
+    struct cv_err err;
+
+    cv_err_init(&err);
+    return cv_process_pair(p->socket, &err) == CV_OK &&
+           (program != CV_SPAWNER_RELAY ||
+            cv_process_pair(p->second, &err) == CV_OK);
+}
+
 static void serve_one(struct table *t, int socket, unsigned program)
 {
     struct child *child = child_place(t);
-    struct cv_err err;
-    int pair[2] = {-1, -1};
+    struct pairs pairs = {{-1, -1}, {-1, -1}};
     int error;
 
     if (child == NULL || program >= CV_SPAWNER_COUNT ||
-        cv_process_pair(pair, &err) != CV_OK) {
-        answer_with(socket, EINVAL, 0, -1);
+        !make_pairs(program, &pairs)) {
+        close_pairs(&pairs);
+        answer_with(socket, EINVAL, 0, NULL);
         return;
     }
     child->module = program == CV_SPAWNER_MODULE;
     child->number = t->last = (t->last + 1) & ~KILL;
     if (program == CV_SPAWNER_NAMES) {
-        error = fork_names(t, pair[1], pair[0], &child->pid);
+        error = fork_names(t, pairs.socket[1], pairs.socket[0], &child->pid);
     } else {
-        error = exec_program(t, (enum cv_spawner_program)program, pair[1],
+        error = exec_program(t, (enum cv_spawner_program)program, &pairs,
                              &child->pid);
     }
-    answer_with(socket, error, child->number, pair[0]);
-    cv_file_close(&pair[0]);
-    cv_file_close(&pair[1]);
+    answer_with(socket, error, child->number, &pairs);
+    close_pairs(&pairs);
 }
 
 static void end_all(const struct table *t, bool modules, int signal_number)
@@ -389,19 +422,18 @@ void cv_spawner_free(struct cv_spawner *sp)
     }
 }
 
-/* The one descriptor of an answer; whatever else came is closed. */
-static int take_descriptor(struct msghdr *m)
+/* The descriptors of an answer, one or two; -1 where there is none. */
+static void take_descriptors(struct msghdr *m, int fds[2])
 {
-    int fd = -1;
-
+    fds[0] = fds[1] = -1;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
          c = CMSG_NXTHDR(m, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-            c->cmsg_len == CMSG_LEN(sizeof(int)) && fd == -1) {
-            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+            c->cmsg_len >= CMSG_LEN(sizeof(int)) &&
+            c->cmsg_len <= CMSG_LEN(2 * sizeof(int)) && fds[0] == -1) {
+            memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
         }
     }
-    return fd;
 }
 
 static bool ask(struct cv_spawner *sp, enum cv_spawner_program program)
@@ -422,9 +454,10 @@ static int receive(struct cv_spawner *sp)
     struct answer a = {.error = EIO};
     struct iovec iov = {.iov_base = &a, .iov_len = sizeof(a)};
     union {
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
         struct cmsghdr align;
     } control;
+    int fds[2] = {-1, -1};
     struct msghdr m = {.msg_iov = &iov,
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
@@ -438,9 +471,13 @@ static int receive(struct cv_spawner *sp)
         errno = EPIPE;
         return -1;
     }
+    if (a.error == 0) {
+        take_descriptors(&m, fds);
+    }
     errno = a.error;
     sp->child = a.child;
-    return a.error == 0 ? take_descriptor(&m) : -1;
+    sp->second = fds[1];
+    return fds[0];
 }
 
 /* Takes answers until that of `program` is there. */
@@ -486,6 +523,22 @@ enum cv_status cv_spawner_run_child(struct cv_spawner *sp,
     enum cv_status s = cv_spawner_run(sp, program, fd, err);
 
     *child = s == CV_OK ? sp->child : 0;
+    return s;
+}
+
+enum cv_status cv_spawner_run_relay(struct cv_spawner *sp, int fds[2],
+                                    uint32_t *child, struct cv_err *err)
+{
+    enum cv_status s;
+
+    sp->second = -1;
+    s = cv_spawner_run_child(sp, CV_SPAWNER_RELAY, &fds[0], child, err);
+    fds[1] = sp->second;
+    sp->second = -1;
+    if (s == CV_OK && fds[1] == -1) {
+        cv_file_close(&fds[0]);
+        s = cv_fail(err, CV_UNAVAILABLE, "the relay came without its sockets");
+    }
     return s;
 }
 

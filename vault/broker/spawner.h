@@ -3,7 +3,8 @@
  * Sandboxes are inherited: a broker that locked itself down could start nothing
  * that needs more than it has itself. So it forks this small process before. It
  * knows a fixed table of programs, takes a number, starts that program with one
- * end of a socket pair as descriptor 3, and passes the other end back. It reads
+ * end of a socket pair as descriptor 3 (the relay: of two pairs, 3 and 4), and
+ * passes the other end back. It reads
  * no names, paths or arguments from the broker, and ends when the broker does.
  *
  * This is the only place where a descriptor is passed. */
@@ -20,6 +21,7 @@ enum cv_spawner_program {
     CV_SPAWNER_INTAKE, /* libexec/certvault/intake */
     CV_SPAWNER_NAMES,  /* a child of the spawner itself: user and group names,
                           time zones (vault/broker/names.h) */
+    CV_SPAWNER_RELAY,  /* libexec/certvault/relay; has two sockets */
     CV_SPAWNER_COUNT
 };
 
@@ -63,6 +65,13 @@ CV_MUST_USE enum cv_status cv_spawner_run(struct cv_spawner *sp,
 CV_MUST_USE enum cv_status cv_spawner_run_child(struct cv_spawner *sp,
                                                 enum cv_spawner_program program,
                                                 int *fd, uint32_t *child,
+                                                struct cv_err *err);
+
+/* Starts the relay. fds[0] is the socket for orders (its descriptor 3), fds[1]
+ * the one for what it asks (its descriptor 4); both are -1 on failure. As
+ * cv_spawner_run_child. */
+CV_MUST_USE enum cv_status cv_spawner_run_relay(struct cv_spawner *sp,
+                                                int fds[2], uint32_t *child,
                                                 struct cv_err *err);
 
 /* Ends it at once (SIGKILL), whatever it is doing; nothing happens where it has
