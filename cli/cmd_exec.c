@@ -153,7 +153,8 @@ static enum cv_status run(struct session *s, const char *const *argv,
     int number = cv_foreground_interrupted();
 
     cv_hop_wipe(&s->hop);
-    if (number != 0) {
+    /* Before the command was there; a proxy's end is what it waits for. */
+    if (number != 0 && argv != NULL) {
         s->cli->exit_code = 128 + number;
         return CV_OK;
     }

@@ -75,6 +75,7 @@ static enum cv_status check(const struct cv_cli *cli,
                             struct cv_err *err)
 {
     static const char *const ways[] = {"merge", "unmerge", "output"};
+    const char *api = cv_args_value(args, "exec-api");
     size_t given = 0;
     enum cv_status s = cv_check_name(args->operands[0], err);
 
@@ -98,9 +99,9 @@ static enum cv_status check(const struct cv_cli *cli,
     if (s == CV_OK) {
         s = cv_check_shown(cv_args_value(args, "context"), "context", 512, err);
     }
-    return s == CV_OK ? cv_check_word(cv_args_value(args, "exec-api"),
-                                      "exec-api", "v1|v1beta1", err)
-                      : s;
+    return s == CV_OK && api != NULL
+               ? cv_check_word(api, "exec-api", "v1|v1beta1", err)
+               : s;
 }
 
 CV_CMD(kubeconfig)

@@ -1,5 +1,6 @@
 #include "cli/intake_file.h"
 
+#include "vault/base/clock.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
@@ -131,7 +132,7 @@ bool cv_intake_file_replaceable(const struct cv_intake_file *f)
 
 static enum cv_status write_new(const struct cv_intake_file *f,
                                 const char *temp, struct cv_bytes text,
-                                struct cv_err *err)
+                                mode_t mode, struct cv_err *err)
 {
     int fd = openat(f->folder, temp,
                     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -146,8 +147,7 @@ static enum cv_status write_new(const struct cv_intake_file *f,
         fchown(fd, f->st.st_uid, f->st.st_gid) != 0) {
         s = cv_fail_errno(err, CV_IO, "cannot keep the file's owner");
     }
-    if (s == CV_OK &&
-        (fchmod(fd, f->st.st_mode & 07777) != 0 || fsync(fd) != 0)) {
+    if (s == CV_OK && (fchmod(fd, mode) != 0 || fsync(fd) != 0)) {
         s = cv_fail_errno(err, CV_IO, "cannot write the new file");
     }
     if (close(fd) != 0 && errno != EINTR && s == CV_OK) {
@@ -224,12 +224,135 @@ enum cv_status cv_intake_file_replace(struct cv_intake_file *f,
     }
     (void)snprintf(temp, sizeof(temp), ".certvault.%08x.tmp",
                    randombytes_random());
-    s = write_new(f, temp, text, err);
+    s = write_new(f, temp, text, f->st.st_mode & 07777, err);
     if (s == CV_OK) {
         s = put_in_place(f, temp, err);
     }
     if (s != CV_OK) {
         (void)unlinkat(f->folder, temp, 0); /* gone after a rename */
+    }
+    return s;
+}
+
+/* ---- changing ---- */
+
+/* What kubectl makes while it changes a kubeconfig. */
+static enum cv_status check_lock(const struct cv_intake_file *f,
+                                 struct cv_err *err)
+{
+    char lock[300];
+    struct stat st;
+    enum cv_status s;
+
+    (void)snprintf(lock, sizeof(lock), "%s.lock", f->name);
+    if (fstatat(f->folder, lock, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_BUSY, "kubectl is changing it, or was killed at it");
+    cv_err_state(err, "the file is as it was");
+    cv_err_hint(err, "where no kubectl runs, remove its .lock file");
+    return s;
+}
+
+static enum cv_status name_backup(const struct cv_intake_file *f, int64_t now_s,
+                                  char *out, size_t out_len, struct cv_err *err)
+{
+    char time[CV_CLOCK_TEXT_LEN];
+    struct stat st;
+    size_t to = 0;
+
+    (void)cv_clock_format(now_s, time);
+    for (size_t i = 0; time[i] != '\0'; i++) {
+        if (time[i] != '-' && time[i] != ':') {
+            time[to++] = time[i];
+        }
+    }
+    time[to] = '\0';
+    for (int i = 0; i < 100; i++) {
+        char more[8] = "";
+
+        if (i > 0) {
+            (void)snprintf(more, sizeof(more), "-%d", i + 1);
+        }
+        int n = snprintf(out, out_len, "%s.certvault-backup-%s%s", f->name,
+                         time, more);
+
+        if (n > 0 && (size_t)n < out_len && n <= 255 &&
+            fstatat(f->folder, out, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+            return CV_OK;
+        }
+    }
+    return cv_fail(err, CV_IO, "cannot name a backup");
+}
+
+/* The old text under a name of its own, before anything else is touched. */
+static enum cv_status keep_old(struct cv_intake_file *f, const char *temp,
+                               int64_t now_s, char *backup, size_t backup_len,
+                               struct cv_err *err)
+{
+    enum cv_status s = name_backup(f, now_s, backup, backup_len, err);
+
+    if (s == CV_OK) {
+        s = write_new(f, temp, cv_buf_bytes(&f->text), f->st.st_mode & 0600,
+                      err);
+    }
+    if (s == CV_OK && renameat(f->folder, temp, f->folder, backup) != 0) {
+        s = cv_fail_errno(err, CV_IO, "cannot keep what it was");
+    }
+    return s;
+}
+
+static enum cv_status swap(struct cv_intake_file *f, bool absent,
+                           const char *temp, struct cv_err *err)
+{
+    struct stat st;
+    bool same = absent
+                    ? fstatat(f->folder, f->name, &st, AT_SYMLINK_NOFOLLOW) != 0
+                    : is_unchanged(f);
+
+    if (!same) {
+        return cv_fail(err, CV_BUSY, "the file has changed meanwhile");
+    }
+    if (renameat(f->folder, temp, f->folder, f->name) != 0) {
+        return cv_fail_errno(err, CV_IO, "cannot put the new file in place");
+    }
+    /* It is there, whole; after a power failure the old one may be, whole. */
+    (void)!cv_file_sync_folder(f->folder, NULL);
+    return CV_OK;
+}
+
+enum cv_status cv_intake_file_update(struct cv_intake_file *f, bool absent,
+                                     struct cv_bytes text, int64_t now_s,
+                                     char *backup, size_t backup_len,
+                                     struct cv_err *err)
+{
+    char temp[TEMP_LEN];
+    mode_t mode = absent ? 0600 : f->st.st_mode & 0600;
+    enum cv_status s = check_lock(f, err);
+
+    backup[0] = '\0';
+    if (absent) {
+        f->st.st_uid = geteuid();
+        f->st.st_gid = getegid();
+    }
+    (void)snprintf(temp, sizeof(temp), ".certvault.%08x.tmp",
+                   randombytes_random());
+    if (s == CV_OK && !absent) {
+        s = keep_old(f, temp, now_s, backup, backup_len, err);
+    }
+    if (s == CV_OK) {
+        s = write_new(f, temp, text, mode, err);
+    }
+    if (s == CV_OK) {
+        s = swap(f, absent, temp, err);
+    }
+    if (s != CV_OK) {
+        (void)unlinkat(f->folder, temp, 0);
+    }
+    /* A backup of what did not change would only lie about. */
+    if (s != CV_OK && backup[0] != '\0') {
+        (void)unlinkat(f->folder, backup, 0);
+        backup[0] = '\0';
     }
     return s;
 }

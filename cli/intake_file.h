@@ -45,4 +45,15 @@ CV_MUST_USE enum cv_status cv_intake_file_replace(struct cv_intake_file *f,
                                                   struct cv_bytes text,
                                                   struct cv_err *err);
 
+/* Puts `text` in the file's place in one step, as `kubectl config` would: with
+ * its owner and a mode of 0600 or tighter. What it was stays beside it under
+ * the name that is written to `backup`, NAME.certvault-backup-TIME (NAME not
+ * there before (`absent`): none, and `backup` is ""). Nothing changes on
+ * failure: CV_BUSY (it changed since it was read; kubectl's NAME.lock is
+ * there), CV_IO. */
+CV_MUST_USE enum cv_status
+cv_intake_file_update(struct cv_intake_file *f, bool absent,
+                      struct cv_bytes text, int64_t now_s, char *backup,
+                      size_t backup_len, struct cv_err *err);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "cli/intake_compose.h"
 #include "cli/intake_file.h"
+#include "cli/intake_merge.h"
 #include "cli/intake_seal.h"
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
@@ -248,6 +249,7 @@ static enum cv_status strip(void *context, const cJSON *parameters,
 static const struct cv_method methods[] = {
     {"Read", read_file, false},
     {"Strip", strip, false},
+    {"Merge", cv_intake_merge, false},
     {"Compose", cv_intake_compose, false},
     {"RequestInfo", cv_intake_compose_request, false},
     {"RequestFinish", cv_intake_compose_finish, false},
