@@ -283,6 +283,21 @@ static size_t size_of(const cJSON *value)
     return n;
 }
 
+/* What is to be taken back as a whole goes in one message. */
+static enum cv_status too_many(const struct cv_import_read_file *f,
+                               struct cv_err *err)
+{
+    enum cv_status s =
+        cv_fail(err, CV_INVALID,
+                "%s holds more than the %d identities that a token takes at "
+                "a time",
+                f->name, CV_LIMIT_TOKEN_BATCH);
+
+    cv_err_state(err, "nothing of it was taken in");
+    cv_err_hint(err, "choose some with --context");
+    return s;
+}
+
 static enum cv_status add_identity(struct import *in, size_t file,
                                    struct cv_import_read_file *f, bool alone,
                                    cJSON *identity, struct cv_err *err)
@@ -292,8 +307,12 @@ static enum cv_status add_identity(struct import *in, size_t file,
     enum cv_status s = name_it(in, file, alone, text_of(identity, "suffix"),
                                name, sizeof(name), err);
 
-    if (s == CV_OK && (in->n == CV_LIMIT_BATCH ||
-                       (in->n > 0 && in->bytes + bytes > BATCH_BYTES))) {
+    bool full = in->n == CV_LIMIT_BATCH ||
+                (in->n > 0 && in->bytes + bytes > BATCH_BYTES);
+
+    if (s == CV_OK && full && in->to != NULL) {
+        s = too_many(f, err);
+    } else if (s == CV_OK && full) {
         s = batch_send(in, err);
     }
     if (s != CV_OK) {
@@ -310,8 +329,7 @@ static enum cv_status add_identity(struct import *in, size_t file,
         !cJSON_AddItemToArray(in->sources, source_of(f))) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    /* What is sealed to a token's target is to be taken before the next. */
-    return in->to != NULL ? batch_send(in, err) : CV_OK;
+    return CV_OK;
 }
 
 /* A new target of the token, for the next reading. */
@@ -339,45 +357,6 @@ static enum cv_status take_target(struct import *in, struct cv_err *err)
     }
     in->read.target = cv_cli_keep(in->cli, target, err);
     return in->read.target != NULL ? CV_OK : CV_INTERNAL;
-}
-
-/* One of several identities of a file, read again for a target of its own. */
-static enum cv_status take_again(struct import *in, size_t i,
-                                 const cJSON *identity, struct cv_err *err)
-{
-    const cJSON *before = in->read.contexts, *context;
-    cJSON *names = cJSON_CreateArray();
-    struct cv_import_read_file again;
-    cJSON *found = NULL;
-    enum cv_status s = take_target(in, err);
-
-    cJSON_ArrayForEach(context,
-                       cJSON_GetObjectItemCaseSensitive(identity, "contexts"))
-    {
-        (void)cJSON_AddItemToArray(
-            names, cJSON_CreateString(text_of(context, "name")));
-    }
-    in->read.contexts = names;
-    if (s == CV_OK) {
-        s = cv_import_read_file(&in->read, i, &again, err);
-    }
-    in->read.contexts = before;
-    cJSON_Delete(names);
-    if (s != CV_OK) {
-        return s;
-    }
-    found = cJSON_DetachItemFromArray(
-        cJSON_GetObjectItemCaseSensitive(again.answer, "identities"), 0);
-    if (found == NULL ||
-        strcmp(text_of(found, "digest"), text_of(identity, "digest")) != 0) {
-        cJSON_Delete(found);
-        s = cv_fail(err, CV_INVALID, "%s: changed while it was read",
-                    again.name);
-    } else {
-        s = add_identity(in, i, &again, false, found, err);
-    }
-    cv_import_read_free_file(&again);
-    return s;
 }
 
 static void tell_left(struct import *in, const struct cv_import_read_file *f)
@@ -423,28 +402,22 @@ static enum cv_status take_file(struct import *in, size_t i,
                     in->name);
         return s;
     }
-    if (n > 1 && in->to != NULL && !in->read.named) {
-        s = cv_fail(err, CV_USAGE,
-                    "%s holds %d identities, and a token takes them one by one",
-                    f->name, n);
-        cv_err_hint(err, "give it as a file, or choose with --context");
-        return s;
+    if (in->to != NULL && n > CV_LIMIT_TOKEN_BATCH) {
+        return too_many(f, err);
     }
     for (int k = 0; k < n && s == CV_OK; k++) {
-        if (n > 1 && in->to != NULL) {
-            s = take_again(in, i, cJSON_GetArrayItem(identities, k), err);
-            continue;
-        }
         s = add_identity(in, i, f, n == 1,
                          cJSON_DetachItemFromArray(identities, 0), err);
     }
-    return s;
+    /* What is sealed to a token's target is taken before there is another. */
+    return s == CV_OK && in->to != NULL ? batch_send(in, err) : s;
 }
 
 /* Is this the fault of one file, so that others go on? */
-static bool is_of_file(enum cv_status s)
+static bool is_of_file(const struct import *in, enum cv_status s)
 {
-    return s == CV_INVALID || s == CV_EXPIRED || s == CV_NOT_FOUND;
+    return s == CV_INVALID || s == CV_EXPIRED || s == CV_NOT_FOUND ||
+           (in->to != NULL && (s == CV_EXISTS || s == CV_DENIED));
 }
 
 static enum cv_status read_all(struct import *in, struct cv_err *err)
@@ -470,9 +443,13 @@ static enum cv_status read_all(struct import *in, struct cv_err *err)
             s = take_file(in, i, &file, &why);
             cv_import_read_free_file(&file);
         }
-        if (s != CV_OK && in->read.many && is_of_file(s)) {
+        if (s != CV_OK && in->read.many && is_of_file(in, s)) {
             refuse(in, &why);
             s = CV_OK;
+            if (in->to != NULL) {
+                batch_free(in);
+                s = batch_begin(in, err);
+            }
         } else if (s != CV_OK && err != NULL) {
             *err = why;
         }
@@ -599,9 +576,8 @@ static enum cv_status prepare(struct import *in, struct cv_err *err)
     if (s == CV_OK) {
         in->read.cli = in->cli;
         in->read.contexts = in->contexts;
-        /* Through its folder it can be read again. */
-        s = cv_import_read_open(&in->read, in->args->operands[0],
-                                in->shred || in->to != NULL, err);
+        s = cv_import_read_open(&in->read, in->args->operands[0], in->shred,
+                                err);
     }
     if (s == CV_OK) {
         in->shreds = calloc(in->read.n, sizeof(*in->shreds));

@@ -117,10 +117,11 @@ struct taking {
     struct cv_import_result result;
 };
 
-/* A Sealed: opens it with the target, which is used up, and checks that it is
- * the certificate's key. */
+/* A Sealed: opens it with the target, which is used up unless `more` is to
+ * come, and checks that it is the certificate's key. */
 static enum cv_status open_sealed(struct cv_module_face *face,
-                                  const cJSON *json, struct cv_arena *arena,
+                                  const cJSON *json, bool more,
+                                  struct cv_arena *arena,
                                   struct cv_bytes *key_der, struct cv_err *err)
 {
     const char *vault = NULL, *entry = NULL, *spki = NULL, *sealed = NULL,
@@ -162,8 +163,10 @@ static enum cv_status open_sealed(struct cv_module_face *face,
     if (s == CV_OK) {
         s = cv_box_open(cv_target_pair(face->target), &b, box, arena, key_der,
                         err);
-        cv_target_free(face->target);
-        face->target = NULL;
+        if (s != CV_OK || !more) {
+            cv_target_free(face->target);
+            face->target = NULL;
+        }
     }
     return s == CV_OK ? cv_match_key(*key_der, cv_module_read_text(certificate),
                                      b.spki_sha256, err)
@@ -221,6 +224,7 @@ CV_MODULE_METHOD(keys_import)
     struct cv_module_face *face = context;
     const char *uri = NULL, *id = NULL, *chain = NULL, *ca = NULL;
     const cJSON *key = NULL;
+    bool more = false;
     struct taking t = {.arena = NULL};
     const struct cv_json_field fields[] = {
         {"token", CV_JSON_STRING, true, &uri, CV_LIMIT_TOKEN_URI},
@@ -230,6 +234,7 @@ CV_MODULE_METHOD(keys_import)
         {"certificates", CV_JSON_TEXT, true, &chain, CV_LIMIT_PEM},
         {"ca", CV_JSON_TEXT, false, &ca, CV_LIMIT_PEM},
         {"allow_leaky", CV_JSON_BOOL, true, &t.order.allow_leaky, 0},
+        {"more", CV_JSON_BOOL, false, &more, 0},
     };
     enum cv_status s =
         cv_json_read(parameters, "Import", CV_MODULE_FIELDS(fields), true, err);
@@ -241,7 +246,7 @@ CV_MODULE_METHOD(keys_import)
         s = cv_module_read_id(id, t.arena, &t.order.key.id, err);
     }
     if (s == CV_OK) {
-        s = open_sealed(face, key, t.arena, &t.order.key.key_der, err);
+        s = open_sealed(face, key, more, t.arena, &t.order.key.key_der, err);
     }
     if (s == CV_OK) {
         t.order.certificates = cv_module_read_text(chain);

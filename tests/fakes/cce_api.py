@@ -95,6 +95,7 @@ class Cluster:
     internal: str = "https://192.168.1.7:5443"
     external: str = "https://203.0.113.25:5443"    # None: no EIP
     verify: bool = True                # has the TLSVerify pair
+    outside: minting.Authority = None  # of that pair; None: the cluster's own
     alg: str = "rsa2048"
     form: str = None                   # of the key's PEM
     labels: dict = dataclasses.field(default_factory=dict)
@@ -399,7 +400,8 @@ class Cloud:
         config = minting.kubeconfig(
             cluster.authority.pem, minting.cert_pem(cert),
             minting.key_pem(key, cluster.form), cluster.internal,
-            cluster.external, cluster.verify)
+            cluster.external, cluster.verify,
+            cluster.outside and cluster.outside.pem)
         return Answer.of(200, config, **{"Port-ID": str(uuid.uuid4())})
 
     def revoke(self, request, cluster):

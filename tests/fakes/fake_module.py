@@ -5,7 +5,9 @@ is told to; without, it becomes the real program.
 
 Beside it lie `real` (the path of the real program), `state.json` (what is on
 the token) and `plan.json` (what is to go wrong: {"die": "Import.created",
-"leaky": true, "absent": true, "login": true, "refuse": "Import"}).
+"leaky": true, "absent": true, "login": true, "refuse": "Import"}; `after`: the
+first so many times it does not; `refuse_after`: no Import where so many keys
+are; `way_of_import`: another than Accepts says).
 
 An object is {class, id, label, key (PEM, where it is a private key), cert}.
 """
@@ -77,7 +79,11 @@ class Module:
         self.save()
         try:
             self.point("begin")
-            if self.plan.get("refuse") == self.method:
+            if self.method == "Import" and self.plan.get("refuse_after") == \
+                    len([o for o in self.state["objects"]
+                         if o["class"] == "private"]):
+                raise Failure("invalid", "the fake takes no more keys")
+            if self.plan.get("refuse") == self.method and self.is_due():
                 raise Failure("invalid", "the fake refuses " + self.method)
             out = getattr(self, self.method)(**request.get("parameters", {}))
             self.point("end")
@@ -94,14 +100,24 @@ class Module:
             json.dump(self.state, f)
         os.rename(path + ".new", path)
 
+    def replan(self):
+        with open(os.path.join(HERE, "plan.json"), "w", encoding="utf-8") as f:
+            json.dump(self.plan, f)
+
+    def is_due(self):
+        """Not before it came by `after` times."""
+        if self.plan.get("after", 0) == 0:
+            return True
+        self.plan["after"] -= 1
+        self.replan()
+        return False
+
     def point(self, name):
         """Where the plan says so, this process is killed, once."""
         self.save()
-        if self.plan.get("die") == f"{self.method}.{name}":
+        if self.plan.get("die") == f"{self.method}.{name}" and self.is_due():
             del self.plan["die"]
-            with open(os.path.join(HERE, "plan.json"), "w",
-                      encoding="utf-8") as f:
-                json.dump(self.plan, f)
+            self.replan()
             os.kill(os.getpid(), signal.SIGKILL)
 
     # --- helpers ---
@@ -189,14 +205,15 @@ class Module:
                           "CKM_FAKE is missing")
         return {"way": self.plan.get("way", "unwrapped")}
 
-    def open_sealed(self, key):
+    def open_sealed(self, key, more):
         box = base64.b64decode(key["sealed"])[1:]
         out = ctypes.create_string_buffer(len(box))
         for public, secret in self.targets:
             if self.sodium.crypto_box_seal_open(
                     out, box, ctypes.c_ulonglong(len(box)), public,
                     secret) == 0:
-                self.targets.remove((public, secret))
+                if not more:
+                    self.targets.remove((public, secret))
                 frame = out.raw[:len(box) - 48]
                 assert frame[8:24].hex() == key["vault_id"]
                 assert frame[24:40].hex() == key["entry_id"]
@@ -206,8 +223,8 @@ class Module:
         raise Failure("integrity", "the key was sealed to another target")
 
     def Import(self, token, key, id, label, certificates, ca=None,
-               allow_leaky=False):
-        private = self.open_sealed(key)
+               allow_leaky=False, more=False):
+        private = self.open_sealed(key, more)
         o = {"class": "private", "id": "", "label": "", "key": None}
         self.state["objects"].append(o)
         self.point("half")
@@ -224,8 +241,9 @@ class Module:
             self.state["objects"] = [x for x in self.state["objects"]
                                      if x["id"] != id]
             raise Failure("denied", "the token lets its keys out")
-        return {"way": self.plan.get("way", "unwrapped"),
-                "findings": self.findings(), "notes": ["a note"]}
+        way = self.plan.get("way_of_import") or \
+            self.plan.get("way", "unwrapped")
+        return {"way": way, "findings": self.findings(), "notes": ["a note"]}
 
     def Generate(self, token, alg, id, label, allow_leaky=False):
         from cryptography.hazmat.primitives.asymmetric import ec, rsa

@@ -149,13 +149,14 @@ def _data(pem):
 
 
 def kubeconfig(ca_pem, cert_chain_pem, private_pem, internal,
-               external=None, verify=True):
+               external=None, verify=True, external_ca_pem=None):
     """The Config object of clustercert: with `external` (an address) three
-    contexts, two without `verify`, else one."""
+    contexts, two without `verify`, else one. `external_ca_pem`: of another
+    authority outside."""
     def cluster(name, server, ca):
         c = {"server": server}
         if ca:
-            c["certificate-authority-data"] = _data(ca_pem)
+            c["certificate-authority-data"] = _data(ca)
         else:
             c["insecure-skip-tls-verify"] = True
         return {"name": name, "cluster": c}
@@ -164,13 +165,14 @@ def kubeconfig(ca_pem, cert_chain_pem, private_pem, internal,
         return {"name": name, "context": {"cluster": cluster_name,
                                           "user": "user"}}
 
-    clusters = [cluster("internalCluster", internal, True)]
+    clusters = [cluster("internalCluster", internal, ca_pem)]
     contexts = [context("internal", "internalCluster")]
     if external:
-        clusters.append(cluster("externalCluster", external, False))
+        clusters.append(cluster("externalCluster", external, None))
         contexts.append(context("external", "externalCluster"))
         if verify:
-            clusters.append(cluster("externalClusterTLSVerify", external, True))
+            clusters.append(cluster("externalClusterTLSVerify", external,
+                                    external_ca_pem or ca_pem))
             contexts.append(context("externalTLSVerify",
                                     "externalClusterTLSVerify"))
     return {

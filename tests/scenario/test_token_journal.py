@@ -167,9 +167,20 @@ def test_several_in_one_file(vault):
     vault("import", path, "--name", "m-{context}", "--to", TO, code=0)
     assert vault.names() == ["m-p", "m-q", "m-r"]
     assert len(vault.token.keys) == 3
-    with open(path, encoding="utf-8") as f:
-        vault.error(harness.USAGE, "import", "-", "--name", "n-{context}",
-                    "--to", TO, input=f.read())
+    assert vault.token.state["calls"].count("Target") == 1
+    keys = [Identity(secrets=vault.secrets) for _ in range(2)]
+    vault("import", "-", "--name", "n-{context}", "--to", TO,
+          input=as_yaml(several(keys, ["p", "q"])), code=0)
+    assert len(vault.token.keys) == 5 and journal(vault) == []
+
+
+def test_one_key_under_two_authorities(vault):
+    """The same key for two clusters: two entries, each with its own object."""
+    first = Identity(secrets=vault.secrets)
+    second = Identity(key=first.key)
+    vault("import", "-", "--name", "m-{context}", "--to", TO,
+          input=as_yaml(several([first, second], ["p", "q"])), code=0)
+    assert vault.names() == ["m-p", "m-q"] and len(vault.token.keys) == 2
 
 
 def test_shred_after_the_token_was_asked(vault):
@@ -609,8 +620,9 @@ def cloud(vault, standin):
 
 def fetch(v, name="a", *args, **options):
     s = v.standin
-    return v("-o", "json", "fetch", "--cluster", "prod", "--name", name, "--to",
-             TO, *args, "--region", s.cloud.region, "--endpoint", s.url,
+    cluster = () if "--cluster" in args else ("--cluster", "prod")
+    return v("-o", "json", "fetch", *cluster, "--name", name, "--to", TO, *args,
+             "--region", s.cloud.region, "--endpoint", s.url,
              "--iam-endpoint", s.url, "--ca-file", s.ca_file, **options)
 
 

@@ -21,6 +21,7 @@
 #define CV_LIMIT_CALL_S 150              /* a helper's answer, seconds */
 #define CV_LIMIT_TOGETHER 64             /* requests that share one commit */
 #define CV_LIMIT_BATCH 500               /* identities in one import message */
+#define CV_LIMIT_TOKEN_BATCH 64          /* of them, where a token takes them */
 #define CV_LIMIT_MODULE_S 30 /* a PKCS#11 module's answer, seconds */
 #define CV_LIMIT_MODULE_LONG_S                                             \
     120                              /* where it makes keys or waits for a \

@@ -352,36 +352,35 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
     return s;
 }
 
-/* One key, sealed to the token: taken there. Of several identities (the same
- * key under several CAs) the first one is. */
+/* Sealed to the token: taken there, all or none. */
 static enum cv_status store_on_token(struct cv_ask *ask, const struct fetch *f,
-                                     const cJSON *parameters, struct cv_take *t,
+                                     const cJSON *parameters,
+                                     struct cv_take *takes, size_t n,
                                      struct cv_err *err)
 {
     cJSON *details;
     enum cv_status s;
 
-    cv_take_prepare(ask->broker, CV_ACTION_FETCH, parameters, t, 1);
-    s = t->err.status;
-    if (s != CV_OK) {
-        *err = t->err;
-        cv_ask_outcome_now(ask, s, NULL);
-        return s;
+    cv_take_prepare(ask->broker, CV_ACTION_FETCH, parameters, takes, n);
+    s = cv_take_first_refused(takes, n, err);
+    for (size_t i = 0; i < n && s == CV_OK; i++) {
+        if (!cv_entry_token_set(takes[i].doc, "ready",
+                                cv_entry_text(ask->doc, "provenance"), false)) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
     }
-    if (!cv_entry_token_set(t->doc, "ready",
-                            cv_entry_text(ask->doc, "provenance"), false)) {
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    if (strcmp(t->name, f->base_name) == 0) {
-        const cJSON *doc = t->doc;
+    if (s == CV_OK && n == 1 && strcmp(takes[0].name, f->base_name) == 0) {
+        const cJSON *doc = takes[0].doc;
 
-        t->ask = *ask;
-        t->ask.doc = doc;
-        t->decided = true;
+        takes[0].ask = *ask;
+        takes[0].ask.doc = doc;
+        takes[0].decided = true;
     }
-    s = cv_held_take(f->held, t, err);
-    if (!t->decided) {
-        details = fetch_details(f, 1);
+    if (s == CV_OK) {
+        s = cv_held_take(f->held, takes, n, err);
+    }
+    if (!takes[0].decided) {
+        details = fetch_details(f, n);
         cv_ask_outcome_now(ask, s, details);
         cJSON_Delete(details);
     }
@@ -435,8 +434,7 @@ static enum cv_status take_in(struct cv_ask *ask, const struct fetch *f,
     }
     s = name_takes(f, takes, n, names, err);
     if (s == CV_OK && f->held != NULL) {
-        n = 1;
-        s = store_on_token(ask, f, parameters, takes, err);
+        s = store_on_token(ask, f, parameters, takes, n, err);
     } else if (s == CV_OK) {
         s = store(ask, f, parameters, takes, n, err);
     }

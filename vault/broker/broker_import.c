@@ -41,8 +41,10 @@ static enum cv_status read_import(const cJSON *parameters, struct import *in,
                        "and a source",
                        CV_LIMIT_BATCH);
     }
-    if (in->to != NULL && n != 1) {
-        return cv_fail(err, CV_INVALID, "a token takes one key at a time");
+    if (in->to != NULL && n > CV_LIMIT_TOKEN_BATCH) {
+        return cv_fail(err, CV_INVALID,
+                       "a token takes at most %d keys at a time",
+                       CV_LIMIT_TOKEN_BATCH);
     }
     if (in->to != NULL && in->exportable) {
         return cv_fail(err, CV_INVALID, "what is on a token is never exported");
@@ -78,42 +80,36 @@ static enum cv_status fill_takes(const struct import *in, struct cv_take *takes,
     return CV_OK;
 }
 
-/* To a token: by itself, because the token takes its time. */
-static enum cv_status import_to_token(struct cv_broker *b,
-                                      const struct import *in,
-                                      const cJSON *parameters,
-                                      struct cv_take *t, struct cv_reply *reply,
-                                      struct cv_err *err)
+/* To a token, all or none: by itself, because the token takes its time. */
+static enum cv_status
+import_to_token(struct cv_broker *b, const struct import *in,
+                const cJSON *parameters, struct cv_take *takes, size_t n,
+                struct cv_reply *reply, struct cv_err *err)
 {
     struct cv_held held = {.lock = -1};
-    const cJSON *key, *bits;
     enum cv_status s;
 
-    cv_take_prepare(b, CV_ACTION_IMPORT, parameters, t, 1);
-    s = t->err.status;
+    cv_take_prepare(b, CV_ACTION_IMPORT, parameters, takes, n);
+    s = cv_take_first_refused(takes, n, err);
     if (s != CV_OK) {
-        *err = t->err;
         return s;
     }
-    key = cJSON_GetObjectItemCaseSensitive(t->doc, "key");
-    bits = cJSON_GetObjectItemCaseSensitive(key, "bits");
     s = cv_held_open(b, in->to, reply, &held, err);
     if (s == CV_OK) {
-        s = cv_held_may(&held, &t->ask, t->doc, cv_entry_text(key, "type"),
-                        bits->valueint, err);
+        s = cv_held_may_all(&held, takes, n, err);
     }
     if (s == CV_OK && in->dry_run) {
         s = cv_broker_enter(b, err);
         if (s == CV_OK) {
-            cv_take_check_free(b, t, 1);
-            s = t->err.status;
-            if (s != CV_OK) {
-                *err = t->err;
-            }
+            cv_take_check_free(b, takes, n);
+            s = cv_take_first_refused(takes, n, err);
             cv_broker_leave(b);
         }
     } else if (s == CV_OK) {
-        s = cv_held_take(&held, t, err);
+        s = cv_held_take(&held, takes, n, err);
+    }
+    if (s != CV_OK && n > 1 && err->state[0] == '\0') {
+        cv_err_state(err, "none of the %zu keys was taken in", n);
     }
     cv_held_close(&held);
     return s;
@@ -138,7 +134,7 @@ CV_BROKER_METHOD(import)
                           : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     if (s == CV_OK && in.to != NULL) {
-        s = import_to_token(b, &in, parameters, takes, reply, err);
+        s = import_to_token(b, &in, parameters, takes, n, reply, err);
         ask.seq = takes[0].ask.seq;
     } else if (s == CV_OK) {
         s = cv_broker_enter(b, err);

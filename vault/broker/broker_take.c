@@ -38,6 +38,18 @@ void cv_take_prepare(struct cv_broker *b, enum cv_action action,
     }
 }
 
+enum cv_status cv_take_first_refused(const struct cv_take *takes, size_t n,
+                                     struct cv_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (takes[i].err.status != CV_OK) {
+            *err = takes[i].err;
+            return takes[i].err.status;
+        }
+    }
+    return CV_OK;
+}
+
 static const char *spki_of(const cJSON *doc)
 {
     return cv_entry_text(cJSON_GetObjectItemCaseSensitive(doc, "key"),

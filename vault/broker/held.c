@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -271,10 +272,11 @@ cJSON *cv_held_put_certificates(struct cv_held *held, const cJSON *doc)
     return notes != NULL ? notes : cJSON_CreateArray();
 }
 
-static enum cv_status not_known(const struct cv_held *held, enum cv_status s,
-                                struct cv_err *err)
+static enum cv_status not_known(const struct cv_held *held, size_t n,
+                                enum cv_status s, struct cv_err *err)
 {
-    cv_err_state(err, "whether the token has the key is not known yet");
+    cv_err_state(err, "whether the token has the key%s is not known yet",
+                 n == 1 ? "" : "s");
     cv_err_hint(err,
                 "the next login finds it out, and finishes or undoes it: "
                 "certvault token login '%s'",
@@ -282,34 +284,64 @@ static enum cv_status not_known(const struct cv_held *held, enum cv_status s,
     return s;
 }
 
-/* Entered. */
-static enum cv_status finish(struct cv_ask *ask, const cJSON *doc,
-                             enum cv_status s, struct cv_err *err)
+/* Entered. Each outcome with what came of its key. */
+static enum cv_status tell_stored(const struct cv_held_change *changes,
+                                  size_t n, struct cv_err *err)
 {
-    cJSON *details;
+    enum cv_status s = CV_OK;
 
-    if (s == CV_OK) {
-        s = cv_held_store(ask, doc, err);
-        if (s != CV_OK) {
-            cv_err_state(err, "the token has the key; the entry is made at "
-                              "its next login");
-            return s;
-        }
+    for (size_t i = 0; i < n && s == CV_OK; i++) {
+        struct cv_ask *ask = changes[i].ask;
+        cJSON *details = cv_entry_details_came(changes[i].doc);
+
+        s = cv_change_end(&ask, 1, CV_OK, details, err);
+        cJSON_Delete(details);
     }
-    details = cv_entry_details_came(doc);
-    s = cv_change_end(&ask, 1, s, s == CV_OK ? details : NULL, err);
-    cJSON_Delete(details);
     return s;
 }
 
-enum cv_status cv_held_finish(struct cv_held *held, struct cv_ask *ask,
-                              const cJSON *doc, enum cv_status s, bool told,
-                              struct cv_err *err)
+static enum cv_status tell_failed(const struct cv_held_change *changes,
+                                  size_t n, enum cv_status s,
+                                  struct cv_err *err)
+{
+    struct cv_ask **asks = calloc(n, sizeof(struct cv_ask *));
+
+    if (asks == NULL) {
+        return s;
+    }
+    for (size_t i = 0; i < n; i++) {
+        asks[i] = changes[i].ask;
+    }
+    s = cv_change_end(asks, n, s, NULL, err);
+    free(asks);
+    return s;
+}
+
+/* Entered. */
+static enum cv_status finish(const struct cv_held_change *changes, size_t n,
+                             enum cv_status s, struct cv_err *err)
+{
+    if (s != CV_OK) {
+        return tell_failed(changes, n, s, err);
+    }
+    s = cv_held_store(changes, n, err);
+    if (s != CV_OK) {
+        cv_err_state(err, "the token has %s; the entr%s made at its next login",
+                     n == 1 ? "the key" : "the keys",
+                     n == 1 ? "y is" : "ies are");
+        return s;
+    }
+    return tell_stored(changes, n, err);
+}
+
+enum cv_status cv_held_finish(struct cv_held *held,
+                              const struct cv_held_change *changes, size_t n,
+                              enum cv_status s, bool told, struct cv_err *err)
 {
     struct cv_err record;
 
     if (!told) {
-        return not_known(held, s, err);
+        return not_known(held, n, s, err);
     }
     cv_err_init(&record);
     if (cv_broker_enter(held->broker, &record) != CV_OK) {
@@ -317,9 +349,9 @@ enum cv_status cv_held_finish(struct cv_held *held, struct cv_ask *ask,
             s = record.status;
             *err = record;
         }
-        return not_known(held, s, err);
+        return not_known(held, n, s, err);
     }
-    s = finish(ask, doc, s, err);
+    s = finish(changes, n, s, err);
     cv_broker_leave(held->broker);
     return s;
 }

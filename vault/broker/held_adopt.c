@@ -173,7 +173,8 @@ static enum cv_status adopt_store(struct cv_broker *b, struct cv_take *t,
     if (s == CV_OK && !dry_run) {
         s = cv_change_intend(&ask, 1, err);
         if (s == CV_OK) {
-            s = cv_held_store(ask, t->doc, err);
+            s = cv_held_store(
+                &(struct cv_held_change){.ask = ask, .doc = t->doc}, 1, err);
             s = cv_change_end(&ask, 1, s, NULL, err);
         }
     }
@@ -370,7 +371,8 @@ static enum cv_status install_store(struct cv_ask *ask, struct install *in,
     if (s == CV_OK && !in->dry_run) {
         s = cv_change_intend(&ask, 1, err);
         if (s == CV_OK) {
-            s = cv_held_store(ask, in->doc, err);
+            s = cv_held_store(
+                &(struct cv_held_change){.ask = ask, .doc = in->doc}, 1, err);
             s = cv_change_end(&ask, 1, s, NULL, err);
         }
     }

@@ -44,7 +44,7 @@ static enum cv_status find_debris(struct cv_held_recovery *r,
         (!cv_json_add_str(p, "token", r->held.uri) ||
          !cv_json_add_item(p, "snapshot",
                            cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(
-                                               r->row->json, "snapshot"),
+                                               r->keys->row->json, "snapshot"),
                                            true)))) {
         s = no_memory(err);
     }
@@ -60,12 +60,13 @@ static enum cv_status find_debris(struct cv_held_recovery *r,
 
 /* Is it of a kind that the row's command makes? Nobody marks data, or a key of
  * another type, for us. */
-static bool is_our_kind(const struct cv_held_recovery *r, const cJSON *object)
+static bool is_our_kind(const struct cv_held_recovery_key *key,
+                        const cJSON *object)
 {
     const char *class = cv_entry_text(object, "class");
     const char *type = cv_entry_text(object, "key_type");
-    const char *wanted =
-        cv_entry_text(cJSON_GetObjectItemCaseSensitive(r->doc, "key"), "type");
+    const char *wanted = cv_entry_text(
+        cJSON_GetObjectItemCaseSensitive(key->doc, "key"), "type");
     bool pair =
         strcmp(class, "private-key") == 0 || strcmp(class, "public-key") == 0;
 
@@ -77,7 +78,8 @@ static bool is_our_kind(const struct cv_held_recovery *r, const cJSON *object)
 
 /* Could it be what a cut off import of ours left? What has another's id or
  * label is another's. */
-static bool is_ours(const struct cv_held_recovery *r, const cJSON *object)
+static bool is_ours(const struct cv_held_recovery *r,
+                    const struct cv_held_recovery_key *key, const cJSON *object)
 {
     const char *id = cv_entry_text(object, "id");
     const char *label = cv_entry_text(object, "label");
@@ -86,7 +88,18 @@ static bool is_ours(const struct cv_held_recovery *r, const cJSON *object)
     cv_entry_token_label(r->held.broker->vault->id, "", ours);
     return strncmp(label, ours, strlen(ours)) == 0 ||
            (label[0] == '\0' &&
-            (id[0] == '\0' || strcmp(id, cv_entry_text(r->ref, "id")) == 0));
+            (id[0] == '\0' || strcmp(id, cv_entry_text(key->ref, "id")) == 0));
+}
+
+static bool is_debris(const struct cv_held_recovery *r, const cJSON *object)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        if (is_ours(r, &r->keys[i], object) &&
+            is_our_kind(&r->keys[i], object)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static cJSON *debris_row(const struct cv_held_recovery *r, const cJSON *objects)
@@ -94,21 +107,22 @@ static cJSON *debris_row(const struct cv_held_recovery *r, const cJSON *objects)
     cJSON *row = cJSON_CreateObject();
     cJSON *list = cJSON_AddArrayToObject(row, "objects");
     const cJSON *object;
-    bool ok = cv_json_add_bool(row, "done", false) &&
-              cv_json_add_str(row, "kind", CV_HELD_DEBRIS) &&
-              cv_json_add_str(row, "cut_op", r->row->op) &&
-              cv_json_add_str(row, "login", r->held.broker->held_login) &&
-              cv_json_add_item(row, "key", cJSON_Duplicate(r->ref, true)) &&
-              cv_json_add_item(row, "snapshot",
-                               cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(
-                                                   r->row->json, "snapshot"),
-                                               true));
+    bool ok =
+        cv_json_add_bool(row, "done", false) &&
+        cv_json_add_str(row, "kind", CV_HELD_DEBRIS) &&
+        cv_json_add_str(row, "cut_op", r->keys->row->op) &&
+        cv_json_add_str(row, "login", r->held.broker->held_login) &&
+        cv_json_add_item(row, "key", cJSON_Duplicate(r->keys->ref, true)) &&
+        cv_json_add_item(row, "snapshot",
+                         cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(
+                                             r->keys->row->json, "snapshot"),
+                                         true));
 
     cJSON_ArrayForEach(object, objects)
     {
         cJSON *item;
 
-        if (!is_ours(r, object) || !is_our_kind(r, object)) {
+        if (!is_debris(r, object)) {
             continue;
         }
         item = cJSON_CreateObject();
@@ -143,8 +157,8 @@ enum cv_status cv_held_debris_find(struct cv_held_recovery *r,
     cv_message_free(&reply);
     if (row != NULL) {
         cv_leaf_new_op(op);
-        (void)cv_json_add_str(details, "cut_op", r->row->op);
-        (void)cv_json_add_str(details, "cut_action", r->row->action);
+        (void)cv_json_add_str(details, "cut_op", r->keys->row->op);
+        (void)cv_json_add_str(details, "cut_action", r->keys->row->action);
         (void)cv_json_add_bool(details, "finished", false);
         (void)cv_json_add_int(
             details, "items",
@@ -154,7 +168,8 @@ enum cv_status cv_held_debris_find(struct cv_held_recovery *r,
         if (s == CV_OK) {
             s = cv_held_put_row(b, op, "journal", row, err);
             if (s == CV_OK) {
-                s = cv_broker_event_now(b, "journal", r->doc, details, err);
+                s = cv_broker_event_now(b, "journal", r->keys->doc, details,
+                                        err);
             }
             cv_broker_leave(b);
         }
@@ -183,8 +198,8 @@ static enum cv_status destroy_debris(struct cv_held_recovery *r,
     const char *digest = cv_entry_text(object, "digest");
     struct cv_message reply;
     cJSON *p;
-    enum cv_status s =
-        cv_held_recover_tell(r, cv_entry_text(object, "class"), digest, err);
+    enum cv_status s = cv_held_recover_tell(
+        r, r->keys, cv_entry_text(object, "class"), digest, err);
 
     if (s != CV_OK) {
         return s;
@@ -202,12 +217,12 @@ enum cv_status cv_held_debris_end(struct cv_held_recovery *r,
                                   struct cv_err *err)
 {
     const cJSON *told =
-        cJSON_GetObjectItemCaseSensitive(r->row->json, "objects");
+        cJSON_GetObjectItemCaseSensitive(r->keys->row->json, "objects");
     const cJSON *there = NULL, *object;
     struct cv_message reply;
     enum cv_status s;
 
-    if (strcmp(cv_entry_text(r->row->json, "login"),
+    if (strcmp(cv_entry_text(r->keys->row->json, "login"),
                r->held.broker->held_login) == 0) {
         return CV_OK;
     }
@@ -219,5 +234,5 @@ enum cv_status cv_held_debris_end(struct cv_held_recovery *r,
         }
     }
     cv_message_free(&reply);
-    return s == CV_OK ? cv_held_recover_settle(r, NULL, NULL, false, err) : s;
+    return s == CV_OK ? cv_held_recover_settle(r, CV_HELD_END_SILENT, err) : s;
 }

@@ -4,13 +4,15 @@
  *
  *     cv_held_open        finds the token, logs in, finishes what was cut off
  *     cv_held_lock        one broker at a time writes to tokens
- *     cv_held_begin       entered: journal row with all that the end needs,
- * then the decision's leaf, durable Module.Import ...   not entered: it may
- * take seconds cv_held_store       entered: the entry and the row's end, one
- * transaction cv_change_end       the outcome's leaf
+ *     cv_held_begin       entered: a journal row for each key with all that the
+ *                         end needs, then the decisions' leaves, durable
+ *     Module.Import ...   not entered: it may take seconds
+ *     cv_held_finish      the entries and the rows' end in one transaction, the
+ *                         outcomes' leaves
  *
- * Killed between begin and store, the row stays; the key's token says at its
- * next login how far it came (cv_held_recover). */
+ * Killed between begin and finish, the rows stay; the keys' token says at its
+ * next login how far it came (cv_held_recover). Keys that were begun together
+ * end together. */
 #ifndef CERTVAULT_BROKER_HELD_INTERNAL_H
 #define CERTVAULT_BROKER_HELD_INTERNAL_H
 
@@ -24,9 +26,17 @@ struct cv_held {
     struct cv_broker *broker;
     char uri[CV_HELD_URI + 1]; /* as its module tells it */
     char label[128];
-    bool may_leak;   /* policy permits a leaky key of what is being made */
     int lock;        /* -1: not held */
     cJSON *snapshot; /* what was on it before; may be NULL */
+};
+
+/* One key of those that are begun together. */
+struct cv_held_change {
+    struct cv_ask *ask;
+    const cJSON *ref; /* the key's; borrowed */
+    const cJSON *doc; /* the entry's; borrowed */
+    bool may_leak;    /* policy permits a leaky key */
+    bool any_way;     /* and one that got in by whatever way */
 };
 
 /* held.c */
@@ -86,11 +96,11 @@ bool cv_held_add_certificates(cJSON *parameters, const cJSON *doc);
 cJSON *cv_held_put_certificates(struct cv_held *held, const cJSON *doc);
 
 /* Not entered. The end of what was begun, `s` being what came of it on the
- * token: the entry stored, the outcome told, the row gone. Not `told`: the row
- * stays. */
+ * token: the entries stored, the outcomes told, the rows gone. Not `told`: the
+ * rows stay. */
 CV_MUST_USE enum cv_status cv_held_finish(struct cv_held *held,
-                                          struct cv_ask *ask, const cJSON *doc,
-                                          enum cv_status s, bool told,
+                                          const struct cv_held_change *changes,
+                                          size_t n, enum cv_status s, bool told,
                                           struct cv_err *err);
 
 /* held_make.c: `spki` (base64) of a generated key into its document.
@@ -106,18 +116,23 @@ CV_MUST_USE enum cv_status cv_held_generated(cJSON *doc, const char *spki,
 #define CV_HELD_REMOVE "remove"
 #define CV_HELD_DEBRIS "debris"
 
-/* Entered; the decision's leaf is queued (`decided`: is durable already). The
- * row: `kind`, the key's `ref`, and the whole document `doc`. CV_OK: all of it
- * is durable. On failure nothing is; the outcome says so. */
-CV_MUST_USE enum cv_status cv_held_begin(struct cv_held *held,
-                                         struct cv_ask *ask, const char *kind,
-                                         const cJSON *ref, const cJSON *doc,
-                                         struct cv_err *err);
+/* Entered; the decisions' leaves are queued, or durable already. A row for
+ * each: `kind`, the key's `ref`, and the whole document. CV_OK: all of it is
+ * durable. On failure nothing is; the outcomes say so. */
+CV_MUST_USE enum cv_status cv_held_begin(struct cv_held *held, const char *kind,
+                                         const struct cv_held_change *changes,
+                                         size_t n, struct cv_err *err);
 
-/* Entered. Puts `doc` in the place of the entry with its id, if there is one,
- * and ends the row, in one transaction. */
-CV_MUST_USE enum cv_status cv_held_store(struct cv_ask *ask, const cJSON *doc,
-                                         struct cv_err *err);
+/* Entered. The rows say from now on that nothing of it may become an entry. */
+CV_MUST_USE enum cv_status
+cv_held_turn_back(struct cv_held *held, const char *kind,
+                  const struct cv_held_change *changes, size_t n,
+                  struct cv_err *err);
+
+/* Entered. Puts each document in the place of the entry with its id, if there
+ * is one, and ends the rows, in one transaction. */
+CV_MUST_USE enum cv_status cv_held_store(const struct cv_held_change *changes,
+                                         size_t n, struct cv_err *err);
 
 /* Entered. One row as it is. */
 CV_MUST_USE enum cv_status cv_held_put_row(struct cv_broker *b, const char *op,
@@ -176,10 +191,17 @@ CV_MUST_USE enum cv_status cv_held_may(struct cv_held *held, struct cv_ask *ask,
                                        cJSON *doc, const char *type, int bits,
                                        struct cv_err *err);
 
-/* Not entered. Takes one identity, prepared, sealed to a target of this token,
- * to the token and into the store. */
-CV_MUST_USE enum cv_status
-cv_held_take(struct cv_held *held, struct cv_take *take, struct cv_err *err);
+/* Not entered. cv_held_may for each of `takes` (prepared). */
+CV_MUST_USE enum cv_status cv_held_may_all(struct cv_held *held,
+                                           struct cv_take *takes, size_t n,
+                                           struct cv_err *err);
+
+/* Not entered. Takes identities, prepared, sealed to one target of this token,
+ * to the token and into the store: all or none. One that was decided is
+ * alone. */
+CV_MUST_USE enum cv_status cv_held_take(struct cv_held *held,
+                                        struct cv_take *takes, size_t n,
+                                        struct cv_err *err);
 
 /* held_remove.c */
 

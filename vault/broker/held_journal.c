@@ -15,17 +15,22 @@ static const char *spki_of(const cJSON *doc)
 }
 
 static cJSON *make_row(const struct cv_held *held, const char *kind,
-                       const cJSON *ref, const cJSON *doc)
+                       const struct cv_held_change *change, const char *batch,
+                       bool back)
 {
+    const cJSON *doc = change->doc;
     cJSON *row = cJSON_CreateObject();
 
     if (cv_json_add_bool(row, "done", false) &&
         cv_json_add_str(row, "kind", kind) &&
+        cv_json_add_str(row, "batch", batch) &&
         cv_json_add_str(row, "entry", cv_entry_text(doc, "name")) &&
         cv_json_add_str(row, "entry_id", cv_entry_text(doc, "entry_id")) &&
         cv_json_add_str(row, "spki", spki_of(doc)) &&
-        cv_json_add_bool(row, "may_leak", held->may_leak) &&
-        cv_json_add_item(row, "key", cJSON_Duplicate(ref, true)) &&
+        cv_json_add_bool(row, "may_leak", change->may_leak) &&
+        cv_json_add_bool(row, "any_way", change->any_way) &&
+        (!back || cv_json_add_bool(row, "back", true)) &&
+        cv_json_add_item(row, "key", cJSON_Duplicate(change->ref, true)) &&
         cv_json_add_item(row, "snapshot",
                          held->snapshot != NULL
                              ? cJSON_Duplicate(held->snapshot, true)
@@ -58,53 +63,46 @@ enum cv_status cv_held_put_row(struct cv_broker *b, const char *op,
     return s;
 }
 
-enum cv_status cv_held_begin(struct cv_held *held, struct cv_ask *ask,
-                             const char *kind, const cJSON *ref,
-                             const cJSON *doc, struct cv_err *err)
+/* In a transaction. Of several keys each row names the first's operation. */
+static enum cv_status put_rows(struct cv_held *held, const char *kind,
+                               const struct cv_held_change *changes, size_t n,
+                               bool again, struct cv_err *err)
 {
     struct cv_broker *b = held->broker;
-    cJSON *row = make_row(held, kind, ref, doc);
-    enum cv_status s =
-        cv_held_put_row(b, ask->op, cv_action_name(ask->action), row, err);
+    const char *batch = n > 1 ? changes[0].ask->op : NULL;
+    enum cv_status s = CV_OK;
 
-    cJSON_Delete(row);
-    if (s == CV_OK) {
-        s = cv_broker_commit(b, err);
-        if (s != CV_OK) {
-            (void)!cv_store_journal_remove(b->vault->store, ask->op, NULL);
+    for (size_t i = 0; i < n && s == CV_OK; i++) {
+        struct cv_ask *ask = changes[i].ask;
+        cJSON *row = make_row(held, kind, &changes[i], batch, again);
+
+        if (again) {
+            s = cv_store_journal_remove(b->vault->store, ask->op, err);
         }
-        return s;
-    }
-    cv_err_state(err, "nothing was changed");
-    if (cv_ask_outcome(ask, s, NULL, NULL) == CV_OK) {
-        (void)!cv_broker_commit(b, NULL);
+        if (s == CV_OK) {
+            s = cv_held_put_row(b, ask->op, cv_action_name(ask->action), row,
+                                err);
+        }
+        cJSON_Delete(row);
     }
     return s;
 }
 
-enum cv_status cv_held_store(struct cv_ask *ask, const cJSON *doc,
-                             struct cv_err *err)
+static enum cv_status remove_rows(struct cv_store *store,
+                                  const struct cv_held_change *changes,
+                                  size_t n, struct cv_err *err)
 {
-    struct cv_store *store = ask->broker->vault->store;
-    struct cv_err missing;
-    enum cv_status s = cv_store_begin(store, err);
+    enum cv_status s = CV_OK;
 
-    cv_err_init(&missing);
-    if (s == CV_OK) {
-        s = cv_store_entry_remove(store, cv_entry_text(doc, "entry_id"),
-                                  &missing);
-        if (s == CV_NOT_FOUND) {
-            s = CV_OK;
-        } else if (s != CV_OK && err != NULL) {
-            *err = missing;
-        }
+    for (size_t i = 0; i < n && s == CV_OK; i++) {
+        s = cv_store_journal_remove(store, changes[i].ask->op, err);
     }
-    if (s == CV_OK) {
-        s = cv_take_put(ask->broker, doc, NULL, err);
-    }
-    if (s == CV_OK) {
-        s = cv_change_done(&(struct cv_ask *){ask}, 1, err);
-    }
+    return s;
+}
+
+static enum cv_status end_transaction(struct cv_store *store, enum cv_status s,
+                                      struct cv_err *err)
+{
     if (s == CV_OK) {
         s = cv_store_commit(store, err);
     }
@@ -112,6 +110,99 @@ enum cv_status cv_held_store(struct cv_ask *ask, const cJSON *doc,
         cv_store_rollback(store);
     }
     return s;
+}
+
+static void drop_rows(struct cv_store *store,
+                      const struct cv_held_change *changes, size_t n)
+{
+    struct cv_err err;
+
+    cv_err_init(&err);
+    if (cv_store_begin(store, &err) == CV_OK) {
+        (void)!end_transaction(store, remove_rows(store, changes, n, &err),
+                               &err);
+    }
+}
+
+enum cv_status cv_held_begin(struct cv_held *held, const char *kind,
+                             const struct cv_held_change *changes, size_t n,
+                             struct cv_err *err)
+{
+    struct cv_broker *b = held->broker;
+    enum cv_status s = cv_store_begin(b->vault->store, err), told = CV_OK;
+
+    if (s == CV_OK) {
+        s = end_transaction(b->vault->store,
+                            put_rows(held, kind, changes, n, false, err), err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_commit(b, err);
+        if (s != CV_OK) {
+            drop_rows(b->vault->store, changes, n);
+        }
+        return s;
+    }
+    cv_err_state(err, "nothing was changed");
+    for (size_t i = 0; i < n && told == CV_OK; i++) {
+        told = cv_ask_outcome(changes[i].ask, s, NULL, NULL);
+    }
+    if (told == CV_OK) {
+        (void)!cv_broker_commit(b, NULL);
+    }
+    return s;
+}
+
+enum cv_status cv_held_turn_back(struct cv_held *held, const char *kind,
+                                 const struct cv_held_change *changes, size_t n,
+                                 struct cv_err *err)
+{
+    struct cv_store *store = held->broker->vault->store;
+    enum cv_status s = cv_store_begin(store, err);
+
+    return s == CV_OK
+               ? end_transaction(
+                     store, put_rows(held, kind, changes, n, true, err), err)
+               : s;
+}
+
+/* In a transaction. */
+static enum cv_status put_entry(struct cv_broker *b, const cJSON *doc,
+                                struct cv_err *err)
+{
+    struct cv_err missing;
+    enum cv_status s;
+
+    cv_err_init(&missing);
+    s = cv_store_entry_remove(b->vault->store, cv_entry_text(doc, "entry_id"),
+                              &missing);
+    if (s != CV_OK && s != CV_NOT_FOUND) {
+        if (err != NULL) {
+            *err = missing;
+        }
+        return s;
+    }
+    return cv_take_put(b, doc, NULL, err);
+}
+
+enum cv_status cv_held_store(const struct cv_held_change *changes, size_t n,
+                             struct cv_err *err)
+{
+    struct cv_broker *b = changes[0].ask->broker;
+    struct cv_store *store = b->vault->store;
+    enum cv_status s = cv_store_begin(store, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    for (size_t i = 0; i < n && s == CV_OK; i++) {
+        struct cv_ask *ask = changes[i].ask;
+
+        s = put_entry(b, changes[i].doc, err);
+        if (s == CV_OK) {
+            s = cv_change_done(&ask, 1, err);
+        }
+    }
+    return end_transaction(store, s, err);
 }
 
 enum cv_status cv_held_update(struct cv_broker *b,

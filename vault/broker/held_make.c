@@ -144,10 +144,13 @@ static enum cv_status name_is_free(struct cv_broker *b, const char *name,
 }
 
 /* Entered. */
-static enum cv_status generate_begin(struct cv_held *held, struct cv_ask *ask,
-                                     const cJSON *doc, struct cv_err *err)
+static enum cv_status generate_begin(struct cv_held *held,
+                                     struct cv_held_change *change,
+                                     struct cv_err *err)
 {
     struct cv_broker *b = held->broker;
+    struct cv_ask *ask = change->ask;
+    const cJSON *doc = change->doc;
     const char *name = cv_entry_text(doc, "name");
     cJSON *details = cv_entry_details_taken(doc);
     cJSON *leaky = cJSON_Duplicate(doc, true);
@@ -160,11 +163,10 @@ static enum cv_status generate_begin(struct cv_held *held, struct cv_ask *ask,
         s = cv_ask_decide(ask, doc, details, err);
     }
     if (s == CV_OK && cv_entry_token_set(leaky, "pending", "born", true)) {
-        held->may_leak = cv_ask_would(ask, leaky);
+        change->may_leak = cv_ask_would(ask, leaky);
     }
     if (s == CV_OK) {
-        s = cv_held_begin(held, ask, CV_HELD_GENERATE, cv_entry_token_ref(doc),
-                          doc, err);
+        s = cv_held_begin(held, CV_HELD_GENERATE, change, 1, err);
     }
     cJSON_Delete(leaky);
     cJSON_Delete(details);
@@ -172,7 +174,7 @@ static enum cv_status generate_begin(struct cv_held *held, struct cv_ask *ask,
 }
 
 static enum cv_status generate_on_token(struct cv_held *held, const char *alg,
-                                        cJSON *doc, bool *told,
+                                        bool may_leak, cJSON *doc, bool *told,
                                         struct cv_err *err)
 {
     const cJSON *ref = cv_entry_token_ref(doc);
@@ -191,7 +193,7 @@ static enum cv_status generate_on_token(struct cv_held *held, const char *alg,
     (void)cv_json_add_str(p, "alg", alg);
     (void)cv_json_add_str(p, "id", cv_entry_text(ref, "id"));
     (void)cv_json_add_str(p, "label", cv_entry_text(ref, "label"));
-    (void)cv_json_add_bool(p, "allow_leaky", held->may_leak);
+    (void)cv_json_add_bool(p, "allow_leaky", may_leak);
     s = cv_held_call(held, "Generate", p, &reply, told, err);
     came = s == CV_OK;
     if (s == CV_OK) {
@@ -205,7 +207,7 @@ static enum cv_status generate_on_token(struct cv_held *held, const char *alg,
             cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(findings, "leaky"));
         if (!cv_entry_token_set(doc, "pending", "born", leaky)) {
             s = no_memory(err);
-        } else if (leaky && !held->may_leak) {
+        } else if (leaky && !may_leak) {
             s = cv_fail(err, CV_DENIED,
                         "the token lets its keys out, and policy does not "
                         "permit a leaky key");
@@ -224,6 +226,10 @@ static enum cv_status run_generate(struct cv_held *held, struct cv_ask *ask,
                                    struct cv_err *err)
 {
     struct cv_broker *b = held->broker;
+    struct cv_held_change change = {.ask = ask,
+                                    .ref = cv_entry_token_ref(doc),
+                                    .doc = doc,
+                                    .any_way = true};
     bool told = true;
     enum cv_status s = cv_held_lock(held, err);
 
@@ -234,13 +240,13 @@ static enum cv_status run_generate(struct cv_held *held, struct cv_ask *ask,
         return s;
     }
     s = g->dry_run ? cv_ask_check(ask, doc, NULL, err)
-                   : generate_begin(held, ask, doc, err);
+                   : generate_begin(held, &change, err);
     cv_broker_leave(b);
     if (s != CV_OK || g->dry_run) {
         return s;
     }
-    s = generate_on_token(held, g->alg, doc, &told, err);
-    return cv_held_finish(held, ask, doc, s, told, err);
+    s = generate_on_token(held, g->alg, change.may_leak, doc, &told, err);
+    return cv_held_finish(held, &change, 1, s, told, err);
 }
 
 static enum cv_status read_generate(const cJSON *parameters, struct generate *g,

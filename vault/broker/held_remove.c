@@ -64,8 +64,12 @@ static enum cv_status decide(struct cv_held *held, struct cv_ask *ask,
                           cv_entry_text(doc, "provenance"));
     s = cv_ask_decide(ask, doc, details, err);
     cJSON_Delete(details);
-    return s == CV_OK ? cv_held_begin(held, ask, CV_HELD_REMOVE,
-                                      cv_entry_token_ref(doc), doc, err)
+    return s == CV_OK ? cv_held_begin(held, CV_HELD_REMOVE,
+                                      &(struct cv_held_change){
+                                          .ask = ask,
+                                          .ref = cv_entry_token_ref(doc),
+                                          .doc = doc},
+                                      1, err)
                       : s;
 }
 

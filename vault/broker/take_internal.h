@@ -15,6 +15,10 @@ struct cv_take {
     bool decided;      /* its decision is recorded already */
 };
 
+/* The first of them that is refused, in `err`; CV_OK: none is. */
+CV_MUST_USE enum cv_status cv_take_first_refused(const struct cv_take *takes,
+                                                 size_t n, struct cv_err *err);
+
 void cv_take_free(struct cv_take *takes, size_t n);
 
 /* Makes the document of each and begins its request. What is refused has its
