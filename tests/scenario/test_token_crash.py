@@ -6,25 +6,54 @@ import os
 import shutil
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 import harness
+import minting
 import straced
-from held import Held
-from kube import Identity, as_yaml, config
+from held import Held, PublicOnly, certified
+from kube import Identity, as_yaml, config, several
 from test_token_login import Asked
 from test_token_ways import signs
 
-SAMPLE = 6
-CHANGES = ("import", "created", "rm", "sign", "generate")
+SAMPLE = 4
+CHANGES = ("import", "created", "rm", "sign", "generate", "batch", "fetch",
+           "adopt")
+# Made together: all of them are there, or none is.
+BATCHES = {"batch": {"batch-p", "batch-q", "batch-r"},
+           "fetch": {"fetched-externalTLSVerify", "fetched-internal"}}
 
 
 @pytest.fixture
-def prepared(release_vault, misbehaving, secrets):
+def cloud(standin_server, secrets):
+    """A cluster whose answer is one key under two authorities. (Not `standin`:
+    what is killed while it talks is no fault.)"""
+    standin_server.reset()
+    cluster = standin_server.cloud.add("kills", alg="p256")
+    cluster.outside = minting.Authority("the outside CA")
+    secrets.add("SK", standin_server.cloud.sk)
+    yield standin_server
+    standin_server.cloud.clusters.remove(cluster)
+
+
+@pytest.fixture
+def prepared(release_vault, misbehaving, secrets, cloud):
     held = Held(release_vault, misbehaving)
+    held.cloud = cloud
+    held.vault.extra.update({"HUAWEICLOUD_SDK_AK": cloud.cloud.ak,
+                             "HUAWEICLOUD_SDK_SK": cloud.cloud.sk})
     v = held.vault
     held.first, _ = held.add("p256", "first")
     held.new = Identity("p256", secrets=secrets)
     held.new_file = v.write("kube", as_yaml(config(held.new)))
+    held.batch = [Identity("p256", secrets=secrets) for _ in range(3)]
+    held.batch_file = v.write("several",
+                              as_yaml(several(held.batch, ["p", "q", "r"])))
+    held.vendors = serialization.load_der_public_key(
+        held.token.generate("p256", "ad", "vendor"))
+    authority = minting.Authority("token CA")
+    held.cert = v.write("cert.pem", certified(authority, held.vendors))
+    held.ca = v.write("ca.pem", authority.pem)
     held.request = os.path.join(v.home, "request.pem")
     held.template = os.path.join(v.home, "template")
     held.token_template = os.path.join(v.home, "token-template")
@@ -49,6 +78,19 @@ def arguments(held, change):
     if change in ("import", "created"):
         return ("import", held.new_file, "--name", "second", "--to",
                 "token:" + held.uri)
+    if change == "batch":
+        return ("import", held.batch_file, "--name", "batch-{context}", "--to",
+                "token:" + held.uri)
+    if change == "fetch":
+        s = held.cloud
+        return ("fetch", "--cluster", "kills", "--name", "fetched-{context}",
+                "--to", "token:" + held.uri, "--region", s.cloud.region,
+                "--endpoint", s.url, "--iam-endpoint", s.url, "--ca-file",
+                s.ca_file)
+    if change == "adopt":
+        return ("adopt", "adopted", "--key", held.key_uri("ad"), "--cert",
+                held.cert, "--server", "https://10.0.0.1:6443", "--cluster-ca",
+                held.ca)
     if change == "rm":
         return ("rm", "first", "--yes")
     return ("generate", "second", "--token", held.uri, "--alg", "p256", "--csr",
@@ -69,6 +111,20 @@ def act(held, change):
     return done
 
 
+def publics(held):
+    """{(SPKI, entry): its public key}: what may be there."""
+    found = {(held.first.spki, "first"): held.first.cert.public_key(),
+             (held.new.spki, "second"): held.new.cert.public_key(),
+             (minting.spki_sha256(PublicOnly(held.vendors)), "adopted"):
+                 held.vendors}
+    for context, identity in zip("pqr", held.batch):
+        found[identity.spki, "batch-" + context] = identity.cert.public_key()
+    for cert in held.cloud.cloud.cluster("kills").issued:
+        for name in BATCHES["fetch"]:
+            found[minting.spki_sha256(cert), name] = cert.public_key()
+    return found
+
+
 def check(held, where):
     """After a kill, and a login."""
     held.token.control()
@@ -85,25 +141,30 @@ def check(held, where):
         assert [a[2] for a in held.token.attempts()[before:]] == ["right"]
     entries = {e["name"]: e for e in held.json("list")["items"]}
     held("list", code=0)
-    assert set(entries) <= {"first", "second"}, (where, entries)
+    known = {"first", "second", "adopted"}.union(*BATCHES.values())
+    assert set(entries) <= known, (where, entries)
+    for names in BATCHES.values():
+        assert names & set(entries) in (set(), names), (where, entries)
     ready = [e for e in entries.values() if e["state"] == "ready"]
     pending = [e for e in entries.values() if e["state"] == "pending"]
     assert not [e for e in entries.values() if e["state"] == "lost"], where
     keys = held.private_keys()
-    assert len(keys) == len(ready) + len(pending), (where, keys, entries)
+    # Besides those of entries there is the vendor's.
+    ours = [e for e in ready + pending if e["name"] != "adopted"]
+    assert len(keys) == len(ours) + 1, (where, keys, entries)
     with held.broker() as b:
         held(*held.to(b), "token", "login", held.uri, code=0)
         for e in ready:
-            wanted = held.first if e["name"] == "first" else held.new
             if e["provenance"] != "born":
-                assert e["key"]["spki_sha256"] == wanted.spki, where
-                assert signs(held, b, wanted.cert.public_key(),
-                             e["name"]) == "ok", (where, e)
+                public = publics(held)[e["key"]["spki_sha256"], e["name"]]
+                assert signs(held, b, public, e["name"]) == "ok", (where, e)
     report = held.vault.verify()
     assert report["ok"], (where, report)
     # Not lost: in the vault, or still in the file.
     with open(held.new_file, "rb") as f:
         assert b"client-key-data" in f.read() or "second" in entries, where
+    with open(held.batch_file, "rb") as f:
+        assert f.read().count(b"client-key-data") == 3, where
     return sorted(entries)
 
 
@@ -134,7 +195,8 @@ def test_killed_at_each_pkcs11_call(prepared, change):
     print(f"{change}: {len(everything)} calls")
 
 
-@pytest.mark.parametrize("change", ["import", "rm", "generate"])
+@pytest.mark.parametrize("change", ["import", "rm", "generate", "batch",
+                                    "fetch", "adopt"])
 def test_killed_at_each_write(prepared, change, tmp_path):
     """Command line, broker and token process, at each of their writes."""
     if not harness.have_strace():
