@@ -40,6 +40,11 @@ static enum cv_status call_once(struct cv_cli *cli, const struct cv_call *call,
 static enum cv_status open_up(struct cv_cli *cli, const cJSON *failure,
                               bool *unlocked, struct cv_err *err)
 {
+    enum cv_status s = cv_pin_expect(cli, failure, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
     if (cv_pin_is_required(failure)) {
         return cv_pin_answer(cli, failure, err);
     }

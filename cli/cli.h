@@ -29,6 +29,7 @@ struct cv_cli {
     const char *token_uri;  /* as the command was given it; NULL: none */
     const char *pin_for; /* the token that got one of these; NULL: none yet */
     cJSON *logged_in;    /* tokens that this run logged in to; the run's */
+    cJSON *pin_also;     /* others that the call must log in to; the run's */
     bool yes, dry_run, no_input, allow_unlocked;
     bool no_agent;        /* --no-agent: not even one that runs */
     bool no_start;        /* this command starts none */

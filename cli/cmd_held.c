@@ -185,6 +185,7 @@ CV_CMD(held_adopt)
         s = cv_fail(err, CV_USAGE, "adopt wants --key URI");
     }
     if (s == CV_OK) {
+        cli->token_uri = uri;
         s = cv_place_uri(uri, "key", err);
     }
     if (s == CV_OK) {
@@ -369,6 +370,7 @@ CV_CMD(held_generate)
         s = cv_fail(err, CV_USAGE, "generate wants --csr FILE");
     }
     if (s == CV_OK && token != NULL) {
+        cli->token_uri = token;
         s = cv_place_uri(token, "token", err);
     }
     if (s == CV_OK && r.subject == NULL) {

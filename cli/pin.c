@@ -2,6 +2,7 @@
 
 #include "cli/config.h"
 #include "cli/connect.h"
+#include "cli/output_table.h"
 #include "cli/pin_source.h"
 #include "cli/pinentry.h"
 #include "cli/prompt.h"
@@ -29,28 +30,30 @@ enum cv_status cv_pin_check(const char *source, struct cv_err *err)
     return s;
 }
 
+static enum cv_status two_tokens(struct cv_err *err)
+{
+    enum cv_status s =
+        cv_fail(err, CV_USAGE,
+                "this command must log in to two tokens, and one PIN was "
+                "given");
+
+    cv_err_state(err, "no PIN was given to the second token");
+    cv_err_hint(err, "name a source for each in the configuration: pin: "
+                     "{URI: source}");
+    return s;
+}
+
 /* What is given for one token must not go to another. */
 static enum cv_status only_one(struct cv_cli *cli, const char *uri,
                                struct cv_err *err)
 {
-    enum cv_status s;
-
     if (cli->pin_for == NULL) {
         cJSON *kept = cv_cli_keep(cli, cJSON_CreateString(uri), err);
 
         cli->pin_for = kept != NULL ? kept->valuestring : NULL;
         return kept != NULL ? CV_OK : CV_INTERNAL;
     }
-    if (strcmp(cli->pin_for, uri) == 0) {
-        return CV_OK;
-    }
-    s = cv_fail(err, CV_USAGE,
-                "this command must log in to two tokens, and one PIN was "
-                "given");
-    cv_err_state(err, "no PIN was given to the second token");
-    cv_err_hint(err, "name a source for each in the configuration: pin: "
-                     "{URI: source}");
-    return s;
+    return strcmp(cli->pin_for, uri) == 0 ? CV_OK : two_tokens(err);
 }
 
 /* The configuration's source for this token; NULL: none. */
@@ -74,32 +77,6 @@ static enum cv_status configured(struct cv_cli *cli, const char *uri,
     return *source != NULL ? cv_pin_check(*source, err) : CV_OK;
 }
 
-static enum cv_status find_source(struct cv_cli *cli, const char *uri,
-                                  const char **source, bool *file,
-                                  struct cv_err *err)
-{
-    enum cv_status s;
-
-    *file = false;
-    *source = cli->pin_source;
-    if (*source != NULL) {
-        return only_one(cli, uri, err);
-    }
-    s = configured(cli, uri, source, err);
-    if (s != CV_OK || *source != NULL) {
-        return s;
-    }
-    *file = true;
-    if (cli->token_uri != NULL) {
-        *source = cv_pin_source_of_uri(cli, cli->token_uri);
-    }
-    if (*source == NULL && cli->pin_file != NULL) {
-        *source = cli->pin_file;
-        return only_one(cli, uri, err);
-    }
-    return CV_OK;
-}
-
 static enum cv_status nobody(const struct cv_cli *cli, const char *label,
                              struct cv_err *err)
 {
@@ -112,6 +89,90 @@ static enum cv_status nobody(const struct cv_cli *cli, const char *label,
     cv_err_hint(err, "give it with --pin-source file:FILE, or pin: in the "
                      "configuration");
     return s;
+}
+
+/* Where the PIN of a token comes from. */
+enum origin { BY_FLAG, BY_CONFIGURATION, BY_URI, BY_FILE, BY_ASKING };
+
+static enum cv_status source_of(struct cv_cli *cli, const char *uri,
+                                enum origin *from, const char **source,
+                                struct cv_err *err)
+{
+    enum cv_status s;
+
+    *from = BY_FLAG;
+    *source = cli->pin_source;
+    if (*source != NULL) {
+        return CV_OK;
+    }
+    *from = BY_CONFIGURATION;
+    s = configured(cli, uri, source, err);
+    if (s != CV_OK || *source != NULL) {
+        return s;
+    }
+    *from = BY_URI;
+    /* A URI that says nothing of a token means the only one there is. */
+    if (cli->token_uri != NULL && cv_pin_source_allows(cli->token_uri, uri) &&
+        (cJSON_GetArraySize(cli->pin_also) == 0 ||
+         cv_pin_source_fits(cli->token_uri, uri))) {
+        *source = cv_pin_source_of_uri(cli, cli->token_uri);
+    }
+    if (*source == NULL) {
+        *from = cli->pin_file != NULL ? BY_FILE : BY_ASKING;
+        *source = cli->pin_file;
+    }
+    return CV_OK;
+}
+
+/* Before the first login: has each of the others a source of its own? */
+static enum cv_status others_have(struct cv_cli *cli, const char *uri,
+                                  enum origin from, struct cv_err *err)
+{
+    bool given = from == BY_FLAG || from == BY_FILE;
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, cli->pin_also)
+    {
+        const char *other = cv_output_table_text(item, "token_uri");
+        const char *label = cv_output_table_text(item, "label");
+        const char *source;
+        enum origin its;
+        enum cv_status s;
+
+        if (other == NULL || strcmp(other, uri) == 0 ||
+            cJSON_IsTrue(
+                cJSON_GetObjectItemCaseSensitive(item, "protected_path"))) {
+            continue;
+        }
+        s = source_of(cli, other, &its, &source, err);
+        if (s == CV_OK && (its == BY_FLAG || its == BY_FILE)) {
+            s = given ? two_tokens(err) : CV_OK;
+            given = true;
+        } else if (s == CV_OK && its == BY_ASKING && !cv_prompt_possible(cli) &&
+                   !cv_pinentry_possible(cli)) {
+            s = nobody(cli, label != NULL ? label : "", err);
+        }
+        if (s != CV_OK) {
+            return s;
+        }
+    }
+    return CV_OK;
+}
+
+static enum cv_status find_source(struct cv_cli *cli, const char *uri,
+                                  const char **source, bool *file,
+                                  struct cv_err *err)
+{
+    enum origin from = BY_ASKING;
+    enum cv_status s = source_of(cli, uri, &from, source, err);
+
+    *file = from == BY_URI || from == BY_FILE;
+    if (s == CV_OK) {
+        s = others_have(cli, uri, from, err);
+    }
+    return s == CV_OK && (from == BY_FLAG || from == BY_FILE)
+               ? only_one(cli, uri, err)
+               : s;
 }
 
 /* The warning stands in the question: it is the last thing that is read. */
@@ -209,6 +270,18 @@ enum cv_status cv_pin_get_new(struct cv_cli *cli,
         cv_err_state(err, "the PIN is what it was");
     }
     return s;
+}
+
+enum cv_status cv_pin_expect(struct cv_cli *cli, const cJSON *failure,
+                             struct cv_err *err)
+{
+    const cJSON *also = cJSON_GetObjectItemCaseSensitive(failure, "also");
+
+    if (!cJSON_IsArray(also)) {
+        return CV_OK;
+    }
+    cli->pin_also = cv_cli_keep(cli, cJSON_Duplicate(also, true), err);
+    return cli->pin_also != NULL ? CV_OK : CV_INTERNAL;
 }
 
 bool cv_pin_is_required(const cJSON *failure)

@@ -5,7 +5,7 @@
  * pin-source=file: of the URI that the command was given; CERTVAULT_PIN_FILE;
  * the terminal; pinentry. A PIN that failed is not tried again, and what is
  * good for one token (--pin-source, CERTVAULT_PIN_FILE) is given to no second
- * one: 64.
+ * one: 64, before the first login where the broker knows of the second.
  *
  * Sources: tty, file:PATH, fd:N, command:WORDS (run by sh, its standard
  * output), credential:NAME (of systemd). A PIN is one line, its line end left
@@ -43,6 +43,11 @@ CV_MUST_USE enum cv_status
 cv_pin_get_new(struct cv_cli *cli, const struct cv_pin_token *token,
                const char *source, struct cv_arena *arena, struct cv_pin *out,
                struct cv_err *err);
+
+/* Keeps what a failure says of further tokens (`also`) that the same call must
+ * log in to: no login is made before each of them has a source of its PIN. */
+CV_MUST_USE enum cv_status
+cv_pin_expect(struct cv_cli *cli, const cJSON *failure, struct cv_err *err);
 
 /* Is this failure PinRequired? */
 bool cv_pin_is_required(const cJSON *failure);

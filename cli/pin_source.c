@@ -253,25 +253,40 @@ static bool value_of(const char *uri, const char *name, char *out, size_t size)
     return true;
 }
 
-bool cv_pin_source_fits(const char *pattern, const char *uri)
+/* *any: `pattern` has one of them. */
+static bool compare(const char *pattern, const char *uri, bool *any)
 {
     static const char *const names[] = {"token", "manufacturer", "model",
                                         "serial"};
-    bool any = false;
 
+    *any = false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char want[128], have[128];
 
         if (!value_of(pattern, names[i], want, sizeof(want))) {
             continue;
         }
-        any = true;
+        *any = true;
         if (!value_of(uri, names[i], have, sizeof(have)) ||
             strcmp(want, have) != 0) {
             return false;
         }
     }
-    return any;
+    return true;
+}
+
+bool cv_pin_source_fits(const char *pattern, const char *uri)
+{
+    bool any;
+
+    return compare(pattern, uri, &any) && any;
+}
+
+bool cv_pin_source_allows(const char *pattern, const char *uri)
+{
+    bool any;
+
+    return compare(pattern, uri, &any);
 }
 
 const char *cv_pin_source_of_uri(struct cv_cli *cli, const char *uri)

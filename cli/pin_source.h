@@ -27,6 +27,9 @@ int cv_pin_source_hold(int argc, char *const *argv);
  * have one. */
 bool cv_pin_source_fits(const char *pattern, const char *uri);
 
+/* The same for a pattern that may have none of them, and fits all then. */
+bool cv_pin_source_allows(const char *pattern, const char *uri);
+
 /* The path of a pin-source=file: in `uri`, in the run's memory; NULL: none. */
 const char *cv_pin_source_of_uri(struct cv_cli *cli, const char *uri);
 

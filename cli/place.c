@@ -73,6 +73,7 @@ enum cv_status cv_place_read(struct cv_cli *cli, const struct cv_args *args,
             return CV_CONFIG;
         }
     }
+    cli->token_uri = *uri != NULL ? *uri : cli->token_uri;
     if (s == CV_OK && *uri != NULL && cv_args_has(args, "exportable")) {
         s = cv_fail(err, CV_USAGE,
                     "--exportable goes with sealed keys: a token does not "

@@ -254,6 +254,7 @@ enum cv_status cv_secret_new(struct cv_cli *cli, const char *spec,
     if (strncmp(spec, TOKEN, sizeof(TOKEN) - 1) == 0) {
         slot->kind = "token";
         slot->uri = spec + sizeof(TOKEN) - 1;
+        cli->token_uri = slot->uri;
         return CV_OK;
     }
     return strncmp(spec, "file:", 5) == 0

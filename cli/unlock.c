@@ -262,7 +262,11 @@ static enum cv_status open_by_any(struct cv_cli *cli, struct cv_arena *arena,
         }
         return ask_in_turn(cli, arena, slots, err);
     }
-    if (s != CV_LOCKED && s != CV_AUTH) {
+    if (s == CV_USAGE) {
+        return s;
+    }
+    if (s != CV_AUTH &&
+        (s != CV_LOCKED || (err != NULL && err->text[0] != '\0'))) {
         char why[CV_ERR_TEXT_LEN];
 
         (void)cv_err_quote(why, sizeof(why), err ? err->text : "",
@@ -285,6 +289,9 @@ enum cv_status cv_unlock_run(struct cv_cli *cli, const cJSON *slots,
     enum cv_status s = cv_arena_new(CV_LIMIT_SECRET_ARENA, &arena, err);
 
     if (s == CV_OK) {
+        if (err != NULL) {
+            cv_err_init(err); /* of the call that found it locked */
+        }
         s = open_by_any(cli, arena, slots, err);
     }
     cv_arena_free(arena);

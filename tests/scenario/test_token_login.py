@@ -11,6 +11,7 @@ import pytest
 import harness
 import tokens
 from held import Held
+from kube import Identity, as_yaml, config
 from terminal import Terminal
 
 OBJECTS = ("token", "objects")
@@ -259,34 +260,105 @@ def test_logins_are_recorded(held):
     assert all("token=rig" in r["details"]["token"] for r in records)
 
 
-def test_only_one_token_is_shown_the_pin(held, tmp_path):
-    """H41: a PIN given for one token does not go to the next. The vault is
-    opened by a key on one, and the command is about another."""
+@pytest.fixture
+def two(held, tmp_path):
+    """Another token, with a module of its own."""
     second = tokens.Misbehaving(tmp_path / "second")
     second.start()
     second.control("label=second", "serial=0002")
     second.write("pin", "right-pin-4711")
-    other = {**second.modules[0], "name": "second"}
-    config = os.path.join(held.vault.home, "config", "certvault",
-                          "certvault.yaml")
-    held.configure(modules=[held.token.modules[0], other])
-    assert stat.S_IMODE(os.stat(config).st_mode) == 0o600
+    held.second = second
+    held.both = [held.token.modules[0], {**second.modules[0], "name": "second"}]
+    held.second_uri = "pkcs11:token=second?module-name=second"
+    held.configure(modules=held.both)
+    return held
+
+
+def only_on_the_first(held):
+    """The vault opens with a key on the first token, and nothing else."""
     held("slot", "add", "token:" + held.uri, code=0)
-    key_file = held.vault.key_file
-    os.rename(key_file, key_file + ".away")
+    os.rename(held.vault.key_file, held.vault.key_file + ".away")
     for slot in held.json("slot", "list", pin=False)["items"]:
         if slot["kind"] != "token":
             held("slot", "remove", slot["id"], "--yes", code=0)
-    done = held("slot", "add", "token:pkcs11:token=second?module-name=second")
+
+
+def logins(held):
+    return len(held.token.attempts()), len(held.second.attempts())
+
+
+def test_only_one_token_is_shown_the_pin(two):
+    """H41: a PIN given for one token does not go to the next, and that there
+    are two is known before the first login. The vault is opened by a key on
+    one, and the command is about another."""
+    held = two
+    config = os.path.join(held.vault.home, "config", "certvault",
+                          "certvault.yaml")
+    assert stat.S_IMODE(os.stat(config).st_mode) == 0o600
+    only_on_the_first(held)
+    before = logins(held)
+    add = ("slot", "add", "token:" + held.second_uri)
+    done = held(*add)
     assert done.code == harness.USAGE, done
     assert "two tokens" in done.note
-    assert not second.attempts()
-    held.configure(modules=[held.token.modules[0], other], pin={
+    done = held(*add, pin=False, env={"CERTVAULT_PIN_FILE": held.pin_file})
+    assert done.code == harness.USAGE, done
+    # The second has no source, and there is nobody to ask.
+    held.configure(modules=held.both,
+                   pin={"pkcs11:token=rig": "file:" + held.pin_file})
+    done = held(*add, pin=False)
+    assert done.code == harness.UNAVAILABLE and '"second"' in done.note, done
+    # The first has none, and that of the second is not for it.
+    held.configure(modules=held.both)
+    own = held.second_uri + "&pin-source=file:" + held.pin_file
+    done = held("slot", "add", "token:" + own, pin=False)
+    assert done.code == harness.UNAVAILABLE and '"rig"' in done.note, done
+    slot = [s for s in held.vault.json("slot", "list")["items"]][0]["id"]
+    assert held("slot", "change", slot, "--key", "token:" + held.second_uri) \
+        .code == harness.USAGE
+    assert logins(held) == before
+    # One for each: the file for the first, the URI's for the second.
+    held("slot", "add", "token:" + own, pin=False, code=0,
+         env={"CERTVAULT_PIN_FILE": held.pin_file})
+    held.configure(modules=held.both, pin={
         "pkcs11:token=second": "file:" + held.pin_file,
         "pkcs11:token=rig": "file:" + held.pin_file})
-    held("slot", "add", "token:pkcs11:token=second?module-name=second",
-         pin=False, code=0)
-    os.rename(key_file + ".away", key_file)
+    held(*add, pin=False, code=0)
+    os.rename(held.vault.key_file + ".away", held.vault.key_file)
+
+
+def test_rm_of_keys_on_two_tokens(two):
+    held = two
+    held.add("p256", "a")
+    held("import", held.vault.write("kube", as_yaml(config(Identity()))),
+         "--name", "b", "--to", "token:" + held.second_uri, code=0)
+    before = logins(held)
+    assert held("rm", "a", "b", "--yes").code == harness.USAGE
+    assert logins(held) == before
+    assert held.vault.names() == ["a", "b"]
+    held.configure(modules=held.both, pin={
+        "pkcs11:token=second": "file:" + held.pin_file,
+        "pkcs11:token=rig": "file:" + held.pin_file})
+    held("rm", "a", "b", "--yes", pin=False, code=0)
+    assert held.vault.names() == []
+
+
+def test_one_token_is_enough(two):
+    """What the vault's own key is not needed for asks for the one PIN: the
+    vault opens with a key on the first token, the command is about another."""
+    held = two
+    only_on_the_first(held)
+    before = logins(held)[0]
+    path = held.vault.write("kube", as_yaml(config(Identity())))
+    held("import", path, "--name", "b", "--to", "token:" + held.second_uri,
+         "--shred", "--yes", code=0)
+    with open(path, "rb") as f:
+        assert b"client-key-data" not in f.read()
+    held("rm", "b", "--yes", code=0)
+    held("generate", "c", "--token", held.second_uri + "&pin-source=file:" +
+         held.pin_file, "--csr", path + ".csr", pin=False, code=0)
+    assert logins(held)[0] == before
+    os.rename(held.vault.key_file + ".away", held.vault.key_file)
 
 
 # --- modules that break ---

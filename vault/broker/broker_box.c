@@ -521,6 +521,18 @@ CV_BROKER_METHOD(slot_list)
 }
 
 /* Adds a slot: `call->key` NULL: a recovery code, told once. */
+/* The slots that open the vault may be on another token than the new one. */
+static enum cv_status need_open(struct cv_broker *b, const cJSON *key,
+                                struct cv_reply *reply, struct cv_err *err)
+{
+    enum cv_status s = cv_broker_need_open(b, reply, err);
+
+    if (s == CV_LOCKED && cv_slot_token_is(key)) {
+        cv_module_need_also(b, cv_entry_text(key, "uri"), reply);
+    }
+    return s;
+}
+
 static enum cv_status slot_make(struct cv_broker *b, const cJSON *parameters,
                                 bool recovery, struct cv_reply *reply,
                                 struct cv_err *err)
@@ -543,7 +555,7 @@ static enum cv_status slot_make(struct cv_broker *b, const cJSON *parameters,
         s = slot_allowed(&ask, err);
     }
     if (s == CV_OK) {
-        s = cv_broker_need_open(b, reply, err);
+        s = need_open(b, recovery ? NULL : call.key, reply, err);
     }
     if (s == CV_OK) {
         new_id(slots, id);
@@ -618,7 +630,7 @@ CV_BROKER_METHOD(slot_change)
                                               : slot_allowed(&ask, err);
     }
     if (s == CV_OK) {
-        s = cv_broker_need_open(b, reply, err);
+        s = need_open(b, call.key, reply, err);
     }
     if (s == CV_OK) {
         s = wrap(b, call.id, call.key, reply, &answer, &change.record, err);

@@ -150,6 +150,7 @@ static enum cv_status open_tokens(struct cv_broker *b, const struct removal *r,
                                   struct cv_reply *reply, struct cv_err *err)
 {
     enum cv_status s = CV_OK;
+    size_t opened = 0;
 
     for (size_t i = 0; i < r->n && s == CV_OK; i++) {
         struct cv_held held = {.lock = -1};
@@ -162,6 +163,12 @@ static enum cv_status open_tokens(struct cv_broker *b, const struct removal *r,
                                  "--keep-key, or certvault token lost");
             }
             cv_held_close(&held);
+        }
+        opened = i + 1;
+    }
+    for (size_t i = opened; i < r->n && s == CV_LOCKED; i++) {
+        if (goes_with_key(r, r->docs[i])) {
+            cv_module_need_also(b, cv_entry_token_uri(r->docs[i]), reply);
         }
     }
     return s;

@@ -554,3 +554,32 @@ enum cv_status cv_module_tokens(struct cv_broker *b, const char *uri,
     }
     return s;
 }
+
+void cv_module_need_also(struct cv_broker *b, const char *token_uri,
+                         struct cv_reply *reply)
+{
+    cJSON *failure = cv_reply_failure(reply), *item;
+    cJSON *also = cJSON_GetObjectItemCaseSensitive(failure, "also");
+    struct cv_module_token token;
+
+    if (cv_module_token(b, token_uri, &token, NULL, NULL) != CV_OK ||
+        token.logged_in || !token.login_required) {
+        return;
+    }
+    cJSON_ArrayForEach(item, also)
+    {
+        if (strcmp(cv_entry_text(item, "token_uri"), token.uri) == 0) {
+            return;
+        }
+    }
+    if (also == NULL) {
+        also = cJSON_AddArrayToObject(failure, "also");
+    }
+    item = cJSON_CreateObject();
+    if (!cv_json_add_str(item, "token_uri", token.uri) ||
+        !cv_json_add_str(item, "label", token.label) ||
+        !cv_json_add_bool(item, "protected_path", token.protected_path) ||
+        !cJSON_AddItemToArray(also, item)) {
+        cJSON_Delete(item);
+    }
+}
