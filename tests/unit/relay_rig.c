@@ -171,10 +171,13 @@ struct cv_grant *rig_grant(const char *id, const char *limits)
         "\"server\":\"https://api.example:6443/k8s\",\"ca\":\"x\","
         "\"names\":[],\"verify\":\"ca\",\"pins\":[],\"certificates\":\"y\","
         "\"spki\":\"AAAA\",\"algorithms\":[\"ecdsa_secp256r1_sha256\"]},"
-        "%s%s%s\"ends_ms\":9007199254740991}",
+        "%s%s%s%s}",
         id, limits,
         strstr(limits, "read_only") != NULL ? "" : "\"read_only\":false,",
-        strstr(limits, "record") != NULL ? "" : "\"record\":\"off\",");
+        strstr(limits, "ends_ms") != NULL ? ""
+                                          : "\"ends_ms\":9007199254740991,",
+        strstr(limits, "record") != NULL ? "\"verbs\":null"
+                                         : "\"record\":\"off\"");
     tree = cJSON_Parse(text);
     assert_non_null(tree);
     cv_err_init(&err);

@@ -485,6 +485,7 @@ void cv_pool_lost(struct cv_pool *pool, struct cv_back *back)
     }
     pool->n_backs--;
     pool->world->n_backs--;
+    cv_session_unturn(pool->world, &back->turn);
     cv_pool_use(pool);
     serve(pool);
     cv_pool_leave(pool);

@@ -39,6 +39,23 @@ void cv_session_turn(struct cv_session_world *w, struct cv_turn *turn)
     w->turns_end = &turn->next;
 }
 
+void cv_session_unturn(struct cv_session_world *w, struct cv_turn *turn)
+{
+    struct cv_turn **at = &w->turns;
+
+    if (!turn->queued) {
+        return;
+    }
+    while (*at != turn) {
+        at = &(*at)->next;
+    }
+    *at = turn->next;
+    if (w->turns_end == &turn->next) {
+        w->turns_end = at;
+    }
+    turn->queued = false;
+}
+
 struct cv_buf *cv_session_scratch(struct cv_session_world *w)
 {
     /* Nothing in it is secret: it need not be wiped. */
@@ -128,6 +145,7 @@ void cv_session_leave(struct cv_session *session)
         session->next->prev = session->prev;
     }
     w->n_sessions--;
+    cv_session_unturn(w, &session->turn);
     cv_leg_free(session->leg);
     session->leg = NULL;
     cv_pool_leave(session->pool);

@@ -57,6 +57,8 @@ struct cv_session_world {
 };
 
 void cv_session_turn(struct cv_session_world *w, struct cv_turn *turn);
+/* It will not be run: its owner is about to be freed. */
+void cv_session_unturn(struct cv_session_world *w, struct cv_turn *turn);
 /* The world's buffer for a head, empty. */
 struct cv_buf *cv_session_scratch(struct cv_session_world *w);
 
