@@ -165,7 +165,8 @@ static enum cv_status run(const struct cv_agent_main *o, struct starter *st,
     agent.socket_leaf = names.socket_leaf;
     options.socket_path = agent.socket_path = names.socket;
     if (s == CV_OK) {
-        s = cv_broker_config_load(o->config, false, &options.programs, err);
+        s = cv_broker_config_load(o->config, false, &options.programs,
+                                  &options.relay, err);
     }
     /* Its folder of work must not keep a file system from being unmounted. */
     if (s == CV_OK && chdir("/") == -1) {

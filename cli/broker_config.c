@@ -114,8 +114,10 @@ static enum cv_status write_modules(cJSON *tree, bool service, char **out,
 
 enum cv_status cv_broker_config_load(const char *path, bool service,
                                      struct cv_spawner_options *programs,
+                                     struct cv_broker_relay *relay,
                                      struct cv_err *err)
 {
+    struct cv_config_schema_relay said = {0, 0, 0};
     char **environment = NULL, *modules = NULL;
     cJSON *tree = NULL;
     enum cv_status s = CV_OK;
@@ -127,6 +129,10 @@ enum cv_status cv_broker_config_load(const char *path, bool service,
     if (path != NULL) {
         s = parse(path, &tree, err);
     }
+    if (s == CV_OK) {
+        s = cv_config_schema_relay(tree, &said, err);
+    }
+    *relay = (struct cv_broker_relay){said.port, said.idle_s, said.pool};
     if (s == CV_OK) {
         s = write_modules(tree, service, &modules, err);
     }

@@ -1,23 +1,26 @@
 /* What the configuration and the environment say to the broker: which PKCS#11
- * modules there are, where it writes down what is the user's and no vault's.
+ * modules there are, how the relay runs, where it writes down what is the
+ * user's and no vault's.
  *
  * certvaultd reads the file itself, before it locks itself down: no client
  * names a module for the service. */
 #ifndef CERTVAULT_CLI_BROKER_CONFIG_H
 #define CERTVAULT_CLI_BROKER_CONFIG_H
 
-#include "vault/broker/spawner.h"
+#include "vault/broker/broker.h"
 
 #define CV_BROKER_CONFIG_SERVICE "/etc/certvault/certvault.yaml"
 
-/* Fills what module processes are started with. `path` NULL: no configuration
- * (the service looks at CV_BROKER_CONFIG_SERVICE). Free with
+/* Fills what module processes are started with, and what is said of the relay.
+ * `path` NULL: no configuration (the service looks at
+ * CV_BROKER_CONFIG_SERVICE). Free with
  * cv_broker_config_free, on failure too. CV_NOT_FOUND, CV_CONFIG (others can
  * write to it; a key that is unknown or of the wrong type), CV_INVALID (not
  * YAML), CV_IO. */
 CV_MUST_USE enum cv_status
 cv_broker_config_load(const char *path, bool service,
-                      struct cv_spawner_options *programs, struct cv_err *err);
+                      struct cv_spawner_options *programs,
+                      struct cv_broker_relay *relay, struct cv_err *err);
 void cv_broker_config_free(struct cv_spawner_options *programs);
 
 /* The user's folder for logins to tokens ($XDG_STATE_HOME/certvault/logins):

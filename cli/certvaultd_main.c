@@ -257,7 +257,8 @@ static enum cv_status run_broker(const struct arguments *a, struct cv_err *err)
     }
     s = read_mode(a->socket_mode, &o.socket_mode, err);
     if (s == CV_OK) {
-        s = cv_broker_config_load(a->config, !a->private, &o.programs, err);
+        s = cv_broker_config_load(a->config, !a->private, &o.programs, &o.relay,
+                                  err);
     }
     if (s == CV_OK) {
         s = make_folder(a, err);

@@ -1,7 +1,12 @@
 #include "cli/config_schema.h"
 
+#include "vault/base/clock.h"
+#include "vault/base/limits.h"
+
 #include <stdio.h>
 #include <string.h>
+
+#define MAX_IDLE_S 86400
 
 enum kind {
     TEXT,   /* a string */
@@ -45,10 +50,10 @@ static const struct key keys[] = {
     {"audit.sinks", TEXTS, true},
     {"audit.anchors", TEXTS, true},
     {"notify", MAP, true},
-    {"relay", OBJECT, true},
-    {"relay.port", SCALAR, true},
-    {"relay.idle", SCALAR, true},
-    {"relay.pool", SCALAR, true},
+    {"relay", OBJECT, false},
+    {"relay.port", SCALAR, false},
+    {"relay.idle", SCALAR, false},
+    {"relay.pool", SCALAR, false},
     {"defaults", OBJECT, false},
     {"defaults.to", TEXT, false},
     {"defaults.duration", SCALAR, false},
@@ -153,9 +158,63 @@ static enum cv_status check(const cJSON *object, const char *prefix,
     return CV_OK;
 }
 
+/* A whole number from `min` to `max`; absent: *out stays. */
+static enum cv_status read_number(const cJSON *object, const char *key,
+                                  const char *path, int min, int max, int *out,
+                                  struct cv_err *err)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, key);
+    char why[80];
+
+    if (value == NULL || cJSON_IsNull(value)) {
+        return CV_OK;
+    }
+    if (!cJSON_IsNumber(value) || value->valuedouble < min ||
+        value->valuedouble > max || value->valuedouble > value->valueint ||
+        value->valuedouble < value->valueint) {
+        (void)snprintf(why, sizeof(why), "a whole number from %d to %d", min,
+                       max);
+        return refuse(path, why, err);
+    }
+    *out = value->valueint;
+    return CV_OK;
+}
+
+enum cv_status cv_config_schema_relay(const cJSON *tree,
+                                      struct cv_config_schema_relay *out,
+                                      struct cv_err *err)
+{
+    const cJSON *relay = cJSON_GetObjectItemCaseSensitive(tree, "relay");
+    const cJSON *idle = cJSON_GetObjectItemCaseSensitive(relay, "idle");
+    int64_t seconds = 0;
+    enum cv_status s;
+
+    *out = (struct cv_config_schema_relay){0, 0, 0};
+    s = read_number(relay, "port", "relay.port", 1, 65535, &out->port, err);
+    if (s == CV_OK) {
+        s = read_number(relay, "pool", "relay.pool", 1,
+                        CV_LIMIT_RELAY_UPSTREAMS, &out->pool, err);
+    }
+    if (s != CV_OK || idle == NULL || cJSON_IsNull(idle)) {
+        return s;
+    }
+    if (!cJSON_IsString(idle) ||
+        cv_clock_parse_duration(idle->valuestring, false, &seconds, NULL) !=
+            CV_OK ||
+        seconds < 1 || seconds > MAX_IDLE_S) {
+        return refuse("relay.idle", "a time from 1s to 1d, such as 90s or 15m",
+                      err);
+    }
+    out->idle_s = (int)seconds;
+    return CV_OK;
+}
+
 enum cv_status cv_config_schema_check(const cJSON *tree, struct cv_err *err)
 {
-    return check(tree, "", err);
+    struct cv_config_schema_relay relay;
+    enum cv_status s = check(tree, "", err);
+
+    return s == CV_OK ? cv_config_schema_relay(tree, &relay, err) : s;
 }
 
 void cv_config_schema_later(const cJSON *tree,

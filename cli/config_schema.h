@@ -4,6 +4,18 @@
 
 #include "vault/base/json.h"
 
+/* What is said of the relay; 0: nothing. */
+struct cv_config_schema_relay {
+    int port;
+    int idle_s; /* how long a connection to a server is kept without work */
+    int pool;   /* how many of them for one grant */
+};
+
+/* Reads it. CV_CONFIG, naming the key. */
+CV_MUST_USE enum cv_status
+cv_config_schema_relay(const cJSON *tree, struct cv_config_schema_relay *out,
+                       struct cv_err *err);
+
 /* Refuses what is not known or of the wrong type: CV_CONFIG, naming the key.
  * `tree` is an object. */
 CV_MUST_USE enum cv_status cv_config_schema_check(const cJSON *tree,

@@ -810,11 +810,19 @@ def test_without_a_configuration(cli):
 
 
 def test_a_configuration_is_checked(cli):
-    path = configure(cli, "vault: /v\nrelay: {port: 1}\n")
+    path = configure(cli, "vault: /v\nnotify: {a: b}\n")
     done = cli("config", "check", code=0)
-    assert "relay" in done.note and done.text == f"{path}: ok\n"
+    assert "notify" in done.note and done.text == f"{path}: ok\n"
     assert yaml.safe_load(cli("config", "show", code=0).out) == {
-        "vault": "/v", "relay": {"port": 1}}
+        "vault": "/v", "notify": {"a": "b"}}
+    for text, key in (("{port: 0}", "port"), ("{port: 65536}", "port"),
+                      ("{port: a}", "port"), ("{port: 1.5}", "port"),
+                      ("{idle: 60}", "idle"), ("{idle: 2d}", "idle"),
+                      ("{pool: 0}", "pool"), ("{pool: -1}", "pool")):
+        configure(cli, f"relay: {text}\n")
+        assert "relay." + key in cli("config", "check", code=CONFIG).note
+    configure(cli, "relay: {port: 20443, idle: 15m, pool: 4}\n")
+    assert not cli("config", "check", code=0).note
     configure(cli, "cloud: {endpont: x}\n")
     for words in (["config", "check"], ["config", "show"], ["list"]):
         assert "cloud.endpont" in cli(*words, code=CONFIG).note
