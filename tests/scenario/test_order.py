@@ -3,10 +3,12 @@ first byte that carries the key moves. Seen from outside, by system calls."""
 
 import base64
 import json
+import os
 
 import pytest
 
 import harness
+import relay_stub
 import signing
 import straced
 from kube import Identity, as_yaml, config
@@ -240,3 +242,120 @@ def test_no_record_no_signature(held, tmp_path):
     with open(out, encoding="ascii", errors="replace") as f:
         calls = straced.parse(f.read())
     assert not [c for c in calls if b"io.certvault.Token.Sign\"" in c.data]
+
+
+@pytest.fixture
+def granted(home, secrets, tmp_path):
+    """A broker under strace whose relay is a stand-in, and a grant."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    if not os.path.exists(harness.program(build=harness.RELEASE)):
+        pytest.skip("no release build")
+    build = relay_stub.install(tmp_path / "installed", harness.RELEASE)
+    v = harness.Vault(home, secrets, build=build)
+    v.identity = Identity("p256", secrets=secrets)
+    v.add(as_yaml(config(v.identity)), "a")
+    v.stub = relay_stub.Stub(build)
+    v.trace = str(tmp_path / "trace")
+    return v
+
+
+def traced_broker(v, *extra):
+    v.wrap = straced.command(v.trace, CALLS, [*extra])
+    broker = Broker(v, "--key-file", v.key_file)
+    v.wrap = []
+    return broker
+
+
+def trace_of(v):
+    with open(v.trace, encoding="ascii", errors="replace") as f:
+        return straced.parse(f.read())
+
+
+SENDS = ("write", "writev", "sendto", "sendmsg")
+
+
+def sent(calls, *parts):
+    return [i for i, c in enumerate(calls) if c.name in SENDS
+            and not on_log(c) and all(p in c.data for p in parts)]
+
+
+def leaf_and_sync(calls, *parts):
+    """(where the leaf with these parts was written, where it was durable)"""
+    leaf = first(calls, lambda c: on_log(c) and all(p in c.data
+                                                    for p in parts))
+    assert leaf is not None, parts
+    return leaf, leaf + first(calls[leaf:], lambda c: on_log(c) and
+                              c.name == "fdatasync" and c.result == 0)
+
+
+def test_no_answer_to_the_relay_before_its_leaf(granted):
+    """Door.Sign and Door.Request: what the relay waits for comes after the
+    leaf is on the disk; what comes together shares a sync."""
+    broker = traced_broker(granted)
+    s = broker.connect()
+    grant = relay_stub.use(broker, on=s)["parameters"]["grant"]["id"]
+    n = 6
+    data = [signing.tls13() for _ in range(n)]
+    asks = []
+    for i, d in enumerate(data):
+        asks.append({"method": "Sign", "parameters": relay_stub.
+                     sign_parameters(grant, data=d, server=f"s-{i}:1")})
+        asks.append({"method": "Request", "parameters": {
+            "grant": grant, "audit_id": f"{grant}-{i}", "verb": "create",
+            "group": "", "resource": "pods", "subresource": "",
+            "namespace": "n", "name": "", "path": "/", "permit": i % 2 == 0}})
+    answers = granted.stub({"asks": asks})
+    s.close()
+    assert broker.end() == 0
+    calls = trace_of(granted)
+    for i, d in enumerate(data):
+        signed, requested = answers[2 * i]["parameters"], \
+            answers[2 * i + 1]["parameters"]
+        signing.verify(granted.identity.cert.public_key(),
+                       "ecdsa_secp256r1_sha256", d,
+                       base64.b64decode(signed["signature"]))
+        _, durable = leaf_and_sync(calls, f'"s-{i}:1"'.encode(),
+                                   b'"decision":"permit"')
+        out = sent(calls, signed["signature"].encode()[:40])
+        # By the token process, by the broker, by the stand-in to this test.
+        assert len(out) >= 2 and durable < out[0], (i, durable, out)
+        _, durable = leaf_and_sync(calls, f'"{grant}-{i}"'.encode())
+        out = sent(calls, b'{"parameters":{"audit_seq":%d}}'
+                   % requested["audit_seq"])
+        assert out and durable < out[0], (i, durable, out)
+    begin = first(calls, lambda c: on_log(c) and b'"s-0:1"' in c.data)
+    last = sent(calls, answers[-2]["parameters"]["signature"].encode()[:40])[0]
+    syncs = [c for c in calls[begin:last] if on_log(c)
+             and c.name == "fdatasync"]
+    assert len(syncs) <= 6, f"{len(syncs)} syncs for {2 * n} asks"
+
+
+def test_a_grant_waits_for_its_leaf(granted):
+    broker = traced_broker(granted)
+    s = broker.connect()
+    got = relay_stub.use(broker, on=s, reason="watched")["parameters"]
+    s.close()
+    assert broker.end() == 0
+    calls = trace_of(granted)
+    _, durable = leaf_and_sync(calls, b'"watched"', b'"decision":"permit"')
+    for what in (b"io.certvault.Relay.Open", b"io.certvault.Token.HopMint",
+                 got["secret"].encode()[200:260]):
+        out = sent(calls, what)
+        assert out and durable < out[0], (what, durable, out)
+
+
+def test_no_record_no_grant_and_nothing_for_the_relay(granted):
+    """The sixth sync on the log fails, and all after it."""
+    broker = traced_broker(granted, "-e", "inject=fdatasync:error=EIO:when=8+")
+    s = broker.connect()
+    got, n = relay_stub.use(broker, on=s), 0
+    while "error" not in got and n < 40:
+        got = relay_stub.use(broker, on=s) if n % 2 else granted.stub.sign(
+            got["parameters"]["grant"]["id"]) if "grant" in got["parameters"] \
+            else relay_stub.use(broker, on=s)
+        n += 1
+    assert got["error"].endswith(".Io"), got
+    assert not {"signature", "secret", "certificate"} & set(got["parameters"])
+    s.close()
+    broker.end()

@@ -1,4 +1,4 @@
-foreach(name IN ITEMS box keyder keyring match note purpose slot target vectors)
+foreach(name IN ITEMS box hop keyder keyring match note purpose slot target vectors)
   cv_unit(seal_${name}_test SOURCES seal_${name}_test.c LINK seal base)
 endforeach()
 
