@@ -7,6 +7,7 @@
  * network; reads and rewrites what descriptor 4 leads to */
 #include "cli/intake_methods.h"
 #include "cli/intake_offline.h"
+#include "cli/resolving.h"
 
 #include "vault/base/limits.h"
 #include "vault/base/process.h"
@@ -19,15 +20,8 @@
 
 #define IDLE_MS (CV_LIMIT_CLIENT_IDLE_S * 1000)
 
-/* What resolving a name and trusting a certificate takes, and no more. */
-static const char *const readable[] = {
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/host.conf",
-    "/etc/nsswitch.conf",
-    "/etc/gai.conf",
-    "/etc/services",
-    "/etc/ld.so.cache",
+/* What trusting a certificate takes, beside resolving a name. */
+static const char *const trusted[] = {
     "/etc/ssl/certs",
     "/etc/ssl/cert.pem",
     "/etc/pki/tls",
@@ -35,29 +29,24 @@ static const char *const readable[] = {
     "/etc/ca-certificates",
     "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
-    "/usr/lib",
-    "/usr/lib64",
-    "/lib",
-    "/lib64",
-    "/run/systemd/resolve",
-    "/run/resolvconf",
-    "/run/NetworkManager",
-    "/run/nscd",
 };
 
-#define READABLE (sizeof(readable) / sizeof(readable[0]))
+#define TRUSTED (sizeof(trusted) / sizeof(trusted[0]))
 
 static enum cv_status serve_online(struct cv_err *err)
 {
-    struct cv_sandbox_folder folders[READABLE];
+    struct cv_sandbox_folder folders[CV_RESOLVING_FOLDERS + TRUSTED];
     struct cv_intake_methods_state state = {.session = NULL};
     enum cv_status s = cv_http_start(err);
 
-    for (size_t i = 0; i < READABLE; i++) {
-        folders[i] = (struct cv_sandbox_folder){.path = readable[i], .fd = -1};
+    cv_resolving_folders(folders);
+    for (size_t i = 0; i < TRUSTED; i++) {
+        folders[CV_RESOLVING_FOLDERS + i] =
+            (struct cv_sandbox_folder){.path = trusted[i], .fd = -1};
     }
     if (s == CV_OK) {
-        s = cv_sandbox_enter(CV_SANDBOX_INTAKE, folders, READABLE, NULL, err);
+        s = cv_sandbox_enter(CV_SANDBOX_INTAKE, folders,
+                             CV_RESOLVING_FOLDERS + TRUSTED, NULL, err);
     }
     if (s != CV_OK) {
         return s;

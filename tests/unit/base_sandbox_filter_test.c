@@ -177,6 +177,8 @@ static const char *const writing[] = {
 
 static const char *const accepting[] = {"accept", "accept4", NULL};
 
+static const char *const listening[] = {"accept", "accept4", "listen", NULL};
+
 static const char *const connecting[] = {"bind", "connect", NULL};
 
 static const char *const starting[] = {"execve", "execveat", NULL};
@@ -242,6 +244,7 @@ static const char *const *const lists[][4] = {
     [CV_SANDBOX_BROKER] = {basic, reading, writing, accepting},
     [CV_SANDBOX_TOKEN] = {basic},
     [CV_SANDBOX_INTAKE] = {basic, reading, connecting},
+    [CV_SANDBOX_RELAY] = {basic, reading, connecting, listening},
     [CV_SANDBOX_MODULE] = {NULL},
     [CV_SANDBOX_OFFLINE] = {basic, reading, writing},
     [CV_SANDBOX_SPAWNER] = {NULL},
@@ -251,7 +254,7 @@ struct condition {
     const char *name;
     unsigned argument;
     uint64_t mask, value;
-    bool intake;
+    bool network;
 };
 
 static const struct condition conditions[] = {
@@ -351,7 +354,8 @@ static size_t peer_make(enum cv_sandbox_profile profile, uint32_t arch,
             const struct condition *c = &conditions[i];
             struct scmp_arg_cmp arg = {c->argument, SCMP_CMP_MASKED_EQ, c->mask,
                                        c->value};
-            if (!c->intake || profile == CV_SANDBOX_INTAKE) {
+            if (!c->network || profile == CV_SANDBOX_INTAKE ||
+                profile == CV_SANDBOX_RELAY) {
                 peer_add(filter, SCMP_ACT_ALLOW, c->name, 1, &arg);
             }
         }

@@ -86,7 +86,8 @@ static int answer(long result)
 }
 
 static const enum cv_sandbox_profile closed[] = {
-    CV_SANDBOX_BROKER, CV_SANDBOX_TOKEN, CV_SANDBOX_INTAKE, CV_SANDBOX_OFFLINE};
+    CV_SANDBOX_BROKER, CV_SANDBOX_TOKEN, CV_SANDBOX_INTAKE, CV_SANDBOX_OFFLINE,
+    CV_SANDBOX_RELAY};
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static int try_exec(void)
@@ -206,6 +207,12 @@ static int try_vsock(void)
     return answer(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
 
+static int try_listen(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd < 0 ? errno : answer(listen(fd, 1));
+}
+
 static int try_pair(void)
 {
     int pair[2];
@@ -231,6 +238,12 @@ static void new_sockets(void **state)
     assert_int_equal(locked_down(CV_SANDBOX_INTAKE, true, try_unix), DONE);
     assert_int_equal(locked_down(CV_SANDBOX_INTAKE, true, try_packet), EPERM);
     assert_int_equal(locked_down(CV_SANDBOX_INTAKE, true, try_vsock), EPERM);
+    assert_int_equal(locked_down(CV_SANDBOX_RELAY, true, try_inet), DONE);
+    assert_int_equal(locked_down(CV_SANDBOX_RELAY, true, try_inet6), DONE);
+    assert_int_equal(locked_down(CV_SANDBOX_RELAY, true, try_packet), EPERM);
+    assert_int_equal(locked_down(CV_SANDBOX_RELAY, true, try_vsock), EPERM);
+    assert_int_equal(locked_down(CV_SANDBOX_RELAY, true, try_listen), DONE);
+    assert_int_equal(locked_down(CV_SANDBOX_INTAKE, true, try_listen), EPERM);
     for (size_t k = 0; k < COUNT(closed); k++) {
         assert_int_equal(locked_down(closed[k], true, try_pair), DONE);
     }
@@ -256,6 +269,7 @@ static void accepting(void **state)
     assert_int_equal(locked_down(CV_SANDBOX_BROKER, true, try_accept), DONE);
     assert_int_equal(locked_down(CV_SANDBOX_TOKEN, true, try_accept), EPERM);
     assert_int_equal(locked_down(CV_SANDBOX_INTAKE, true, try_accept), EPERM);
+    assert_int_equal(locked_down(CV_SANDBOX_RELAY, true, try_accept), DONE);
     assert_int_equal(locked_down(CV_SANDBOX_OFFLINE, true, try_accept), EPERM);
     close(listener);
 }
@@ -323,6 +337,11 @@ static void files(void **state)
         assert_int_equal(locked_down(p, false, make_inside), refused);
     }
     assert_int_equal(locked_down(CV_SANDBOX_INTAKE, false, list_inside), DONE);
+    assert_int_equal(locked_down(CV_SANDBOX_RELAY, false, list_inside), DONE);
+    assert_int_equal(locked_down(CV_SANDBOX_RELAY, false, read_outside),
+                     refused);
+    assert_true(locked_down(CV_SANDBOX_RELAY, true, make_inside) != DONE ||
+                landlock_abi() == 0);
     assert_int_equal(locked_down(CV_SANDBOX_INTAKE, false, read_outside),
                      refused);
     /* No files at all, not even those within reach. */

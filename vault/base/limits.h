@@ -54,6 +54,21 @@
 #define CV_LIMIT_RETRY_TOTAL_S 120
 
 /* The relay */
+#define CV_LIMIT_DIALS 1024      /* connections to servers that wait */
+#define CV_LIMIT_DIAL_THREADS 16 /* that are made at once */
+#define CV_LIMIT_DIAL_S 30       /* connecting, the handshake with it */
+#define CV_LIMIT_GRANTS 1024     /* that live at one time */
+#define CV_LIMIT_GRANT_S (366 * 86400)
+#define CV_LIMIT_ADDRESSES 16 /* of one server that are tried */
+#define CV_LIMIT_LOOKUPS 64   /* names that are being resolved */
+#define CV_LIMIT_RELAY_CLIENTS 4096
+#define CV_LIMIT_RELAY_SHAKING                    \
+    256 /* of them, in the handshake, of one user \
+         */
+#define CV_LIMIT_RELAY_SHAKE_S 10
+#define CV_LIMIT_RELAY_GRANTS 2048     /* ended ones that are remembered too */
+#define CV_LIMIT_RELAY_ENDED_S 3600    /* how long they are */
+#define CV_LIMIT_RELAY_STRANGERS 64    /* users who are told of one by one */
 #define CV_LIMIT_RELAY_HEAD CV_KIB(64) /* one request's or answer's head */
 #define CV_LIMIT_RELAY_HEADERS 128     /* lines in it */
 #define CV_LIMIT_RELAY_PATH 4096       /* a request's path, without query */
@@ -108,15 +123,6 @@
 #define CV_LIMIT_SIGNATURE 2048         /* RSA-16384 */
 #define CV_LIMIT_SIGNED CV_MIB(1)       /* bytes to be signed */
 #define CV_LIMIT_PIN 255
-
-/* The relay */
-#define CV_LIMIT_GRANTS 1024 /* that live at one time */
-#define CV_LIMIT_GRANT_S (366 * 86400)
-#define CV_LIMIT_DIALS 1024      /* connections to servers that wait */
-#define CV_LIMIT_DIAL_THREADS 16 /* that are made at once */
-#define CV_LIMIT_DIAL_S 30       /* connecting, the handshake with it */
-#define CV_LIMIT_ADDRESSES 16    /* of one server that are tried */
-#define CV_LIMIT_LOOKUPS 64      /* names that are being resolved */
 
 /* Vault */
 #define CV_LIMIT_SLOTS 32

@@ -5,8 +5,8 @@
  * seccomp filter of the calls that the profile allows; everything else is
  * EPERM, and those that would start a program, look into another process or
  * change the kernel kill the process (SIGSYS). No profile but the spawner's
- * and the module's may make memory executable, but for intake, which may map
- * libraries.
+ * and the module's may make memory executable, but for intake and the relay,
+ * which may map libraries (glibc's name services).
  *
  * A PKCS#11 module is code that nobody here has read, and may want any call
  * that a driver's library makes. So its profile names what is forbidden, like
@@ -32,6 +32,7 @@ enum cv_sandbox_profile {
                            (one that listens is made before) */
     CV_SANDBOX_TOKEN,   /* the sealed vault: no files, no new sockets */
     CV_SANDBOX_INTAKE,  /* TCP and name resolution, reading system files */
+    CV_SANDBOX_RELAY,   /* as intake, and a port of its own to listen on */
     CV_SANDBOX_MODULE,  /* code of others is loaded and runs: files, Unix
                            sockets, TCP, threads; no program is started */
     CV_SANDBOX_OFFLINE, /* no network; files beneath given folders */

@@ -163,6 +163,8 @@ static const short writing[] = {
 
 static const short accepting[] = {NR(accept), NR(accept4), END};
 
+static const short listening[] = {NR(accept), NR(accept4), NR(listen), END};
+
 /* socket has a condition of its own. getaddrinfo binds a netlink socket. */
 static const short connecting[] = {NR(bind), NR(connect), END};
 
@@ -194,6 +196,7 @@ static const short *const lists[][LISTS] = {
     [CV_SANDBOX_BROKER] = {basic, reading, writing, accepting},
     [CV_SANDBOX_TOKEN] = {basic},
     [CV_SANDBOX_INTAKE] = {basic, reading, connecting},
+    [CV_SANDBOX_RELAY] = {basic, reading, connecting, listening},
     [CV_SANDBOX_MODULE] = {NULL},
     [CV_SANDBOX_OFFLINE] = {basic, reading, writing},
     [CV_SANDBOX_SPAWNER] = {NULL},
@@ -228,7 +231,7 @@ static const struct cv_sandbox_rule conditions[] = {
     IF(ioctl, 1, WHOLE, FIOCLEX),
 };
 
-static const struct cv_sandbox_rule intake_conditions[] = {
+static const struct cv_sandbox_rule network_conditions[] = {
     IF(socket, 0, WHOLE, AF_INET),
     IF(socket, 0, WHOLE, AF_INET6),
     IF(socket, 0, WHOLE, AF_UNIX),
@@ -316,8 +319,8 @@ size_t cv_sandbox_rules(enum cv_sandbox_profile profile, pid_t pid,
         add_list(&f, lists[profile][i], CV_SANDBOX_ALLOW);
     }
     add_conditions(&f, conditions, COUNT(conditions));
-    if (profile == CV_SANDBOX_INTAKE) {
-        add_conditions(&f, intake_conditions, COUNT(intake_conditions));
+    if (profile == CV_SANDBOX_INTAKE || profile == CV_SANDBOX_RELAY) {
+        add_conditions(&f, network_conditions, COUNT(network_conditions));
     }
     add_self(&f, pid);
     add(&f, &absent);

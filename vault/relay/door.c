@@ -71,7 +71,7 @@ static void finish(struct ask *a, enum cv_status status, struct cv_message *m,
     if (a->call != NULL) {
         cv_door_calls_answer(a->call, status, m, err);
     } else if (a->done != NULL) {
-        a->done(a->ctx, status, status == CV_OK ? m->tree : NULL, err);
+        a->done(a->ctx, status, m != NULL ? m->tree : NULL, err);
     }
     free(a);
 }
