@@ -94,7 +94,7 @@ struct cv_stream {
     struct cv_piece upgrade;
     uint64_t length;        /* of its body, where has_length */
     struct cv_pipe request; /* its body */
-    size_t head_len; /* bytes of it so far, as h2 counts them */
+    size_t head_len;        /* bytes of it so far, as h2 counts them */
 
     /* The answer. */
     struct cv_fields answer_head; /* while an h2 server sends it */
