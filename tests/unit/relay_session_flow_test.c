@@ -20,7 +20,7 @@
 
 static size_t body_len(void)
 {
-    return cv_full_run() ? (size_t)200 << 20 : (size_t)6 << 20;
+    return cv_full_run() ? (size_t)200 << 20 : (size_t)9 << 20;
 }
 
 /* Something that sends a body as the other end takes it. */

@@ -116,6 +116,50 @@ static void test_dead_h1(void **state)
     rig_free(rig);
 }
 
+/* When one kept connection is found dead, the others are not tried. */
+static void test_all_dead(void **state)
+{
+    struct rig *rig = rig_new("");
+    struct rig_h2 *c = rig_client_h2(rig);
+    struct rig_stream *asked[3];
+    struct rig_end *s[3];
+    struct rig_end *fresh;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        asked[i] = rig_h2_ask(c, "GET", "/api", NULL, NULL);
+        s[i] = rig_accept(rig);
+    }
+    for (int i = 0; i < 3; i++) {
+        (void)rig_until_text(s[i], "\r\n\r\n");
+        rig_send(s[i], OK0);
+        rig_h2_until_closed(c, asked[i]);
+    }
+    assert_int_equal(rig_counts(rig).upstreams, 3);
+    asked[0] = rig_h2_ask(c, "GET", "/api", NULL, NULL);
+    rig_settle(rig);
+    for (int i = 0; i < 3; i++) {
+        if (s[i]->got.len > 0) {
+            rig_end_free(s[i]);
+            s[i] = NULL;
+        }
+    }
+    fresh = rig_accept(rig);
+    (void)rig_until_text(fresh, "\r\n\r\n");
+    rig_send(fresh, OK0);
+    rig_h2_until_closed(c, asked[0]);
+    assert_int_equal(rig_counts(rig).upstreams, 1);
+    for (int i = 0; i < 3; i++) {
+        if (s[i] != NULL) {
+            rig_until_closed(s[i]);
+            rig_end_free(s[i]);
+        }
+    }
+    rig_end_free(fresh);
+    rig_h2_free(c);
+    rig_free(rig);
+}
+
 static void test_dead_h2(void **state)
 {
     struct rig *rig = rig_new("");
@@ -457,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed_while_idle),
         cmocka_unit_test(test_dead_h1),
+        cmocka_unit_test(test_all_dead),
         cmocka_unit_test(test_dead_h2),
         cmocka_unit_test(test_goaway),
         cmocka_unit_test(test_refused_stream),

@@ -85,6 +85,7 @@
                 */
 #define CV_LIMIT_RELAY_WINDOW \
     CV_KIB(256) /* the same of an h2 server's answer */
+#define CV_LIMIT_RELAY_WINDOW_MOST CV_MIB(4)  /* ... that is taken quickly */
 #define CV_LIMIT_RELAY_WINDOW_ALL CV_MIB(1)   /* a client's h2 connection */
 #define CV_LIMIT_RELAY_WINDOW_BACK CV_MIB(16) /* a server's h2 connection */
 

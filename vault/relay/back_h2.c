@@ -12,6 +12,8 @@
  * say so. */
 #define PING_AFTER_MS 30000
 #define PING_WAIT_MS 15000
+/* Taking a window's worth in less is quick. */
+#define QUICK_MS 500
 
 struct back_h2 {
     struct cv_back back;
@@ -330,6 +332,9 @@ static void begin(struct cv_back *back, struct cv_stream *s)
 
     cv_pool_attach(back, s);
     s->sent = true;
+    s->window = CV_LIMIT_RELAY_WINDOW;
+    s->passed = 0;
+    s->passed_since_ms = cv_clock_boot_ms();
     s->back_deferred = false;
     s->back_id = s->head.failed
                      ? -1
@@ -359,10 +364,32 @@ static void wake(struct cv_stream *s)
     later(b);
 }
 
+/* Whoever takes a whole window's worth within a round trip or two is quick: a
+ * wider window lets the server send as fast over a long way. Whoever is slow
+ * keeps the narrow one, which is what may have to be held for him. */
+static void widen_window(struct back_h2 *b, struct cv_stream *s, size_t n)
+{
+    int64_t now;
+
+    s->passed += n;
+    if (s->passed < s->window || s->window >= CV_LIMIT_RELAY_WINDOW_MOST) {
+        return;
+    }
+    now = cv_clock_boot_ms();
+    if (now - s->passed_since_ms < QUICK_MS) {
+        s->window *= 2;
+        (void)nghttp2_session_set_local_window_size(
+            b->ng, NGHTTP2_FLAG_NONE, s->back_id, (int32_t)s->window);
+    }
+    s->passed = 0;
+    s->passed_since_ms = now;
+}
+
 static void took(struct cv_stream *s, size_t n)
 {
     struct back_h2 *b = back_of(s->back);
 
+    widen_window(b, s, n);
     (void)nghttp2_session_consume_stream(b->ng, s->back_id, n);
     later(b);
 }

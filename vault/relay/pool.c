@@ -499,6 +499,15 @@ void cv_pool_retire(struct cv_pool *pool)
     pool->speaks = CV_POOL_UNKNOWN;
 }
 
+void cv_pool_distrust(struct cv_pool *pool)
+{
+    for (struct cv_back *back = pool->backs; back != NULL; back = back->next) {
+        if (back->n_streams == 0 && back->used) {
+            back->ops->retire(back);
+        }
+    }
+}
+
 void cv_pool_close(struct cv_pool *pool)
 {
     struct cv_pool_dial *d = pool->dials;

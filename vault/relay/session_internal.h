@@ -79,6 +79,9 @@ struct cv_stream {
 
     struct cv_back *back;
     int32_t back_id;             /* h2 */
+    uint32_t window;             /* h2: of its answer */
+    size_t passed;               /* h2: bytes of it that were passed on, ... */
+    int64_t passed_since_ms;     /* ... since then */
     struct cv_stream *back_next; /* in its back */
     struct cv_stream *back_prev;
     struct cv_stream *wait_next; /* for a connection, in its pool */
@@ -357,6 +360,8 @@ void cv_pool_attach(struct cv_back *back, struct cv_stream *s);
 void cv_pool_detach(struct cv_back *back, struct cv_stream *s);
 /* The connection is no more (called by backs, which then free themselves). */
 void cv_pool_lost(struct cv_pool *pool, struct cv_back *back);
+/* One that was kept turned out to be dead: those that are idle may be too. */
+void cv_pool_distrust(struct cv_pool *pool);
 /* Connections there are take no new requests. */
 void cv_pool_retire(struct cv_pool *pool);
 /* Closes all connections and dials; streams were let go of. */

@@ -196,6 +196,9 @@ void cv_stream_lost(struct cv_stream *s, enum cv_stream_loss how,
         s->replayed = true;
         s->sent = false;
         s->back_deferred = false;
+        if (how == CV_STREAM_STALE) {
+            cv_pool_distrust(s->pool);
+        }
         cv_pool_want(s->pool, s);
         return;
     }
