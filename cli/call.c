@@ -48,6 +48,10 @@ static enum cv_status open_up(struct cv_cli *cli, const cJSON *failure,
     if (cv_pin_is_required(failure)) {
         return cv_pin_answer(cli, failure, err);
     }
+    /* What is locked is neither the vault nor a token that a login opens. */
+    if (!cJSON_HasObjectItem(failure, "slots")) {
+        return CV_LOCKED;
+    }
     if (*unlocked) {
         return cv_fail(err, CV_UNAVAILABLE,
                        "the vault is locked again, right after it was opened");

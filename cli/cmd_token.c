@@ -72,13 +72,14 @@ static enum cv_status no_memory(struct cv_err *err)
 /* TokenList, narrowed to `uri` (NULL: all). *items is the run's. A module that
  * does not answer keeps none of the others from being told. */
 static enum cv_status ask_tokens(struct cv_cli *cli, const char *uri,
-                                 const cJSON **items, struct cv_err *err)
+                                 const cJSON **items, const cJSON **failed,
+                                 struct cv_err *err)
 {
     cJSON *parameters = cv_cli_parameters(cli);
-    const cJSON *answer = NULL, *failed = NULL, *item;
+    const cJSON *answer = NULL;
     enum cv_status s;
 
-    *items = NULL;
+    *items = *failed = NULL;
     if (!cv_json_add_str(parameters, "uri", uri)) {
         cJSON_Delete(parameters);
         return no_memory(err);
@@ -93,8 +94,15 @@ static enum cv_status ask_tokens(struct cv_cli *cli, const char *uri,
     }
     /* Where the token that was meant is there, the others do not matter. */
     if (uri == NULL || cJSON_GetArraySize(*items) == 0) {
-        failed = cJSON_GetObjectItemCaseSensitive(answer, "failed");
+        *failed = cJSON_GetObjectItemCaseSensitive(answer, "failed");
     }
+    return CV_OK;
+}
+
+static void tell_failed(struct cv_cli *cli, const cJSON *failed)
+{
+    const cJSON *item;
+
     cJSON_ArrayForEach(item, failed)
     {
         const char *name = cv_output_table_text(item, "name");
@@ -103,18 +111,48 @@ static enum cv_status ask_tokens(struct cv_cli *cli, const char *uri,
         cv_output_warn(&cli->out, "%s: %s", name != NULL ? name : "?",
                        why != NULL ? why : "?");
     }
-    return CV_OK;
 }
 
 CV_CMD(token_list)
 {
-    const cJSON *items;
-    enum cv_status s = ask_tokens(
-        cli, args->n_operands > 0 ? args->operands[0] : NULL, &items, err);
+    const cJSON *items, *failed;
+    enum cv_status s =
+        ask_tokens(cli, args->n_operands > 0 ? args->operands[0] : NULL, &items,
+                   &failed, err);
 
+    tell_failed(cli, failed);
     return s == CV_OK
                ? cv_output_table_list(&cli->out, &token_list_view, items, err)
                : s;
+}
+
+/* Whether a module that is not asked now has it is known in a while. */
+static enum cv_status not_there(struct cv_cli *cli, const cJSON *failed,
+                                struct cv_err *err)
+{
+    const cJSON *item;
+    enum cv_status s;
+
+    cJSON_ArrayForEach(item, failed)
+    {
+        const cJSON *after =
+            cJSON_GetObjectItemCaseSensitive(item, "retry_after");
+        const char *why = cv_output_table_text(item, "error");
+
+        if (cJSON_IsNumber(after)) {
+            s = cv_fail(err, CV_BUSY, "%s", why != NULL ? why : "?");
+            cv_err_state(err, "its module is not asked again for %d s",
+                         (int)after->valuedouble + 1);
+            if (err != NULL) {
+                err->retry_after_s = after->valuedouble;
+            }
+            return s;
+        }
+    }
+    tell_failed(cli, failed);
+    s = cv_fail(err, CV_NOT_FOUND, "no token fits this URI");
+    cv_err_hint(err, "certvault token list shows the tokens and their URIs");
+    return s;
 }
 
 /* The one token that the command is about. */
@@ -122,17 +160,18 @@ static enum cv_status one_token(struct cv_cli *cli, const char *uri,
                                 struct cv_pin_token *out, const cJSON **token,
                                 struct cv_err *err)
 {
-    const cJSON *items;
-    enum cv_status s = ask_tokens(cli, uri, &items, err);
+    const cJSON *items, *failed;
+    enum cv_status s = ask_tokens(cli, uri, &items, &failed, err);
 
     if (s != CV_OK) {
         return s;
     }
-    if (cJSON_GetArraySize(items) != 1) {
-        s = cJSON_GetArraySize(items) == 0
-                ? cv_fail(err, CV_NOT_FOUND, "no token fits this URI")
-                : cv_fail(err, CV_INVALID, "%d tokens fit this URI",
-                          cJSON_GetArraySize(items));
+    if (cJSON_GetArraySize(items) == 0) {
+        return not_there(cli, failed, err);
+    }
+    if (cJSON_GetArraySize(items) > 1) {
+        s = cv_fail(err, CV_INVALID, "%d tokens fit this URI",
+                    cJSON_GetArraySize(items));
         cv_err_hint(err,
                     "certvault token list shows the tokens and their URIs");
         return s;

@@ -209,6 +209,7 @@ static enum cv_status import_now(struct cv_module_face *face, const char *uri,
     if (s != CV_OK) {
         return s;
     }
+    t->order.pool = token->pool;
     s = cv_module_face_do(face, token,
                           CV_SESSION_RW | CV_SESSION_USER | CV_SESSION_ONCE,
                           import_work, t, reply, err);
@@ -260,6 +261,7 @@ CV_MODULE_METHOD(keys_import)
 struct bearing {
     struct cv_generate_order order;
     bool allow_leaky;
+    struct cv_session_pool *pool;
     struct cv_buf spki;
     struct cv_import_result result;
 };
@@ -271,7 +273,7 @@ static enum cv_status generate_work(CK_FUNCTION_LIST *functions,
     struct bearing *b = context;
 
     return cv_import_generate(functions, session, &b->order, b->allow_leaky,
-                              &b->spki, &b->result, err);
+                              b->pool, &b->spki, &b->result, err);
 }
 
 CV_MODULE_METHOD(keys_generate)
@@ -302,6 +304,7 @@ CV_MODULE_METHOD(keys_generate)
         s = cv_module_face_token(face, uri, &token, err);
     }
     if (s == CV_OK) {
+        b.pool = token->pool;
         s = cv_module_face_do(face, token,
                               CV_SESSION_RW | CV_SESSION_USER | CV_SESSION_ONCE,
                               generate_work, &b, reply, err);

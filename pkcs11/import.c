@@ -12,6 +12,7 @@ struct importing {
     struct cv_bytes id;
     const char *label;
     bool allow_leaky;
+    struct cv_session_pool *pool;
     struct cv_import_result *out;
 };
 
@@ -20,7 +21,7 @@ static enum cv_status examine(struct importing *i, CK_OBJECT_HANDLE key,
                               struct cv_bytes spki, enum cv_examine_mode mode,
                               struct cv_err *err)
 {
-    struct cv_examine_order order = {mode, spki, NULL};
+    struct cv_examine_order order = {mode, spki, i->pool};
     enum cv_status s =
         cv_examine_key(i->f, i->s, key, &order, &i->out->findings, err);
 
@@ -98,9 +99,13 @@ enum cv_status cv_import_key(CK_FUNCTION_LIST *functions,
                              struct cv_arena *arena,
                              struct cv_import_result *out, struct cv_err *err)
 {
-    struct importing i = {functions,          session,
-                          order->key.id,      order->key.label,
-                          order->allow_leaky, out};
+    struct importing i = {functions,
+                          session,
+                          order->key.id,
+                          order->key.label,
+                          order->allow_leaky,
+                          order->pool,
+                          out};
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     struct cv_buf spki;
     enum cv_status s;
@@ -125,15 +130,14 @@ enum cv_status cv_import_key(CK_FUNCTION_LIST *functions,
     return s;
 }
 
-enum cv_status cv_import_generate(CK_FUNCTION_LIST *functions,
-                                  CK_SESSION_HANDLE session,
-                                  const struct cv_generate_order *order,
-                                  bool allow_leaky, struct cv_buf *spki,
-                                  struct cv_import_result *out,
-                                  struct cv_err *err)
+enum cv_status
+cv_import_generate(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
+                   const struct cv_generate_order *order, bool allow_leaky,
+                   struct cv_session_pool *pool, struct cv_buf *spki,
+                   struct cv_import_result *out, struct cv_err *err)
 {
-    struct importing i = {functions,    session,     order->id,
-                          order->label, allow_leaky, out};
+    struct importing i = {functions,   session, order->id, order->label,
+                          allow_leaky, pool,    out};
     enum cv_examine_mode mode = order->purpose == CV_GENERATE_SLOT
                                     ? CV_EXAMINE_FRESH_SLOT
                                     : CV_EXAMINE_FRESH;

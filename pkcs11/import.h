@@ -12,6 +12,7 @@ struct cv_import_order {
     struct cv_bytes certificates; /* PEM, leaf first */
     struct cv_bytes ca;           /* PEM; may be empty */
     bool allow_leaky;
+    struct cv_session_pool *pool; /* as in struct cv_examine_order */
 };
 
 struct cv_import_result {
@@ -36,7 +37,7 @@ cv_import_key(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
 CV_MUST_USE enum cv_status
 cv_import_generate(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
                    const struct cv_generate_order *order, bool allow_leaky,
-                   struct cv_buf *spki, struct cv_import_result *out,
-                   struct cv_err *err);
+                   struct cv_session_pool *pool, struct cv_buf *spki,
+                   struct cv_import_result *out, struct cv_err *err);
 
 #endif

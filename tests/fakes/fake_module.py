@@ -7,7 +7,8 @@ Beside it lie `real` (the path of the real program), `state.json` (what is on
 the token) and `plan.json` (what is to go wrong: {"die": "Import.created",
 "leaky": true, "absent": true, "login": true, "refuse": "Import"}; `after`: the
 first so many times it does not; `refuse_after`: no Import where so many keys
-are; `way_of_import`: another than Accepts says).
+are; `way_of_import`: another than Accepts says; `run`: [point, argv, env], a
+command in between).
 
 An object is {class, id, label, key (PEM, where it is a private key), cert}.
 """
@@ -19,6 +20,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -113,8 +115,14 @@ class Module:
         return False
 
     def point(self, name):
-        """Where the plan says so, this process is killed, once."""
+        """Where the plan says so, this process is killed, or runs a command,
+        once."""
         self.save()
+        if self.plan.get("run", [""])[0] == f"{self.method}.{name}":
+            argv, env = self.plan.pop("run")[1:]
+            self.replan()
+            subprocess.run(argv, env=env, check=True, close_fds=True,
+                           stdout=subprocess.DEVNULL)
         if self.plan.get("die") == f"{self.method}.{name}" and self.is_due():
             del self.plan["die"]
             self.replan()

@@ -71,3 +71,16 @@ def test_the_new_pin_helps_at_once(held):
     with held.broker() as b:
         held.vault(*held.to(b), "--pin-source", "file:" + held.vault.write(
             "new", "9876\n"), "token", "login", held.uri, code=0)
+
+
+@pytest.mark.parametrize("how", ["unwrap=1", "unwrap=0"])
+def test_a_new_key_wants_it_too(held, how):
+    """What the token makes of an import, or makes itself, wants the PIN at its
+    first use, which is ours."""
+    held.token.control("always-authenticate=1", how)
+    identity, _ = held.add("p256", "b")
+    held.check_signatures("b", identity.cert.public_key(), "p256",
+                          ["ecdsa_secp256r1_sha256"])
+    held("generate", "c", "--token", held.uri, "--alg", "p256", "--csr",
+         held.vault.path("../c.csr"), code=0)
+    assert not wrong(held)

@@ -375,6 +375,20 @@ def test_a_module_that_hangs(held):
     assert not harness.wait_for_none()
 
 
+def test_after_a_module_hung(held):
+    """The token is not gone: its module is not asked for a while, and that is
+    what is said, by its name and without it."""
+    with held.broker() as b:
+        held(*held.to(b), "token", "login", held.uri, code=0)
+        held.token.control("once=C_FindObjectsInit hang")
+        assert held(*held.to(b), *OBJECTS, held.uri).code == \
+            harness.UNAVAILABLE
+        for uri in (held.uri, held.token.uri, "pkcs11:serial=0001"):
+            done = held("-o", "json", *held.to(b), "token", "login", uri)
+            assert done.code == harness.BUSY, done
+            assert 0 < done.error["retry_after"] <= 30, done
+
+
 def test_a_module_that_breaks_down_is_started_again(held):
     """A crash in what only reads is not the end."""
     held.token.control("once=C_GetTokenInfo crash")

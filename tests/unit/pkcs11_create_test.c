@@ -305,7 +305,7 @@ static void a_module_that_lies(void **state)
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct scratch_key k = scratch_make_key(&t, "ec-p256");
         struct cv_import_order order = {
-            {k.der, id, LABEL}, k.pem, {NULL, 0}, false};
+            {k.der, id, LABEL}, k.pem, {NULL, 0}, false, NULL};
         struct cv_err err;
         enum cv_status s;
 
@@ -342,8 +342,8 @@ static void room_for_the_key_alone(void **state)
     scratch_begin(&t, RIG_FAKE);
     cv_err_init(&err);
     k = scratch_make_key(&t, "ec-p256");
-    order =
-        (struct cv_import_order){{k.der, id, LABEL}, k.pem, {NULL, 0}, false};
+    order = (struct cv_import_order){
+        {k.der, id, LABEL}, k.pem, {NULL, 0}, false, NULL};
     t.patched.C_CreateObject = keys_alone;
     scratch_ok(cv_import_key(t.f, t.s, &order, t.arena, out, &err), &err);
     assert_true(cv_notes_has(&out->notes, "the public key"));
@@ -403,7 +403,7 @@ static void whole_import(enum rig_kind kind, bool leaky)
         struct scratch_key k = scratch_make_key(&t, kinds[i]);
         struct scratch_key ca = scratch_make_key(&t, "ec-p256");
         struct cv_import_order order = {
-            {k.der, id, LABEL}, k.pem, ca.pem, false};
+            {k.der, id, LABEL}, k.pem, ca.pem, false, NULL};
         size_t destroyed;
         struct cv_err err;
         enum cv_status s;

@@ -19,7 +19,8 @@ static enum cv_status make(const char *algorithm, bool allow_leaky,
     struct cv_generate_order order = {algorithm, CV_GENERATE_SIGN, id, LABEL};
 
     cv_err_init(&err);
-    return cv_import_generate(t.f, t.s, &order, allow_leaky, spki, &out, &err);
+    return cv_import_generate(t.f, t.s, &order, allow_leaky, NULL, spki, &out,
+                              &err);
 }
 
 static void born(const char *algorithm, const char *kind, unsigned size,

@@ -108,8 +108,8 @@ static enum cv_status make(const char *kind, const char *lie, bool allow_leaky,
 
     cv_buf_init(&spki, NULL, 4096);
     write_text("control", lie);
-    enum cv_status s =
-        cv_import_generate(p11, session, &order, allow_leaky, &spki, out, err);
+    enum cv_status s = cv_import_generate(p11, session, &order, allow_leaky,
+                                          NULL, &spki, out, err);
     write_text("control", "");
     cv_buf_wipe(&spki);
     return s;

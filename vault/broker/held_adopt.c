@@ -317,12 +317,17 @@ static enum cv_status fill(struct install *in, const char *by,
     return cv_entry_note(in->doc, "install", by, cv_clock_now_s(), err);
 }
 
+/* A second time in the place of the first. */
 static enum cv_status load(struct cv_broker *b, struct install *in,
                            struct cv_err *err)
 {
-    enum cv_status s =
-        cv_broker_load_entry(b, in->name, false, &in->row, &in->doc, err);
+    enum cv_status s;
 
+    cv_store_entry_free(in->row);
+    cJSON_Delete(in->doc);
+    in->row = NULL;
+    in->doc = NULL;
+    s = cv_broker_load_entry(b, in->name, false, &in->row, &in->doc, err);
     if (s != CV_OK) {
         return s;
     }
@@ -398,14 +403,18 @@ static enum cv_status run_install(struct cv_broker *b, struct cv_ask *ask,
         s = cv_held_examine(&held, cv_entry_token_ref(in->doc), NULL, err);
     }
     if (s == CV_OK) {
-        s = fill(in, b->caller->user, err);
-    }
-    ask->doc = in->doc;
-    if (s == CV_OK) {
         s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
-        s = install_store(ask, in, err);
+        /* It may have been renamed or removed meanwhile: as it is now. */
+        s = load(b, in, err);
+        ask->doc = in->doc;
+        if (s == CV_OK) {
+            s = fill(in, b->caller->user, err);
+        }
+        if (s == CV_OK) {
+            s = install_store(ask, in, err);
+        }
         cv_broker_leave(b);
     }
     if (s == CV_OK && !in->dry_run) {

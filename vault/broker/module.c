@@ -366,8 +366,16 @@ static enum cv_status not_found(const char *uri, const struct cv_err *failed,
                                 struct cv_err *err)
 {
     char shown[160], why[CV_ERR_STATE_LEN];
-    enum cv_status s =
-        cv_fail(err, CV_NOT_FOUND, "no module shows a token that fits %s",
+    enum cv_status s;
+
+    /* Whether one that is not asked now shows it is known in a while. */
+    if (failed->status == CV_BUSY) {
+        if (err != NULL) {
+            *err = *failed;
+        }
+        return CV_BUSY;
+    }
+    s = cv_fail(err, CV_NOT_FOUND, "no module shows a token that fits %s",
                 cv_err_quote(shown, sizeof(shown), uri, strlen(uri)));
 
     if (failed->status != CV_OK) {
@@ -517,6 +525,9 @@ static enum cv_status tell_failed(cJSON *failed,
 
     if (!cv_json_add_str(item, "name", p->name) ||
         !cv_json_add_str(item, "error", why->text) ||
+        (why->retry_after_s >= 0 &&
+         cJSON_AddNumberToObject(item, "retry_after", why->retry_after_s) ==
+             NULL) ||
         !cJSON_AddItemToArray(failed, item)) {
         cJSON_Delete(item);
         return no_memory(err);

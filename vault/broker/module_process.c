@@ -41,7 +41,7 @@ static enum cv_status wait_longer(const struct cv_module_process *p,
 {
     char why[CV_ERR_TEXT_LEN];
     enum cv_status s = cv_fail(
-        err, CV_UNAVAILABLE, "%s",
+        err, CV_BUSY, "%s",
         cv_err_quote(why, sizeof(why), p->why.text, strlen(p->why.text)));
 
     cv_err_state(err, "its module is not started again for another %d s",

@@ -195,7 +195,7 @@ enum cv_status cv_slot_token_open(struct cv_broker *b, const cJSON *slots,
                            cv_entry_text(record, "id"));
         }
         /* A token that is not there does not keep another from opening. */
-        if (s != CV_NOT_FOUND && s != CV_UNAVAILABLE) {
+        if (s != CV_NOT_FOUND && s != CV_UNAVAILABLE && s != CV_BUSY) {
             return s;
         }
     }
