@@ -343,6 +343,20 @@ def test_rm_of_keys_on_two_tokens(two):
     assert held.vault.names() == []
 
 
+def test_use_of_a_key_on_another_token(two):
+    """The relay's own keys are sealed to the vault, which a key on the first
+    token opens; the entry's is on the second."""
+    held = two
+    held("import", held.vault.write("kube", as_yaml(config(Identity()))),
+         "--name", "b", "--to", "token:" + held.second_uri, code=0)
+    only_on_the_first(held)
+    before = logins(held)
+    done = held("exec", "b", "--", "true")
+    assert done.code == harness.USAGE and "two tokens" in done.note, done
+    assert logins(held) == before
+    os.rename(held.vault.key_file + ".away", held.vault.key_file)
+
+
 def test_one_token_is_enough(two):
     """What the vault's own key is not needed for asks for the one PIN: the
     vault opens with a key on the first token, the command is about another."""

@@ -130,6 +130,31 @@ enum cv_status cv_broker_need_open(struct cv_broker *b, struct cv_reply *reply,
 }
 
 /* By what is typed or read from a file: one call of the token process. */
+void cv_broker_open_also(struct cv_broker *b, struct cv_reply *reply)
+{
+    cJSON *slots = NULL;
+    const cJSON *slot;
+    struct cv_err err;
+    bool others = b->unlocked && b->token.channel != NULL;
+
+    cv_err_init(&err);
+    if (others || load_slots(b, &slots, &err) != CV_OK) {
+        return;
+    }
+    cJSON_ArrayForEach(slot, slots)
+    {
+        others = others || !cv_slot_token_is(slot);
+    }
+    if (!others && cJSON_GetArraySize(slots) > 0) {
+        cv_module_need_also(
+            b,
+            cv_entry_text(
+                cJSON_GetObjectItemCaseSensitive(slots->child, "token"), "uri"),
+            reply);
+    }
+    cJSON_Delete(slots);
+}
+
 static enum cv_status open_by_secret(struct cv_broker *b, cJSON *slots,
                                      const cJSON *key, char *slot_id,
                                      size_t slot_id_len, struct cv_err *err)

@@ -215,6 +215,9 @@ bool cv_broker_strangers(struct cv_broker *b, bool now);
 CV_MUST_USE enum cv_status cv_broker_need_open(struct cv_broker *b,
                                                struct cv_reply *reply,
                                                struct cv_err *err);
+/* Not entered; `reply` is a failure's that wants a token's PIN: the call needs
+ * the vault open too. Where only tokens open it, that goes along. */
+void cv_broker_open_also(struct cv_broker *b, struct cv_reply *reply);
 /* What a caller may know of a slot's record. NULL when memory is gone. */
 cJSON *cv_broker_slot_view(const cJSON *record);
 /* Opens the box key by what `key` (a SlotSecret) is or names; *slot_id lives
