@@ -348,6 +348,64 @@ static void test_down_h2_h2(void **state)
     rig_free(rig);
 }
 
+static bool one_has_much(void *ctx)
+{
+    struct both *b = ctx;
+
+    digest(b->c);
+    digest(b->s);
+    return b->one->got > body_len();
+}
+
+static void move_both(struct rig *rig, struct both *b)
+{
+    for (int i = 0; i < 200; i++) {
+        digest(b->c);
+        digest(b->s);
+        (void)event_base_loop(rig->base, EVLOOP_NONBLOCK);
+    }
+}
+
+/* A client whose windows are wide open, that was quick and then stops reading
+ * its socket: what has piled up by then goes out as it reads again. */
+static void test_pile_h2_h2(void **state)
+{
+    struct rig *rig = rig_new("");
+    struct both b = {rig_client_h2(rig), NULL, NULL, NULL};
+    size_t len = 3 * body_len();
+    struct rig_stream *a;
+    size_t sent;
+
+    (void)state;
+    rig->speaks_h2 = true;
+    b.one = rig_h2_ask(b.c, "GET", "/api/1", NULL, NULL);
+    assert_int_equal(
+        nghttp2_session_set_local_window_size(b.c->ng, 0, 0, 64 << 20), 0);
+    assert_int_equal(
+        nghttp2_session_set_local_window_size(b.c->ng, 0, b.one->id, 64 << 20),
+        0);
+    rig_h2_flush(b.c);
+    b.s = rig_accept_h2(rig, 0);
+    a = rig_h2_next(b.s);
+    rig_h2_answer_big(b.s, a, len);
+    rig_until(rig, one_has_much, &b);
+    rig_deaf(b.c->end, true);
+    move_both(rig, &b);
+    sent = a->sent;
+    move_both(rig, &b);
+    assert_int_equal(a->sent, sent);
+    /* at most its widest window, and what sockets hold */
+    assert_true(sent < b.one->got + ((size_t)8 << 20));
+    assert_true(sent > b.one->got + ((size_t)1 << 20));
+    rig_deaf(b.c->end, false);
+    rig_until(rig, one_ended, &b);
+    assert_int_equal(b.one->got, len);
+    assert_true(b.one->sum == rig_sum(len));
+    rig_h2_free(b.c);
+    rig_h2_free(b.s);
+    rig_free(rig);
+}
+
 static void test_up_h2_h2(void **state)
 {
     struct rig *rig = rig_new("");
@@ -442,11 +500,11 @@ static void test_early_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_down_h1_h1),   cmocka_unit_test(test_up_h1_h1),
-        cmocka_unit_test(test_up_h1_h2),     cmocka_unit_test(test_up_h2_h1),
-        cmocka_unit_test(test_down_h2_h1),   cmocka_unit_test(test_down_h2_h2),
-        cmocka_unit_test(test_up_h2_h2),     cmocka_unit_test(test_client_goes),
-        cmocka_unit_test(test_early_answer),
+        cmocka_unit_test(test_down_h1_h1),  cmocka_unit_test(test_up_h1_h1),
+        cmocka_unit_test(test_up_h1_h2),    cmocka_unit_test(test_up_h2_h1),
+        cmocka_unit_test(test_down_h2_h1),  cmocka_unit_test(test_down_h2_h2),
+        cmocka_unit_test(test_pile_h2_h2),  cmocka_unit_test(test_up_h2_h2),
+        cmocka_unit_test(test_client_goes), cmocka_unit_test(test_early_answer),
     };
 
     cv_json_start();

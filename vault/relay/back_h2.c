@@ -256,7 +256,7 @@ static int send_request(nghttp2_session *ng, nghttp2_frame *frame,
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     rc = cv_h2_send_pipe(b->back.leg, frame, head, &s->request, len);
-    if (rc == 0 && len > 0) {
+    if (rc != NGHTTP2_ERR_CALLBACK_FAILURE && len > 0) {
         cv_stream_request_took(s, len);
     }
     return rc;

@@ -220,7 +220,7 @@ static int send_answer(nghttp2_session *ng, nghttp2_frame *frame,
     int rc = cv_h2_send_pipe(f->session.leg, frame, head, &s->answer, len);
 
     (void)ng;
-    if (rc == 0 && len > 0) {
+    if (rc != NGHTTP2_ERR_CALLBACK_FAILURE && len > 0) {
         cv_stream_answer_took(s, len);
     }
     return rc;

@@ -76,7 +76,7 @@ int cv_h2_send_pipe(struct cv_leg *leg, const nghttp2_frame *frame,
         (len > 0 && !cv_leg_write(leg, cv_pipe_data(pipe), len))) {
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
-    return 0;
+    return cv_leg_room(leg) > 0 ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
 /* nghttp2 takes pointers to bytes that it only reads. */
