@@ -535,3 +535,94 @@ def test_status(rig):
     assert status["relay"]["running"] is True
     assert [g["id"] for g in status["grants"]] == [id_]
     s.close()
+
+
+# --- another broker of the same vault ---
+
+@pytest.fixture
+def private(home, secrets, tmp_path):
+    """No service: a private broker with a grant, which a test talks to."""
+    build = install(tmp_path / "installed", harness.BUILD)
+    v = harness.Vault(home, secrets, build=build)
+    v.identity = Identity("p256", secrets=secrets)
+    v.add(as_yaml(config(v.identity)), "a")
+    v.stub = Stub(build)
+    return v
+
+
+WAITS = """
+import json, os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+f = s.makefile("rwb")
+def ask(order):
+    f.write(json.dumps(order).encode() + b"\\n"); f.flush()
+    return json.loads(f.readline())
+print(json.dumps(ask({"orders": True})), flush=True)
+sys.stdin.readline()
+"""
+
+
+def running(v, *args):
+    """exec, whose command shows the relay's orders and waits for a line."""
+    script = v.write("waits.py", WAITS)
+    process = v.start("exec", "a", *args, "--", "/usr/bin/python3", script,
+                      v.stub.path, stdin=subprocess.PIPE)
+    orders = json.loads(process.stdout.readline())
+    grant, = [o["parameters"]["grant"] for o in orders
+              if o["method"] == "Open"]
+    return process, grant["id"], orders
+
+
+def test_a_private_broker(private, secrets):
+    process, id_, orders = running(private, "--reason", "privately")
+    listen, = [o["parameters"] for o in orders if o["method"] == "Listen"]
+    assert listen["port"] == 0
+    assert "error" not in private.stub.sign(id_)
+    out, err = process.communicate(b"\n", timeout=60)
+    assert process.returncode == 0, err
+    assert not secrets.found_in(out + err)
+    told = private.records("--action", "use")
+    assert [r["phase"] for r in told if r["details"].get("grant") == id_ and
+            r["details"].get("method") == "UseEnd"] == ["event"]
+    # Outcomes too: what waited when the broker ended is in the log.
+    ops = {r["op"] for r in told if r["phase"] == "decision"}
+    assert ops == {r["op"] for r in told if r["phase"] == "outcome"}
+    private.verify()
+
+
+ELSEWHERE = {
+    "lock": ("lock",), "rm": ("rm", "a", "--yes"), "rename": ("rename", "a", "b"),
+}
+
+
+@pytest.mark.parametrize("how", sorted(ELSEWHERE))
+def test_another_broker_ends_it(private, how):
+    """What another process did is seen by the log and the store."""
+    process, id_, _ = running(private)
+    began = time.monotonic()
+    private(*ELSEWHERE[how], code=0)
+    closed = private.stub.closed(id_)
+    assert time.monotonic() - began < 5 and closed["why"]
+    assert "error" in private.stub.sign(id_)
+    process.communicate(b"\n", timeout=60)
+
+
+def test_another_policy_ends_it(private):
+    process, id_, _ = running(private)
+    private.policy({"name": "never", "effect": "forbid",
+                    "subjects": {"users": ["*"]}, "actions": ["use"],
+                    "entries": {"names": ["*"]}})
+    assert "policy" in private.stub.closed(id_)["why"]
+    process.communicate(b"\n", timeout=60)
+
+
+def test_the_command_line_is_killed(private):
+    """With its connection goes the grant, the relay and the broker."""
+    process, id_, _ = running(private)
+    process.kill()
+    process.communicate()
+    assert not harness.wait_for_none()
+    told = private.records("--action", "use")
+    assert [r for r in told if r["details"].get("method") == "UseEnd"
+            and r["details"]["grant"] == id_]
