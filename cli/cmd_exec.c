@@ -31,6 +31,13 @@ static void choose_cache(struct session *s)
     char base[PATH_MAX];
     int n;
 
+    /* Its port is another each time: what was kept would help nobody. */
+    if (cv_connect_is_private(s->cli)) {
+        (void)snprintf(s->cache, sizeof(s->cache), "%.*s/cache",
+                       (int)(strrchr(s->file.path, '/') - s->file.path),
+                       s->file.path);
+        return;
+    }
     if (given == NULL || given[0] == '\0') {
         given = cv_path_home(".kube/cache", base, sizeof(base)) ? base : NULL;
     }
@@ -102,9 +109,9 @@ static enum cv_status begin(struct session *s, const struct cv_args *args,
         return st;
     }
     cv_foreground_hold();
-    choose_cache(s);
     st = write_config(s, err);
     if (st == CV_OK) {
+        choose_cache(s);
         set_environment(s);
     }
     return st;

@@ -15,6 +15,7 @@
 #define PREFIX "exec-"
 #define CONFIG "config"
 #define LOCK_MS 10000
+#define DEPTH 16
 
 static DIR *open_list(int dir)
 {
@@ -27,17 +28,27 @@ static DIR *open_list(int dir)
     return list;
 }
 
-/* The files in a folder: the kubeconfig, and what kubectl leaves beside one
- * that it changes. */
-static void empty(int dir)
+/* All in a folder: the kubeconfig, what kubectl leaves beside one that it
+ * changes, its cache. No link is followed. */
+static void empty(int dir, int depth)
 {
     DIR *list = open_list(dir);
     const struct dirent *e;
 
     while (list != NULL && (e = readdir(list)) != NULL) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
-            (void)unlinkat(dir, e->d_name, 0);
+        int inner;
+
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            unlinkat(dir, e->d_name, 0) == 0 || depth == DEPTH) {
+            continue;
         }
+        inner = openat(dir, e->d_name,
+                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (inner >= 0) {
+            empty(inner, depth + 1);
+            (void)unlinkat(dir, e->d_name, AT_REMOVEDIR);
+        }
+        cv_file_close(&inner);
     }
     if (list != NULL) {
         (void)closedir(list);
@@ -51,7 +62,7 @@ static void remove_left(int runtime, const char *leaf)
         openat(runtime, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) == 0) {
-        empty(dir);
+        empty(dir, 0);
         (void)unlinkat(runtime, leaf, AT_REMOVEDIR);
     }
     cv_file_close(&dir);
@@ -135,7 +146,7 @@ enum cv_status cv_hop_file_make(struct cv_hop_file *f, struct cv_bytes text,
 void cv_hop_file_remove(struct cv_hop_file *f)
 {
     if (f->dir >= 0) {
-        empty(f->dir);
+        empty(f->dir, 0);
     }
     if (f->runtime.dir >= 0 && f->leaf[0] != '\0') {
         (void)unlinkat(f->runtime.dir, f->leaf, AT_REMOVEDIR);

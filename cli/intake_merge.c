@@ -4,6 +4,7 @@
 #include "cli/intake_offline.h"
 #include "cli/merge_text.h"
 #include "vault/base/clock.h"
+#include "vault/base/file.h"
 #include "vault/base/limits.h"
 #include "vault/yaml/yaml.h"
 
@@ -14,6 +15,7 @@
 #define MARK "certvault"
 #define KEY_MAX 700
 #define EDITS 48
+#define LOCK_MS 30000
 
 enum { CLUSTER, USER, CONTEXT, N_KINDS };
 
@@ -168,6 +170,14 @@ static bool is_blank(struct cv_bytes text)
         }
     }
     return true;
+}
+
+/* Two of us must not read the same and then write over each other. The lock is
+ * the folder's, and goes with this process. */
+static enum cv_status lock_folder(struct merge *m)
+{
+    return cv_file_lock(CV_INTAKE_OFFLINE_INPUT, LOCK_MS,
+                        "the kubeconfig's folder", m->err);
 }
 
 static enum cv_status read_it(struct merge *m)
@@ -492,7 +502,10 @@ static enum cv_status run(struct merge *m, char backup[300])
     }
     /* Other users' secrets are in the file. */
     m->replys = cv_json_use(m->arena);
-    s = read_it(m);
+    s = lock_folder(m);
+    if (s == CV_OK) {
+        s = read_it(m);
+    }
     if (s == CV_OK) {
         s = change(m);
     }

@@ -221,15 +221,20 @@ static enum cv_status build(struct cv_cli *cli, const struct cv_keyless *k,
     cJSON *cluster = cJSON_CreateObject(), *user = cJSON_CreateObject();
     cJSON *context = cJSON_CreateObject(), *exec = cJSON_CreateObject();
     const struct cv_bytes ca = {(const uint8_t *)a->ca, strlen(a->ca)};
+    char server[CV_LIMIT_URL + CV_LIMIT_NAME + 4];
     enum cv_status s = make_exec(cli, k, api, exec, err);
-    bool ok =
-        cv_json_add_str(root, "apiVersion", "v1") &&
-        cv_json_add_str(root, "kind", "Config") &&
-        cv_json_add_str(cluster, "server", a->server) &&
-        cv_json_add_base64(cluster, "certificate-authority-data", ca) &&
-        add_mark(cluster, k) && cv_json_add_str(context, "cluster", k->name) &&
-        cv_json_add_str(context, "user", k->name) &&
-        cv_json_add_str(context, "namespace", k->ns) && add_mark(context, k);
+    bool ok;
+
+    /* The relay takes that end off again. It keeps apart what kubectl learned
+     * of one cluster and of another: it does so by their addresses. */
+    (void)snprintf(server, sizeof(server), "%s/-/%s", a->server, k->entry);
+    ok = cv_json_add_str(root, "apiVersion", "v1") &&
+         cv_json_add_str(root, "kind", "Config") &&
+         cv_json_add_str(cluster, "server", server) &&
+         cv_json_add_base64(cluster, "certificate-authority-data", ca) &&
+         add_mark(cluster, k) && cv_json_add_str(context, "cluster", k->name) &&
+         cv_json_add_str(context, "user", k->name) &&
+         cv_json_add_str(context, "namespace", k->ns) && add_mark(context, k);
 
     ok = cv_json_add_item(user, "exec", exec) && ok;
     ok = ok && add_mark(user, k);

@@ -102,7 +102,7 @@ prepare() {
     mkdir -p "$src/build" || exit 1
     (cd "$src" && cmake --preset release &&
         cmake --build build/release -j "$(nproc)" \
-            --target certvault certvaultd token intake) \
+            --target certvault certvaultd token intake relay_program) \
         >"$src/build/quickstart.log" 2>&1 ||
         { tail -n 40 "$src/build/quickstart.log"; fail "the build failed"; }
     PATH=$src/build/release/bin:$PATH
@@ -148,7 +148,7 @@ start_standin() {
     rm -f .standin && mkfifo -m 600 .standin || exit 1
     echo "$ python3 $src/tests/fakes/cce_standin.py > standin.json &"
     (umask 077 && exec /usr/bin/python3 -B "$src/tests/fakes/cce_standin.py" \
-        --life 600 --folder "$folder" <.standin >standin.json \
+        --life 600 --serve --folder "$folder" <.standin >standin.json \
         2>standin.log) &
     standin=$!
     exec 9>.standin
@@ -210,8 +210,8 @@ rules:
 - name: owner
   effect: permit
   subjects: {uids: [$(id -u)]}
-  actions: [fetch, import, list, show, edit, remove, audit.read, policy.read,
-            policy.apply, admin]
+  actions: [fetch, import, list, show, use, edit, remove, audit.read,
+            policy.read, policy.apply, admin]
 - name: drill
   effect: permit
   subjects: {uids: [$(id -u)]}
@@ -241,7 +241,31 @@ make_token() {
     show export "CERTVAULT_PIN_FILE=$CERTVAULT_PIN_FILE"
 }
 
-token_tour() {
+token_# kubectl does not know of any of this.
+relay_tour() {
+    if ! command -v kubectl >/dev/null; then
+        say "kubectl is not here: what it does with a key on a token is left out"
+        return
+    fi
+    if [ -z "$standin" ]; then
+        say "next: certvault exec second -- kubectl get namespaces"
+        return
+    fi
+    say "kubectl uses the key that stays on the token: it talks to a relay on" \
+        "this machine, which has no key either and asks for each signature"
+    run 0 certvault exec second -- kubectl get namespaces
+
+    say "a grant may be for reading only, and for a time"
+    run 1 certvault exec second --read-only --for 10m -- \
+        kubectl delete namespace shop
+
+    say "or kubectl finds the way by itself: there is no key in this file"
+    run 0 certvault kubeconfig second --merge kubeconfig
+    run 0 kubectl --kubeconfig kubeconfig --context second get namespaces
+    run 0 certvault audit who second
+}
+
+tour() {
     make_token
     run 0 certvault token list
     run 0 certvault fetch --cluster "$second" --name second \
@@ -290,6 +314,7 @@ tour() {
     run 0 certvault audit verify
 
     token_tour
+    relay_tour
 
     say "the agent that did all this, opened once; by itself it ends after 15" \
         "minutes without work"

@@ -2,7 +2,7 @@
 
     cce_standin.py [--region R] [--clusters N] [--autopilot N] [--alg A]
                    [--life SECONDS] [--fault FILE[:COUNT]]...
-                   [--metadata ADDRESS:PORT] [--metadata-plain]
+                   [--metadata ADDRESS:PORT] [--metadata-plain] [--serve]
 
 It checks every signature with its own code (signature.py) and mints client
 certificates from its own CAs (minting.py). It binds 127.0.0.1 on a free port,
@@ -28,6 +28,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cce_api  # noqa: E402
 import minting  # noqa: E402
+import small_cluster  # noqa: E402
 
 Seen = collections.namedtuple("Seen", "method target headers body status")
 
@@ -266,6 +267,8 @@ def main():
     p.add_argument("--metadata-plain", action="store_true",
                    help="it has no token mode")
     p.add_argument("--metadata-port", type=int, help="instead of PORT")
+    p.add_argument("--serve", action="store_true",
+                   help="each cluster answers `kubectl get namespaces`")
     p.add_argument("--folder", help="where the CA's certificate is written")
     a = p.parse_args()
     metadata = None
@@ -280,7 +283,11 @@ def main():
         standin.cloud.pools[a.alg] = minting.Pool(a.alg, a.pool, reuse=True)
     names = ["prod", "dev", "stage"]
     for i in range(a.clusters):
-        standin.cloud.add(names[i] if i < 3 else f"cluster-{i}", alg=a.alg)
+        made_one = standin.cloud.add(
+            names[i] if i < 3 else f"cluster-{i}", alg=a.alg)
+        if a.serve:
+            served = small_cluster.Server(folder, made_one.authority)
+            made_one.internal = made_one.external = served.url
     for i in range(a.autopilot):
         standin.cloud.add(f"autopilot-{i}", alg=a.alg, api="autopilot")
     for fault in a.fault:

@@ -159,6 +159,9 @@ def test_the_kubeconfig(cli, broker, hop):
                                "--broker", broker.address]
     assert command["interactiveMode"] == "IfAvailable"
     assert "kubeconfig" in command["installHint"]
+    # The end keeps what kubectl learned of one cluster from another's.
+    assert document["clusters"][0]["cluster"]["server"] == \
+        broker.server + "/-/prod"
     assert document["contexts"][0]["context"]["namespace"] == "payments"
     assert b"PRIVATE" not in json.dumps(document).encode()
     assert {p["name"] for p in broker.asked("Keyless")} == {"prod"}
@@ -244,6 +247,7 @@ def test_kubectl_comes_in_by_it(cli, broker, hop, api):
         env=cli.env({"CERTVAULT_BROKER": None}), capture_output=True,
         text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done
+    # --raw leaves out what the address has behind its port
     assert server.requests[-1] == b"GET /version HTTP/1.1"
     assert broker.asked("Use")[0]["kind"] == "credential"
 

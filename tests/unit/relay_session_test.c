@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,55 @@ static void test_h1_h1(void **state)
     assert_int_equal(rig_counts(rig).upstreams, 1);
     assert_int_equal(rig_counts(rig).requests, 2);
     assert_int_equal(rig->n_asks, 0);
+    rig_end_free(c);
+    rig_end_free(s);
+    rig_free(rig);
+}
+
+/* What an address has behind its port for kubectl's sake goes no further. */
+static void test_own_path(void **state)
+{
+    static const struct {
+        const char *sent;
+        const char *passed;
+    } cases[] = {
+        {"/-/prod/api/v1/pods?limit=1", "/k8s/api/v1/pods?limit=1"},
+        {"/-/prod/-/prod/x", "/k8s/-/prod/x"},
+        {"/-/prod/", "/k8s/"},
+        {"/-/prod", "/k8s/-/prod"},
+        {"/-/produce/api", "/k8s/-/produce/api"},
+        {"/-/pro/api", "/k8s/-/pro/api"},
+        {"/-/prod/../api", NULL},
+        {"/-/prod//api", NULL},
+    };
+    struct rig *rig = rig_new("");
+    struct rig_end *c = rig_client(rig);
+    struct rig_end *s = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[160];
+
+        (void)snprintf(text, sizeof(text),
+                       "GET %s HTTP/1.1\r\nHost: " RIG_HOST "\r\n\r\n",
+                       cases[i].sent);
+        if (cases[i].passed == NULL) {
+            struct rig_end *bad = rig_client(rig);
+
+            rig_send(bad, text);
+            (void)rig_until_text(bad, "HTTP/1.1 400 ");
+            rig_end_free(bad);
+            continue;
+        }
+        rig_send(c, text);
+        s = s != NULL ? s : rig_accept(rig);
+        (void)snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n",
+                       cases[i].passed);
+        (void)rig_until_text(s, text);
+        (void)rig_until_text(s, "\r\n\r\n");
+        rig_send(s, "HTTP/1.1 204 No Content\r\n\r\n");
+        rig_expect(c, "HTTP/1.1 204 No Content\r\n\r\n");
+    }
     rig_end_free(c);
     rig_end_free(s);
     rig_free(rig);
@@ -302,6 +352,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_h1_h1),
+        cmocka_unit_test(test_own_path),
         cmocka_unit_test(test_h1_h1_streams),
         cmocka_unit_test(test_h1_h1_bodies),
         cmocka_unit_test(test_h1_pipelined),

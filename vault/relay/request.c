@@ -187,6 +187,22 @@ void cv_stream_begin_bad(struct cv_stream *s, int code,
     }
 }
 
+/* kubectl keeps what it learned of a cluster by the server's address, which is
+ * one here for all. So a kubeconfig's address may go on with "/-/" and the
+ * entry's name, which is for that alone and goes no further. */
+static void drop_own_path(struct cv_stream *s)
+{
+    struct cv_slice target = cv_stream_text(s, s->target);
+    const char *entry = s->pool->grant->entry;
+    size_t len = strlen(entry) + 3;
+
+    if (target.len > len && memcmp(target.at, "/-/", 3) == 0 &&
+        memcmp(target.at + 3, entry, len - 3) == 0 && target.at[len] == '/') {
+        s->target.at += (uint32_t)len;
+        s->target.len -= (uint32_t)len;
+    }
+}
+
 void cv_stream_begin(struct cv_stream *s)
 {
     unsigned port = s->world->config.port;
@@ -201,6 +217,7 @@ void cv_stream_begin(struct cv_stream *s)
     }
     cv_err_init(&err);
     set_audit_id(s);
+    drop_own_path(s);
     if (cv_info_parse(cv_stream_text(s, s->method),
                       cv_stream_text(s, s->target), &info, &err) != CV_OK) {
         code = 400;
