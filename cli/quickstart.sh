@@ -241,7 +241,21 @@ make_token() {
     show export "CERTVAULT_PIN_FILE=$CERTVAULT_PIN_FILE"
 }
 
-token_# kubectl does not know of any of this.
+token_tour() {
+    make_token
+    run 0 certvault token list
+    run 0 certvault fetch --cluster "$second" --name second \
+        --to token:pkcs11:token=quickstart $cloud
+    run 0 certvault show second
+
+    say "it can be used there, and does not come back: by no command of ours," \
+        "and by none of the sixteen attacks that are tried on such a key"
+    run 77 certvault export second --reason "restore drill"
+    run 0 certvault token probe pkcs11:token=quickstart --destructive-test \
+        --yes
+}
+
+# kubectl does not know of any of this.
 relay_tour() {
     if ! command -v kubectl >/dev/null; then
         say "kubectl is not here: what it does with a key on a token is left out"
@@ -263,20 +277,6 @@ relay_tour() {
     run 0 certvault kubeconfig second --merge kubeconfig
     run 0 kubectl --kubeconfig kubeconfig --context second get namespaces
     run 0 certvault audit who second
-}
-
-tour() {
-    make_token
-    run 0 certvault token list
-    run 0 certvault fetch --cluster "$second" --name second \
-        --to token:pkcs11:token=quickstart $cloud
-    run 0 certvault show second
-
-    say "it can be used there, and does not come back: by no command of ours," \
-        "and by none of the sixteen attacks that are tried on such a key"
-    run 77 certvault export second --reason "restore drill"
-    run 0 certvault token probe pkcs11:token=quickstart --destructive-test \
-        --yes
 }
 
 tour() {
