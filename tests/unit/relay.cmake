@@ -8,3 +8,11 @@ foreach(name IN ITEMS session session_flow session_pool session_refuse
           SOURCES relay_${name}_test.c relay_rig.c relay_rig_h2.c
           LINK relay base)
 endforeach()
+
+foreach(name IN ITEMS upstream upstream_hostile)
+  cv_unit(relay_${name}_test SOURCES relay_${name}_test.c relay_upstream_rig.c
+                                     tls_peer.c tls_rig.c
+          LINK relay seal base)
+endforeach()
+cv_unit(relay_tls_front_test SOURCES relay_tls_front_test.c tls_rig.c
+        LINK relay seal base)

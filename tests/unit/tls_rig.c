@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,6 +163,22 @@ int tls_rig_listen(char *url, size_t url_len)
                        ntohs(at.sin_port));
     }
     return fd;
+}
+
+bool tls_rig_wait(SSL *ssl, int fd, char *byte)
+{
+    for (;;) {
+        struct pollfd p = {fd, POLLIN, 0};
+        int got = SSL_read(ssl, byte, 1);
+
+        if (got == 1) {
+            return true;
+        }
+        if (SSL_get_error(ssl, got) != SSL_ERROR_WANT_READ) {
+            return false;
+        }
+        assert_int_equal(poll(&p, 1, 60000), 1);
+    }
 }
 
 void tls_rig_signer(const struct tls_rig_id *id, struct tls_rig_signer *out)

@@ -54,6 +54,10 @@ char *tls_rig_key_pem(const struct tls_rig_id *id);
  * (`url` may be NULL). */
 int tls_rig_listen(char *url, size_t url_len);
 
+/* Reads one byte from a connection that does not block, waiting for it. False:
+ * there is none any more; libssl's queue may have the reason. */
+bool tls_rig_wait(SSL *ssl, int fd, char *byte);
+
 /* A signer that has the private key; says what it was asked. */
 struct tls_rig_signer {
     EVP_PKEY *key;

@@ -193,7 +193,10 @@ static enum cv_status blame(struct cv_upstream_try *t, int reason,
     } else {
         (void)cv_upstream_fail(code, err);
     }
-    if (t->asked && !t->signed_) {
+    if (t->signed_ && ERR_GET_LIB(code) != ERR_LIB_SSL) {
+        /* An alert is lost where the server resets the connection at once. */
+        cv_err_hint(err, "it may have refused the client certificate");
+    } else if (t->asked && !t->signed_) {
         cv_err_hint(err, "it asked for a client certificate, with none of the "
                          "signature algorithms that the key has");
     }
