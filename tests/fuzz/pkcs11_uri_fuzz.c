@@ -23,8 +23,6 @@ static void taken(const struct cv_uri *uri, const char *text)
     const char *path = cv_uri_module_path(uri), *pin = cv_uri_pin_file(uri);
 
     require(strlen(text) <= CV_LIMIT_TOKEN_URI);
-    require(strstr(text, "pin-value") == NULL ||
-            strstr(text, "?pin-value") == NULL);
     require(path == NULL || path[0] == '/');
     require(pin == NULL || pin[0] == '/');
     require(cv_uri_id(uri).len <= CV_LIMIT_TOKEN_ID);
