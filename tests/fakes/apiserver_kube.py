@@ -414,6 +414,8 @@ class Kube:
                  {"name": name, "kind": key[1], "uid":
                   obj["metadata"]["uid"]}}))
             return
+        if "protobuf" in call.request.header("content-type"):
+            raise Refused(415, "UnsupportedMediaType", "JSON or YAML only")
         body = yaml.safe_load(call.request.body)
         if method == "POST":
             body["metadata"].update({"namespace": space} if space else {})

@@ -165,6 +165,12 @@ def direct(folder, identity, server, name="direct"):
     return path
 
 
+def signatures(vault):
+    """The leaves of signatures for handshakes with servers."""
+    return [r for r in vault.records() if r["phase"] == "decision" and
+            r.get("details", {}).get("purpose", "").startswith("tls")]
+
+
 class Kubectl:
     """kubectl with a kubeconfig, or below `certvault exec`: `front` is the
     command line put in front of it."""
