@@ -16,3 +16,7 @@ foreach(name IN ITEMS upstream upstream_hostile)
 endforeach()
 cv_unit(relay_tls_front_test SOURCES relay_tls_front_test.c tls_rig.c
         LINK relay seal base)
+cv_unit(relay_door_test SOURCES relay_door_test.c LINK relay wire base)
+cv_unit(relay_dial_test SOURCES relay_dial_test.c LINK relay base)
+cv_unit(relay_run_test SOURCES relay_run_test.c tls_rig.c
+        LINK relay seal wire base)
