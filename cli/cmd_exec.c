@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIVE_MS 30000
+#define SEND_MS 1000
+#define ANSWER_MS 10000
 
 /* One run of either. */
 struct session {
@@ -21,6 +22,8 @@ struct session {
     struct cv_hop_file file;
     char cache[PATH_MAX]; /* kubectl's; "": as it is */
     const char *environment[3][2];
+    bool over;  /* the grant has ended */
+    bool asked; /* whether the grant lives; the answer is yet to come */
 };
 
 /* kubectl keeps what it knows of a cluster's API by the server's address, and
@@ -117,32 +120,71 @@ static enum cv_status begin(struct session *s, const struct cv_args *args,
     return st;
 }
 
-static void told(void *context, bool lost)
+static void told(void *context, enum cv_foreground_end how)
 {
     struct session *s = context;
+    struct cv_output *out = &s->cli->out;
 
-    if (lost) {
-        cv_output_warn(&s->cli->out, "the broker is gone, and the grant with "
-                                     "it: the relay passes nothing any more");
+    s->over = true;
+    if (how == CV_FOREGROUND_LOST) {
+        cv_output_warn(out, "the broker is gone, and the grant with it: the "
+                            "relay passes nothing any more");
+    } else if (how == CV_FOREGROUND_EARLY) {
+        cv_output_warn(out, "the grant has ended before its time: the relay "
+                            "passes nothing any more (certvault audit query "
+                            "--action use tells why)");
     } else {
-        cv_output_warn(&s->cli->out,
+        cv_output_warn(out,
                        "the grant has ended (%s): the relay passes nothing any "
                        "more",
                        s->hop.expires);
     }
 }
 
-/* A connection that says nothing for long is closed. */
-static bool say_alive(void *context)
+/* Who waits for an answer would not hear that the command has ended. */
+static bool ask_alive(void *context)
 {
-    const struct session *s = context;
-    struct cv_message reply;
-    enum cv_status st =
-        cv_client_call(cv_connect_channel(s->cli), "io.certvault.Broker.Hello",
-                       NULL, 0, ALIVE_MS, &reply, NULL);
+    struct session *s = context;
+    cJSON *message, *parameters;
+    bool ok;
 
-    cv_message_free(&reply);
-    return st == CV_OK;
+    if (s->asked) {
+        return true; /* it is at work on something */
+    }
+    message = cJSON_CreateObject();
+    parameters = cJSON_CreateObject();
+    ok = cv_json_add_str(parameters, "grant", s->hop.id);
+    ok = cv_json_add_item(message, "parameters", parameters) && ok;
+    ok = ok &&
+         cv_json_add_str(message, "method", "io.certvault.Broker.Hello") &&
+         cv_channel_send(cv_connect_channel(s->cli), message, false, SEND_MS,
+                         NULL) == CV_OK;
+    cJSON_Delete(message);
+    s->asked = ok;
+    return ok;
+}
+
+static enum cv_foreground_end hear(void *context)
+{
+    struct session *s = context;
+    struct cv_channel *channel = cv_connect_channel(s->cli);
+    struct cv_message m = {NULL, NULL};
+    bool closed = false, ended = false;
+
+    if (cv_channel_fill(channel, &closed, NULL) != CV_OK) {
+        return CV_FOREGROUND_LOST;
+    }
+    while (cv_channel_next(channel, &m, NULL) == CV_OK && m.tree != NULL) {
+        const cJSON *p = cJSON_GetObjectItemCaseSensitive(m.tree, "parameters");
+
+        ended = ended ||
+                cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(p, "grant"));
+        s->asked = false;
+        cv_message_free(&m);
+    }
+    return closed  ? CV_FOREGROUND_LOST
+           : ended ? CV_FOREGROUND_EARLY
+                   : CV_FOREGROUND_NOTHING;
 }
 
 static enum cv_status run(struct session *s, const char *const *argv,
@@ -155,7 +197,8 @@ static enum cv_status run(struct session *s, const char *const *argv,
         .seconds = s->hop.seconds,
         .context = s,
         .ended = told,
-        .alive = say_alive,
+        .ask = ask_alive,
+        .hear = hear,
     };
     int number = cv_foreground_interrupted();
 
@@ -170,8 +213,15 @@ static enum cv_status run(struct session *s, const char *const *argv,
 
 static void finish(struct session *s)
 {
+    struct cv_message m = {NULL, NULL};
+
     cv_hop_file_remove(&s->file);
-    if (s->hop.id[0] != '\0') {
+    if (s->asked && !s->over) {
+        (void)!cv_channel_recv(cv_connect_channel(s->cli), false, ANSWER_MS, &m,
+                               NULL);
+        cv_message_free(&m);
+    }
+    if (s->hop.id[0] != '\0' && !s->over) {
         cv_hop_end(s->cli, &s->hop);
     }
     cv_hop_wipe(&s->hop);

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ALIVE_MS (5 * 60 * 1000)
+#define ASK_MS 2000
 #define NOT_RUNNABLE 126
 #define NOT_FOUND 127
 
@@ -74,9 +74,8 @@ struct run {
     struct pollfd fds[N_WATCHED];
     pid_t child; /* 0: none */
     int code;
-    bool over; /* of what was waited for */
-    bool told; /* that the grant has ended */
-    bool lost; /* the broker is gone */
+    bool over;                  /* of what was waited for */
+    enum cv_foreground_end end; /* of the grant */
 };
 
 /* The command's environment and descriptors are in the state that they had
@@ -183,28 +182,26 @@ static void take_signal(struct run *r)
     }
 }
 
-static void tell(struct run *r, bool lost)
+static void tell(struct run *r, enum cv_foreground_end how)
 {
-    if (!r->told) {
-        r->told = true;
-        r->f->ended(r->f->context, lost);
+    if (how == CV_FOREGROUND_NOTHING) {
+        return;
     }
-    r->lost = r->lost || lost;
-    /* Poll them no longer. */
-    r->fds[TIMER].fd = -1;
-    if (lost) {
-        r->fds[BROKER].fd = -1;
+    if (r->end == CV_FOREGROUND_NOTHING) {
+        r->end = how;
+        r->f->ended(r->f->context, how);
     }
+    /* Nothing more will be heard that matters. */
+    r->fds[TIMER].fd = r->fds[BROKER].fd = -1;
     r->over = r->over || r->f->argv == NULL;
 }
 
 static void turn(struct run *r)
 {
-    int n = poll(r->fds, N_WATCHED, ALIVE_MS);
+    int n = poll(r->fds, N_WATCHED, r->fds[BROKER].fd >= 0 ? ASK_MS : -1);
 
-    if (n == 0 && r->fds[BROKER].fd >= 0 && !r->f->alive(r->f->context)) {
-        tell(r, true);
-        return;
+    if (n == 0 && !r->f->ask(r->f->context)) {
+        tell(r, CV_FOREGROUND_LOST);
     }
     if (n <= 0) {
         return;
@@ -212,12 +209,11 @@ static void turn(struct run *r)
     if (r->fds[SIGNALS].revents != 0) {
         take_signal(r);
     }
-    /* It says nothing unasked. */
-    if (!r->over && r->fds[BROKER].revents != 0) {
-        tell(r, true);
+    if (!r->over && r->fds[BROKER].fd >= 0 && r->fds[BROKER].revents != 0) {
+        tell(r, r->f->hear(r->f->context));
     }
     if (!r->over && r->fds[TIMER].fd >= 0 && r->fds[TIMER].revents != 0) {
-        tell(r, false);
+        tell(r, CV_FOREGROUND_TIME);
     }
 }
 
@@ -276,8 +272,11 @@ enum cv_status cv_foreground_run(const struct cv_foreground *f, int *code,
     }
     if (s == CV_OK) {
         *code = r.code;
-        if (f->argv == NULL && r.lost) {
+        if (f->argv == NULL && r.end == CV_FOREGROUND_LOST) {
             s = cv_fail(err, CV_UNAVAILABLE, "the broker is gone");
+        } else if (f->argv == NULL && r.end == CV_FOREGROUND_EARLY) {
+            s = cv_fail(err, CV_UNAVAILABLE,
+                        "the grant has ended before its time");
         }
     }
     cv_file_close(&r.fds[SIGNALS].fd);

@@ -24,6 +24,14 @@ void cv_foreground_hold(void);
 /* The signal that came since and would have ended us; 0: none. */
 int cv_foreground_interrupted(void);
 
+/* What ended while the command ran. */
+enum cv_foreground_end {
+    CV_FOREGROUND_NOTHING,
+    CV_FOREGROUND_TIME,  /* the time is over */
+    CV_FOREGROUND_EARLY, /* somebody ended the grant */
+    CV_FOREGROUND_LOST   /* the broker is gone */
+};
+
 struct cv_foreground {
     const char *const *argv; /* NULL-terminated; NULL: no command, just wait for
                                 a signal or the end of the time */
@@ -32,15 +40,17 @@ struct cv_foreground {
     int broker;                    /* its socket */
     int64_t seconds;               /* until the time is over */
     void *context;
-    /* The time is over (`lost` false) or the broker is gone (true); once. */
-    void (*ended)(void *context, bool lost);
-    /* Every few minutes, to say that somebody is still there. */
-    bool (*alive)(void *context);
+    void (*ended)(void *context, enum cv_foreground_end how); /* once */
+    /* Every other second: asks the broker, without waiting, whether the grant
+     * lives. False: it is gone. */
+    bool (*ask)(void *context);
+    /* The broker has said something, or hung up. */
+    enum cv_foreground_end (*hear)(void *context);
 };
 
 /* Runs it to its end. *code: the command's own, 128 + the signal that ended it,
  * 126 (not runnable) or 127 (not found); without a command 0. CV_INTERNAL;
- * without a command CV_UNAVAILABLE when the broker is gone. */
+ * without a command CV_UNAVAILABLE when it ended before its time. */
 CV_MUST_USE enum cv_status cv_foreground_run(const struct cv_foreground *f,
                                              int *code, struct cv_err *err);
 

@@ -54,7 +54,8 @@ class HopCa:
 
 
 class GrantBroker(FakeBroker):
-    """`seconds` is how long a grant lasts; `ended` is set by UseEnd."""
+    """`seconds` is how long a grant lasts; `ended` is set by UseEnd; `gone`
+    is for the test to set."""
 
     def __init__(self, path, hop, server="https://127.0.0.1:1", seconds=3600,
                  namespace=None):
@@ -63,6 +64,7 @@ class GrantBroker(FakeBroker):
         self.namespace = namespace
         self.certificate, self.key = hop.make("client", "/CN=uid:0")
         self.ended = threading.Event()
+        self.gone = threading.Event()  # set: the grant lives no more
         self.answers["Hello"] = self._hello
         self.answers["Use"] = self._use
         self.answers["UseEnd"] = self._end
@@ -71,7 +73,11 @@ class GrantBroker(FakeBroker):
     def _hello(self, parameters):
         if parameters.get("vault_id") not in (None, VAULT_ID):
             return Failure("not-found", "this broker serves another vault")
-        return {**self.GREETING, "vault_id": VAULT_ID, "locked": False}
+        answer = {**self.GREETING, "vault_id": VAULT_ID, "locked": False}
+        if "grant" in parameters:
+            assert parameters["grant"] == GRANT
+            answer["grant"] = not self.gone.is_set()
+        return answer
 
     def _use(self, parameters):
         end = datetime.datetime.now(datetime.timezone.utc) + \

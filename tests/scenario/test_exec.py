@@ -311,6 +311,26 @@ def test_the_grants_time_is_told(cli, broker):
     assert p.returncode == 3
 
 
+def test_a_grant_that_is_ended_early(cli, broker):
+    p = waiting(cli, "echo ready; read line; exit 3", stdin=subprocess.PIPE)
+    broker.gone.set()
+    line = p.stderr.readline()
+    while b"before its time" not in line:
+        assert line
+        line = p.stderr.readline()
+    assert p.poll() is None
+    p.stdin.write(b"\n")
+    p.communicate(timeout=20)
+    assert p.returncode == 3
+
+
+def test_proxy_ends_with_a_grant_that_is_ended_early(cli, broker):
+    broker.gone.set()
+    done = cli("proxy", "prod", code=UNAVAILABLE)
+    assert "before its time" in done.note
+    assert folders(cli) == []
+
+
 def test_a_broker_that_goes(cli, hop):
     with GrantBroker(os.path.join(cli.home, "b.sock"), hop) as b:
         cli.extra["CERTVAULT_BROKER"] = b.address

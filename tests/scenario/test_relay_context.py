@@ -82,6 +82,22 @@ def test_a_refusal_is_shown(two):
     kubectl(two, "b", "get", "namespaces")
 
 
+def test_lock_is_told(two):
+    two("agent", "start", code=0)
+    p = two.start("exec", "a", "--", "sh", "-c",
+                  "echo ready; read x; kubectl get namespaces",
+                  stdin=subprocess.PIPE)
+    assert p.stdout.readline() == b"ready\n"
+    two("lock", code=0)
+    line = p.stderr.readline()
+    while b"before its time" not in line:
+        assert line
+        line = p.stderr.readline()
+    p.stdin.write(b"\n")
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 1 and out == b"", err
+
+
 def test_exec_over_a_private_broker_leaves_nothing(two):
     done = two("--no-agent", "exec", "a", "--", "kubectl", "get", "namespaces",
                code=0)

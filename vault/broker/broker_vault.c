@@ -23,10 +23,12 @@ static const char *mode_name(const struct cv_broker *b)
 CV_BROKER_METHOD(hello)
 {
     struct cv_broker *b = context;
-    const char *wanted = NULL;
+    const char *wanted = NULL, *grant = NULL;
+    const struct cv_grant *live;
     bool allow_absent = false;
     const struct cv_json_field fields[] = {
         {"vault_id", CV_JSON_STRING, false, &wanted, CV_STORE_ID},
+        {"grant", CV_JSON_STRING, false, &grant, CV_GRANT_ID_LEN - 1},
         {"allow_absent", CV_JSON_BOOL, false, &allow_absent, 0},
     };
     cJSON *out = cv_reply_parameters(reply);
@@ -60,6 +62,12 @@ CV_BROKER_METHOD(hello)
         !cv_json_add_bool(out, "locked", !b->unlocked) ||
         !cv_json_add_int(out, "pid", getpid())) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (grant != NULL) {
+        live = cv_grant_find(&b->grants, grant, cv_clock_boot_ms());
+        (void)cv_json_add_bool(out, "grant",
+                               live != NULL &&
+                                   live->who.peer.uid == b->caller->peer.uid);
     }
     b->caller->greeted = true;
     return CV_OK;
