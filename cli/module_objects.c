@@ -154,6 +154,13 @@ static enum cv_status list_work(CK_FUNCTION_LIST *functions,
             s = no_memory(err);
         }
     }
+    /* What a token that went away meanwhile did not tell is not unreadable. */
+    if (s == CV_OK) {
+        CK_SESSION_INFO info;
+        CK_RV rv = functions->C_GetSessionInfo(session, &info);
+
+        s = rv == CKR_OK ? CV_OK : cv_rv_fail(err, rv, "C_GetSessionInfo");
+    }
     free(handles);
     return s;
 }

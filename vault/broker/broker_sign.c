@@ -146,7 +146,7 @@ static bool is_ready(const struct cv_broker *b, const struct cv_sign *sign)
 
 static enum cv_status need_login(struct cv_broker *b, struct cv_sign *sign)
 {
-    enum cv_status s = cv_module_need_login(b, sign->token, NULL, &sign->err);
+    enum cv_status s = cv_module_need_entry(b, sign->token, NULL, &sign->err);
 
     if (s == CV_OK) {
         (void)snprintf(b->ready_name, sizeof(b->ready_name), "%s", sign->name);

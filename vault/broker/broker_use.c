@@ -76,7 +76,7 @@ static enum cv_status make_ready(struct cv_broker *b, struct cv_use *use,
         cv_broker_leave(b);
     }
     if (s == CV_OK && cv_entry_token_has(use->doc)) {
-        s = cv_module_need_login(b, cv_entry_token_uri(use->doc), reply, err);
+        s = cv_module_need_entry(b, cv_entry_token_uri(use->doc), reply, err);
         if (s == CV_LOCKED) {
             cv_broker_open_also(b, reply);
         }

@@ -594,3 +594,24 @@ void cv_module_need_also(struct cv_broker *b, const char *token_uri,
         cJSON_Delete(item);
     }
 }
+
+enum cv_status cv_module_need_entry(struct cv_broker *b, const char *token_uri,
+                                    struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_err why;
+    enum cv_status s;
+
+    cv_err_init(&why);
+    s = cv_module_need_login(b, token_uri, reply, &why);
+    if (s == CV_NOT_FOUND) {
+        s = CV_UNAVAILABLE;
+        why.status = s;
+        cv_err_state(&why, "no other token is used in its place");
+        cv_err_hint(&why, "put it back; where another has the same key: rm "
+                          "--keep-key, then adopt");
+    }
+    if (s != CV_OK && err != NULL) {
+        *err = why;
+    }
+    return s;
+}

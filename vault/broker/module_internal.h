@@ -36,6 +36,13 @@ CV_MUST_USE enum cv_status cv_module_need_login(struct cv_broker *b,
                                                 struct cv_reply *reply,
                                                 struct cv_err *err);
 
+/* The same for the use of an entry, whose token is this one and no other: one
+ * that is not there is CV_UNAVAILABLE. */
+CV_MUST_USE enum cv_status cv_module_need_entry(struct cv_broker *b,
+                                                const char *token_uri,
+                                                struct cv_reply *reply,
+                                                struct cv_err *err);
+
 /* Not entered; `reply` is a failure's that wants a key or a PIN (CV_LOCKED):
  * the call must log in to this token too, which goes along as `also`, unless it
  * is logged in or not there. So whoever has one PIN learns in time that two are
