@@ -407,3 +407,5 @@ def test_a_session_ends_and_its_certificate_with_it(vault, standin):
         standin.reset()
         assert raw_client.flood(second.port, 3, *files) == 0
         assert not standin.requests()
+    # Both ended as they should: no relay is told of as lost.
+    assert not details(vault, because="the relay ended")

@@ -22,6 +22,7 @@ struct cv_loop {
     const struct cv_loop_hooks *hooks;
     int listener;
     bool single; /* one connection, with which it ends */
+    bool over;   /* it serves nobody any more, and drops all callers */
     struct cv_caller *callers[CV_LIMIT_CLIENTS];
     size_t n_callers;
     size_t n_attached; /* of them */
@@ -336,11 +337,17 @@ enum cv_status cv_loop_run(const struct cv_loop_hooks *hooks, int fd,
     if (s == CV_OK) {
         s = run(l, err);
     }
+    l->over = true;
     while (l->n_callers > 0) {
         drop_caller(l, l->n_callers - 1);
     }
     free(l);
     return s;
+}
+
+bool cv_loop_is_over(const struct cv_loop *loop)
+{
+    return loop->over;
 }
 
 /* What lies at `path`: nothing, or a socket that nobody serves (removed). */

@@ -81,6 +81,10 @@ CV_MUST_USE enum cv_status cv_loop_attach(struct cv_loop *loop, int fd,
                                           struct cv_caller **out,
                                           struct cv_err *err);
 
+/* Has it ended, so that `hooks->left` tells of callers that did not go by
+ * themselves? */
+bool cv_loop_is_over(const struct cv_loop *loop);
+
 /* Makes the listening socket at `path` with `mode`. A socket that is there and
  * that nobody serves is replaced; one that is served: CV_BUSY. Whatever else
  * lies there: CV_CONFIG. CV_INTERNAL. */

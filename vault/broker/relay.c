@@ -330,7 +330,9 @@ void cv_relay_left(struct cv_broker *b, const struct cv_caller *caller)
     if (caller == b->relay.asks && caller != NULL) {
         b->relay.asks = NULL;
         let_go(&b->relay);
-        tell_end(b, "the relay ended");
+        if (!cv_loop_is_over(b->loop)) {
+            tell_end(b, "the relay ended");
+        }
     }
 }
 
