@@ -253,9 +253,9 @@ static enum cv_status mint(struct cv_broker *b, struct call *c, cJSON *out,
     cv_relay_unlisten(b);
     if (c->again) {
         c->grant = NULL; /* it ends with the CA that it was made under */
-        s = cv_fail(err, CV_BUSY, "the vault was closed in the meantime");
+        (void)cv_fail(err, CV_BUSY, "the vault was closed in the meantime");
         cv_err_hint(err, "run the command again");
-        return s;
+        return CV_BUSY;
     }
     s = cv_relay_ready(b, reply, err);
     return s == CV_OK ? cv_hop_mint(b, c->grant, out, err) : s;
