@@ -35,6 +35,45 @@ static int result_color(const cJSON *leaf)
                : 0;
 }
 
+static void add_word(const cJSON *leaf, const char *path, struct cv_buf *out)
+{
+    const char *word = cv_output_table_text(leaf, path);
+
+    if (word != NULL && word[0] != '\0') {
+        cv_buf_add_str(out, out->len > 0 ? " " : "");
+        cv_buf_add_str(out, word);
+    }
+}
+
+/* A use is a grant, a signature, or a request; which one, in a few words. */
+static void what_cell(const cJSON *leaf, struct cv_buf *out)
+{
+    const char *method = cv_output_table_text(leaf, "details.method");
+
+    if (cv_output_table_text(leaf, "details.verb") != NULL) {
+        add_word(leaf, "details.verb", out);
+        add_word(leaf, "details.resource", out);
+        if (cv_output_table_text(leaf, "details.subresource") != NULL) {
+            cv_buf_add_char(out, '/');
+            cv_buf_add_str(out,
+                           cv_output_table_text(leaf, "details.subresource"));
+        }
+        add_word(leaf, "details.object", out);
+    } else if (cv_output_table_text(leaf, "details.purpose") != NULL) {
+        cv_buf_add_str(out, "signature");
+    } else if (method != NULL && strcmp(method, "Keyless") == 0) {
+        cv_buf_add_str(out, "kubeconfig");
+    } else if (method != NULL && strcmp(method, "UseEnd") == 0) {
+        cv_buf_add_str(out, "end:");
+        add_word(leaf, "details.because", out);
+    } else if (cv_output_table_text(leaf, "details.kind") != NULL) {
+        add_word(leaf, "details.kind", out);
+        if (cJSON_IsTrue(cv_output_table_at(leaf, "details.read_only"))) {
+            cv_buf_add_str(out, ", read-only");
+        }
+    }
+}
+
 static const struct cv_output_column columns[] = {
     {"SEQ", "seq", NULL, NULL},
     {"TIME                ", "time", NULL, NULL},
@@ -43,6 +82,7 @@ static const struct cv_output_column columns[] = {
     {"RESULT  ", NULL, result_cell, result_color},
     {"ACTOR", "actor.user", NULL, NULL},
     {"ENTRY", "entry", NULL, NULL},
+    {"WHAT", NULL, what_cell, NULL},
     {"REASON", "reason", NULL, NULL},
     {"TICKET", "ticket", NULL, NULL},
 };

@@ -1,0 +1,4 @@
+cv_fuzz(merge
+  SOURCES merge_fuzz.c ${CMAKE_SOURCE_DIR}/cli/merge_text.c
+          ${CMAKE_SOURCE_DIR}/cli/output_yaml.c
+  LINK yaml base)
