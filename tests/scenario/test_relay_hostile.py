@@ -6,6 +6,7 @@ import datetime
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 
@@ -333,6 +334,50 @@ def test_a_request_over_h2(session, standin):
         assert got in (wanted if isinstance(wanted, tuple) else (wanted,)), \
             (what, got)
         assert len(standin.requests()) == (1 if wanted == 200 else 0), what
+
+
+def frame(kind, flags, stream, payload):
+    return (struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) +
+            struct.pack(">I", stream) + payload)
+
+
+def resets(connection, port):
+    """Each request is taken back at once."""
+    head = [(":method", "GET"), (":scheme", "https"),
+            (":authority", f"127.0.0.1:{port}"), (":path", "/version")]
+    for n in range(2000):
+        connection.send_headers(2 * n + 1, head, end_stream=True)
+        connection.reset_stream(2 * n + 1)
+        yield connection.data_to_send()
+
+
+def endless_head(connection, port):
+    """One request's headers that never end."""
+    yield frame(1, 1, 1, b"\0\1a\1b")
+    for _ in range(2000):
+        yield frame(9, 0, 1, b"\0\1a\1b" * 3000)
+
+
+def pings(connection, port):
+    """Who asks for answers and reads none."""
+    for _ in range(2000):
+        yield frame(6, 0, 0, b"12345678") * 200
+
+
+@pytest.mark.parametrize("flood", [resets, endless_head, pings])
+def test_a_flood_over_h2(session, standin, flood):
+    """The connection is ended, or nothing comes of it; others go on."""
+    import h2.connection
+    with contextlib.suppress(OSError), session.connect(("h2",)) as s:
+        s.settimeout(20)
+        c = h2.connection.H2Connection()
+        c.initiate_connection()
+        s.sendall(c.data_to_send())
+        for data in flood(c, session.port):
+            s.sendall(data)
+    assert code_of(session.get("/version")) == 200
+    # One of those that were taken back may have been too quick.
+    assert len(standin.requests()) < 100
 
 
 # --- strangers ---
