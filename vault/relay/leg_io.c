@@ -1,6 +1,8 @@
 /* Bytes in and out of a socket, with TLS or without. */
 #include "vault/relay/leg_internal.h"
 
+#include "vault/relay/upstream.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
@@ -32,6 +34,15 @@ static enum cv_leg_io broken_tls(struct cv_leg *leg)
     if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
         cv_leg_break(leg, "the connection was cut: it ended without TLS's "
                           "close_notify");
+        return CV_LEG_IO_BROKEN;
+    }
+    /* In TLS 1.3 a server refuses a client certificate only now. */
+    if (!SSL_is_server(leg->ssl) && reason > SSL_AD_REASON_OFFSET) {
+        struct cv_err why;
+
+        cv_err_init(&why);
+        (void)cv_upstream_fail(code, &why);
+        cv_leg_break(leg, why.text);
         return CV_LEG_IO_BROKEN;
     }
     /* "tlsv13 alert certificate required" */
@@ -78,11 +89,21 @@ enum cv_leg_io cv_leg_recv(struct cv_leg *leg, uint8_t *buf, size_t len,
 
     *n = 0;
     if (leg->ssl != NULL) {
+        enum cv_leg_io io;
         int rc;
 
         ERR_clear_error();
         rc = SSL_read_ex(leg->ssl, buf, len, n);
-        return rc == 1 ? CV_LEG_IO_DONE : after_tls(leg, rc);
+        if (rc == 1) {
+            return CV_LEG_IO_DONE;
+        }
+        io = after_tls(leg, rc);
+        if (io == CV_LEG_IO_IN) {
+            /* A ticket or a new key that came on its own left a buffer for an
+             * answer behind, which SSL_MODE_RELEASE_BUFFERS keeps. */
+            (void)SSL_free_buffers(leg->ssl);
+        }
+        return io;
     }
     got = recv(leg->fd, buf, len, 0);
     if (got > 0) {

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/sslerr.h>
+#include <string.h>
 
 /* RFC 8446 section 6: alerts that refuse the client, not TLS. */
 static const struct alert {
@@ -24,6 +25,15 @@ static const struct alert {
     {SSL_AD_CERTIFICATE_REQUIRED, "none was shown", NULL},
 };
 
+/* The alert's name; SSL_alert_desc_string_long does not know TLS 1.3's. */
+static const char *name_of(unsigned long code)
+{
+    const char *text = ERR_reason_error_string(code);
+    const char *name = text != NULL ? strstr(text, " alert ") : NULL;
+
+    return name != NULL ? name + strlen(" alert ") : "one without a name";
+}
+
 static enum cv_status alert(unsigned long code, int number, struct cv_err *err)
 {
     for (size_t i = 0; i < sizeof(ALERTS) / sizeof(ALERTS[0]); i++) {
@@ -32,7 +42,7 @@ static enum cv_status alert(unsigned long code, int number, struct cv_err *err)
                 err, CV_REMOTE, CV_DOMAIN_OPENSSL, (long)code,
                 "the server refuses the client certificate: %s (TLS alert: "
                 "%s)",
-                ALERTS[i].what, SSL_alert_desc_string_long(number));
+                ALERTS[i].what, name_of(code));
             if (ALERTS[i].hint != NULL) {
                 cv_err_hint(err, "%s", ALERTS[i].hint);
             }
@@ -41,7 +51,7 @@ static enum cv_status alert(unsigned long code, int number, struct cv_err *err)
     }
     (void)cv_fail_native(err, CV_REMOTE, CV_DOMAIN_OPENSSL, (long)code,
                          "the server ended TLS with the alert: %s",
-                         SSL_alert_desc_string_long(number));
+                         name_of(code));
     if (number == SSL_AD_PROTOCOL_VERSION) {
         cv_err_hint(err, "it must speak TLS 1.2 or 1.3");
     }

@@ -38,6 +38,7 @@ struct lookup {
     char host[CV_LIMIT_HOST + 1];
     char port[8];
     int done_fd;
+    atomic_bool done; /* what follows is there */
     int rc;
     struct addrinfo *found;
 };
@@ -70,6 +71,7 @@ static void *look(void *v)
     struct lookup *l = v;
 
     l->rc = look_up(l->host, l->port, 0, &l->found);
+    atomic_store(&l->done, true);
     (void)eventfd_write(l->done_fd, 1);
     leave(l);
     atomic_fetch_sub(&lookups, 1);
@@ -87,6 +89,7 @@ static struct lookup *begin_lookup(const char *host, const char *port)
         return NULL;
     }
     atomic_init(&l->refs, 2);
+    atomic_init(&l->done, false);
     (void)snprintf(l->host, sizeof(l->host), "%s", host);
     (void)snprintf(l->port, sizeof(l->port), "%s", port);
     l->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -141,7 +144,7 @@ static enum cv_status resolve(struct cv_upstream_try *t,
         return cv_fail(err, CV_INTERNAL, "no thread to look a name up");
     }
     done = (struct pollfd){l->done_fd, POLLIN, 0};
-    if (cv_upstream_wait(t, &done, 1, -1, err)) {
+    if (cv_upstream_wait(t, &done, 1, -1, err) && atomic_load(&l->done)) {
         *found = l->found;
         l->found = NULL;
         status = l->rc == 0 ? CV_OK : no_address(t, l->rc, err);
