@@ -100,6 +100,24 @@ static void tell_pending(struct cv_doctor_host *d, const cJSON *item)
                        cv_output_table_text(item, "since"));
 }
 
+/* Their certificates verified all the same: several servers behind one name,
+ * or one that was made anew. */
+static void tell_servers(struct cv_doctor_host *d, const cJSON *servers)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, servers)
+    {
+        if (cJSON_IsString(item)) {
+            cv_doctor_host_add(d, "servers", CV_DOCTOR_WARN,
+                               "certvault show NAME tells when; certvault pin "
+                               "holds a context to one key",
+                               "the server of %s has shown several keys",
+                               item->valuestring);
+        }
+    }
+}
+
 /* Entries with their keys on tokens: what is not finished, what is lost, and
  * which token is not to be trusted with keys that matter. */
 static void check_tokens(struct cv_cli *cli, struct cv_doctor_host *d)
@@ -125,6 +143,7 @@ static void check_tokens(struct cv_cli *cli, struct cv_doctor_host *d)
                            "the keys of %.0f entries are lost",
                            lost->valuedouble);
     }
+    tell_servers(d, cJSON_GetObjectItemCaseSensitive(health, "servers"));
     tokens = cJSON_GetObjectItemCaseSensitive(health, "tokens");
     cJSON_ArrayForEach(item, tokens)
     {

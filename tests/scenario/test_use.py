@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import harness
 import signing
+from conftest import CloudVault
 from kube import Identity, as_yaml, config
 from relay_stub import Stub, install, sign_parameters, use
 from wire import Broker
@@ -522,6 +523,8 @@ def test_another_key_of_the_server(rig):
     shown = rig.json("show", "a", *rig.to)
     assert shown["contexts"][0]["server_keys"] == [one, other]
     assert any("another key" in h["what"] for h in shown["history"])
+    told = rig("doctor", *rig.to)
+    assert "several keys" in told.text + told.note, told
     # That it was written down is no reason to end the grant.
     time.sleep(1.5)
     assert "error" not in rig.stub.sign(id_)
@@ -626,3 +629,47 @@ def test_the_command_line_is_killed(private):
     told = private.records("--action", "use")
     assert [r for r in told if r["details"].get("method") == "UseEnd"
             and r["details"]["grant"] == id_]
+
+
+def test_the_clouds_ca_vouches_for_the_context_without_one(
+        home, secrets, standin, tmp_path):
+    """externalCluster of CCE says that nothing is to be verified: the CA that
+    the same answer gave for its siblings does it, under their names."""
+    build = install(tmp_path / "installed", harness.BUILD)
+    v = CloudVault(home, secrets, build=build)
+    v.standin, v.stub = standin, Stub(build)
+    v.extra.update({"HUAWEICLOUD_SDK_AK": standin.cloud.ak,
+                    "HUAWEICLOUD_SDK_SK": standin.cloud.sk})
+    v.fetch("prod", "--name", "prod", code=0)
+    contexts = {c["name"]: c for c in v.json("show", "prod")["contexts"]}
+    assert contexts["external"]["verify"] == "none"
+    broker = Broker(v, "--key-file", v.key_file)
+    s = broker.connect()
+    given(use(broker, "prod", on=s, context="external"))
+    given(use(broker, "prod", on=s, context="internal"))
+    given(use(broker, "prod", on=s))
+    external, internal, default = (
+        o["grant"]["upstream"] for o in v.stub.orders("Open"))
+    assert external["server"] == contexts["external"]["server"]
+    assert external["verify"] == "ca" and external["ca"] == internal["ca"]
+    hosts = [c["server"].split("//")[1].rsplit(":", 1)[0]
+             for c in contexts.values() if c["verify"] == "ca"]
+    assert sorted(set(hosts)) == sorted(external["names"])
+    assert internal["names"] == [] and default["names"] == []
+    chosen, = [c for c in contexts.values() if c["default"]]
+    assert default["server"] == chosen["server"]
+    s.close()
+    assert broker.end() == 0
+
+
+def test_the_vault_process_dies(rig):
+    """With the open vault go the CA of all certificates, and the grants."""
+    s = rig.broker.connect()
+    id_ = given(use(rig.broker, on=s))["grant"]["id"]
+    for pid, name in harness.our_processes():
+        if name == "token":
+            os.kill(pid, signal.SIGKILL)
+    assert "locked" in wait_for_end(rig, id_)["details"]["because"]
+    locked = use(rig.broker, on=s)
+    assert locked["error"].endswith(".Locked")
+    s.close()

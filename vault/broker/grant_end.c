@@ -222,6 +222,14 @@ static void look(struct cv_broker *b)
     uint64_t size;
 
     b->looked_ms = now;
+    cv_helper_look(&b->token);
+    if (b->token.channel == NULL) {
+        /* With it went the open vault and the CA of all certificates. */
+        b->unlocked = false;
+        cv_relay_stop(b);
+        cv_grant_end_all(b, "the vault was locked", "certvault unlock");
+        return;
+    }
     if (cv_broker_enter(b, NULL) != CV_OK) {
         return; /* what cannot be looked at gives no signature either */
     }

@@ -6,6 +6,7 @@
 
 struct looking {
     cJSON *tokens;
+    cJSON *servers; /* names of entries whose server had several keys */
     int64_t lost;
 };
 
@@ -32,6 +33,24 @@ static void cut_key(char *uri)
     }
 }
 
+static enum cv_status look_at_servers(struct looking *l,
+                                      const struct cv_store_entry *row,
+                                      const cJSON *doc, struct cv_err *err)
+{
+    const cJSON *c;
+
+    cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(doc, "contexts"))
+    {
+        if (cJSON_GetArraySize(
+                cJSON_GetObjectItemCaseSensitive(c, "server_keys")) > 1 &&
+            !has_text(l->servers, row->name) &&
+            !cJSON_AddItemToArray(l->servers, cJSON_CreateString(row->name))) {
+            return cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    return CV_OK;
+}
+
 static enum cv_status look_at(void *context, const struct cv_store_entry *row,
                               struct cv_err *err)
 {
@@ -40,13 +59,18 @@ static enum cv_status look_at(void *context, const struct cv_store_entry *row,
     cJSON *doc = NULL;
     enum cv_status s;
 
-    if (strstr(row->doc, "\"location\":\"token\"") == NULL) {
+    if (strstr(row->doc, "\"location\":\"token\"") == NULL &&
+        strstr(row->doc, "\"server_keys\"") == NULL) {
         return CV_OK;
     }
     s = cv_json_parse(
         NULL, (struct cv_bytes){(const uint8_t *)row->doc, strlen(row->doc)},
         &doc, err);
-    if (s != CV_OK) {
+    if (s == CV_OK) {
+        s = look_at_servers(l, row, doc, err);
+    }
+    if (s != CV_OK || strcmp(cv_entry_text(doc, "location"), "token") != 0) {
+        cJSON_Delete(doc);
         return s;
     }
     (void)snprintf(uri, sizeof(uri), "%s", cv_entry_text(doc, "token_uri"));
@@ -63,7 +87,8 @@ CV_BROKER_METHOD(health)
 {
     struct cv_broker *b = context;
     cJSON *out = cv_reply_parameters(reply);
-    struct looking l = {.tokens = cJSON_AddArrayToObject(out, "tokens")};
+    struct looking l = {.tokens = cJSON_AddArrayToObject(out, "tokens"),
+                        .servers = cJSON_AddArrayToObject(out, "servers")};
     struct cv_store_filter all;
     struct cv_held_rows rows = {0};
     enum cv_status s = cv_json_read(parameters, "Health", NULL, 0, true, err);
