@@ -50,10 +50,9 @@ void cv_doctor_host_add(struct cv_doctor_host *d, const char *check,
 
 static void check_programs(struct cv_doctor_host *d)
 {
-    static const char *const names[] = {"bin/certvaultd",
-                                        "libexec/certvault/token",
-                                        "libexec/certvault/intake",
-                                        "libexec/certvault/relay"};
+    static const char *const names[] = {
+        "bin/certvaultd", "libexec/certvault/token", "libexec/certvault/intake",
+        "libexec/certvault/relay"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char path[PATH_MAX];

@@ -159,8 +159,9 @@ static void reap(struct run *r)
     }
 }
 
-/* The terminal gave it to the command too; what came from a process did not
- * reach the command unless it was sent to all. */
+/* The terminal gave it to the command too, but for a hangup, which it tells the
+ * first of the session alone; what came from a process did not reach the
+ * command unless it was sent to all. */
 static void take_signal(struct run *r)
 {
     struct signalfd_siginfo info;
@@ -176,7 +177,8 @@ static void take_signal(struct run *r)
             if (info.ssi_signo == SIGTSTP) {
                 (void)kill(getpid(), SIGSTOP);
             }
-        } else if (info.ssi_code != SI_KERNEL && r->child > 0) {
+        } else if ((info.ssi_code != SI_KERNEL || info.ssi_signo == SIGHUP) &&
+                   r->child > 0) {
             (void)kill(r->child, (int)info.ssi_signo);
         }
     }

@@ -296,6 +296,19 @@ def test_reading_in_the_background_stops_both(cli, broker):
     t.end()
 
 
+def test_a_terminal_that_goes(cli, broker):
+    """The command learns of it, though we are the first of the session."""
+    mark = os.path.join(cli.home, "hup")
+    t = Terminal(cli, "exec", "prod", "--", "sh", "-c",
+                 f"trap 'touch {mark}; exit 0' HUP; echo ready; "
+                 "while :; do sleep 0.05; done")
+    t.until(b"ready")
+    os.close(t.master)
+    code = os.waitstatus_to_exitcode(os.waitpid(t.pid, 0)[1])
+    assert os.path.exists(mark) and code == 0
+    assert folders(cli) == [] and broker.ended.is_set()
+
+
 # --- the end of a grant ---
 
 def test_the_grants_time_is_told(cli, broker):
