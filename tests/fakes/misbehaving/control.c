@@ -29,7 +29,8 @@ static const struct {
     {"length", "honest"},     {"id", "honest"},
     {"handles", "honest"},    {"sign", "honest"},
     {"random", "honest"},     {"list", "honest"},
-    {"calls", "0"},           {"leak", "none"},
+    {"pss", "honest"},        {"calls", "0"},
+    {"leak", "none"},
 };
 #define SWITCHES (sizeof(defaults) / sizeof(defaults[0]))
 

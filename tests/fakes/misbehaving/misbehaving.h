@@ -62,6 +62,8 @@
  *     handles=honest|stale a private key's handle means another private key
  *                          by the time of C_SignInit
  *     sign=honest|wrong|zero|short|long|empty|der  (der: of an EC signature)
+ *     pss=honest|raw|none      what RSA keys sign by: raw, PKCS#1 v1.5 and
+ *                          CKM_RSA_X_509; none, PKCS#1 v1.5 alone
  *     random=honest|zero|error
  *     list=honest|null:NAME|null-all|version:N|none|error     the function
  *                          list; `version` its major number; none: CKR_OK

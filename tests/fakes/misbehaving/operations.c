@@ -44,13 +44,23 @@ static const struct {
 };
 #define MECHANISMS (sizeof(mechanisms) / sizeof(mechanisms[0]))
 
+/* A token that lacks them. */
+static bool is_lacking(CK_MECHANISM_TYPE type)
+{
+    if (fake_switched("pss", "honest"))
+        return false;
+    return type == CKM_RSA_PKCS_PSS || type == CKM_SHA256_RSA_PKCS_PSS ||
+           type == CKM_SHA384_RSA_PKCS_PSS ||
+           (type == CKM_RSA_X_509 && fake_switched("pss", "none"));
+}
+
 static size_t mechanism_index(CK_MECHANISM_TYPE type)
 {
     size_t i = 0;
 
     while (i < MECHANISMS && mechanisms[i].type != type)
         i++;
-    return i;
+    return is_lacking(type) ? MECHANISMS : i;
 }
 
 CK_RV fake_mechanism_list(CK_MECHANISM_TYPE *list, CK_ULONG *count)
@@ -61,9 +71,14 @@ CK_RV fake_mechanism_list(CK_MECHANISM_TYPE *list, CK_ULONG *count)
         *count = MECHANISMS;
         return CKR_BUFFER_TOO_SMALL;
     }
-    for (size_t i = 0; i < MECHANISMS && list != NULL; i++)
-        list[i] = mechanisms[i].type;
-    *count = MECHANISMS;
+    *count = 0;
+    for (size_t i = 0; i < MECHANISMS; i++) {
+        if (is_lacking(mechanisms[i].type))
+            continue;
+        if (list != NULL)
+            list[*count] = mechanisms[i].type;
+        (*count)++;
+    }
     return CKR_OK;
 }
 
