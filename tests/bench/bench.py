@@ -55,8 +55,8 @@ def ratio_line(what, ours, theirs, goal, better):
           flush=True)
 
 
-def new_vault(folder):
-    return harness.Vault(folder, build=harness.RELEASE)
+def new_vault(folder, build=None):
+    return harness.Vault(folder, build=build or harness.RELEASE)
 
 
 # --- export ---
@@ -343,12 +343,28 @@ def rate(argv, **options):
 def bench_sign(folder):
     """Signatures through broker and record, each with its durable leaf, against
     the bare C_Sign loop of the same token and key."""
+    signatures(folder, None, 0.5)
+
+
+def bench_unrecorded(folder):
+    """The same through a broker that is built to leave no record of them, which
+    no release can be: what the record itself costs."""
+    build = os.path.join(harness.SOURCE, "build", "unrecorded")
+    must(["cmake", "-S", harness.SOURCE, "-B", build, "-G", "Ninja",
+          "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_BUILD_TYPE=Release",
+          "-DCV_UNRECORDED=ON"])
+    must(["cmake", "--build", build, "--target", "certvault", "certvaultd",
+          "token", "intake"])
+    signatures(folder, build, 0.9)
+
+
+def signatures(folder, build, wanted):
     import held as holding
     import tokens
     kind = [k for k in tokens.KINDS if k.name == "softhsm"][0]
     if kind.missing():
         raise SystemExit(f"softhsm: {kind.missing()}")
-    vault = new_vault(folder)
+    vault = new_vault(folder, build)
     token = kind(os.path.join(folder, "token"))
     token.start()
     held = holding.Held(vault, token)
@@ -365,7 +381,7 @@ def bench_sign(folder):
                 token.label, token.pin, entry["entry_id"], what, seconds]
         with held.broker() as broker:
             held(*held.to(broker), "token", "login", held.uri, code=0)
-            for callers, depth, goal in ((1, 1, None), (4, 1, 0.5),
+            for callers, depth, goal in ((1, 1, None), (4, 1, wanted),
                                          (4, 8, None)):
                 ours, theirs = [], []
                 for _ in range(max(3, ROUNDS // 3)):
@@ -426,7 +442,8 @@ def bench_cold_sign(folder):
 
 BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
            "fetch": bench_fetch, "agent": bench_agent, "sign": bench_sign,
-           "cold_sign": bench_cold_sign, **relay_bench.BENCHES}
+           "unrecorded": bench_unrecorded, "cold_sign": bench_cold_sign,
+           **relay_bench.BENCHES}
 
 
 def main(names):

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures certvault beside its peers: sh tests/bench/run.sh [NAME...]
 #
-# NAME: export, import, list, fetch, agent, sign, cold_sign; relay_commands,
+# NAME: export, import, list, fetch, agent, sign, unrecorded, cold_sign; relay_commands,
 # relay_signatures, relay_new, relay_pooled, relay_keepalive, relay_stream,
 # relay_idle (default: all; the relay's want kubectl).
 # Installs the peers (age, h2load, nginx), builds build/release and what the benches need beside it.
