@@ -176,6 +176,10 @@ CV_CMD(credential)
     if (s == CV_OK) {
         s = print(cli, &asked, &hop, err);
         cv_hop_wipe(&hop);
+    } else if (s == CV_LOCKED) {
+        /* Who runs kubectl has no flags of ours to give. */
+        cv_err_hint(err, "certvault unlock (a token: certvault token login "
+                         "URI) opens it for what follows");
     }
     return s;
 }

@@ -18,6 +18,7 @@ import harness
 from fake_broker import Failure
 from harness import Certvault, INVALID, NOT_FOUND, UNAVAILABLE, USAGE
 from hop import VAULT_ID, GrantBroker, HopCa
+from kube import Identity, as_yaml, config
 
 V1 = "client.authentication.k8s.io/v1"
 V1BETA1 = "client.authentication.k8s.io/v1beta1"
@@ -275,6 +276,29 @@ def test_kubectl_in_exec(cli, broker, hop):
 
 
 # --- the agent ---
+
+def test_a_locked_vault_where_nobody_can_be_asked(home, secrets):
+    v = harness.Vault(home, secrets, init=False)
+    v.flags = []
+    v.write("pass", "correct horse battery")
+    v("init", "--new-passphrase-file", v.home + "/pass", code=0)
+    identity = v.json("status")["vault_id"]
+    try:
+        done = v("credential", "prod", "--vault-id", identity,
+                 env=info(interactive=False))
+        # It is looked for before anything is opened, or else it is locked.
+        assert done.code in (NOT_FOUND, UNAVAILABLE) and done.out == b""
+        v("import", "-", "--name", "prod", "--passphrase-file",
+          v.home + "/pass", code=0,
+          input=as_yaml(config(Identity(secrets=secrets))))
+        v("agent", "stop")
+        done = v("credential", "prod", "--vault-id", identity,
+                 env=info(interactive=False), code=UNAVAILABLE)
+        assert done.err.count(b"\n") == 1
+        assert "certvault unlock" in done.note
+    finally:
+        v("agent", "stop")
+
 
 def test_it_starts_the_agent(vault):
     """Also where nobody may be asked. What it answers is the broker's; here
