@@ -13,41 +13,6 @@
 
 /* ---- which file ---- */
 
-/* As kubectl config: of the list in KUBECONFIG the first that exists, else the
- * last; without it ~/.kube/config. */
-static enum cv_status choose(const char *given, char out[PATH_MAX],
-                             struct cv_err *err)
-{
-    const char *list = getenv("KUBECONFIG");
-    bool found = false;
-
-    if (given != NULL) {
-        return cv_path_absolute(given, out, PATH_MAX, err);
-    }
-    while (list != NULL && *list != '\0' && !found) {
-        size_t len = strcspn(list, ":");
-
-        if (len >= PATH_MAX) {
-            return cv_fail(err, CV_CONFIG,
-                           "KUBECONFIG names a path that is "
-                           "too long");
-        }
-        if (len > 0) {
-            memcpy(out, list, len);
-            out[len] = '\0';
-            given = out;
-            found = access(out, F_OK) == 0;
-        }
-        list += len + (list[len] == ':');
-    }
-    if (given == NULL && !cv_path_home(".kube/config", out, PATH_MAX)) {
-        return cv_fail(err, CV_CONFIG,
-                       "HOME is not set, so it is not known "
-                       "where the kubeconfig is");
-    }
-    return CV_OK;
-}
-
 /* mkdir -p for the folder of a file that is yet to be made. */
 static enum cv_status make_parents(const char *path, struct cv_err *err)
 {
@@ -72,25 +37,21 @@ struct place {
 };
 
 /* A link at the end is followed: what it leads to is replaced, not it. */
-static enum cv_status open_place(const char *given, bool make, struct place *p,
-                                 struct cv_err *err)
+static enum cv_status open_path(const char *given, bool make, struct place *p,
+                                struct cv_err *err)
 {
-    char chosen[PATH_MAX];
     struct stat st;
-    enum cv_status s = choose(given, chosen, err);
+    enum cv_status s = cv_path_absolute(given, p->path, sizeof(p->path), err);
 
     p->dir = -1;
-    if (s == CV_OK) {
-        s = cv_path_absolute(chosen, p->path, sizeof(p->path), err);
-    }
-    if (s == CV_OK && realpath(chosen, p->path) == NULL) {
-        if (errno != ENOENT || (lstat(chosen, &st) == 0)) {
-            return cv_fail_errno(err, CV_IO, "%s", chosen);
+    if (s == CV_OK && realpath(given, p->path) == NULL) {
+        if (errno != ENOENT || lstat(given, &st) == 0) {
+            return cv_fail_errno(err, CV_IO, "%s", given);
         }
         if (!make) {
-            return cv_fail(err, CV_NOT_FOUND, "%s: no such file", chosen);
+            return cv_fail(err, CV_NOT_FOUND, "%s: no such file", given);
         }
-        s = cv_path_absolute(chosen, p->path, sizeof(p->path), err);
+        s = cv_path_absolute(given, p->path, sizeof(p->path), err);
         if (s == CV_OK) {
             s = make_parents(p->path, err);
         }
@@ -102,8 +63,8 @@ static enum cv_status open_place(const char *given, bool make, struct place *p,
 /* ---- what is done with it ---- */
 
 static enum cv_status call(struct cv_cli *cli, const struct place *p,
-                           cJSON *parameters, const cJSON **answer,
-                           struct cv_err *err)
+                           cJSON *parameters, bool dry_run,
+                           const cJSON **answer, struct cv_err *err)
 {
     struct cv_offline *o = NULL;
     struct cv_message reply;
@@ -111,7 +72,7 @@ static enum cv_status call(struct cv_cli *cli, const struct place *p,
 
     *answer = NULL;
     if (!cv_json_add_str(parameters, "name", p->name) ||
-        !cv_json_add_bool(parameters, "dry_run", cli->dry_run) ||
+        !cv_json_add_bool(parameters, "dry_run", dry_run) ||
         !cv_json_add_bool(parameters, "replace", cli->yes)) {
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -131,6 +92,81 @@ static enum cv_status call(struct cv_cli *cli, const struct place *p,
     }
     cv_offline_free(o);
     return s;
+}
+
+/* Is there something of ours, of this entry, in the file? */
+static bool holds(struct cv_cli *cli, const char *path, const char *entry,
+                  const char *context)
+{
+    struct place p;
+    const cJSON *answer;
+    cJSON *parameters = cJSON_CreateObject();
+    bool found = cv_json_add_str(parameters, "entry", entry) &&
+                 cv_json_add_str(parameters, "context", context) &&
+                 open_path(path, false, &p, NULL) == CV_OK;
+
+    if (!found) {
+        cJSON_Delete(parameters);
+        return false;
+    }
+    found = call(cli, &p, parameters, true, &answer, NULL) == CV_OK;
+    cv_file_close(&p.dir);
+    return found;
+}
+
+/* As kubectl config: of the list in KUBECONFIG the file that has it already,
+ * else the first that exists, else the last; without a list ~/.kube/config. */
+static enum cv_status choose(struct cv_cli *cli, const char *entry,
+                             const char *context, char out[PATH_MAX],
+                             struct cv_err *err)
+{
+    const char *list = getenv("KUBECONFIG");
+    char path[PATH_MAX];
+    bool named = false, exists = false;
+
+    while (list != NULL && *list != '\0') {
+        size_t len = strcspn(list, ":");
+
+        if (len >= sizeof(path)) {
+            return cv_fail(err, CV_CONFIG,
+                           "KUBECONFIG names a path that is "
+                           "too long");
+        }
+        memcpy(path, list, len);
+        path[len] = '\0';
+        list += len + (list[len] == ':');
+        if (len > 0 && access(path, F_OK) == 0 &&
+            holds(cli, path, entry, context)) {
+            memcpy(out, path, len + 1);
+            return CV_OK;
+        }
+        if (len > 0 && !exists) {
+            memcpy(out, path, len + 1);
+            exists = access(path, F_OK) == 0;
+            named = true;
+        }
+    }
+    if (!named && !cv_path_home(".kube/config", out, PATH_MAX)) {
+        return cv_fail(err, CV_CONFIG,
+                       "HOME is not set, so it is not known "
+                       "where the kubeconfig is");
+    }
+    return CV_OK;
+}
+
+static enum cv_status open_place(struct cv_cli *cli, const char *given,
+                                 const char *entry, const char *context,
+                                 bool make, struct place *p, struct cv_err *err)
+{
+    char chosen[PATH_MAX];
+    enum cv_status s;
+
+    p->dir = -1;
+    if (given != NULL) {
+        return open_path(given, make, p, err);
+    }
+    s = choose(cli, entry, context, chosen, err);
+    return s == CV_OK ? open_path(chosen, make, p, err) : s;
 }
 
 static const char *text(const cJSON *answer, const char *key)
@@ -196,7 +232,8 @@ enum cv_status cv_kube_file_merge(struct cv_cli *cli, const char *file,
     struct place p;
     const cJSON *answer;
     cJSON *parameters = cJSON_CreateObject();
-    enum cv_status s = open_place(file, true, &p, err);
+    enum cv_status s =
+        open_place(cli, file, k->entry, k->context, true, &p, err);
     bool ok = cv_json_add_str(parameters, "vault", k->vault_id) &&
               cv_json_add_str(parameters, "entry", k->entry) &&
               cv_json_add_str(parameters, "context", k->context) &&
@@ -208,7 +245,7 @@ enum cv_status cv_kube_file_merge(struct cv_cli *cli, const char *file,
         cv_file_close(&p.dir);
         return s != CV_OK ? s : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    s = call(cli, &p, parameters, &answer, err);
+    s = call(cli, &p, parameters, cli->dry_run, &answer, err);
     if (s == CV_OK) {
         s = report(cli, &p, answer, "changed", err);
     }
@@ -232,7 +269,7 @@ enum cv_status cv_kube_file_unmerge(struct cv_cli *cli, const char *file,
     struct place p;
     const cJSON *answer;
     cJSON *parameters = cJSON_CreateObject();
-    enum cv_status s = open_place(file, false, &p, err);
+    enum cv_status s = open_place(cli, file, name, context, false, &p, err);
 
     if (s != CV_OK || !cv_json_add_str(parameters, "entry", name) ||
         !cv_json_add_str(parameters, "context", context)) {
@@ -240,7 +277,7 @@ enum cv_status cv_kube_file_unmerge(struct cv_cli *cli, const char *file,
         cv_file_close(&p.dir);
         return s != CV_OK ? s : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    s = call(cli, &p, parameters, &answer, err);
+    s = call(cli, &p, parameters, cli->dry_run, &answer, err);
     if (s == CV_OK) {
         s = report(cli, &p, answer, "changed", err);
     }

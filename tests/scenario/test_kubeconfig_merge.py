@@ -332,6 +332,23 @@ def test_the_list_in_kubeconfig(cli, broker, kube):
                       if os.path.exists(p)) == ["b"]
 
 
+def test_the_file_of_the_list_that_has_it(cli, broker, kube):
+    """As kubectl changes a thing where it is."""
+    a, b = (os.path.join(os.path.dirname(kube.path), n) for n in "ab")
+    env = {"KUBECONFIG": f"{a}:{b}"}
+    cli("kubeconfig", "prod", "--merge", b, code=0)
+    with open(a, "w", encoding="utf-8") as f:
+        f.write(OTHERS)
+    broker.server = "https://127.0.0.1:2"
+    cli("kubeconfig", "prod", "--merge", env=env, code=0)
+    assert open(a, encoding="utf-8").read() == OTHERS
+    assert "127.0.0.1:2" in open(b, encoding="utf-8").read()
+    cli("kubeconfig", "prod", "--unmerge", env=env, code=0)
+    assert open(a, encoding="utf-8").read() == OTHERS
+    assert "prod" not in open(b, encoding="utf-8").read()
+    cli("kubeconfig", "prod", "--unmerge", env=env, code=NOT_FOUND)
+
+
 def test_the_default_file_is_made(cli, broker):
     cli("kubeconfig", "prod", "--merge", code=0)
     path = os.path.join(cli.home, ".kube", "config")
