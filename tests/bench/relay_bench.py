@@ -55,8 +55,9 @@ COMMANDS = {"get --raw /version": ["get", "--raw", "/version"],
             "get ns": ["get", "ns"]}
 
 
-def kube_server(folder, authority, h2):
-    """nginx with those answers, and files of 1 KiB and 256 MiB."""
+def kube_server(folder, authority, h2, close=False):
+    """nginx with those answers, and files of 1 KiB and 256 MiB. `close`: a
+    connection for each request, so that nobody's pool has one."""
     www = os.path.join(folder, "www")
     os.makedirs(www, exist_ok=True)
     with open(os.path.join(www, "r1k"), "w", encoding="ascii") as f:
@@ -64,6 +65,7 @@ def kube_server(folder, authority, h2):
     with open(os.path.join(www, "big"), "wb") as f:
         f.truncate(BIG)
     rest = f"ssl_client_certificate {{ca}}; ssl_verify_client on; root {www};"
+    rest += "keepalive_timeout 0;" if close else ""
     for place, answer in KUBE.items():
         rest += (f"location {place} {{ default_type application/json; return "
                  f"200 '{json.dumps(answer)}'; }}\n")
@@ -187,10 +189,10 @@ def say(what, ratios, goal, rest):
 class World:
     """A server, a vault with a sealed key and the same kind on SoftHSM."""
 
-    def __init__(self, folder, h2):
+    def __init__(self, folder, h2, close=False):
         self.folder = folder
         self.authority = minting.Authority("kube CA")
-        self.server = kube_server(folder, self.authority, h2)
+        self.server = kube_server(folder, self.authority, h2, close)
         self.server.__enter__()
         self.token = tokens.SoftHsm(os.path.join(folder, "token"))
         self.token.start()
@@ -198,9 +200,10 @@ class World:
                                    build=harness.RELEASE)
         self.held = holding.Held(self.vault, self.token)
         self.vault.flags = []
-        self.identity = kube.Identity("p256", ca=self.authority, common="kim")
 
     def add(self, name, port, held=False):
+        # A vault holds an identity once.
+        self.identity = kube.Identity("p256", ca=self.authority, common="kim")
         text = kube.as_yaml(kube.config(
             self.identity, server=f"https://127.0.0.1:{port}"))
         if held:
@@ -209,9 +212,6 @@ class World:
         else:
             done = self.vault.add(text, name)
         return done["items"][0]["entry_id"]
-
-    def configure(self, **more):
-        self.held.configure(**more)
 
     def agent(self):
         self.held("agent", "start", code=0)
@@ -387,12 +387,12 @@ def shared_world(world, key_id=None):
 
 def bench_new(folder):
     """(c) Each new client connection makes a new one upstream."""
-    world = World(folder, False)
+    world = World(folder, False, close=True)
     try:
-        world.configure(relay={"pool": 0})
         key_id = world.add("held", world.server.port, held=True)
         world.agent()
-        print("$ relay_load new ...    (relay: pool 0; the key on SoftHSM)")
+        print("$ relay_load new ...    (the server closes after each answer; our "
+              "key and engine:pkcs11's on SoftHSM)")
         with Ours(world.vault, "held") as ours:
             beside(world, ours, shared_world(world, key_id),
                    (peers.NginxToken, peers.NginxNoPool, peers.NginxStream,
