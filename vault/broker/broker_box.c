@@ -27,11 +27,23 @@ static enum cv_status add_slot(void *context, const char *id, const char *doc,
     return s;
 }
 
+static enum cv_status no_vault(struct cv_broker *b, struct cv_err *err)
+{
+    (void)cv_fail(err, CV_NOT_FOUND, "there is no vault in %s",
+                  b->options->folder);
+    cv_err_hint(err, "make one: certvault init");
+    return CV_NOT_FOUND;
+}
+
 static enum cv_status load_slots(struct cv_broker *b, cJSON **out,
                                  struct cv_err *err)
 {
     enum cv_status s;
 
+    *out = NULL;
+    if (b->vault == NULL) {
+        return no_vault(b, err);
+    }
     *out = cJSON_CreateArray();
     if (*out == NULL) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -129,7 +141,7 @@ enum cv_status cv_broker_need_open(struct cv_broker *b, struct cv_reply *reply,
     return s;
 }
 
-/* By what is typed or read from a file: one call of the token process. */
+/* Where a token alone opens the vault, its PIN is asked for beside. */
 void cv_broker_open_also(struct cv_broker *b, struct cv_reply *reply)
 {
     cJSON *slots = NULL;
@@ -155,6 +167,7 @@ void cv_broker_open_also(struct cv_broker *b, struct cv_reply *reply)
     cJSON_Delete(slots);
 }
 
+/* By what is typed or read from a file: one call of the token process. */
 static enum cv_status open_by_secret(struct cv_broker *b, cJSON *slots,
                                      const cJSON *key, char *slot_id,
                                      size_t slot_id_len, struct cv_err *err)
@@ -203,15 +216,6 @@ enum cv_status cv_broker_open_box(struct cv_broker *b, const cJSON *key,
         b->unlocked = true;
         *slot_id = id;
     }
-    return s;
-}
-
-static enum cv_status no_vault(struct cv_broker *b, struct cv_err *err)
-{
-    enum cv_status s = cv_fail(err, CV_NOT_FOUND, "there is no vault in %s",
-                               b->options->folder);
-
-    cv_err_hint(err, "make one: certvault init");
     return s;
 }
 
