@@ -3,6 +3,7 @@ relay: it starts the agent by itself, and two clusters do not mix."""
 
 import os
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -80,6 +81,32 @@ def test_a_refusal_is_shown(two):
     said = kubectl(two, "a", "get", "namespaces", code=1).stderr
     assert "certvault:" in said and "not-a" in said
     kubectl(two, "b", "get", "namespaces")
+
+
+def configure(vault, text):
+    folder = os.path.join(vault.home, "config", "certvault")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    with open(os.path.join(folder, "certvault.yaml"), "w",
+              encoding="ascii") as f:
+        f.write(text)
+
+
+def test_the_configured_port(two):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+    configure(two, f"relay: {{port: {port}, idle: 30s, pool: 2}}\n")
+    two("kubeconfig", "a", "--merge", two.kube, code=0)
+    with open(two.kube, encoding="utf-8") as f:
+        assert f"https://127.0.0.1:{port}/-/a" in f.read()
+    assert "shop" in kubectl(two, "a", "get", "namespaces").stdout
+
+
+def test_a_port_that_is_taken(two):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+        configure(two, f"relay: {{port: {port}}}\n")
+        said = kubectl(two, "a", "get", "namespaces", code=1).stderr
+        assert f"port {port} is taken" in said and "uid" in said
 
 
 def test_lock_is_told(two):
