@@ -20,3 +20,4 @@ cv_unit(relay_door_test SOURCES relay_door_test.c LINK relay wire base)
 cv_unit(relay_dial_test SOURCES relay_dial_test.c LINK relay base)
 cv_unit(relay_run_test SOURCES relay_run_test.c tls_rig.c
         LINK relay seal wire base)
+cv_unit(relay_strangers_test SOURCES relay_strangers_test.c LINK relay)

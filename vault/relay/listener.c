@@ -91,11 +91,14 @@ static void stop(struct cv_listener *l)
 
 void cv_listener_free(struct cv_listener *l)
 {
+    struct shaking *next;
+
     if (l == NULL) {
         return;
     }
-    while (l->shaking != NULL) {
-        end_shaking(l->shaking, false);
+    for (struct shaking *s = l->shaking; s != NULL; s = next) {
+        next = s->next;
+        end_shaking(s, false);
     }
     stop(l);
     SSL_CTX_free(l->tls);
