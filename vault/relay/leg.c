@@ -71,6 +71,8 @@ struct cv_leg *cv_leg_new(struct event_base *base, int fd, SSL *ssl)
          * not end a read in front of one that is. */
         (void)SSL_set_mode(ssl, SSL_MODE_AUTO_RETRY);
         SSL_set_read_ahead(ssl, 1);
+        /* four records with one read; the buffer goes when all are taken */
+        SSL_set_default_read_buffer_len(ssl, (size_t)66 * 1024);
     }
     return leg;
 }
