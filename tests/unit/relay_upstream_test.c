@@ -359,6 +359,87 @@ static void refuses_what_does_not_fit(void **state)
     tls_rig_free(&foreign);
 }
 
+/* Several threads, two servers: each signature is asked for the handshake that
+ * it belongs to. */
+struct crowd {
+    struct cv_upstream *up;
+    EVP_PKEY *key;
+    char server[64];
+    int good; /* of its own thread */
+};
+
+static enum cv_status sign_for_own(void *context,
+                                   const struct cv_upstream_ask *ask,
+                                   struct cv_buf *signature, struct cv_err *err)
+{
+    const struct crowd *c = context;
+
+    return strcmp(ask->server, c->server) == 0 &&
+                   strlen(ask->server_spki) == 44 &&
+                   tls_rig_sign_with(c->key, ask->algorithm, ask->data,
+                                     signature)
+               ? CV_OK
+               : cv_fail(err, CV_FAILED, "asked for another's handshake");
+}
+
+static void *connect_often(void *v)
+{
+    struct crowd *c = v;
+
+    for (int i = 0; i < 10; i++) {
+        struct rig_way way = {.up = c->up};
+
+        if (rig_connect(&way, 0) == CV_OK && rig_is_taken(&way)) {
+            c->good++;
+        }
+        rig_hang_up(&way);
+    }
+    return NULL;
+}
+
+static void several_at_once(void **state)
+{
+    static const char *const kinds[2] = {"p256", "ed25519"};
+    struct tls_rig_id clients[2];
+    struct tls_peer peers[2];
+    struct cv_grant *grants[2];
+    struct crowd crowds[2], members[4];
+    pthread_t threads[4];
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct tls_peer_wish how = {.id = &rig_server, .client_ca = &rig_ca};
+        struct rig_wish wish = {
+            .client = &clients[i], .kind = kinds[i], .ca = &rig_ca};
+
+        rig_client(kinds[i], &clients[i]);
+        tls_peer_begin(&how, &peers[i]);
+        wish.port = peers[i].port;
+        grants[i] = rig_grant(&wish);
+        crowds[i] = (struct crowd){.key = clients[i].key};
+        (void)snprintf(crowds[i].server, sizeof(crowds[i].server),
+                       "127.0.0.1:%d", peers[i].port);
+        assert_int_equal(cv_upstream_new(rig_provider, grants[i], sign_for_own,
+                                         &crowds[i], &crowds[i].up, NULL),
+                         CV_OK);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        members[i] = crowds[i % 2];
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, connect_often, &members[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(members[i].good, 10);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        cv_upstream_unref(crowds[i].up);
+        cv_grant_unref(grants[i]);
+        tls_peer_end(&peers[i]);
+        tls_rig_free(&clients[i]);
+    }
+}
+
 /* `openssl s_server`, which nobody here wrote, asks and verifies. */
 static pid_t start_s_server(int version, int *port, const char *folder)
 {
@@ -518,6 +599,7 @@ int main(void)
         cmocka_unit_test(finds_the_way_to_a_ca),
         cmocka_unit_test(stays_with_what_the_key_has),
         cmocka_unit_test(refuses_what_does_not_fit),
+        cmocka_unit_test(several_at_once),
         cmocka_unit_test(s_server_in_tls12),
         cmocka_unit_test(s_server_in_tls13),
     };

@@ -111,12 +111,15 @@ bool cv_upstream_wait(struct cv_upstream_try *t, struct pollfd *fds, size_t n,
     return true;
 }
 
-/* The provider's question becomes the caller's, once the server is known. */
-static enum cv_status sign_for(void *context, const char *purpose,
-                               const char *algorithm, struct cv_bytes data,
-                               struct cv_buf *signature, struct cv_err *err)
+/* Whose handshake this thread is in: the key is one for all connections of the
+ * grant, since making it costs as much as a handshake's share in a signature.
+ */
+static _Thread_local struct cv_upstream_try *current;
+
+static enum cv_status ask_signer(struct cv_upstream_try *t, const char *purpose,
+                                 const char *algorithm, struct cv_bytes data,
+                                 struct cv_buf *signature)
 {
-    struct cv_upstream_try *t = context;
     const struct cv_upstream_ask ask = {
         t->up->grant,        purpose,
         algorithm,           data,
@@ -124,20 +127,36 @@ static enum cv_status sign_for(void *context, const char *purpose,
     int64_t began = cv_clock_boot_ms();
     enum cv_status status;
 
-    cv_err_init(&t->cause);
     if (t->out->server_spki[0] == '\0') {
-        status = cv_fail(&t->cause, CV_INTERNAL,
-                         "a signature before the server was verified");
-    } else {
-        t->out->stage = CV_UPSTREAM_SIGN;
-        status = t->up->sign(t->up->context, &ask, signature, &t->cause);
+        return cv_fail(&t->cause, CV_INTERNAL,
+                       "a signature before the server was verified");
     }
+    t->out->stage = CV_UPSTREAM_SIGN;
+    status = t->up->sign(t->up->context, &ask, signature, &t->cause);
     /* The time that a token or a person takes is not the server's. */
     t->ends_ms += cv_clock_boot_ms() - began;
     if (status == CV_OK) {
         t->signed_ = true;
         t->out->stage = CV_UPSTREAM_TLS;
-    } else if (err != NULL) {
+    }
+    return status;
+}
+
+enum cv_status cv_upstream_ask_signer(void *up, const char *purpose,
+                                      const char *algorithm,
+                                      struct cv_bytes data,
+                                      struct cv_buf *signature,
+                                      struct cv_err *err)
+{
+    struct cv_upstream_try *t = current;
+    enum cv_status status;
+
+    if (t == NULL || t->up != up) {
+        return cv_fail(err, CV_INTERNAL, "a signature for no handshake");
+    }
+    cv_err_init(&t->cause);
+    status = ask_signer(t, purpose, algorithm, data, signature);
+    if (status != CV_OK && err != NULL) {
         *err = t->cause;
     }
     return status;
@@ -156,15 +175,13 @@ static bool ask_for(SSL *ssl, const struct cv_grant_upstream *to)
            SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
-static enum cv_status prepare(struct cv_upstream_try *t, EVP_PKEY *key,
-                              struct cv_err *err)
+static enum cv_status prepare(struct cv_upstream_try *t, struct cv_err *err)
 {
     SSL *ssl = SSL_new(t->up->ctx);
 
     t->out->ssl = ssl;
     if (ssl == NULL || SSL_set_app_data(ssl, t) != 1 ||
-        SSL_set_fd(ssl, t->out->fd) != 1 || SSL_use_PrivateKey(ssl, key) != 1 ||
-        SSL_check_private_key(ssl) != 1 ||
+        SSL_set_fd(ssl, t->out->fd) != 1 ||
         !ask_for(ssl, &t->up->grant->upstream)) {
         return cv_fail(err, CV_INTERNAL, "libssl takes no connection");
     }
@@ -251,7 +268,9 @@ static enum cv_status shake_hands(struct cv_upstream_try *t, struct cv_err *err)
         int got, reason;
 
         ERR_clear_error();
+        current = t;
         got = SSL_do_handshake(t->out->ssl);
+        current = NULL;
         if (got == 1) {
             return judge(t, err);
         }
@@ -269,22 +288,16 @@ static enum cv_status shake_hands(struct cv_upstream_try *t, struct cv_err *err)
 
 static enum cv_status speak_tls(struct cv_upstream_try *t, struct cv_err *err)
 {
-    EVP_PKEY *key = NULL;
     enum cv_status status;
 
     t->out->stage = CV_UPSTREAM_TLS;
-    status = cv_provider_key(t->up->provider, t->up->grant->upstream.spki,
-                             sign_for, t, &key, err);
-    if (status == CV_OK) {
-        status = prepare(t, key, err);
-    }
-    EVP_PKEY_free(key);
+    status = prepare(t, err);
     if (status == CV_OK) {
         status = shake_hands(t, err);
     }
     ERR_clear_error();
     if (status == CV_OK) {
-        /* The key knows this attempt, which ends here. */
+        /* Nothing is signed after the handshake. */
         SSL_certs_clear(t->out->ssl);
         (void)SSL_set_app_data(t->out->ssl, NULL);
     }

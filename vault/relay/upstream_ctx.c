@@ -9,19 +9,6 @@
 
 static const unsigned char ALPN[] = "\x02h2\x08http/1.1";
 
-/* Nobody signs by the key that is only looked at here. */
-static enum cv_status sign_nothing(void *context, const char *purpose,
-                                   const char *algorithm, struct cv_bytes data,
-                                   struct cv_buf *signature, struct cv_err *err)
-{
-    (void)context;
-    (void)purpose;
-    (void)algorithm;
-    (void)data;
-    (void)signature;
-    return cv_fail(err, CV_INTERNAL, "this key does not sign");
-}
-
 /* Those of the grant's algorithms that go with the key, in libssl's spelling.
  * TLS 1.3 where one of them is for it: PKCS#1 v1.5 is not (RFC 8446 4.2.3), and
  * a client that offered 1.3 with it alone would show no certificate. */
@@ -72,8 +59,8 @@ static enum cv_status use_identity(struct cv_upstream *up, struct cv_err *err)
         cv_tls_read(pem, CV_LIMIT_CHAIN, "the client certificate", &chain, err);
 
     if (status == CV_OK) {
-        status = cv_provider_key(up->provider, to->spki, sign_nothing, NULL,
-                                 &key, err);
+        status = cv_provider_key(up->provider, to->spki, cv_upstream_ask_signer,
+                                 up, &key, err);
     }
     if (status == CV_OK &&
         X509_check_private_key(sk_X509_value(chain, 0), key) != 1) {
@@ -84,6 +71,10 @@ static enum cv_status use_identity(struct cv_upstream *up, struct cv_err *err)
         status = cv_fail(err, CV_INVALID,
                          "TLS does not take the client certificate: %s",
                          ERR_reason_error_string(ERR_peek_last_error()));
+    }
+    if (status == CV_OK && (SSL_CTX_use_PrivateKey(up->ctx, key) != 1 ||
+                            SSL_CTX_check_private_key(up->ctx) != 1)) {
+        status = cv_fail(err, CV_INTERNAL, "libssl does not take the key");
     }
     if (status == CV_OK) {
         status = use_algorithms(up, key, err);

@@ -34,6 +34,14 @@ struct cv_upstream_try {
 CV_MUST_USE enum cv_status cv_upstream_make_ctx(struct cv_upstream *up,
                                                 struct cv_err *err);
 
+/* The key's signer (a cv_provider_sign; `up` is the struct cv_upstream): asks
+ * up->sign for the handshake that this thread is in. */
+enum cv_status cv_upstream_ask_signer(void *up, const char *purpose,
+                                      const char *algorithm,
+                                      struct cv_bytes data,
+                                      struct cv_buf *signature,
+                                      struct cv_err *err);
+
 /* SSL_CTX_set_cert_verify_callback's: the attempt is the SSL's app data. */
 int cv_upstream_verify(X509_STORE_CTX *store, void *arg);
 
