@@ -3,6 +3,7 @@ stand-in that asks what the test tells it."""
 
 import base64
 import datetime
+import glob
 import json
 import os
 import signal
@@ -673,3 +674,46 @@ def test_the_vault_process_dies(rig):
     locked = use(rig.broker, on=s)
     assert locked["error"].endswith(".Locked")
     s.close()
+
+
+class Agent(Broker):
+    """An agent that ends after so many idle seconds."""
+
+    def __init__(self, vault, idle):  # noqa: another way to start
+        self.wrapped = False
+        self.process = subprocess.Popen(
+            [harness.program("certvaultd", vault.build), "--agent", "--vault",
+             vault.folder, "--idle", str(idle)], env=vault.env(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, start_new_session=True)
+        folder = os.path.join(vault.home, "run", "certvault")
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            found = glob.glob(os.path.join(folder, "*.sock"))
+            if found:
+                self.path = found[0]
+                return
+            time.sleep(0.02)
+        raise AssertionError(self.process.poll())
+
+
+def test_who_uses_the_relay_keeps_the_agent(private):
+    """And when nobody does it ends, its grants with it, told."""
+    agent = Agent(private, 3)
+    with open(private.key_file, "rb") as f:
+        secret = base64.b64encode(f.read()).decode()
+    given(agent.call("io.certvault.Broker.Unlock", {
+        "key": {"kind": "file", "secret": secret}}))
+    id_ = given(use(agent, kind="credential"))["grant"]["id"]
+    for n in range(10):                       # twice as long as it would wait
+        time.sleep(0.6)
+        given(private.stub.ask("Alive", clients=1, requests=n))
+    assert agent.process.poll() is None
+    assert "error" not in private.stub.sign(id_)
+    assert agent.process.wait(15) == 0
+    agent.process.stderr.close()
+    ends = [r for r in private.records("--action", "use")
+            if r["details"].get("method") == "UseEnd"]
+    assert [r["details"]["grant"] for r in ends] == [id_]
+    assert ends[0]["details"]["because"] == "the broker has ended"
+    private.verify()
