@@ -5,10 +5,11 @@ one that has no such key."""
 import pytest
 
 import harness
-from test_token_crash import CHANGES, act, check, prepared, restore, switches
+from test_token_crash import (CHANGES, act, check, cloud, prepared, restore,
+                              switches)
 
-__all__ = ["prepared"]
-SAMPLE = 8
+__all__ = ["cloud", "prepared"]
+SAMPLE = 6
 
 
 @pytest.mark.parametrize("change", [c for c in CHANGES if c != "sign"])
