@@ -144,6 +144,7 @@ class Peer:
 FRONT = """listen 127.0.0.1:{port} ssl;
         ssl_certificate {w}/front.pem;
         ssl_certificate_key {w}/front.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
         {verify}"""
 BACK = """proxy_ssl_certificate {w}/up.pem;
         proxy_ssl_certificate_key {key};

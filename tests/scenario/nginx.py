@@ -27,6 +27,7 @@ http {{
         listen 127.0.0.1:{port} ssl {listen};
         ssl_certificate {d}/server.pem;
         ssl_certificate_key {d}/server.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
         {rest}
     }}
 }}
