@@ -2,7 +2,7 @@ cv_unit(relay_leg_test SOURCES relay_leg_test.c relay_pair.c LINK relay base)
 foreach(name IN ITEMS allow grant http1 http1_write info refusal)
   cv_unit(relay_${name}_test SOURCES relay_${name}_test.c LINK relay)
 endforeach()
-foreach(name IN ITEMS session session_flow session_pool session_refuse
+foreach(name IN ITEMS session session_churn session_flow session_pool session_refuse
                       session_upgrade)
   cv_unit(relay_${name}_test
           SOURCES relay_${name}_test.c relay_rig.c relay_rig_h2.c

@@ -150,7 +150,11 @@ static enum cv_status fake_connect(void *ctx, struct cv_grant *grant,
     out->h2 = rig->speaks_h2 && (flags & CV_DIAL_H1_ONLY) == 0;
     (void)pthread_mutex_lock(&rig->lock);
     rig->last_flags = flags;
-    rig->dialled[rig->n_dialled++] = fd[1];
+    if (rig->n_dialled < RIG_STREAMS) {
+        rig->dialled[rig->n_dialled++] = fd[1];
+    } else {
+        (void)close(fd[1]);
+    }
     (void)pthread_mutex_unlock(&rig->lock);
     return CV_OK;
 }
