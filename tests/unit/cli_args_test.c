@@ -109,7 +109,8 @@ static void refuses_what_is_not_known(void **state)
     refuse("show", "show wants NAME");
     refuse("show a b", "show takes NAME");
     refuse("version x", "no operand");
-    refuse("exec a", "not in this version");
+    refuse("exec a", "exec wants NAME -- COMMAND");
+    refuse("revoke a", "not in this version");
     refuse("policy diff a b", "policy diff is not in this version");
     refuse("init --token x", "not in this version");
 }
