@@ -46,6 +46,16 @@ cv_packages_install() {
         >/dev/null </dev/null
 }
 
+# kubectl, where there is none and this release of the system has it. Its
+# package would fight with one from elsewhere over /usr/bin/kubectl: so only then.
+cv_packages_kubectl() {
+    command -v kubectl >/dev/null 2>&1 && return 0
+    [ -d /var/lib/apt/lists ] &&
+        apt-cache show kubernetes-client >/dev/null 2>&1 &&
+        cv_packages_install kubernetes-client
+    command -v kubectl >/dev/null 2>&1
+}
+
 # cv_packages_optional FOLDER USE [PACKAGE]: as cv_packages, but without what
 # this release of the system has not, and without PACKAGE.
 cv_packages_optional() {

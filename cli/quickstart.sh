@@ -94,9 +94,16 @@ run() {
 prepare() {
     missing=$(cv_packages_missing $(sed -n 's/^\(build\|demo\) //p' \
         "$src/cli/packages.txt"))
-    if [ -n "$missing" ]; then
-        ask "Install these packages? $(echo $missing)" || exit 1
+    # Not every release has it: what it would show is left out there.
+    client=
+    command -v kubectl >/dev/null || client=kubernetes-client
+    if [ -z "$missing" ] && [ -n "$client" ]; then
+        apt-cache show "$client" >/dev/null 2>&1 || client=
+    fi
+    if [ -n "$missing$client" ]; then
+        ask "Install these packages? $(echo $missing $client)" || exit 1
         cv_packages "$src" build demo || fail "packages are missing"
+        cv_packages_kubectl
     fi
     say "build (in build/release; the log is build/quickstart.log)"
     mkdir -p "$src/build" || exit 1
@@ -274,7 +281,12 @@ relay_tour() {
         kubectl delete namespace shop
 
     say "or kubectl finds the way by itself: there is no key in this file"
-    run 0 certvault kubeconfig second --merge kubeconfig
+    # kubectl before 1.22 knows the older exec plugins alone.
+    api=v1
+    case $(kubectl version --client 2>/dev/null) in
+    *v1.1[0-9].* | *v1.2[01].*) api=v1beta1 ;;
+    esac
+    run 0 certvault kubeconfig second --merge kubeconfig --exec-api $api
     run 0 kubectl --kubeconfig kubeconfig --context second get namespaces
     run 0 certvault audit who second
 }

@@ -41,12 +41,8 @@ optional_packages() {
     if [ -n "$(cv_packages_missing "$rt")" ] && known "$rt"; then
         cv_packages_install "$rt" || return 1
     fi
-    if ! command -v kubectl >/dev/null 2>&1; then
-        [ -d /var/lib/apt/lists ] && known kubernetes-client &&
-            cv_packages_install kubernetes-client
-        command -v kubectl >/dev/null 2>&1 ||
-            echo "no kubectl: the tests that need it will be skipped"
-    fi
+    cv_packages_kubectl ||
+        echo "no kubectl: the tests that need it will be skipped"
     return 0
 }
 
