@@ -4,6 +4,9 @@ a key file, it does with a key that it cannot see; and what it may not do."""
 import json
 import os
 import re
+import signal
+import ssl
+import time
 
 import pytest
 
@@ -122,6 +125,25 @@ def test_the_audit_id_joins_both_logs(prod, standin):
                 "create": "POST", "patch": "PATCH"}.get(
                     r["details"]["verb"], method) == method
         assert r["phase"] == "event" and r["outcome"] == "ok", r
+
+
+def test_no_audit_id_is_given_twice(prod, standin):
+    """Not by a relay that takes over from one that was killed, either."""
+    with relay.Session(prod, "prod") as session:
+        assert session.get("/version").startswith(b"HTTP/1.1 200")
+        (pid,) = [p for p, name in harness.our_processes() if name == "relay"]
+        os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + harness.TIMEOUT
+        answered = b""
+        while not answered.startswith(b"HTTP/1.1 200"):
+            assert time.monotonic() < end, answered
+            try:
+                answered = session.get("/version")
+            except (OSError, ssl.SSLError):
+                time.sleep(0.05)       # the port is nobody's for a moment
+    ids = [v for r in standin.requests() for k, v in r["all"]
+           if k == "audit-id"]
+    assert len(ids) >= 2 and len(set(ids)) == len(ids), ids
 
 
 def test_writes_are_recorded_unless_told_otherwise(prod, session):

@@ -308,8 +308,15 @@ static enum cv_status make(struct cv_relay *r, int orders_fd, int asks_fd,
                           err);
     }
     if (s == CV_OK) {
-        r->config = (struct cv_session_config){r->base, r->door, r->dialer,
-                                               0,       IDLE_S,  POOL};
+        r->config = (struct cv_session_config){
+            .base = r->base,
+            .door = r->door,
+            .dialer = r->dialer,
+            .idle_s = IDLE_S,
+            .pool = POOL,
+            /* More than any relay of before can have reached. */
+            .before = (uint64_t)cv_clock_boot_ms() * 1000,
+        };
         s = cv_session_world_new(&r->config, &r->world, err);
     }
     if (s == CV_OK) {

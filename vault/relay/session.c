@@ -75,6 +75,7 @@ enum cv_status cv_session_world_new(const struct cv_session_config *config,
         return cv_fail(err, CV_INTERNAL, "out of memory");
     }
     w->config = *config;
+    w->next_audit = config->before;
     w->turns_end = &w->turns;
     cv_buf_init(&w->scratch, NULL, CV_LIMIT_RELAY_HEAD * 2);
     w->turn = event_new(config->base, -1, 0, on_turn, w);

@@ -42,6 +42,9 @@ struct cv_session_config {
     unsigned port;            /* of the listener: what Host must say; 0: any */
     int idle_s;               /* a connection to a server stays so long */
     unsigned pool;            /* idle HTTP/1.1 ones kept for each grant */
+    /* Requests are numbered from here on, for their Audit-IDs: a relay that
+     * takes over another's grants must not give its numbers again. */
+    uint64_t before;
 };
 
 /* CV_INTERNAL. */
