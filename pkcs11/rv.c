@@ -283,6 +283,24 @@ const char *cv_rv_recover_word(enum cv_rv_recover recover)
     return "none";
 }
 
+/* Calls that look at slots and sessions forbid nothing: one that says so is
+ * broken, and nobody is to take it for a refusal by policy. */
+static bool may_refuse(const char *call)
+{
+    static const char *const never[] = {
+        "C_Initialize",   "C_GetSlotList",      "C_GetSlotInfo",
+        "C_GetTokenInfo", "C_GetMechanismList", "C_GetMechanismInfo",
+        "C_OpenSession",  "C_GetSessionInfo",   "C_FindObjectsInit",
+        "C_FindObjects",  "C_FindObjectsFinal"};
+
+    for (size_t i = 0; i < COUNT(never); i++) {
+        if (strcmp(call, never[i]) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum cv_status cv_rv_set(struct cv_err *err, CK_RV rv, const char *call,
                          const char *file, int line)
 {
@@ -292,6 +310,9 @@ enum cv_status cv_rv_set(struct cv_err *err, CK_RV rv, const char *call,
     if (rv == CKR_OK) {
         return cv_err_set(err, CV_INTERNAL, CV_DOMAIN_NONE, 0, file, line,
                           "%s: a success was reported as a failure", call);
+    }
+    if (status == CV_DENIED && !may_refuse(call)) {
+        status = CV_UNAVAILABLE;
     }
     status = cv_err_set(err, status, CV_DOMAIN_PKCS11, (long)rv, file, line,
                         "the token answered %s (0x%lx) to %s", cv_rv_name(rv),

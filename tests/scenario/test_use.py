@@ -319,7 +319,7 @@ def test_what_ends_it(rig, how, kind):
     s.close()
 
 
-def wait_for_end(rig, id_, seconds=5.0):
+def wait_for_end(rig, id_, seconds=harness.TIMEOUT):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for r in leaves(rig, phase="event", grant=id_):

@@ -115,6 +115,11 @@ static void test_errors(void **state)
     assert_non_null(strstr(err.hint, "PUK"));
     /* A success is no failure, and never reads as one that can be mended. */
     cv_err_init(&err);
+    /* Opening a session forbids nothing, whatever a broken module says. */
+    assert_int_equal(cv_rv_fail(&err, CKR_ATTRIBUTE_SENSITIVE, "C_WrapKey"),
+                     CV_DENIED);
+    assert_int_equal(cv_rv_fail(&err, CKR_ATTRIBUTE_SENSITIVE, "C_OpenSession"),
+                     CV_UNAVAILABLE);
     assert_int_equal(cv_rv_fail(&err, CKR_OK, "C_Sign"), CV_INTERNAL);
     assert_int_equal(cv_rv_of(&err), CKR_OK);
     assert_int_equal(cv_rv_fail(NULL, CKR_GENERAL_ERROR, "C_Sign"),

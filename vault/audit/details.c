@@ -84,7 +84,7 @@ static const struct rule rules[] = {
     {"use", "resources", LIST},
     {"use", "server_spki", TEXT},   /* base64 of SHA-256 */
     {"use", "signatures", COUNT},   /* under a grant that ended */
-    {"use", "requests", COUNT},
+    {"use", "recorded", COUNT},
     {"use", "refused", COUNT},
     {"use", "audit_id", TEXT},      /* of a request, as the cluster has it */
     {"use", "verb", TEXT},

@@ -50,7 +50,7 @@ struct cv_grant {
     bool given;                /* and its user */
     char why[CV_ERR_TEXT_LEN]; /* it is to end; "": not */
     char hint[CV_ERR_HINT_LEN];
-    uint64_t signatures, requests, refused;
+    uint64_t signatures, requests, refused; /* requests: recorded ones */
 };
 
 struct cv_grant_table {

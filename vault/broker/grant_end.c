@@ -55,7 +55,7 @@ static void tell(struct cv_broker *b, struct cv_grant *g, const char *why)
     (void)cv_json_add_str(details, "method", "UseEnd");
     (void)cv_json_add_str(details, "because", why);
     (void)cv_json_add_int(details, "signatures", (int64_t)g->signatures);
-    (void)cv_json_add_int(details, "requests", (int64_t)g->requests);
+    (void)cv_json_add_int(details, "recorded", (int64_t)g->requests);
     (void)cv_json_add_int(details, "refused", (int64_t)g->refused);
     (void)cv_json_add_int(details, "seconds",
                           (cv_clock_boot_ms() - g->given_ms) / 1000);
@@ -317,7 +317,7 @@ cJSON *cv_grant_status(const struct cv_broker *b)
                              cv_clock_format(g->ends_s, expires)) ||
             !cv_json_add_int(item, "seconds", (g->ends_ms - now) / 1000) ||
             !cv_json_add_int(item, "signatures", (int64_t)g->signatures) ||
-            !cv_json_add_int(item, "requests", (int64_t)g->requests) ||
+            !cv_json_add_int(item, "recorded", (int64_t)g->requests) ||
             !cJSON_AddItemToArray(list, item)) {
             cJSON_Delete(item);
         }
