@@ -663,13 +663,17 @@ def test_the_clouds_ca_vouches_for_the_context_without_one(
     assert broker.end() == 0
 
 
-def test_the_vault_process_dies(rig):
-    """With the open vault go the CA of all certificates, and the grants."""
+@pytest.mark.parametrize("replaced", [False, True])
+def test_the_vault_process_dies(rig, replaced):
+    """With the open vault go the CA of all certificates, and the grants; also
+    where another process was started for the log's sake before it was seen."""
     s = rig.broker.connect()
     id_ = given(use(rig.broker, on=s))["grant"]["id"]
     for pid, name in harness.our_processes():
         if name == "token":
             os.kill(pid, signal.SIGKILL)
+    for _ in range(3 if replaced else 0):
+        rig("audit", "checkpoint", *rig.to)
     assert "locked" in wait_for_end(rig, id_)["details"]["because"]
     locked = use(rig.broker, on=s)
     assert locked["error"].endswith(".Locked")

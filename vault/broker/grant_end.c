@@ -223,8 +223,9 @@ static void look(struct cv_broker *b)
 
     b->looked_ms = now;
     cv_helper_look(&b->token);
-    if (b->token.channel == NULL) {
-        /* With it went the open vault and the CA of all certificates. */
+    if (b->token.channel == NULL || !b->unlocked) {
+        /* With it went the open vault and the CA of all certificates, also
+         * where another process has taken its place by now. */
         b->unlocked = false;
         cv_relay_stop(b);
         cv_grant_end_all(b, "the vault was locked", "certvault unlock");
