@@ -89,12 +89,16 @@ class Held:
         return [line for line in said.stdout.decode().splitlines()
                 if line.startswith("Private Key Object")]
 
+    def started(self):
+        """What a broker on a socket is started with."""
+        return ("--key-file", self.vault.key_file, "--config",
+                os.path.join(self.vault.home, "config", "certvault",
+                             "certvault.yaml"))
+
     @contextlib.contextmanager
     def broker(self):
         """A broker on a socket that has logged in to the token."""
-        b = Broker(self.vault, "--key-file", self.vault.key_file, "--config",
-                   os.path.join(self.vault.home, "config", "certvault",
-                                "certvault.yaml"))
+        b = Broker(self.vault, *self.started())
         try:
             yield b
         finally:

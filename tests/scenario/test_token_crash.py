@@ -15,6 +15,7 @@ from held import Held, PublicOnly, certified
 from kube import Identity, as_yaml, config, several
 from test_token_login import Asked
 from test_token_ways import signs
+from wire import Broker
 
 SAMPLE = 4
 CHANGES = ("import", "created", "rm", "sign", "generate", "batch", "fetch",
@@ -225,3 +226,53 @@ def test_killed_at_each_write(prepared, change, tmp_path):
         assert not left, (call, nth, left)
         check(held, f"{change}: killed at {call} #{nth}")
     print(f"{change}: {len(chosen)} kills of {len(everything)}")
+
+
+def sign_below(held, wrap):
+    """A login and a signature, by a broker that something stands in front of;
+    what came of it."""
+    held.vault.wrap = wrap
+    try:
+        b = Broker(held.vault, *held.started())
+    except AssertionError:
+        return "it did not begin"
+    finally:
+        held.vault.wrap = []
+    try:
+        held(*held.to(b), "token", "login", held.uri)
+        return signs(held, b, held.first.cert.public_key(), "first")
+    except OSError:
+        return "it hung up"
+    finally:
+        try:
+            b.end()
+        except (OSError, IndexError):
+            b.process.communicate(timeout=30)    # it ends with what was killed
+
+
+def test_a_signature_is_killed_at_each_write(prepared, tmp_path):
+    """The broker and whatever it started, from its start to its end."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    held = prepared
+    restore(held)
+    out = str(tmp_path / "count")
+    assert sign_below(held, straced.command(out, straced.available())) == "ok"
+    with open(out, encoding="ascii") as f:
+        calls = straced.parse(f.read())
+    everything = sorted({(c.name, c.nth)
+                         for c in straced.files_only(calls, held.vault.home)})
+    assert len(everything) >= 10, everything
+    chosen = everything if harness.FULL else \
+        sorted(harness.seeded().sample(everything, SAMPLE))
+    cut = 0
+    for call, nth in chosen:
+        restore(held)
+        cut += sign_below(held, [
+            "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
+            "-e", "signal=none", "-e",
+            f"inject={call}:signal=SIGKILL:when={nth}"]) != "ok"
+        left = harness.wait_for_none()
+        assert not left, (call, nth, left)
+        check(held, f"sign: killed at {call} #{nth}")
+    print(f"sign: {len(chosen)} kills of {len(everything)}, {cut} without one")

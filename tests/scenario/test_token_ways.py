@@ -200,6 +200,8 @@ def signs(held, broker, public, name="held"):
         s.settimeout(harness.TIMEOUT)    # a module that hangs is waited for
         got = signing.sign(broker, name, "tls13-client",
                            "ecdsa_secp256r1_sha256", data, on=s)
+    if got is None:
+        return "hung up"
     if "error" in got:
         return got["error"].rsplit(".", 1)[1]
     signing.verify(public, "ecdsa_secp256r1_sha256", data,
