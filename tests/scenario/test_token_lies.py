@@ -67,6 +67,16 @@ def test_import_believes_nothing(held, lie, unwrap):
     assert len(nothing_unknown(held)) == 1
 
 
+def test_the_attributes_are_read_back(held):
+    """A key that says it is extractable is no key that was asked for: not a
+    leaky one either, which a policy could permit."""
+    held("token", "login", held.uri, code=0)
+    held.token.control("extractable=1")
+    _, done = held.add("p256", code=harness.INTEGRITY)
+    assert "CKA_EXTRACTABLE" in done.note, done
+    assert nothing_unknown(held) == []
+
+
 @pytest.mark.parametrize("hole", ATTACKS)
 def test_each_attack_is_made(held, hole):
     """One hole at a time: it is found, and by that name."""
