@@ -268,6 +268,7 @@ enum cv_status cv_ask_begin(struct cv_broker *b, enum cv_action action,
         {"reason", CV_JSON_STRING, false, &ask->reason, CV_LIMIT_URL},
         {"ticket", CV_JSON_STRING, false, &ask->ticket, CV_LIMIT_URL},
         {"tty", CV_JSON_BOOL, false, &ask->tty, 0},
+        {"break_glass", CV_JSON_BOOL, false, &ask->break_glass, 0},
     };
     enum cv_status s;
 
@@ -277,7 +278,8 @@ enum cv_status cv_ask_begin(struct cv_broker *b, enum cv_action action,
     ask->action = action;
     ask->seq = -1;
     cv_leaf_new_op(ask->op);
-    s = cv_json_read(parameters, "the request", fields, 3, false, err);
+    s = cv_json_read(parameters, "the request", fields,
+                     sizeof(fields) / sizeof(fields[0]), false, err);
     if (s == CV_OK && ask->reason != NULL) {
         s = cv_name_check_words(ask->reason, CV_LIMIT_REASON, "the reason",
                                 err);

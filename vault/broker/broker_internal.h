@@ -75,6 +75,12 @@ struct cv_ask {
     bool tty;
     bool read_only;     /* asked for, as a grant's */
     int64_t duration_s; /* likewise; 0: not asked for */
+    bool break_glass;   /* --break-glass was said */
+    /* The grant under which it is asked: what was used and counted for that is
+     * not used or counted again. NULL: none. */
+    const struct cv_grant *grant;
+    /* The request for approval that was used for it; "": none. */
+    char request[CV_FACTS_REQUEST_LEN];
     char op[CV_LEAF_OP + 1];
     const cJSON *doc; /* the entry, NULL: none; borrowed */
     struct cv_decide_result result;
@@ -254,12 +260,13 @@ extern const struct cv_interface cv_broker_door_interface;
 /* A table of fields and its length, as cv_json_read takes them. */
 #define CV_BROKER_FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
 
-/* `reason` and `ticket` are read by cv_ask_begin; a method's own table names
- * them so that anything else is refused. */
-#define CV_BROKER_ASK_FIELDS                                 \
-    {"reason", CV_JSON_ANY, false, &(const cJSON *){0}, 0},  \
-    {                                                        \
-        "ticket", CV_JSON_ANY, false, &(const cJSON *){0}, 0 \
+/* `reason`, `ticket` and `break_glass` are read by cv_ask_begin; a method's own
+ * table names them so that anything else is refused. */
+#define CV_BROKER_ASK_FIELDS                                      \
+    {"reason", CV_JSON_ANY, false, &(const cJSON *){0}, 0},       \
+        {"ticket", CV_JSON_ANY, false, &(const cJSON *){0}, 0},   \
+    {                                                             \
+        "break_glass", CV_JSON_ANY, false, &(const cJSON *){0}, 0 \
     }
 
 #define CV_BROKER_METHOD(name)                                              \
@@ -307,6 +314,10 @@ CV_BROKER_METHOD(adopt);
 CV_BROKER_METHOD(generate);
 CV_BROKER_METHOD(install);
 CV_BROKER_METHOD(health);
+CV_BROKER_METHOD(request);
+CV_BROKER_METHOD(requests);
+CV_BROKER_METHOD(approve);
+CV_BROKER_METHOD(deny);
 CV_BROKER_METHOD(policy_apply);
 CV_BROKER_METHOD(policy_show);
 CV_BROKER_METHOD(policy_explain);

@@ -15,7 +15,8 @@
 #include "vault/base/limits.h"
 #include "vault/broker/loop.h"
 
-#define CV_GRANT_ID_LEN 33 /* 32 hex digits and a NUL */
+#define CV_GRANT_ID_LEN 33      /* 32 hex digits and a NUL */
+#define CV_FACTS_REQUEST_LEN 13 /* a request's id (facts.h): 12 hex digits */
 
 enum cv_grant_kind { CV_GRANT_EXEC, CV_GRANT_PROXY, CV_GRANT_CREDENTIAL };
 
@@ -35,6 +36,8 @@ struct cv_grant {
     char ticket[CV_LIMIT_TICKET + 1];
     bool tty, asked_read_only; /* what was asked for, to decide again */
     int64_t asked_s;
+    bool break_glass;
+    char request[CV_FACTS_REQUEST_LEN]; /* for approval, used; "": none */
     /* What was given. */
     bool read_only;
     char rule[CV_LIMIT_NAME + 1];
@@ -46,8 +49,9 @@ struct cv_grant {
     int64_t ends_ms;                /* CLOCK_BOOTTIME */
     int64_t ends_s;                 /* wall time as it was then */
     int64_t given_ms;
-    bool opened;               /* the relay has it */
-    bool given;                /* and its user */
+    bool opened;  /* the relay has it */
+    bool given;   /* and its user */
+    bool counted; /* it was decided: it is one of its rule's sessions */
     char why[CV_ERR_TEXT_LEN]; /* it is to end; "": not */
     char hint[CV_ERR_HINT_LEN];
     uint64_t signatures, requests, refused; /* requests: recorded ones */

@@ -10,7 +10,8 @@
  *
  *     cv_store_begin     takes SQLite's write lock (waits up to 5 s: CV_BUSY)
  *     put, update...     (store_entry.h, store_slot.h, store_policy.h,
- *                         store_journal.h, cv_store_meta_put)
+ *                         store_journal.h, store_request.h,
+ *                         cv_store_meta_put)
  *     cv_store_commit    durable when CV_OK      or cv_store_rollback
  *
  * A call that changes something outside a transaction is one of its own. After
@@ -39,7 +40,7 @@
 
 /* Goes up when the tables change; a newer one than this is refused, an older
  * one is brought up to it when it is opened. */
-#define CV_STORE_SCHEMA 3
+#define CV_STORE_SCHEMA 4
 #define CV_STORE_ID 32 /* hex digits of a vault or entry id */
 
 struct cv_store;

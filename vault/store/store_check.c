@@ -3,6 +3,7 @@
 #include "vault/store/store_entry_internal.h"
 #include "vault/store/store_journal.h"
 #include "vault/store/store_policy.h"
+#include "vault/store/store_request.h"
 #include "vault/store/store_slot.h"
 
 #include <string.h>
@@ -109,6 +110,13 @@ static enum cv_status pass_journal(void *ctx, const char *op,
     return pass_slot(ctx, NULL, doc, err);
 }
 
+static enum cv_status
+pass_request(void *ctx, const struct cv_store_request *row, struct cv_err *err)
+{
+    (void)row;
+    return pass_slot(ctx, NULL, NULL, err);
+}
+
 enum cv_status cv_store_check(struct cv_store *store, struct cv_err *err)
 {
     struct cv_store_filter all;
@@ -131,6 +139,9 @@ enum cv_status cv_store_check(struct cv_store *store, struct cv_err *err)
     }
     if (status == CV_OK) {
         status = cv_store_journal_list(store, pass_journal, NULL, err);
+    }
+    if (status == CV_OK) {
+        status = cv_store_request_list(store, true, pass_request, NULL, err);
     }
     return status;
 }

@@ -39,11 +39,21 @@ const char *const cv_store_sql_upgrades[CV_STORE_SCHEMA - 1] = {
     " last INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
     /* Logins are written down for a user, not for a vault. */
     "DROP TABLE logins;",
+    "CREATE TABLE requests(pos INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
+    " key TEXT NOT NULL, uid INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " expires INTEGER NOT NULL, state INTEGER NOT NULL, digest BLOB NOT NULL,"
+    " doc TEXT NOT NULL) STRICT;"
+    "CREATE INDEX requests_uid ON requests(uid, key);"
+    "CREATE INDEX requests_state ON requests(state, created);",
 };
 
 #define ENTRY                                                               \
     "SELECT id, entry_id, name, spki, ca_set, not_after, created, updated," \
     " digest, labels, doc FROM entries "
+
+#define REQUEST                                                       \
+    "SELECT id, key, uid, created, expires, state, digest, doc FROM " \
+    "requests "
 
 static const char *const texts[CV_SQL_COUNT] = {
     [CV_SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -104,6 +114,21 @@ static const char *const texts[CV_SQL_COUNT] = {
     [CV_SQL_JOURNAL_REMOVE] = "DELETE FROM journal WHERE op = ?1",
     [CV_SQL_JOURNAL_LIST] = "SELECT op, action, created, digest, doc"
                             " FROM journal ORDER BY pos",
+    [CV_SQL_REQUEST_PUT] =
+        "INSERT INTO requests(id, key, uid, created, expires, state, digest,"
+        " doc) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [CV_SQL_REQUEST_MOVE] = "UPDATE requests SET state = ?3, digest = ?4,"
+                            " doc = ?5 WHERE id = ?1 AND state = ?2",
+    [CV_SQL_REQUEST_BY_ID] = REQUEST "WHERE id = ?1",
+    /* open and approved are the first two states */
+    [CV_SQL_REQUEST_BY_KEY] =
+        REQUEST "WHERE uid = ?1 AND key = ?2 AND state <= 1"
+                " ORDER BY pos DESC LIMIT 1",
+    [CV_SQL_REQUEST_LIST] = REQUEST "WHERE state <= ?1 ORDER BY pos",
+    [CV_SQL_REQUEST_COUNT] = "SELECT count(*) FROM requests"
+                             " WHERE state <= 1 AND (?1 = -1 OR uid = ?1)",
+    [CV_SQL_REQUEST_PRUNE] =
+        "DELETE FROM requests WHERE state > 1 AND created < ?1",
 };
 
 enum cv_status cv_store_sql_get(struct cv_store *store, enum cv_store_sql which,

@@ -1,0 +1,54 @@
+/* How often a rule permitted something to somebody: counted from committed
+ * leaves, for policies with `limit`.
+ *
+ * The log is the truth: whoever starts anew counts the same. What this broker
+ * has queued and not yet seen in the log counts too, so that several requests
+ * of one commit stay within the limit.
+ *
+ * A leaf counts where its phase is `decision`, its decision `permit` and its
+ * first rule is that rule, unless its details say `uncounted`: a signature
+ * under a grant, or a grant that is given again, is what was counted already.
+ *
+ * A leaf's age is told by CLOCK_BOOTTIME where it is of this boot, by wall time
+ * where it is not; one from the future is of now.
+ *
+ * Threads: the broker's one. */
+#ifndef CERTVAULT_BROKER_TALLY_H
+#define CERTVAULT_BROKER_TALLY_H
+
+#include "vault/base/err.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct cv_tally;
+
+/* NULL when memory is gone. */
+struct cv_tally *cv_tally_new(void);
+void cv_tally_free(struct cv_tally *t);
+
+/* The vault was entered: what was queued and not committed is forgotten. */
+void cv_tally_enter(struct cv_tally *t);
+
+/* Reads what was committed since the last time; the first time the whole log
+ * (its folder is `vault`), of which at most `back_s` seconds are kept. A longer
+ * `back_s` than before reads it again. CV_IO, CV_INTEGRITY, CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_tally_catch_up(struct cv_tally *t, int vault,
+                                             int64_t back_s,
+                                             struct cv_err *err);
+
+/* A permit was queued as leaf `seq`. CV_INTERNAL: memory; then the leaf must
+ * not be committed. */
+CV_MUST_USE enum cv_status cv_tally_queued(struct cv_tally *t, uid_t uid,
+                                           const char *rule, uint64_t seq,
+                                           struct cv_err *err);
+
+/* How many permits of `uid` by `rule` are at most `per_s` old. *free_in_s:
+ * where that is `count` or more, when it is less again (at least 1), else 0.
+ * False: not known (never caught up so far back). Pure: the same until one of
+ * the functions above is called, but for the clock. */
+bool cv_tally_used(const struct cv_tally *t, uid_t uid, const char *rule,
+                   int64_t per_s, uint64_t count, uint64_t *used,
+                   int64_t *free_in_s);
+
+#endif
