@@ -163,3 +163,12 @@ enum cv_status cv_decide_run(const struct cv_policy *policy,
         return CV_OK;
     return err != NULL ? cv_decide_words(request, out, err) : CV_DENIED;
 }
+
+bool cv_decide_may_approve(const struct cv_policy *policy, const char *rule,
+                           const struct cv_decide_approval *approval)
+{
+    (void)policy;
+    (void)rule;
+    (void)approval;
+    return false;
+}

@@ -12,6 +12,7 @@
 
 #define CV_DECIDE_RULES 16
 #define CV_DECIDE_GROUPS 1024
+#define CV_DECIDE_APPROVALS_MOST 64
 
 enum cv_decide_mode {
     CV_DECIDE_MODE_NONE = 0, /* not said: denied */
@@ -50,6 +51,33 @@ struct cv_decide_entry {
     bool leaky;
 };
 
+/* Someone's consent to this very request: who, as the subject is told. */
+struct cv_decide_approval {
+    uid_t uid;
+    gid_t gid;
+    const gid_t *gids; /* supplementary groups */
+    size_t n_gids;
+    const char *user; /* by_name */
+    const char *const *groups;
+    size_t n_groups;
+    bool is_signed; /* its signature was verified, by a key of that user */
+};
+
+/* How often rules were used by this caller. Both functions must be pure for one
+ * decision; false, or NULL for a function: it is not known, and the offer that
+ * needs it is denied.
+ *
+ * used: *used is how many requests of the caller the rule has permitted within
+ * the last `per_s` seconds. Where these are `count` and more, *free_in_s is in
+ * how many seconds they will be fewer.
+ * sessions: *live is how many grants of the caller by that rule live now. */
+struct cv_decide_counts {
+    void *context;
+    bool (*used)(void *context, const char *rule, int64_t per_s, uint64_t count,
+                 uint64_t *used, int64_t *free_in_s);
+    bool (*sessions)(void *context, const char *rule, uint64_t *live);
+};
+
 /* Zero it, then fill in what there is. */
 struct cv_decide_request {
     struct cv_decide_subject subject;
@@ -64,6 +92,17 @@ struct cv_decide_request {
     bool read_only;     /* asked for: the grant is then read-only at least */
     int64_t now_s;      /* seconds since 1970, UTC */
     int64_t duration_s; /* asked for with --for; 0: not asked */
+    bool break_glass;   /* asked for with --break-glass */
+    /* Several of one user count once; the caller's own never. */
+    const struct cv_decide_approval *approvals;
+    size_t n_approvals;
+    const struct cv_decide_counts *counts; /* NULL: not known */
+    /* A grant that is held against the policy again: the rule that gave it, and
+     * how many approvals it had then. Where that rule still matches it is the
+     * offer, its limit is not counted again and its approvals are these. NULL:
+     * it is a new request. */
+    const char *held_rule;
+    uint64_t held_approvals;
 };
 
 enum cv_decide_cause {
@@ -72,7 +111,10 @@ enum cv_decide_cause {
     CV_DECIDE_UNMET,     /* a permit for it is there, its conditions fail */
     CV_DECIDE_NO_RULE,   /* no permit is about this */
     CV_DECIDE_BAD_INPUT, /* the request makes no sense */
-    CV_DECIDE_NOT_READY  /* the policy has not been resolved */
+    CV_DECIDE_NOT_READY, /* the policy has not been resolved */
+    CV_DECIDE_LIMITED,   /* CV_BUSY: the limits of all offers are used up */
+    CV_DECIDE_APPROVALS, /* CV_BUSY: `offer` wants approvals */
+    CV_DECIDE_NO_COUNTS  /* how often the offers were used is not known */
 };
 
 struct cv_rule;
@@ -81,34 +123,53 @@ struct cv_rule;
 struct cv_decide_result {
     bool permit;
     enum cv_decide_cause cause;
-    const char *offer; /* the permit that was taken; NULL: denied */
+    const char *offer; /* the permit that was taken, also where it waits for
+                          approvals; NULL: denied */
     /* What is granted: the offer's grant, `read_only` also where it was asked
      * for, and how long. */
     struct cv_policy_grant grant;
     int64_t duration_s;
-    /* The rules that decided, by name: the offer, or the forbids. */
+    struct cv_policy_limit limit;     /* the offer's */
+    struct cv_policy_require require; /* the offer's */
+    uint64_t approvals_needed;
+    uint64_t approvals_had; /* of those that count for the offer */
+    bool approved;          /* permitted, and by approvals: consume them */
+    bool break_glass;       /* the offer breaks the glass: tell at once */
+    int64_t retry_s; /* LIMITED: seconds until the first is free; -1: unknown */
+    /* The rules that decided, by name: the offer (also where it waits for
+     * approvals), the forbids, or the limit that is free first. */
     const char *rules[CV_DECIDE_RULES];
     size_t n_rules;
     /* For the words of a denial. */
     const struct cv_rule *near;
     unsigned failed;
     const char *what;
+    bool glass_there; /* denied or waiting, and --break-glass would permit it */
 };
 
-/* Decides. CV_OK: permitted. CV_DENIED: anything else; `err` (may be NULL, then
- * no words are made) says why and, as its hint, what would help. `out` is
- * filled in both cases. */
+/* Decides. CV_OK: permitted. CV_BUSY: not now (LIMITED, APPROVALS). CV_DENIED:
+ * anything else. `err` (may be NULL, then no words are made) says why and, as
+ * its hint, what would help; retry_after_s is set where LIMITED. `out` is
+ * filled always. */
 CV_MUST_USE enum cv_status
 cv_decide_run(const struct cv_policy *policy,
               const struct cv_decide_request *request,
               struct cv_decide_result *out, struct cv_err *err);
+
+/* Would this consent count for the rule `rule`? The approver goes by name
+ * where `user` is not NULL. That it is not the caller's own is for who asks. An
+ * approval that is not signed counts for no rule that wants signed ones
+ * (cv_policy_require_of tells). */
+bool cv_decide_may_approve(const struct cv_policy *policy, const char *rule,
+                           const struct cv_decide_approval *approval);
 
 /* `list`: which entries may this caller see? Asked once a command, then once an
  * entry.
  *
  * cv_decide_list_new: `request` as for cv_decide_run, its entry NULL, its
  * action CV_ACTION_LIST. CV_DENIED when no permit could match the caller for
- * any entry (that is the exit code 77). On success *out must be freed, and
+ * any entry (that is the exit code 77), CV_BUSY when all that could wait for
+ * approvals or for their limits. On success *out must be freed, and
  * `policy` and what `request` points to must outlive it. CV_INTERNAL: memory.
  * cv_decide_list_shows: exactly what cv_decide_run would say of this entry. */
 struct cv_decide_list;

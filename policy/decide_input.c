@@ -77,6 +77,21 @@ static const char *words_flaw(const struct cv_decide_request *r)
     return NULL;
 }
 
+static const char *approvals_flaw(const struct cv_decide_request *r)
+{
+    if (r->n_approvals > CV_DECIDE_APPROVALS_MOST ||
+        (r->n_approvals > 0 && r->approvals == NULL))
+        return "there are too many approvals";
+    for (size_t i = 0; i < r->n_approvals; i++) {
+        const struct cv_decide_approval *a = &r->approvals[i];
+        if (r->subject.by_name && a->user == NULL)
+            return "an approval names no user";
+        if (a->n_gids > CV_DECIDE_GROUPS || (a->n_gids > 0 && a->gids == NULL))
+            return "an approver has too many groups";
+    }
+    return NULL;
+}
+
 const char *cv_decide_flaw(const struct cv_decide_request *r)
 {
     if (r->action <= CV_ACTION_NONE || r->action >= CV_ACTION_COUNT)
@@ -87,6 +102,8 @@ const char *cv_decide_flaw(const struct cv_decide_request *r)
         flaw = cv_decide_entry_flaw(r->entry, r->subject.by_name);
     if (flaw == NULL)
         flaw = words_flaw(r);
+    if (flaw == NULL)
+        flaw = approvals_flaw(r);
     if (flaw != NULL)
         return flaw;
     if (r->mode < CV_DECIDE_MODE_EXEC || r->mode > CV_DECIDE_MODE_SERVICE)

@@ -69,10 +69,10 @@ static enum cv_status parse_metadata(struct cv_parser *p, const cJSON *node)
 }
 
 /* Names are unique; the second one is refused. */
-static enum cv_status check_unique(struct cv_parser *p, struct cv_texts *names,
-                                   const struct cv_rule *rule,
-                                   const cJSON *node)
+static enum cv_status
+check_unique(struct cv_parser *p, const struct cv_rule *rule, const cJSON *node)
 {
+    struct cv_texts *names = &p->policy->names;
     if (cv_pool_find(names, rule->name) != CV_TEXTS_NONE) {
         p->reader.where[0] = '\0';
         return cv_reader_refuse(&p->reader, node, false,
@@ -86,7 +86,6 @@ static enum cv_status check_unique(struct cv_parser *p, struct cv_texts *names,
 static enum cv_status parse_rules(struct cv_parser *p, const cJSON *node)
 {
     struct cv_policy *policy = p->policy;
-    struct cv_texts names = {0};
     size_t n;
     enum cv_status st =
         cv_reader_list(&p->reader, node, "rules", CV_LIMIT_RULES, &n);
@@ -101,7 +100,7 @@ static enum cv_status parse_rules(struct cv_parser *p, const cJSON *node)
         struct cv_rule *rule = &policy->rules[policy->n_rules++];
         st = cv_parse_rule(p, item, rule);
         if (st == CV_OK)
-            st = check_unique(p, &names, rule, item);
+            st = check_unique(p, rule, item);
         if (st != CV_OK)
             return st;
     }
@@ -128,20 +127,22 @@ static enum cv_status parse_document(struct cv_parser *p, const cJSON *tree)
     const cJSON *kind;
     const cJSON *metadata;
     const cJSON *rules;
+    const cJSON *keys;
     const struct cv_reader_field fields[] = {
-        {"apiVersion", true, &version},
-        {"kind", true, &kind},
-        {"metadata", true, &metadata},
-        {"rules", true, &rules},
+        {"apiVersion", true, &version}, {"kind", true, &kind},
+        {"metadata", true, &metadata},  {"rules", true, &rules},
+        {"keys", false, &keys},
     };
     enum cv_status st =
-        cv_reader_mapping(&p->reader, tree, "the policy", fields, 4);
+        cv_reader_mapping(&p->reader, tree, "the policy", fields, 5);
     if (st == CV_OK)
         st = parse_head(p, version, kind);
     if (st == CV_OK)
         st = parse_metadata(p, metadata);
     if (st == CV_OK)
         st = parse_rules(p, rules);
+    if (st == CV_OK && keys != NULL)
+        st = cv_parse_keys(p, keys);
     if (st == CV_OK)
         warn_lockout(p->policy, p->reader.notes);
     return st;

@@ -19,6 +19,22 @@ CV_MUST_USE enum cv_status cv_parse_rule(struct cv_parser *p, const cJSON *node,
 CV_MUST_USE enum cv_status cv_parse_when(struct cv_parser *p, const cJSON *node,
                                          struct cv_rule *rule);
 
+/* rules[].subjects, and rules[].require.approvals.from: `what` names it. */
+CV_MUST_USE enum cv_status cv_parse_subjects(struct cv_parser *p,
+                                             const cJSON *node,
+                                             const char *what,
+                                             struct cv_rule_subjects *s);
+
+/* rules[].limit and rules[].require */
+CV_MUST_USE enum cv_status
+cv_parse_limit(struct cv_parser *p, const cJSON *node, struct cv_rule *rule);
+CV_MUST_USE enum cv_status
+cv_parse_require(struct cv_parser *p, const cJSON *node, struct cv_rule *rule);
+
+/* keys */
+CV_MUST_USE enum cv_status cv_parse_keys(struct cv_parser *p,
+                                         const cJSON *node);
+
 enum cv_parse_text {
     CV_PARSE_ANY_TEXT,
     CV_PARSE_LITERAL, /* no "*" and no "?" */

@@ -103,100 +103,6 @@ static enum cv_status parse_actions(struct cv_parser *p, const cJSON *node,
     return st;
 }
 
-/* users and groups: names, numbered; "*" as a user is everyone. */
-static enum cv_status parse_who(struct cv_parser *p, const cJSON *node,
-                                const char *what, bool *everyone,
-                                struct cv_texts *texts, struct cv_numbers *out)
-{
-    size_t n;
-    enum cv_status st =
-        cv_reader_list(&p->reader, node, what, CV_POLICY_ITEMS, &n);
-    if (st != CV_OK)
-        return st;
-    out->list = cv_pool_alloc(&p->policy->pool, n * sizeof(*out->list));
-    if (out->list == NULL)
-        return cv_parse_no_memory(p);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, node)
-    {
-        const char *text;
-        st = cv_reader_text(&p->reader, item, what, CV_POLICY_WHO, &text);
-        if (st != CV_OK)
-            return st;
-        if (everyone != NULL && strcmp(text, "*") == 0) {
-            *everyone = true;
-            continue;
-        }
-        if (!is_literal(text)) {
-            st = cv_reader_refuse(&p->reader, item, false,
-                                  "%s are names, not patterns", what);
-            cv_err_hint(p->reader.err, "users: [\"*\"] is everyone");
-            return st;
-        }
-        size_t number = cv_pool_intern(&p->policy->pool, texts, text);
-        if (number == CV_TEXTS_NONE)
-            return cv_parse_no_memory(p);
-        out->list[out->n++] = (uint32_t)number;
-    }
-    return CV_OK;
-}
-
-static enum cv_status parse_uids(struct cv_parser *p, const cJSON *node,
-                                 struct cv_numbers *out)
-{
-    size_t n;
-    enum cv_status st =
-        cv_reader_list(&p->reader, node, "uids", CV_POLICY_ITEMS, &n);
-    if (st != CV_OK)
-        return st;
-    out->list = cv_pool_alloc(&p->policy->pool, n * sizeof(*out->list));
-    if (out->list == NULL)
-        return cv_parse_no_memory(p);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, node)
-    {
-        int64_t uid;
-        st = cv_reader_integer(&p->reader, item, "a uid", 0, CV_POLICY_UID_LAST,
-                               &uid);
-        if (st == CV_OK && uid == CV_POLICY_UID_OVERFLOW)
-            st = cv_reader_refuse(&p->reader, item, false,
-                                  "uid 65534 stands for a user that the kernel "
-                                  "cannot name and is always denied");
-        if (st != CV_OK)
-            return st;
-        out->list[out->n++] = (uint32_t)uid;
-    }
-    return CV_OK;
-}
-
-static enum cv_status parse_subjects(struct cv_parser *p, const cJSON *node,
-                                     struct cv_rule_subjects *s)
-{
-    const cJSON *users;
-    const cJSON *groups;
-    const cJSON *uids;
-    const struct cv_reader_field fields[] = {
-        {"users", false, &users},
-        {"groups", false, &groups},
-        {"uids", false, &uids},
-    };
-    enum cv_status st =
-        cv_reader_mapping(&p->reader, node, "subjects", fields, 3);
-    if (st == CV_OK && users == NULL && groups == NULL && uids == NULL) {
-        st = cv_reader_refuse(&p->reader, node, false, "subjects names nobody");
-        cv_err_hint(p->reader.err, "users: [\"*\"] is everyone");
-    }
-    if (st == CV_OK && users != NULL)
-        st = parse_who(p, users, "users", &s->everyone, &p->policy->users,
-                       &s->users);
-    if (st == CV_OK && groups != NULL)
-        st = parse_who(p, groups, "groups", NULL, &p->policy->groups,
-                       &s->groups);
-    if (st == CV_OK && uids != NULL)
-        st = parse_uids(p, uids, &s->uids);
-    return st;
-}
-
 static enum cv_status parse_labels(struct cv_parser *p, const cJSON *node,
                                    struct cv_rule *rule)
 {
@@ -239,13 +145,14 @@ static enum cv_status parse_labels(struct cv_parser *p, const cJSON *node,
     return CV_OK;
 }
 
-static enum cv_status parse_leaky(struct cv_parser *p, const cJSON *node,
-                                  bool *out)
+/* It can only be true; false would be a permit like any other. */
+static enum cv_status parse_true(struct cv_parser *p, const cJSON *node,
+                                 const char *what, bool *out)
 {
-    enum cv_status st = cv_reader_bool(&p->reader, node, "leaky", out);
+    enum cv_status st = cv_reader_bool(&p->reader, node, what, out);
     if (st == CV_OK && !*out) {
-        st =
-            cv_reader_refuse(&p->reader, node, false, "leaky can only be true");
+        st = cv_reader_refuse(&p->reader, node, false, "%s can only be true",
+                              what);
         cv_err_hint(p->reader.err, "leave it out");
     }
     return st;
@@ -287,7 +194,7 @@ static enum cv_status parse_entries(struct cv_parser *p, const cJSON *node,
         e->provenance <<= CV_PROVENANCE_BORN;
     }
     if (st == CV_OK && leaky != NULL)
-        st = parse_leaky(p, leaky, &e->leaky);
+        st = parse_true(p, leaky, "leaky", &e->leaky);
     e->any_name = e->names.n == 1 && strcmp(e->names.list[0], "*") == 0 &&
                   labels == NULL && provenance == NULL && leaky == NULL;
     return st;
@@ -351,30 +258,21 @@ enum cv_status cv_parse_required(struct cv_parser *p, const cJSON *node,
     return st;
 }
 
-/* What only permits have; and what this version does not do yet: a policy that
- * asks for more than is done must not be taken as if it did not. */
+/* What only permits have. */
 static enum cv_status check_extras(struct cv_parser *p,
                                    const struct cv_rule *rule,
-                                   const cJSON *grant, const cJSON *limit,
-                                   const cJSON *require)
+                                   const cJSON *const extras[], size_t n)
 {
-    const cJSON *extra = grant != NULL ? grant : limit;
-    extra = extra != NULL ? extra : require;
-    if (rule->forbid && extra != NULL) {
-        enum cv_status st = cv_reader_refuse(
-            &p->reader, extra, true, "a forbid has no \"%s\"", extra->string);
+    for (size_t i = 0; rule->forbid && i < n; i++) {
+        if (extras[i] == NULL)
+            continue;
+        enum cv_status st =
+            cv_reader_refuse(&p->reader, extras[i], true,
+                             "a forbid has no \"%s\"", extras[i]->string);
         cv_err_hint(p->reader.err, "put it into a permit");
         return st;
     }
-    extra = limit != NULL ? limit : require;
-    if (extra == NULL)
-        return CV_OK;
-    enum cv_status st = cv_reader_refuse(
-        &p->reader, extra, true, "\"%s\" is not supported yet by this version",
-        extra->string);
-    cv_err_hint(p->reader.err, "without it the rule would permit more than it "
-                               "says, so the policy is refused");
-    return st;
+    return CV_OK;
 }
 
 static enum cv_status parse_name(struct cv_parser *p, const cJSON *node,
@@ -403,13 +301,13 @@ enum cv_status cv_parse_rule(struct cv_parser *p, const cJSON *node,
 {
     static const char *const effects[] = {"permit", "forbid", NULL};
     const cJSON *name, *effect, *subjects, *actions, *entries, *when, *grant,
-        *limit, *require;
+        *limit, *require, *glass;
     const struct cv_reader_field fields[] = {
         {"name", true, &name},         {"effect", true, &effect},
         {"subjects", true, &subjects}, {"actions", true, &actions},
         {"entries", false, &entries},  {"when", false, &when},
         {"grant", false, &grant},      {"limit", false, &limit},
-        {"require", false, &require},
+        {"require", false, &require},  {"break_glass", false, &glass},
     };
     unsigned word = 0;
     p->reader.where[0] = '\0';
@@ -424,9 +322,10 @@ enum cv_status cv_parse_rule(struct cv_parser *p, const cJSON *node,
         st = cv_reader_word(&p->reader, effect, "effect", effects, &word);
     rule->forbid = word == 1;
     if (st == CV_OK)
-        st = check_extras(p, rule, grant, limit, require);
+        st = check_extras(p, rule,
+                          (const cJSON *[]){grant, limit, require, glass}, 4);
     if (st == CV_OK)
-        st = parse_subjects(p, subjects, &rule->subjects);
+        st = cv_parse_subjects(p, subjects, "subjects", &rule->subjects);
     if (st == CV_OK)
         st = parse_actions(p, actions, rule);
     if (st == CV_OK && entries != NULL)
@@ -435,5 +334,13 @@ enum cv_status cv_parse_rule(struct cv_parser *p, const cJSON *node,
         st = cv_parse_when(p, when, rule);
     if (st == CV_OK && grant != NULL)
         st = parse_grant(p, grant, &rule->grant);
+    if (st == CV_OK && limit != NULL)
+        st = cv_parse_limit(p, limit, rule);
+    if (st == CV_OK && require != NULL)
+        st = cv_parse_require(p, require, rule);
+    if (st == CV_OK && glass != NULL)
+        st = parse_true(p, glass, "break_glass", &rule->break_glass);
+    if (rule->break_glass)
+        p->policy->uses |= CV_POLICY_USES_BREAK_GLASS;
     return st;
 }

@@ -72,7 +72,8 @@ size_t cv_policy_rules(const struct cv_policy *policy);
 /* {"name", "version", "sha256", "rules": count}; NULL when memory is gone. */
 cJSON *cv_policy_describe(const struct cv_policy *policy);
 
-/* The user and group names that it mentions, each once:
+/* The user and group names that it mentions (also in `from` and `keys`), each
+ * once:
  *     {"users": ["alice"], "groups": ["sre"]}
  * "*" is none of them. NULL when memory is gone. */
 cJSON *cv_policy_names(const struct cv_policy *policy);
@@ -83,8 +84,9 @@ cJSON *cv_policy_zones(const struct cv_policy *policy);
 
 /* Gives names their numbers and zones their rules. `resolution` must have a
  * member for each name and zone mentioned, and no other; it is read, not kept.
- * A user or group that is null is an error in a forbid (CV_INVALID) and a
- * warning in a permit, where it matches nobody. Also CV_INVALID: anything that
+ * A user or group that is null is an error in a forbid and in a `from`
+ * (CV_INVALID), and a warning in a permit's subjects and in `keys`, where it
+ * matches nobody. Also CV_INVALID: anything that
  * is malformed, a zone that is missing. CV_INTERNAL: memory. On failure the
  * policy is as it was. `notes` may be NULL. May be called once. */
 CV_MUST_USE enum cv_status cv_policy_resolve(struct cv_policy *policy,
@@ -138,6 +140,61 @@ struct cv_policy_grant {
     const char *const *namespaces;
     const char *const *resources;
 };
+
+/* How often a permit may be used by one caller (its `limit`); 0: not limited.
+ */
+struct cv_policy_limit {
+    uint64_t count;    /* permitted requests ... */
+    int64_t per_s;     /* ... within any period of this many seconds */
+    uint64_t sessions; /* grants (`use`) that live at one time */
+};
+
+/* Whose consent a permit needs (its `require.approvals`). Lists are borrowed
+ * from the policy and NULL-terminated; NULL: not given. */
+struct cv_policy_require {
+    uint64_t approvals;       /* 0: none is needed */
+    bool is_signed;           /* each with a key out of the policy's `keys` */
+    const char *const *users; /* "*": everyone */
+    const char *const *groups;
+    const uint32_t *uids;
+    size_t n_uids;
+};
+
+/* What of it some rule of the policy uses, as bits: a broker whose policy has
+ * none of it needs no counts and no approvals. */
+enum cv_policy_use {
+    CV_POLICY_USES_LIMITS = 1U << 0, /* limit.count */
+    CV_POLICY_USES_SESSIONS = 1U << 1,
+    CV_POLICY_USES_APPROVALS = 1U << 2,
+    CV_POLICY_USES_BREAK_GLASS = 1U << 3
+};
+unsigned cv_policy_uses(const struct cv_policy *policy);
+
+/* The longest limit.per of all rules, seconds; 0: there is none. Older leaves
+ * count for nothing. */
+int64_t cv_policy_longest_per_s(const struct cv_policy *policy);
+
+/* What the rule called `rule` limits and requires; NULL: there is no such rule,
+ * or it is a forbid. */
+const struct cv_policy_limit *cv_policy_limit_of(const struct cv_policy *policy,
+                                                 const char *rule);
+const struct cv_policy_require *
+cv_policy_require_of(const struct cv_policy *policy, const char *rule);
+
+/* A key with which a user signs approvals: a line of `keys`, in the form of
+ * authorized_keys (sshd(8)), checked. */
+struct cv_policy_key {
+    const char *user;
+    const char *line;        /* "ssh-ed25519 AAAA... comment", as written */
+    const char *application; /* of sk-ssh-ed25519@openssh.com: its application
+                                ("ssh:"); NULL: ssh-ed25519 */
+    uint8_t ed25519[32];
+};
+
+/* The keys of the user whose number is `uid`: *out is borrowed from the policy,
+ * the answer is how many (0: none, or the policy is not resolved). */
+size_t cv_policy_keys(const struct cv_policy *policy, uid_t uid,
+                      const struct cv_policy_key **out);
 
 /* "writes", "off", "all". */
 const char *cv_policy_record_name(enum cv_policy_record record);

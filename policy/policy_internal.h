@@ -96,6 +96,20 @@ struct cv_rule {
     struct cv_rule_entries entries;
     struct cv_rule_when when;
     struct cv_policy_grant grant;
+    struct cv_policy_limit limit;
+    struct cv_policy_require require;
+    struct cv_rule_subjects from; /* who `require` means */
+    bool break_glass;
+};
+
+/* A user who has keys: a run of the policy's. */
+struct cv_signer {
+    uint32_t user; /* number in the policy's users */
+    unsigned line;
+    size_t first;
+    size_t n;
+    bool known; /* by cv_policy_resolve: there is such a user, and */
+    uint32_t uid;
 };
 
 struct cv_policy {
@@ -105,6 +119,13 @@ struct cv_policy {
     char sha256[65];
     size_t n_rules;
     struct cv_rule *rules;
+    struct cv_texts names; /* of the rules, in their order */
+    unsigned uses;
+    int64_t longest_per_s;
+    size_t n_keys;
+    struct cv_policy_key *keys;
+    size_t n_signers;
+    struct cv_signer *signers;
     struct cv_texts users;
     struct cv_texts groups;
     struct cv_texts zones;
@@ -123,6 +144,10 @@ enum cv_status cv_policy_load_zones(const struct cv_policy *policy,
                                     struct cv_err *err);
 void cv_policy_drop_zones(const struct cv_policy *policy,
                           struct cv_zone **zones);
+
+/* The permit called `name` (NULL: none); NULL where there is no such. */
+const struct cv_rule *cv_policy_permit(const struct cv_policy *policy,
+                                       const char *name);
 
 /* Adds a warning to `notes` (NULL is fine). */
 void cv_policy_warn(struct cv_policy_notes *notes, unsigned line,

@@ -77,16 +77,25 @@ static int compare_numbers(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : 0;
 }
 
+/* Who is being resolved, for words. */
+struct place {
+    const struct cv_rule *rule;
+    bool strict;      /* a name that is not there is an error */
+    const char *says; /* "forbids" */
+};
+
 /* A name that is not there: an error in a forbid, which would forbid less than
- * it says, a warning in a permit. There, 65534 is nobody too: it is also what
- * the kernel shows for what it cannot map. */
-static enum cv_status missing(const struct cv_rule *rule, const char *what,
+ * it says, and in a `from`, whose approvals could not come; a warning in a
+ * permit. There, 65534 is nobody too: it is also what the kernel shows for
+ * what it cannot map. */
+static enum cv_status missing(const struct place *at, const char *what,
                               const char *name, struct cv_policy_notes *notes,
                               struct cv_err *err)
 {
+    const struct cv_rule *rule = at->rule;
     char shown[80];
     cv_err_quote(shown, sizeof(shown), name, strlen(name));
-    if (!rule->forbid) {
+    if (!at->strict) {
         cv_policy_warn(notes, rule->line,
                        "rule \"%s\": %s \"%s\" is nobody on this host",
                        rule->name, what, shown);
@@ -98,34 +107,45 @@ static enum cv_status missing(const struct cv_rule *rule, const char *what,
     }
     enum cv_status st =
         cv_fail(err, CV_INVALID,
-                "line %u: rule \"%s\" forbids a %s that is not there: "
-                "\"%s\"",
-                rule->line, rule->name, what, shown);
+                "line %u: rule \"%s\" %s a %s that is not there: \"%s\"",
+                rule->line, rule->name, at->says, what, shown);
     cv_err_hint(err, "make it, correct the name, or take it out");
     return st;
 }
 
+/* What names are, and where complaints go. */
+struct resolving {
+    struct cv_policy *policy;
+    struct numbers_of users;
+    struct numbers_of groups;
+    struct cv_policy_notes *notes;
+    struct cv_err *err;
+};
+
 /* *out: the numbers that `names` stand for and those of `more`, sorted. */
-static enum cv_status
-join(struct cv_policy *policy, const struct cv_rule *rule, const char *what,
-     const struct cv_texts *texts, const struct cv_numbers *names,
-     const struct numbers_of *are, const struct cv_numbers *more,
-     struct cv_numbers *out, struct cv_policy_notes *notes, struct cv_err *err)
+static enum cv_status join(struct resolving *r, const struct place *at,
+                           bool users, const struct cv_numbers *names,
+                           const struct cv_numbers *more,
+                           struct cv_numbers *out)
 {
+    const struct numbers_of *are = users ? &r->users : &r->groups;
+    const struct cv_texts *texts =
+        users ? &r->policy->users : &r->policy->groups;
     size_t n = names->n + (more != NULL ? more->n : 0);
     if (n == 0)
         return CV_OK;
-    out->list = cv_pool_alloc(&policy->pool, n * sizeof(*out->list));
+    out->list = cv_pool_alloc(&r->policy->pool, n * sizeof(*out->list));
     if (out->list == NULL)
-        return cv_fail(err, CV_INTERNAL, "no memory for the policy");
+        return cv_fail(r->err, CV_INTERNAL, "no memory for the policy");
     for (size_t i = 0; i < names->n; i++) {
-        uint32_t at = names->list[i];
-        if (!are->absent[at] &&
-            (rule->forbid || are->number[at] != CV_POLICY_UID_OVERFLOW)) {
-            out->list[out->n++] = are->number[at];
+        uint32_t name = names->list[i];
+        if (!are->absent[name] &&
+            (at->rule->forbid || are->number[name] != CV_POLICY_UID_OVERFLOW)) {
+            out->list[out->n++] = are->number[name];
             continue;
         }
-        enum cv_status st = missing(rule, what, texts->list[at], notes, err);
+        enum cv_status st = missing(at, users ? "user" : "group",
+                                    texts->list[name], r->notes, r->err);
         if (st != CV_OK)
             return st;
     }
@@ -135,32 +155,59 @@ join(struct cv_policy *policy, const struct cv_rule *rule, const char *what,
     return CV_OK;
 }
 
-static void forget(struct cv_policy *policy)
+static enum cv_status join_both(struct resolving *r, const struct place *at,
+                                struct cv_rule_subjects *s)
 {
-    for (size_t i = 0; i < policy->n_rules; i++) {
-        struct cv_rule_subjects *s = &policy->rules[i].subjects;
-        s->all_uids = (struct cv_numbers){0, NULL};
-        s->all_gids = (struct cv_numbers){0, NULL};
-    }
+    enum cv_status st = join(r, at, true, &s->users, &s->uids, &s->all_uids);
+    if (st == CV_OK)
+        st = join(r, at, false, &s->groups, NULL, &s->all_gids);
+    return st;
 }
 
-static enum cv_status join_all(struct cv_policy *policy,
-                               const struct numbers_of *users,
-                               const struct numbers_of *groups,
-                               struct cv_policy_notes *notes,
-                               struct cv_err *err)
+static void forget(struct cv_policy *policy)
+{
+    const struct cv_numbers none = {0, NULL};
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        struct cv_rule *rule = &policy->rules[i];
+        rule->subjects.all_uids = none;
+        rule->subjects.all_gids = none;
+        rule->from.all_uids = none;
+        rule->from.all_gids = none;
+    }
+    for (size_t i = 0; i < policy->n_signers; i++)
+        policy->signers[i].known = false;
+}
+
+static enum cv_status join_rules(struct resolving *r)
 {
     enum cv_status st = CV_OK;
-    for (size_t i = 0; i < policy->n_rules && st == CV_OK; i++) {
-        const struct cv_rule *r = &policy->rules[i];
-        struct cv_rule_subjects *s = &policy->rules[i].subjects;
-        st = join(policy, r, "user", &policy->users, &s->users, users, &s->uids,
-                  &s->all_uids, notes, err);
+    for (size_t i = 0; i < r->policy->n_rules && st == CV_OK; i++) {
+        struct cv_rule *rule = &r->policy->rules[i];
+        struct place at = {rule, rule->forbid, "forbids"};
+        st = join_both(r, &at, &rule->subjects);
+        at.strict = true;
+        at.says = "wants approvals from";
         if (st == CV_OK)
-            st = join(policy, r, "group", &policy->groups, &s->groups, groups,
-                      NULL, &s->all_gids, notes, err);
+            st = join_both(r, &at, &rule->from);
     }
     return st;
+}
+
+static void join_signers(struct resolving *r)
+{
+    for (size_t i = 0; i < r->policy->n_signers; i++) {
+        struct cv_signer *s = &r->policy->signers[i];
+        char shown[80];
+        s->known = !r->users.absent[s->user] &&
+                   r->users.number[s->user] != CV_POLICY_UID_OVERFLOW;
+        s->uid = r->users.number[s->user];
+        if (s->known)
+            continue;
+        const char *name = r->policy->users.list[s->user];
+        cv_err_quote(shown, sizeof(shown), name, strlen(name));
+        cv_policy_warn(r->notes, s->line,
+                       "keys: user \"%s\" is nobody on this host", shown);
+    }
 }
 
 static enum cv_status resolve_names(struct cv_policy *policy,
@@ -168,19 +215,20 @@ static enum cv_status resolve_names(struct cv_policy *policy,
                                     struct cv_policy_notes *notes,
                                     struct cv_err *err)
 {
-    struct numbers_of u = {0};
-    struct numbers_of g = {0};
-    enum cv_status st = numbers_alloc(&u, policy->users.n, err);
+    struct resolving r = {.policy = policy, .notes = notes, .err = err};
+    enum cv_status st = numbers_alloc(&r.users, policy->users.n, err);
     if (st == CV_OK)
-        st = numbers_alloc(&g, policy->groups.n, err);
+        st = numbers_alloc(&r.groups, policy->groups.n, err);
     if (st == CV_OK)
-        st = read_numbers(&policy->users, users, "users", &u, err);
+        st = read_numbers(&policy->users, users, "users", &r.users, err);
     if (st == CV_OK)
-        st = read_numbers(&policy->groups, groups, "groups", &g, err);
+        st = read_numbers(&policy->groups, groups, "groups", &r.groups, err);
     if (st == CV_OK)
-        st = join_all(policy, &u, &g, notes, err);
-    numbers_free(&u);
-    numbers_free(&g);
+        st = join_rules(&r);
+    if (st == CV_OK)
+        join_signers(&r);
+    numbers_free(&r.users);
+    numbers_free(&r.groups);
     return st;
 }
 

@@ -74,17 +74,24 @@ static bool matches_by_number(const struct cv_rule_subjects *s,
     return false;
 }
 
+bool cv_rule_subject(const struct cv_policy *policy,
+                     const struct cv_rule_subjects *s,
+                     const struct cv_decide_subject *who)
+{
+    if (s->everyone)
+        return true;
+    return who->by_name ? matches_by_name(policy, s, who)
+                        : matches_by_number(s, who);
+}
+
 unsigned cv_rule_who(const struct cv_policy *policy, const struct cv_rule *rule,
                      const struct cv_decide_request *request)
 {
-    const struct cv_decide_subject *who = &request->subject;
     if ((rule->actions >> request->action & 1) == 0)
         return CV_MISS_ACTION;
-    if (rule->subjects.everyone)
-        return 0;
-    bool found = who->by_name ? matches_by_name(policy, &rule->subjects, who)
-                              : matches_by_number(&rule->subjects, who);
-    return found ? 0 : CV_MISS_SUBJECT;
+    return cv_rule_subject(policy, &rule->subjects, &request->subject)
+               ? 0
+               : CV_MISS_SUBJECT;
 }
 
 static bool name_matches(const struct cv_globs *globs, const char *name)
@@ -190,11 +197,13 @@ static bool is_blank(const char *text)
     return text == NULL || text[strspn(text, " ")] == '\0';
 }
 
-static unsigned unmet_words(const struct cv_rule_when *w,
+/* Whoever breaks the glass says why. */
+static unsigned unmet_words(const struct cv_rule *rule,
                             const struct cv_decide_request *request)
 {
+    const struct cv_rule_when *w = &rule->when;
     unsigned miss = 0;
-    if (w->reason && is_blank(request->reason))
+    if ((w->reason || rule->break_glass) && is_blank(request->reason))
         miss |= CV_MISS_REASON;
     if (w->ticket != NULL) {
         if (is_blank(request->ticket))
@@ -232,7 +241,7 @@ unsigned cv_rule_unmet(const struct cv_policy *policy,
                        const struct cv_decide_request *request)
 {
     const struct cv_rule_when *w = &rule->when;
-    unsigned miss = unmet_words(w, request);
+    unsigned miss = unmet_words(rule, request);
     miss |= unmet_time(policy, w, request->now_s);
     if (w->contexts.n > 0 && !contexts_hold(rule, request))
         miss |= CV_MISS_CONTEXT;
@@ -242,5 +251,9 @@ unsigned cv_rule_unmet(const struct cv_policy *policy,
         miss |= CV_MISS_TTY;
     if (!rule->forbid)
         miss |= unmet_grant(&rule->grant, request);
+    if (rule->require.approvals > 0)
+        miss |= CV_MISS_SERVICE;
+    if (rule->limit.count > 0 || rule->limit.sessions > 0)
+        miss |= CV_MISS_FACTS;
     return miss;
 }

@@ -25,8 +25,15 @@ enum cv_rule_miss {
     CV_MISS_MODE = 1U << 14,
     CV_MISS_TTY = 1U << 15,
     CV_MISS_DURATION = 1U << 16, /* longer than its max_duration */
-    CV_MISS_LIMITS = 1U << 17 /* its grant has limits that this cannot keep */
+    CV_MISS_LIMITS = 1U << 17,  /* its grant has limits that this cannot keep */
+    CV_MISS_SERVICE = 1U << 18, /* it wants approvals: the service takes them */
+    CV_MISS_FACTS = 1U << 19    /* what its limit counts is not known */
 };
+
+/* Is `who` among `s`? */
+bool cv_rule_subject(const struct cv_policy *policy,
+                     const struct cv_rule_subjects *s,
+                     const struct cv_decide_subject *who);
 
 /* The first thing of subject and action that does not match; 0: both do. */
 unsigned cv_rule_who(const struct cv_policy *policy, const struct cv_rule *rule,

@@ -28,6 +28,8 @@ static const struct {
     {CV_MISS_TTY, "a terminal is required"},
     {CV_MISS_DURATION, "longer than its max_duration"},
     {CV_MISS_LIMITS, "its grant has limits that this action cannot be held to"},
+    {CV_MISS_SERVICE, "it wants approvals, which only the service takes"},
+    {CV_MISS_FACTS, "how often it was used is not known"},
 };
 
 static void say_duration(struct cv_buf *out, int64_t s)

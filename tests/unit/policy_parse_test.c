@@ -154,10 +154,10 @@ static const struct {
     {HEAD RULE "  effect: permit\n", 9, 3, "", ""},
     /* what this version does not do must not be taken as if it did not matter
      */
-    {HEAD RULE "  require: {approvals: {count: 2}}\n", 9, 3,
-     "\"require\" is not supported yet by this version", "permit more than"},
-    {HEAD RULE "  limit: {count: 5, per: 1h}\n", 9, 3,
-     "\"limit\" is not supported yet by this version", "permit more than"},
+    {HEAD RULE "  require: {approvals: {count: 2}}\n", 9, 24,
+     "require.approvals lacks \"from\"", ""},
+    {HEAD RULE "  limit: {count: 5}\n", 9, 10,
+     "limit has \"count\" without \"per\"", "per: 1h"},
     {HEAD FORBID "  grant: {max_duration: 1h}\n", 9, 3,
      "a forbid has no \"grant\"", "permit"},
     {HEAD FORBID "  limit: {count: 5}\n", 9, 3, "a forbid has no \"limit\"",
