@@ -25,6 +25,8 @@ CV_CMD(held_install);     /* cmd_held.c */
 CV_CMD(held_lost);        /* cmd_held.c */
 CV_CMD(exec);             /* cmd_exec.c */
 CV_CMD(exec_proxy);       /* cmd_exec.c */
+CV_CMD(grants_list);      /* cmd_grants.c */
+CV_CMD(grants_revoke);    /* cmd_grants.c */
 CV_CMD(credential);       /* cmd_credential.c */
 CV_CMD(kubeconfig);       /* cmd_kubeconfig.c */
 CV_CMD(export);           /* cmd_export.c */

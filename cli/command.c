@@ -14,7 +14,6 @@ static const char *const later[] = {
     "requests",
     "approve",
     "deny",
-    "grants",
     "backup",
     "restore",
     "destroy",

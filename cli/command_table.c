@@ -267,6 +267,14 @@ static const struct cv_option agent_start_options[] = {
     VALUE("idle", "D", "it ends after D without work; default 15m"), END,
 };
 
+static const struct cv_option grants_list_options[] = {
+    SWITCH("all", "everybody's, not only one's own"), END,
+};
+
+static const struct cv_option grants_revoke_options[] = {
+    VALUE("user", "USER", "all that this user has, by name or uid"), END,
+};
+
 static const struct cv_option lock_options[] = {
     SWITCH("all", "the agents of all vaults"), END,
 };
@@ -354,6 +362,14 @@ const struct cv_command cv_command_table[] = {
      credential_options, 1, 1, CHANGES, TEXT_OPERAND,
      "credential prod --vault-id 0123456789abcdef0123456789abcdef\n",
      cv_cmd_credential},
+    {"grants list", "", "the grants that live: who may use what, until when",
+     grants_list_options, 0, 0, READS, TEXT_OPERAND,
+     "grants list\ngrants list --all -o json\n", cv_cmd_grants_list},
+    {"grants revoke", "[ID...]", "end grants now, and what goes through them",
+     grants_revoke_options, 0, -1, CHANGES, TEXT_OPERAND,
+     "grants revoke 5f0c0b7e9d3a4c1f8e2b6a7d90c1e2f3\n"
+     "grants revoke --user bob --reason 'bob has left'\n",
+     cv_cmd_grants_revoke},
     {"export", "NAME",
      "a kubeconfig WITH its key; only if the entry and policy allow it",
      export_options, 1, 1, DRY, TEXT_OPERAND,

@@ -81,7 +81,7 @@ def test_usage_errors(cli, words):
 
 
 @pytest.mark.parametrize("words", [
-    ["requests"], ["grants", "list"], ["policy", "diff"],
+    ["requests"], ["policy", "diff"],
     ["audit", "rebuild"], ["renew", "a"], ["backup", "f"],
     ["pin", "a", "--show"], ["init", "--token", "pkcs11:x"]])
 def test_what_later_versions_have(cli, words):

@@ -39,6 +39,8 @@ static const struct cv_method methods[] = {
     {"Sign", cv_broker_sign, false},
     {"Use", cv_broker_use, true},
     {"UseEnd", cv_broker_use_end, false},
+    {"Grants", cv_broker_grants, false},
+    {"GrantsRevoke", cv_broker_grants_revoke, false},
     {"Keyless", cv_broker_keyless, false},
     {"SlotList", cv_broker_slot_list, false},
     {"SlotAdd", cv_broker_slot_add, true},

@@ -238,6 +238,10 @@ CV_MUST_USE enum cv_status
 cv_broker_token(struct cv_broker *b, const char *method, cJSON *parameters,
                 unsigned flags, struct cv_message *reply, struct cv_err *err);
 
+/* broker_grants.c: one live grant as `grants list` shows it. NULL when memory
+ * is gone. */
+cJSON *cv_broker_grant_item(const struct cv_grant *g);
+
 /* broker_entries.c */
 CV_MUST_USE enum cv_status cv_broker_load_entry(struct cv_broker *b,
                                                 const char *name, bool sealed,
@@ -296,6 +300,8 @@ CV_BROKER_METHOD(export);
 CV_BROKER_METHOD(sign);
 CV_BROKER_METHOD(use);
 CV_BROKER_METHOD(use_end);
+CV_BROKER_METHOD(grants);
+CV_BROKER_METHOD(grants_revoke);
 CV_BROKER_METHOD(keyless);
 CV_BROKER_METHOD(slot_list);
 CV_BROKER_METHOD(slot_add);

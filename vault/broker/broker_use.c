@@ -226,6 +226,8 @@ static enum cv_status decide(struct cv_broker *b, struct call *c,
     details = details_of(c);
     s = cv_ask_decide(&c->use.ask, c->use.doc, details, err);
     cJSON_Delete(details);
+    /* Whose it is, by the name that the leaf has. */
+    memcpy(c->grant->who.user, b->caller->user, sizeof(b->caller->user));
     return s == CV_OK ? cv_broker_commit(b, err) : s;
 }
 
