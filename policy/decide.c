@@ -1,5 +1,6 @@
 #include "policy/decide_internal.h"
 #include "policy/index_internal.h"
+#include "policy/offer_internal.h"
 
 #include <string.h>
 
@@ -28,7 +29,7 @@ bool cv_decide_ready(const struct cv_policy *policy, bool by_name)
 struct state {
     const struct cv_policy *policy;
     const struct cv_decide_request *request;
-    const struct cv_rule *offer;
+    struct cv_offer_choice offers;
     const struct cv_rule *near; /* the permit that misses least */
     unsigned near_misses;
     const struct cv_rule *forbids[CV_DECIDE_RULES];
@@ -58,16 +59,6 @@ static void add_forbid(struct state *s, const struct cv_rule *rule)
     s->forbids[at] = rule;
 }
 
-/* The longest, then the smallest name. */
-static bool is_better(const struct cv_rule *a, const struct cv_rule *than)
-{
-    if (than == NULL)
-        return true;
-    if (a->grant.max_duration_s != than->grant.max_duration_s)
-        return a->grant.max_duration_s > than->grant.max_duration_s;
-    return strcmp(a->name, than->name) < 0;
-}
-
 static bool is_nearer(const struct state *s, const struct cv_rule *rule,
                       unsigned misses)
 {
@@ -88,32 +79,13 @@ static void weigh(void *arg, uint32_t number)
     if (rule->forbid) {
         if (misses == 0)
             add_forbid(s, rule);
-    } else if (misses == 0) {
-        if (is_better(rule, s->offer))
-            s->offer = rule;
-    } else if (is_nearer(s, rule, misses)) {
+        return;
+    }
+    cv_offer_weigh(&s->offers, rule, misses, s->request);
+    if (misses != 0 && is_nearer(s, rule, misses)) {
         s->near = rule;
         s->near_misses = misses;
     }
-}
-
-static void take_offer(struct cv_decide_result *out,
-                       const struct cv_rule *offer,
-                       const struct cv_decide_request *request)
-{
-    out->permit = true;
-    out->cause = CV_DECIDE_PERMITTED;
-    out->offer = offer->name;
-    out->grant = offer->grant;
-    if (request->read_only)
-        out->grant.read_only = true;
-    out->duration_s = request->duration_s;
-    if (out->duration_s == 0) {
-        out->duration_s = offer->grant.max_duration_s;
-        if (out->duration_s > CV_POLICY_DEFAULT_DURATION_S)
-            out->duration_s = CV_POLICY_DEFAULT_DURATION_S;
-    }
-    out->rules[out->n_rules++] = offer->name;
 }
 
 static void conclude(const struct state *s, struct cv_decide_result *out)
@@ -122,8 +94,8 @@ static void conclude(const struct state *s, struct cv_decide_result *out)
         out->cause = CV_DECIDE_FORBIDDEN;
         for (size_t i = 0; i < s->n_forbids; i++)
             out->rules[out->n_rules++] = s->forbids[i]->name;
-    } else if (s->offer != NULL) {
-        take_offer(out, s->offer, s->request);
+    } else if (cv_offer_take(&s->offers, s->policy, s->request, out)) {
+        return;
     } else if (s->near != NULL) {
         out->cause = CV_DECIDE_UNMET;
         out->near = s->near;
@@ -145,6 +117,7 @@ enum cv_status cv_decide_run(const struct cv_policy *policy,
                              struct cv_decide_result *out, struct cv_err *err)
 {
     memset(out, 0, sizeof(*out));
+    out->retry_s = -1;
     out->what = cv_decide_flaw(request);
     if (out->what != NULL) {
         out->cause = CV_DECIDE_BAD_INPUT;
@@ -159,16 +132,18 @@ enum cv_status cv_decide_run(const struct cv_policy *policy,
                           weigh, &s);
         conclude(&s, out);
     }
-    if (out->permit)
-        return CV_OK;
-    return err != NULL ? cv_decide_words(request, out, err) : CV_DENIED;
+    if (err == NULL || out->permit)
+        return cv_decide_status(out->cause);
+    return cv_decide_words(request, out, err);
 }
 
 bool cv_decide_may_approve(const struct cv_policy *policy, const char *rule,
                            const struct cv_decide_approval *approval)
 {
-    (void)policy;
-    (void)rule;
-    (void)approval;
-    return false;
+    const struct cv_rule *permit = cv_policy_permit(policy, rule);
+    bool by_name = approval->user != NULL;
+    return permit != NULL && permit->require.approvals > 0 &&
+           cv_decide_approval_flaw(approval, by_name) == NULL &&
+           cv_decide_ready(policy, by_name) &&
+           cv_offer_counts(policy, permit, approval, by_name);
 }

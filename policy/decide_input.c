@@ -26,9 +26,15 @@ static const char *name_flaw(const struct cv_decide_subject *who)
  * the number that the kernel shows for a user that it cannot map. Groups that
  * it cannot map are common beside good ones; they match no rule (resolving
  * gives no name that number but nogroup's). */
+bool cv_decide_is_somebody(const struct cv_decide_subject *who)
+{
+    return who->by_name || (who->uid <= CV_POLICY_UID_LAST &&
+                            who->uid != CV_POLICY_UID_OVERFLOW);
+}
+
 static const char *number_flaw(const struct cv_decide_subject *who)
 {
-    if (who->uid > CV_POLICY_UID_LAST || who->uid == CV_POLICY_UID_OVERFLOW)
+    if (!cv_decide_is_somebody(who))
         return "the caller's uid stands for nobody";
     if (who->gid > CV_POLICY_UID_LAST)
         return "the caller's gid stands for no group";
@@ -77,19 +83,31 @@ static const char *words_flaw(const struct cv_decide_request *r)
     return NULL;
 }
 
+const char *cv_decide_approval_flaw(const struct cv_decide_approval *a,
+                                    bool by_name)
+{
+    if (by_name && (a->user == NULL || a->user[0] == '\0'))
+        return "an approval names no user";
+    if (a->n_gids > CV_DECIDE_GROUPS || a->n_groups > CV_DECIDE_GROUPS ||
+        (a->n_gids > 0 && a->gids == NULL) ||
+        (a->n_groups > 0 && a->groups == NULL))
+        return "an approver has too many groups";
+    for (size_t i = 0; i < a->n_groups; i++) {
+        if (a->groups[i] == NULL)
+            return "an approver has a group without a name";
+    }
+    return NULL;
+}
+
 static const char *approvals_flaw(const struct cv_decide_request *r)
 {
+    const char *flaw = NULL;
     if (r->n_approvals > CV_DECIDE_APPROVALS_MOST ||
         (r->n_approvals > 0 && r->approvals == NULL))
         return "there are too many approvals";
-    for (size_t i = 0; i < r->n_approvals; i++) {
-        const struct cv_decide_approval *a = &r->approvals[i];
-        if (r->subject.by_name && a->user == NULL)
-            return "an approval names no user";
-        if (a->n_gids > CV_DECIDE_GROUPS || (a->n_gids > 0 && a->gids == NULL))
-            return "an approver has too many groups";
-    }
-    return NULL;
+    for (size_t i = 0; i < r->n_approvals && flaw == NULL; i++)
+        flaw = cv_decide_approval_flaw(&r->approvals[i], r->subject.by_name);
+    return flaw;
 }
 
 const char *cv_decide_flaw(const struct cv_decide_request *r)

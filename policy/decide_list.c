@@ -1,4 +1,5 @@
 #include "policy/decide_internal.h"
+#include "policy/offer_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,41 +41,71 @@ static bool sort_in(struct cv_decide_list *l, const struct cv_rule *r)
     return true;
 }
 
-static void take(struct cv_decide_result *result, const struct cv_rule *r)
+/* Does a permit ask for more than its conditions? Such permits are weighed
+ * against each other, so each entry is decided on its own. */
+static bool is_special(const struct cv_rule *r)
 {
-    if (result->offer == NULL || strcmp(r->name, result->offer) < 0) {
-        result->offer = r->name;
-        result->grant = r->grant;
-        result->duration_s = r->grant.max_duration_s;
-        result->rules[0] = r->name;
-        result->n_rules = 1;
-    }
+    return r->limit.count > 0 || r->require.approvals > 0 || r->break_glass;
+}
+
+/* What the record calls the rule: the smallest name, a special one last. */
+static void take(const struct cv_rule *r, const struct cv_rule **taken)
+{
+    const struct cv_rule *than = *taken;
+    if (than == NULL || is_special(r) < is_special(than) ||
+        (is_special(r) == is_special(than) && strcmp(r->name, than->name) < 0))
+        *taken = r;
+}
+
+static void fill(const struct cv_rule *r, struct cv_decide_result *result)
+{
+    result->permit = true;
+    result->offer = r->name;
+    result->grant = r->grant;
+    result->limit = r->limit;
+    result->require = r->require;
+    result->break_glass = r->break_glass;
+    result->approved = r->require.approvals > 0;
+    result->duration_s = r->grant.max_duration_s;
+    result->rules[0] = r->name;
+    result->n_rules = 1;
 }
 
 /* All rules that match the caller and whose conditions hold. False: no entry
- * can be permitted; `result` then has a permit that failed by its conditions
- * alone, where there is one. */
+ * can be permitted, as `result` says where its cause is CV_BUSY's or its `near`
+ * is a permit that failed by its conditions alone. */
 static bool collect(struct cv_decide_list *l, struct cv_decide_result *result)
 {
     const struct cv_policy *policy = l->policy;
+    const struct cv_rule *taken = NULL;
+    struct cv_offer_choice offers = {0};
+    bool special = false;
     for (size_t i = 0; i < policy->n_rules; i++) {
         const struct cv_rule *r = &policy->rules[i];
         if (cv_rule_who(policy, r, &l->request) != 0)
             continue;
         unsigned misses = cv_rule_unmet(policy, r, &l->request);
+        if (misses == 0 && !sort_in(l, r))
+            return false;
+        if (r->forbid)
+            continue;
+        cv_offer_weigh(&offers, r, misses, &l->request);
         if (misses == 0) {
-            if (!sort_in(l, r))
-                return false;
-            if (!r->forbid)
-                take(result, r);
-        } else if (!r->forbid && result->near == NULL) {
+            special = special || is_special(r);
+            if (cv_offer_usable(policy, r, &l->request))
+                take(r, &taken);
+        } else if (result->near == NULL) {
             result->near = r;
             result->failed = misses;
         }
     }
-    l->direct = l->n_permits <= DIRECT && l->n_forbids <= DIRECT;
+    l->direct = l->n_permits <= DIRECT && l->n_forbids <= DIRECT && !special;
     l->all = l->all && l->n_forbids == 0;
-    return l->n_permits > 0;
+    if (taken != NULL)
+        fill(taken, result);
+    else if (l->n_permits > 0)
+        (void)cv_offer_take(&offers, policy, &l->request, result);
+    return taken != NULL;
 }
 
 /* The decision without an entry says what is wrong, unless it knows of no rule:
@@ -82,17 +113,21 @@ static bool collect(struct cv_decide_list *l, struct cv_decide_result *result)
 static enum cv_status deny(const struct cv_decide_list *l,
                            struct cv_decide_result *result, struct cv_err *err)
 {
-    struct cv_decide_result unmet = *result;
+    struct cv_decide_result found = *result;
     (void)!cv_decide_run(l->policy, &l->request, result, NULL);
-    if (result->cause == CV_DECIDE_PERMITTED ||
-        result->cause == CV_DECIDE_NO_RULE) {
+    if (found.n_rules > 0) {
+        *result = found;
+    } else if (result->cause == CV_DECIDE_PERMITTED ||
+               result->cause == CV_DECIDE_NO_RULE) {
         memset(result, 0, sizeof(*result));
-        result->near = unmet.near;
-        result->failed = unmet.failed;
+        result->retry_s = -1;
+        result->near = found.near;
+        result->failed = found.failed;
         result->cause =
-            unmet.near != NULL ? CV_DECIDE_UNMET : CV_DECIDE_NO_RULE;
+            found.near != NULL ? CV_DECIDE_UNMET : CV_DECIDE_NO_RULE;
     }
-    return err != NULL ? cv_decide_words(&l->request, result, err) : CV_DENIED;
+    return err != NULL ? cv_decide_words(&l->request, result, err)
+                       : cv_decide_status(result->cause);
 }
 
 enum cv_status cv_decide_list_new(const struct cv_policy *policy,
@@ -103,6 +138,7 @@ enum cv_status cv_decide_list_new(const struct cv_policy *policy,
 {
     *out = NULL;
     memset(result, 0, sizeof(*result));
+    result->retry_s = -1;
     struct cv_decide_list *l = calloc(1, sizeof(*l));
     if (l == NULL)
         return cv_fail(err, CV_INTERNAL, "no memory for a decision");
@@ -118,7 +154,6 @@ enum cv_status cv_decide_list_new(const struct cv_policy *policy,
         free(l);
         return st;
     }
-    result->permit = true;
     *out = l;
     return CV_OK;
 }

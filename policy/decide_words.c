@@ -1,6 +1,20 @@
 #include "policy/decide_internal.h"
+#include "policy/offer_internal.h"
 
 #include <string.h>
+
+enum cv_status cv_decide_status(enum cv_decide_cause cause)
+{
+    switch (cause) {
+    case CV_DECIDE_PERMITTED:
+        return CV_OK;
+    case CV_DECIDE_LIMITED:
+    case CV_DECIDE_APPROVALS:
+        return CV_BUSY;
+    default:
+        return CV_DENIED;
+    }
+}
 
 /* "to export prod-a" */
 static void say_request(const struct cv_decide_request *r, struct cv_buf *out)
@@ -37,6 +51,43 @@ static void unmet(const struct cv_decide_result *result, const char *what,
     cv_buf_wipe(&words);
 }
 
+/* What does not wait for anybody. */
+static void say_glass(const struct cv_decide_result *result, struct cv_buf *out)
+{
+    if (result->glass_there)
+        cv_buf_add_str(out, "in an emergency --break-glass with --reason goes "
+                            "ahead and is told at once; ");
+}
+
+/* Limits and approvals. */
+static void not_now(const struct cv_decide_request *request,
+                    const struct cv_decide_result *result, const char *what,
+                    struct cv_err *err)
+{
+    struct cv_buf words;
+    struct cv_buf advice;
+    struct cv_offer_facts facts;
+    cv_buf_init(&words, NULL, CV_KIB(64));
+    cv_buf_init(&advice, NULL, CV_MIB(1));
+    cv_offer_look(result->near, request, &facts);
+    if (result->cause == CV_DECIDE_APPROVALS) {
+        cv_buf_add_str(&advice, "--wait waits for them; ");
+        say_glass(result, &advice);
+        cv_offer_approval_words(result->near, result->approvals_had, &words);
+        cv_offer_approval_advice(result->near, &advice);
+    } else {
+        cv_offer_limit_words(result->near, &facts, &words);
+        say_glass(result, &advice);
+        cv_offer_limit_advice(&facts, &advice);
+    }
+    (void)cv_fail(err, CV_BUSY, "%s must wait: %s (rule \"%s\")", what,
+                  cv_buf_text(&words), result->near->name);
+    err->retry_after_s = (double)result->retry_s;
+    cv_err_hint(err, "%s", cv_buf_text(&advice));
+    cv_buf_wipe(&words);
+    cv_buf_wipe(&advice);
+}
+
 enum cv_status cv_decide_words(const struct cv_decide_request *request,
                                const struct cv_decide_result *result,
                                struct cv_err *err)
@@ -55,6 +106,16 @@ enum cv_status cv_decide_words(const struct cv_decide_request *request,
         break;
     case CV_DECIDE_UNMET:
         unmet(result, cv_buf_text(&what), err);
+        break;
+    case CV_DECIDE_LIMITED:
+    case CV_DECIDE_APPROVALS:
+        not_now(request, result, cv_buf_text(&what), err);
+        break;
+    case CV_DECIDE_NO_COUNTS:
+        (void)cv_fail(err, CV_DENIED,
+                      "%s is denied: how often rule \"%s\" was used is not "
+                      "known",
+                      cv_buf_text(&what), result->near->name);
         break;
     case CV_DECIDE_BAD_INPUT:
         (void)cv_fail(err, CV_DENIED, "%s is denied: %s", cv_buf_text(&what),
@@ -75,5 +136,5 @@ enum cv_status cv_decide_words(const struct cv_decide_request *request,
     }
     cv_buf_wipe(&what);
     cv_buf_wipe(&rules);
-    return CV_DENIED;
+    return cv_decide_status(result->cause);
 }

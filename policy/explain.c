@@ -1,6 +1,7 @@
 #include "policy/explain.h"
 
 #include "policy/decide_internal.h"
+#include "policy/offer_internal.h"
 
 #include <string.h>
 
@@ -15,7 +16,16 @@ static unsigned misses_of(const struct cv_policy *policy,
     return miss != 0 ? miss : cv_rule_unmet(policy, rule, request);
 }
 
-static cJSON *rule_json(const struct cv_rule *rule, unsigned misses)
+/* A decision that is being explained. */
+struct explained {
+    const struct cv_policy *policy;
+    const struct cv_decide_request *request;
+    struct cv_decide_result result;
+    struct cv_err why;
+};
+
+static cJSON *rule_json(const struct explained *e, const struct cv_rule *rule,
+                        unsigned misses)
 {
     struct cv_buf because;
     cJSON *o = cJSON_CreateObject();
@@ -24,6 +34,8 @@ static cJSON *rule_json(const struct cv_rule *rule, unsigned misses)
         cv_rule_words(rule, misses, &because);
     else
         cv_buf_add_str(&because, "all of it matches");
+    if (misses == 0 && !rule->forbid)
+        cv_offer_words(e->policy, rule, e->request, &e->result, &because);
     bool good =
         o != NULL && cv_buf_status(&because, "an explanation", NULL) == CV_OK &&
         cv_json_add_str(o, "name", rule->name) &&
@@ -40,20 +52,20 @@ static cJSON *rule_json(const struct cv_rule *rule, unsigned misses)
 
 /* Of a long policy only the rules that are about the subject and the action.
  */
-static bool add_rules(const struct cv_policy *policy,
-                      const struct cv_decide_request *request, cJSON *list,
-                      size_t *left, int64_t *omitted)
+static bool add_rules(const struct explained *e, cJSON *list, size_t *left,
+                      int64_t *omitted)
 {
+    const struct cv_policy *policy = e->policy;
     bool all = policy->n_rules <= CV_EXPLAIN_RULES;
     for (size_t i = 0; i < policy->n_rules; i++) {
         const struct cv_rule *rule = &policy->rules[i];
-        unsigned misses = misses_of(policy, rule, request);
+        unsigned misses = misses_of(policy, rule, e->request);
         bool far = (misses & (CV_MISS_ACTION | CV_MISS_SUBJECT)) != 0;
         if (*left == 0 || (far && !all)) {
             (*omitted)++;
             continue;
         }
-        cJSON *item = rule_json(rule, misses);
+        cJSON *item = rule_json(e, rule, misses);
         if (item == NULL || !cJSON_AddItemToArray(list, item)) {
             cJSON_Delete(item);
             return false;
@@ -79,11 +91,70 @@ static bool add_texts(cJSON *o, const char *key, const char *const *texts)
     return cv_json_add_item(o, key, list);
 }
 
+static bool add_uids(cJSON *o, const uint32_t *uids, size_t n)
+{
+    if (n == 0)
+        return true;
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; list != NULL && i < n; i++) {
+        cJSON *item = cJSON_CreateNumber(uids[i]);
+        if (item == NULL || !cJSON_AddItemToArray(list, item)) {
+            cJSON_Delete(item);
+            cJSON_Delete(list);
+            return false;
+        }
+    }
+    return cv_json_add_item(o, "uids", list);
+}
+
+/* {"users", "groups", "uids"}; what is given of them. */
+static cJSON *from_json(const struct cv_policy_require *r)
+{
+    cJSON *o = cJSON_CreateObject();
+    if (o == NULL || !add_texts(o, "users", r->users) ||
+        !add_texts(o, "groups", r->groups) ||
+        !add_uids(o, r->uids, r->n_uids)) {
+        cJSON_Delete(o);
+        return NULL;
+    }
+    return o;
+}
+
+static bool add_approvals(cJSON *o, const struct cv_policy_require *r)
+{
+    if (r->approvals == 0)
+        return true;
+    cJSON *a = cJSON_CreateObject();
+    if (a == NULL || !cv_json_add_int(a, "count", (int64_t)r->approvals) ||
+        !cv_json_add_item(a, "from", from_json(r)) ||
+        !cv_json_add_bool(a, "signed", r->is_signed)) {
+        cJSON_Delete(a);
+        return false;
+    }
+    return cv_json_add_item(o, "approvals", a);
+}
+
+static bool add_limit(cJSON *o, const struct cv_policy_limit *l)
+{
+    if (l->count == 0 && l->sessions == 0)
+        return true;
+    cJSON *a = cJSON_CreateObject();
+    if (a == NULL ||
+        (l->count > 0 && (!cv_json_add_int(a, "count", (int64_t)l->count) ||
+                          !cv_json_add_int(a, "per", l->per_s))) ||
+        (l->sessions > 0 &&
+         !cv_json_add_int(a, "sessions", (int64_t)l->sessions))) {
+        cJSON_Delete(a);
+        return false;
+    }
+    return cv_json_add_item(o, "limit", a);
+}
+
 cJSON *cv_explain_obligations(const struct cv_decide_result *result)
 {
     const struct cv_policy_grant *g = &result->grant;
     cJSON *o = cJSON_CreateObject();
-    if (o == NULL || !result->permit)
+    if (o == NULL || result->offer == NULL)
         return o;
     if (!cv_json_add_int(o, "max_duration", g->max_duration_s) ||
         !cv_json_add_int(o, "duration", result->duration_s) ||
@@ -91,34 +162,48 @@ cJSON *cv_explain_obligations(const struct cv_decide_result *result)
         !cv_json_add_str(o, "record", cv_policy_record_name(g->record)) ||
         !add_texts(o, "verbs", g->verbs) ||
         !add_texts(o, "namespaces", g->namespaces) ||
-        !add_texts(o, "resources", g->resources)) {
+        !add_texts(o, "resources", g->resources) ||
+        !add_approvals(o, &result->require) || !add_limit(o, &result->limit) ||
+        (result->break_glass && !cv_json_add_bool(o, "break_glass", true))) {
         cJSON_Delete(o);
         return NULL;
     }
     return o;
 }
 
-static bool fill(cJSON *o, const struct cv_policy *policy,
-                 const struct cv_decide_request *request,
-                 const struct cv_decide_result *result,
-                 const struct cv_err *why)
+static bool add_decision(cJSON *o, const struct explained *e)
+{
+    const struct cv_decide_result *r = &e->result;
+    bool good = cv_json_add_str(o, "decision", r->permit ? "permit" : "deny") &&
+                cv_json_add_str(o, "offer", r->offer);
+    if (!good || r->permit)
+        return good;
+    const char *hint = e->why.hint;
+    good = cv_json_add_str(o, "why", e->why.text) &&
+           cv_json_add_str(o, "hint", hint[0] != '\0' ? hint : NULL);
+    if (r->cause == CV_DECIDE_LIMITED || r->cause == CV_DECIDE_APPROVALS)
+        good = good &&
+               cv_json_add_str(o, "wait",
+                               r->cause == CV_DECIDE_LIMITED ? "limit"
+                                                             : "approvals");
+    if (r->retry_s >= 0)
+        good = good && cv_json_add_int(o, "retry_after", r->retry_s);
+    return good;
+}
+
+static bool fill(cJSON *o, const struct explained *e)
 {
     size_t left = CV_EXPLAIN_RULES;
     int64_t omitted = 0;
-    bool good =
-        cv_json_add_str(o, "decision", result->permit ? "permit" : "deny") &&
-        cv_json_add_str(o, "offer", result->offer);
-    if (good && !result->permit)
-        good =
-            cv_json_add_str(o, "why", why->text) &&
-            cv_json_add_str(o, "hint", why->hint[0] != '\0' ? why->hint : NULL);
+    bool good = add_decision(o, e);
     cJSON *list = cJSON_CreateArray();
     /* A request that makes no sense is held against no rule. */
-    if (good && list != NULL && result->cause != CV_DECIDE_BAD_INPUT &&
-        result->cause != CV_DECIDE_NOT_READY)
-        good = add_rules(policy, request, list, &left, &omitted);
-    good = cv_json_add_item(o, "rules", list) && good &&
-           cv_json_add_item(o, "obligations", cv_explain_obligations(result));
+    if (good && list != NULL && e->result.cause != CV_DECIDE_BAD_INPUT &&
+        e->result.cause != CV_DECIDE_NOT_READY)
+        good = add_rules(e, list, &left, &omitted);
+    good =
+        cv_json_add_item(o, "rules", list) && good &&
+        cv_json_add_item(o, "obligations", cv_explain_obligations(&e->result));
     if (good && omitted > 0)
         good = cv_json_add_int(o, "omitted", omitted);
     return good;
@@ -128,13 +213,12 @@ enum cv_status cv_explain_make(const struct cv_policy *policy,
                                const struct cv_decide_request *request,
                                cJSON **out, struct cv_err *err)
 {
-    struct cv_decide_result result;
-    struct cv_err why;
-    cv_err_init(&why);
-    (void)!cv_decide_run(policy, request, &result, &why);
+    struct explained e = {.policy = policy, .request = request};
+    cv_err_init(&e.why);
+    (void)!cv_decide_run(policy, request, &e.result, &e.why);
     cJSON *o = cJSON_CreateObject();
     *out = NULL;
-    if (o == NULL || !fill(o, policy, request, &result, &why)) {
+    if (o == NULL || !fill(o, &e)) {
         cJSON_Delete(o);
         return cv_fail(err, CV_INTERNAL, "no memory for an explanation");
     }
@@ -169,9 +253,9 @@ static void say_obligations(const cJSON *o, struct cv_buf *out)
         cv_buf_add_format(out, "  %s: ", item->string);
         if (cJSON_IsNumber(item))
             cv_buf_add_format(out, "%.0f s", item->valuedouble);
-        else if (cJSON_IsArray(item) || cJSON_IsBool(item))
+        else if (!cJSON_IsString(item))
             cv_json_write(item, CV_JSON_COMPACT, out);
-        else if (cJSON_IsString(item))
+        else
             cv_buf_add_str(out, item->valuestring);
         cv_buf_add_char(out, '\n');
     }
@@ -189,7 +273,7 @@ void cv_explain_words(const cJSON *explanation, struct cv_buf *out)
         cJSON_GetObjectItemCaseSensitive(explanation, "omitted");
     const cJSON *rule;
     cv_buf_add_str(out, decision != NULL ? decision : "deny");
-    if (offer != NULL)
+    if (offer != NULL && why == NULL)
         cv_buf_add_format(out, " by rule %s", offer);
     if (why != NULL)
         cv_buf_add_format(out, ": %s", why);
@@ -204,7 +288,7 @@ void cv_explain_words(const cJSON *explanation, struct cv_buf *out)
         cv_buf_add_format(out, "  and %.0f that are about others\n",
                           omitted->valuedouble);
     if (cJSON_IsObject(obligations) && obligations->child != NULL) {
-        cv_buf_add_str(out, "granted:\n");
+        cv_buf_add_str(out, why == NULL ? "granted:\n" : "would be granted:\n");
         say_obligations(obligations, out);
     }
 }

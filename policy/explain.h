@@ -11,11 +11,12 @@
 /* Decides and explains. *out is the caller's to delete, NULL on failure:
  *
  *     {"decision": "permit" | "deny",
- *      "offer": "rule name",                           only where permitted
+ *      "offer": "rule name",       where permitted, or waiting for approvals
  *      "why": "...", "hint": "...",                    only where denied
+ *      "wait": "limit" | "approvals", "retry_after": s,   denied for now only
  *      "rules": [{"name", "effect", "matched": bool, "because"}],
- *      "obligations": {...},                           {} where denied
- *      "omitted": count}                               only where rules are
+ *      "obligations": {...},                         {} where nothing is
+ * offered "omitted": count}                               only where rules are
  *
  * Rules are in the order of the policy. CV_INTERNAL: memory. A denial is CV_OK
  * here. */
@@ -26,7 +27,10 @@ cv_explain_make(const struct cv_policy *policy,
 
 /* What a permit obliges to: {"max_duration": seconds, "duration": seconds,
  * "read_only": bool, "record": "writes", "verbs": [...], "namespaces": [...],
- * "resources": [...]}; lists only where given. NULL when memory is gone. */
+ * "resources": [...], "approvals": {"count", "from": {"users"?, "groups"?,
+ * "uids"?}, "signed": bool}, "limit": {"count"?, "per"?: seconds, "sessions"?},
+ * "break_glass": true}; lists and what follows them only where given. NULL when
+ * memory is gone. */
 cJSON *cv_explain_obligations(const struct cv_decide_result *result);
 
 /* An explanation as lines of text for a terminal. */

@@ -251,9 +251,7 @@ unsigned cv_rule_unmet(const struct cv_policy *policy,
         miss |= CV_MISS_TTY;
     if (!rule->forbid)
         miss |= unmet_grant(&rule->grant, request);
-    if (rule->require.approvals > 0)
+    if (rule->require.approvals > 0 && request->mode != CV_DECIDE_MODE_SERVICE)
         miss |= CV_MISS_SERVICE;
-    if (rule->limit.count > 0 || rule->limit.sessions > 0)
-        miss |= CV_MISS_FACTS;
     return miss;
 }

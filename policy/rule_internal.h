@@ -25,9 +25,8 @@ enum cv_rule_miss {
     CV_MISS_MODE = 1U << 14,
     CV_MISS_TTY = 1U << 15,
     CV_MISS_DURATION = 1U << 16, /* longer than its max_duration */
-    CV_MISS_LIMITS = 1U << 17,  /* its grant has limits that this cannot keep */
-    CV_MISS_SERVICE = 1U << 18, /* it wants approvals: the service takes them */
-    CV_MISS_FACTS = 1U << 19    /* what its limit counts is not known */
+    CV_MISS_LIMITS = 1U << 17, /* its grant has limits that this cannot keep */
+    CV_MISS_SERVICE = 1U << 18 /* it wants approvals: the service takes them */
 };
 
 /* Is `who` among `s`? */
@@ -48,6 +47,9 @@ unsigned cv_rule_entry(const struct cv_rule *rule, enum cv_action action,
 unsigned cv_rule_unmet(const struct cv_policy *policy,
                        const struct cv_rule *rule,
                        const struct cv_decide_request *request);
+
+/* Appends "2h", "15m". */
+void cv_rule_duration(int64_t s, struct cv_buf *out);
 
 /* Appends in words what `misses` say. */
 void cv_rule_words(const struct cv_rule *rule, unsigned misses,

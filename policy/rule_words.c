@@ -29,10 +29,9 @@ static const struct {
     {CV_MISS_DURATION, "longer than its max_duration"},
     {CV_MISS_LIMITS, "its grant has limits that this action cannot be held to"},
     {CV_MISS_SERVICE, "it wants approvals, which only the service takes"},
-    {CV_MISS_FACTS, "how often it was used is not known"},
 };
 
-static void say_duration(struct cv_buf *out, int64_t s)
+void cv_rule_duration(int64_t s, struct cv_buf *out)
 {
     if (s % 86400 == 0)
         cv_buf_add_format(out, "%lldd", (long long)(s / 86400));
@@ -54,7 +53,7 @@ void cv_rule_words(const struct cv_rule *rule, unsigned misses,
         say(out, &n, plain[i].words);
         if (plain[i].miss == CV_MISS_DURATION) {
             cv_buf_add_str(out, " of ");
-            say_duration(out, rule->grant.max_duration_s);
+            cv_rule_duration(rule->grant.max_duration_s, out);
         }
     }
     if ((misses & CV_MISS_HOURS) != 0) {
@@ -81,7 +80,7 @@ void cv_rule_advice(const struct cv_rule *rule, unsigned misses,
     }
     if ((misses & CV_MISS_DURATION) != 0) {
         say(out, &n, "ask for at most --for ");
-        say_duration(out, rule->grant.max_duration_s);
+        cv_rule_duration(rule->grant.max_duration_s, out);
     }
     if ((misses & CV_MISS_CONTEXT) != 0) {
         say(out, &n, "name a context (--context):");
@@ -92,6 +91,8 @@ void cv_rule_advice(const struct cv_rule *rule, unsigned misses,
         say(out, &n, "try again at that time");
     if ((misses & CV_MISS_TTY) != 0)
         say(out, &n, "run it from a terminal");
+    if ((misses & CV_MISS_SERVICE) != 0)
+        say(out, &n, "go through the service (--broker)");
     if ((misses & CV_MISS_MODE) != 0) {
         say(out, &n, "go through:");
         for (unsigned m = CV_DECIDE_MODE_EXEC; m <= CV_DECIDE_MODE_SERVICE;
