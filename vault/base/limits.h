@@ -16,13 +16,24 @@
 #define CV_LIMIT_FRAME CV_MIB(16)        /* one Varlink message */
 #define CV_LIMIT_FRAME_CLIENT CV_MIB(8)  /* one that a client sends a broker */
 #define CV_LIMIT_SECRET_ARENA CV_MIB(64) /* all that belongs to a message */
-#define CV_LIMIT_CLIENTS 1024            /* connections of one broker */
+#define CV_LIMIT_CLIENTS 16384           /* connections of one broker */
 #define CV_LIMIT_CLIENT_IDLE_S 900       /* seconds */
-#define CV_LIMIT_CALL_S 150              /* a helper's answer, seconds */
-#define CV_LIMIT_TOGETHER 64             /* requests that share one commit */
-#define CV_LIMIT_BATCH 500               /* identities in one import message */
-#define CV_LIMIT_TOKEN_BATCH 64          /* of them, where a token takes them */
-#define CV_LIMIT_MODULE_S 30 /* a PKCS#11 module's answer, seconds */
+#define CV_LIMIT_FRAME_S 30              /* a begun message must be whole */
+#define CV_LIMIT_ANSWER_S 30             /* a part of an answer must be taken */
+#define CV_LIMIT_UNSENT CV_MIB(16)       /* of answers, kept for one client */
+
+/* Of one user of the service */
+#define CV_LIMIT_UID_CLIENTS 256      /* connections */
+#define CV_LIMIT_UID_REQUESTS 200     /* in a second, as a lasting rate */
+#define CV_LIMIT_UID_BURST 600        /* at once, after a while without any */
+#define CV_LIMIT_UID_TURN 16          /* that are taken before others' */
+#define CV_LIMIT_UID_BYTES CV_MIB(16) /* held: begun messages, answers */
+#define CV_LIMIT_BYTES CV_MIB(64)     /* the same, of all users */
+#define CV_LIMIT_CALL_S 150           /* a helper's answer, seconds */
+#define CV_LIMIT_TOGETHER 64          /* requests that share one commit */
+#define CV_LIMIT_BATCH 500            /* identities in one import message */
+#define CV_LIMIT_TOKEN_BATCH 64       /* of them, where a token takes them */
+#define CV_LIMIT_MODULE_S 30          /* a PKCS#11 module's answer, seconds */
 #define CV_LIMIT_MODULE_LONG_S                                             \
     120                              /* where it makes keys or waits for a \
                                         person */

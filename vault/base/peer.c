@@ -2,11 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* Linux 6.5; older headers do not have it. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 
 #define NO_LOGINUID 4294967295LL
 
@@ -130,24 +137,71 @@ enum cv_status cv_peer_uid(int socket, uid_t *uid, struct cv_err *err)
     return status;
 }
 
-enum cv_status cv_peer_read(int socket, struct cv_peer *out, struct cv_err *err)
+enum cv_status cv_peer_who(int socket, struct cv_peer *out, struct cv_err *err)
 {
     memset(out, 0, sizeof(*out));
     out->uid = (uid_t)-1;
     out->gid = (gid_t)-1;
+    out->loginuid = -1;
     struct ucred who;
     enum cv_status status = read_credentials(socket, &who, err);
     if (status == CV_OK) {
         status = read_groups(socket, out, err);
     }
-    if (status != CV_OK) {
-        return status;
+    if (status == CV_OK) {
+        out->uid = who.uid;
+        out->gid = who.gid;
+        out->pid = who.pid;
     }
-    out->uid = who.uid;
-    out->gid = who.gid;
-    out->pid = who.pid;
-    read_exe(out);
-    read_tty(out);
-    read_loginuid(out);
-    return CV_OK;
+    return status;
+}
+
+/* A descriptor of the process that was connected; -1: the kernel has none to
+ * give. *ended: because it is gone. */
+static int peer_process(int socket, bool *ended)
+{
+    int fd = -1;
+    socklen_t len = sizeof(fd);
+    *ended = false;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &len) != 0) {
+        *ended = errno != ENOPROTOOPT;
+        return -1;
+    }
+    return fd;
+}
+
+static bool has_ended(int process)
+{
+    struct pollfd p = {.fd = process, .events = POLLIN};
+    return poll(&p, 1, 0) != 0;
+}
+
+void cv_peer_hints(int socket, struct cv_peer *peer)
+{
+    bool ended;
+    int process = peer_process(socket, &ended);
+    if (!ended) {
+        read_exe(peer);
+        read_tty(peer);
+        read_loginuid(peer);
+    }
+    /* It lived after all was read: so the number was its own all along. */
+    if (process >= 0) {
+        ended = has_ended(process);
+        (void)close(process);
+    }
+    if (ended) {
+        peer->exe[0] = '\0';
+        peer->tty[0] = '\0';
+        peer->loginuid = -1;
+    }
+}
+
+enum cv_status cv_peer_read(int socket, struct cv_peer *out, struct cv_err *err)
+{
+    enum cv_status status = cv_peer_who(socket, out, err);
+    if (status == CV_OK) {
+        cv_peer_hints(socket, out);
+    }
+    return status;
 }

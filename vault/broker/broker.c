@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CHECKPOINT_MS 1000
@@ -351,6 +352,17 @@ static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
     return s;
 }
 
+/* For many connections; nothing raises a limit from within the sandbox. */
+static void more_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static enum cv_status lock_down(struct cv_broker *b, struct cv_err *err)
 {
     /* An agent's socket is removed at its end. */
@@ -361,6 +373,9 @@ static enum cv_status lock_down(struct cv_broker *b, struct cv_err *err)
     };
     size_t n = 2;
 
+    if (b->options->mode == CV_BROKER_SERVICE) {
+        more_files();
+    }
     if (own) {
         folders[n++] = (struct cv_sandbox_folder){
             .fd = b->options->agent->runtime, .writable = true};
@@ -421,6 +436,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         .iface = &broker_interface,
         .begun = begun,
         .enter = enter,
+        .shared = b->options->mode == CV_BROKER_SERVICE,
         .admits = admits,
         .waits = waits,
         .together = together,

@@ -2,36 +2,28 @@
 
 #include "vault/base/clock.h"
 #include "vault/base/file.h"
-#include "vault/base/limits.h"
+#include "vault/broker/loop_internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
 /* As long as somebody is connected it looks around this often. */
 #define TICK_MS 1000
+/* What has no memory now is tried again this often. */
+#define HELD_MS 20
+/* Where there is no descriptor for another connection. */
+#define DEAF_MS 100
+#define EVENTS 256
+/* What a request costs of a user's turn that is not answered together with
+ * others: all of it. */
+#define ALONE CV_LIMIT_UID_TURN
 
-struct cv_loop {
-    const struct cv_loop_hooks *hooks;
-    int listener;
-    bool single; /* one connection, with which it ends */
-    bool over;   /* it serves nobody any more, and drops all callers */
-    struct cv_caller *callers[CV_LIMIT_CLIENTS];
-    size_t n_callers;
-    size_t n_attached; /* of them */
-    struct pollfd polls[CV_LIMIT_CLIENTS + 2];
-    struct cv_loop_request gathered[CV_LIMIT_TOGETHER];
-    size_t n_gathered;
-};
-
-static volatile sig_atomic_t ended;
+static volatile sig_atomic_t ended, hung_up;
 
 static void on_end(int signal_number)
 {
@@ -39,89 +31,201 @@ static void on_end(int signal_number)
     ended = 1;
 }
 
-/* The signals that end it stay blocked except while it waits, so that none is
- * missed between the look and the wait. */
-static void catch_signals(sigset_t *while_waiting)
+static void on_hangup(int signal_number)
 {
-    struct sigaction sa = {.sa_handler = on_end};
-    sigset_t blocked;
+    (void)signal_number;
+    hung_up = 1;
+}
+
+static void catch_one(int number, void (*handler)(int), sigset_t *blocked)
+{
+    struct sigaction sa = {.sa_handler = handler};
 
     (void)sigemptyset(&sa.sa_mask);
-    (void)sigaction(SIGTERM, &sa, NULL);
-    (void)sigaction(SIGINT, &sa, NULL);
+    (void)sigaction(number, &sa, NULL);
+    (void)sigaddset(blocked, number);
+}
+
+/* The signals that it looks for stay blocked except while it waits, so that
+ * none is missed between the look and the wait. */
+static void catch_signals(const struct cv_loop *l, sigset_t *while_waiting)
+{
+    sigset_t blocked;
+
     (void)sigemptyset(&blocked);
-    (void)sigaddset(&blocked, SIGTERM);
-    (void)sigaddset(&blocked, SIGINT);
+    catch_one(SIGTERM, on_end, &blocked);
+    catch_one(SIGINT, on_end, &blocked);
+    if (l->hooks->hangup != NULL) {
+        catch_one(SIGHUP, on_hangup, &blocked);
+    }
     (void)sigprocmask(SIG_BLOCK, &blocked, while_waiting);
     (void)sigdelset(while_waiting, SIGTERM);
     (void)sigdelset(while_waiting, SIGINT);
-}
-
-static void caller_free(struct cv_caller *c)
-{
-    cv_channel_free(c->channel);
-    free(c);
-}
-
-/* Takes `fd`. A connection that is not admitted is closed without a word: its
- * uid is nobody whom this broker serves. `iface`: it is attached. */
-static enum cv_status add_caller(struct cv_loop *l, int fd,
-                                 const struct cv_interface *iface,
-                                 struct cv_err *err)
-{
-    struct cv_caller *c = calloc(1, sizeof(*c));
-    enum cv_status s;
-
-    if (c == NULL || l->n_callers == CV_LIMIT_CLIENTS) {
-        free(c);
-        (void)close(fd);
-        return cv_fail(err, CV_BUSY, "too many connections");
+    if (l->hooks->hangup != NULL) {
+        (void)sigdelset(while_waiting, SIGHUP);
     }
+}
+
+static bool is_client(const struct cv_loop_seat *seat)
+{
+    return seat->caller.iface == NULL;
+}
+
+static bool is_limited(const struct cv_loop_seat *seat)
+{
+    return seat->account->is_limited;
+}
+
+/* Its caller goes at the end of this turn. */
+static void leave(struct cv_loop *l, struct cv_loop_seat *seat)
+{
+    if (!seat->leaving) {
+        seat->leaving = true;
+        seat->next_leaving = l->leaving;
+        l->leaving = seat;
+    }
+}
+
+void cv_loop_watch(struct cv_loop *l, int how, int fd, uint32_t events,
+                   void *what)
+{
+    struct epoll_event e = {.events = events, .data.ptr = what};
+
+    (void)epoll_ctl(l->epoll, how, fd, &e);
+}
+
+/* What epoll is to tell of a seat. Of those that are limited it tells once when
+ * something comes, because they may have to wait; what others want is always
+ * done at once, unless an answer waits. */
+static void watch_seat(struct cv_loop *l, struct cv_loop_seat *seat, int how)
+{
+    uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
+    if (!is_limited(seat)) {
+        events = seat->wants_room ? 0 : EPOLLIN;
+    }
+    cv_loop_watch(l, how, cv_channel_fd(seat->caller.channel),
+                  events | (seat->wants_room ? EPOLLOUT : 0U), seat);
+}
+
+static void caller_free(struct cv_loop_seat *seat)
+{
+    cv_channel_free(seat->caller.channel);
+    free(seat);
+}
+
+static enum cv_status room_for_seat(struct cv_loop *l, struct cv_err *err)
+{
+    size_t size = l->size_seats == 0 ? 64 : l->size_seats * 2;
+    struct cv_loop_seat **more;
+
+    if (l->n_seats < l->size_seats) {
+        return CV_OK;
+    }
+    more = realloc(l->seats, size * sizeof(struct cv_loop_seat *));
+    if (more == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    l->seats = more;
+    l->size_seats = size;
+    return CV_OK;
+}
+
+/* Gives it a seat. */
+static void sit_down(struct cv_loop *l, struct cv_loop_seat *seat,
+                     struct cv_loop_account *account)
+{
+    seat->caller.last_ms = cv_clock_boot_ms();
+    seat->account = account;
+    seat->at = l->n_seats;
+    account->n++;
+    if (!is_client(seat)) {
+        l->n_attached++;
+        seat->next_attached = l->attached;
+        l->attached = seat;
+    }
+    l->seats[l->n_seats++] = seat;
+    if (!l->single && is_client(seat)) {
+        cv_channel_queue(seat->caller.channel);
+    }
+    watch_seat(l, seat, EPOLL_CTL_ADD);
+}
+
+enum cv_status cv_loop_add(struct cv_loop *l, int fd,
+                           const struct cv_interface *iface, struct cv_err *err)
+{
+    struct cv_loop_seat *seat = calloc(1, sizeof(*seat));
+    struct cv_loop_account *account = &l->own;
+    struct cv_caller *c = &seat->caller;
+    enum cv_status s = room_for_seat(l, err);
+
+    if (seat == NULL || s != CV_OK) {
+        free(seat);
+        (void)close(fd);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    c->iface = iface;
     s = cv_channel_new(fd, CV_LIMIT_FRAME_CLIENT, &c->channel, err);
     if (s == CV_OK) {
-        s = cv_peer_read(cv_channel_fd(c->channel), &c->peer, err);
+        s = cv_peer_who(cv_channel_fd(c->channel), &c->peer, err);
     }
     if (s == CV_OK && iface == NULL &&
         !l->hooks->admits(l->hooks->context, &c->peer)) {
         s = cv_fail(err, CV_DENIED, "this uid is not served");
     }
+    if (s == CV_OK && iface == NULL && l->hooks->shared) {
+        account = cv_loop_account_of(l, c->peer.uid);
+        s = account != NULL ? CV_OK
+                            : cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
     if (s != CV_OK) {
-        caller_free(c);
+        caller_free(seat);
         return s;
     }
-    c->last_ms = cv_clock_boot_ms();
-    c->iface = iface;
-    l->n_attached += iface != NULL ? 1 : 0;
-    l->callers[l->n_callers++] = c;
+    sit_down(l, seat, account);
     return CV_OK;
 }
 
-static void drop_caller(struct cv_loop *l, size_t i)
+static void detach(struct cv_loop *l, const struct cv_loop_seat *seat)
 {
-    struct cv_caller *c = l->callers[i];
-
-    l->callers[i] = l->callers[--l->n_callers];
-    l->n_attached -= c->iface != NULL ? 1 : 0;
-    if (l->hooks->left != NULL) {
-        l->hooks->left(l->hooks->context, c);
+    for (struct cv_loop_seat **at = &l->attached; *at != NULL;
+         at = &(*at)->next_attached) {
+        if (*at == seat) {
+            *at = seat->next_attached;
+            l->n_attached--;
+            return;
+        }
     }
-    caller_free(c);
+}
+
+void cv_loop_drop(struct cv_loop *l, struct cv_loop_seat *seat)
+{
+    l->seats[seat->at] = l->seats[--l->n_seats];
+    l->seats[seat->at]->at = seat->at;
+    detach(l, seat);
+    cv_loop_line_leave(seat);
+    seat->account->n--;
+    seat->account->bytes -= seat->charged;
+    l->bytes -= seat->charged;
+    if (l->hooks->left != NULL) {
+        l->hooks->left(l->hooks->context, &seat->caller);
+    }
+    caller_free(seat);
 }
 
 enum cv_status cv_loop_attach(struct cv_loop *l, int fd,
                               const struct cv_interface *iface,
                               struct cv_caller **out, struct cv_err *err)
 {
-    enum cv_status s = add_caller(l, fd, iface, err);
+    enum cv_status s = cv_loop_add(l, fd, iface, err);
 
-    *out = s == CV_OK ? l->callers[l->n_callers - 1] : NULL;
+    *out = s == CV_OK ? &l->seats[l->n_seats - 1]->caller : NULL;
     return s;
 }
 
-/* Those that somebody else connected. */
-static size_t n_clients(const struct cv_loop *l)
+size_t cv_loop_clients(const struct cv_loop *l)
 {
-    return l->n_callers - l->n_attached;
+    return l->n_seats - l->n_attached;
 }
 
 /* Answers the requests that waited for each other. */
@@ -133,19 +237,29 @@ static void answer_gathered(struct cv_loop *l)
     for (size_t i = 0; i < l->n_gathered; i++) {
         struct cv_loop_request *r = &l->gathered[i];
 
-        r->caller->broken = r->caller->broken || r->failed;
+        if (r->failed) {
+            leave(l, (struct cv_loop_seat *)r->caller);
+        }
         cv_message_free(&r->message);
     }
     l->n_gathered = 0;
 }
 
+/* *cost: of the caller's turn. */
 static enum cv_status answer_one(struct cv_loop *l, struct cv_caller *c,
-                                 struct cv_message *request, struct cv_err *err)
+                                 struct cv_message *request, int *cost,
+                                 struct cv_err *err)
 {
     enum cv_status s;
 
+    *cost = ALONE;
+    if (!c->hinted) {
+        cv_peer_hints(cv_channel_fd(c->channel), &c->peer);
+        c->hinted = true;
+    }
     if (l->hooks->waits != NULL &&
         l->hooks->waits(l->hooks->context, c, request)) {
+        *cost = 1;
         l->gathered[l->n_gathered++] =
             (struct cv_loop_request){.caller = c, .message = *request};
         if (l->n_gathered == CV_LIMIT_TOGETHER) {
@@ -169,61 +283,131 @@ static enum cv_status answer(struct cv_loop *l, struct cv_caller *c,
     for (;;) {
         struct cv_message request;
         enum cv_status s = cv_channel_next(c->channel, &request, err);
+        int cost;
 
         if (s != CV_OK || request.tree == NULL) {
             return s;
         }
-        s = answer_one(l, c, &request, err);
+        s = answer_one(l, c, &request, &cost, err);
         if (s != CV_OK) {
             return s;
         }
     }
 }
 
-/* Reads from one caller and answers it, or gathers what it wants. */
-static void serve_caller(struct cv_loop *l, struct cv_caller *c)
+/* An answer that is not taken whole waits; nothing else of its caller's is
+ * looked at before it is gone. */
+static void note_unsent(struct cv_loop *l, struct cv_loop_seat *seat)
+{
+    bool waits = cv_channel_unsent(seat->caller.channel) > 0;
+
+    if (waits != seat->wants_room) {
+        seat->wants_room = waits;
+        seat->unsent_ms = waits ? cv_clock_boot_ms() : 0;
+        watch_seat(l, seat, EPOLL_CTL_MOD);
+    }
+    cv_loop_account_charge(l, seat);
+}
+
+/* Reads from a caller who is not limited, and answers him. */
+static void serve_at_once(struct cv_loop *l, struct cv_loop_seat *seat)
 {
     struct cv_err err;
     bool closed = false;
 
     cv_err_init(&err);
-    c->last_ms = cv_clock_boot_ms();
-    if (cv_channel_fill(c->channel, &closed, &err) != CV_OK ||
-        answer(l, c, &err) != CV_OK || closed) {
-        c->broken = true;
+    if (cv_channel_fill(seat->caller.channel, &closed, &err) != CV_OK ||
+        answer(l, &seat->caller, &err) != CV_OK || closed) {
+        leave(l, seat);
+        return;
     }
+    note_unsent(l, seat);
 }
 
-static void accept_callers(struct cv_loop *l)
+/* One request of a client in the service, if he has a whole one. What it cost
+ * of his user's turn. */
+static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
+                         bool *held)
 {
+    struct cv_message request = {0};
+    enum cv_loop_read what;
     struct cv_err err;
+    enum cv_status s;
+    int cost = 1;
 
-    for (;;) {
-        int fd = accept4(l->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (seat->wants_room) {
+        return 0; /* it comes again when that is done */
+    }
+    cv_err_init(&err);
+    s = cv_loop_read(l, seat, &request, &what, &err);
+    if (s == CV_OK && what == CV_LOOP_READ_MESSAGE) {
+        seat->caller.last_ms = cv_clock_boot_ms();
+        (void)cv_loop_account_take(seat->account, seat->caller.last_ms);
+        s = answer_one(l, &seat->caller, &request, &cost, &err);
+        cv_loop_line_stand(l, seat);
+    } else if (s == CV_OK && what == CV_LOOP_READ_HELD) {
+        cv_loop_line_stand(l, seat);
+        *held = true;
+    }
+    if (s != CV_OK || what == CV_LOOP_READ_END ||
+        (what == CV_LOOP_READ_NONE && seat->hung_up)) {
+        leave(l, seat);
+    } else {
+        note_unsent(l, seat);
+    }
+    return cost;
+}
 
-        if (fd == -1) {
-            return;
+/* *wait_ms: when it is to be served again, at the latest. */
+static void serve_account(struct cv_loop *l, struct cv_loop_account *a,
+                          int64_t *wait_ms)
+{
+    struct cv_loop_seat *last = a->last, *seat = NULL;
+    int left = CV_LIMIT_UID_TURN;
+    bool held = false;
+    int64_t late;
+
+    if (!a->is_limited) {
+        while (seat != last && (seat = cv_loop_line_next(a)) != NULL) {
+            seat->caller.last_ms = cv_clock_boot_ms();
+            serve_at_once(l, seat);
         }
-        cv_err_init(&err);
-        (void)!add_caller(l, fd, NULL, &err);
+        return;
+    }
+    while (left > 0 && !held && a->first != NULL &&
+           cv_loop_account_late(a, cv_clock_boot_ms()) == 0) {
+        seat = cv_loop_line_next(a);
+        if (!seat->leaving) {
+            left -= serve_in_turn(l, seat, &held);
+        }
+    }
+    if (a->first != NULL) {
+        late = held ? HELD_MS : cv_loop_account_late(a, cv_clock_boot_ms());
+        *wait_ms = late < *wait_ms ? late : *wait_ms;
     }
 }
 
-static nfds_t fill_polls(struct cv_loop *l)
+/* Every user who wants something has his turn, in an order that goes round.
+ * *wait_ms: how long those who are late may wait, or TICK_MS. */
+static void serve_ready(struct cv_loop *l, int64_t *wait_ms)
 {
-    nfds_t n = 0;
+    struct cv_loop_account *busy = l->busy;
 
-    for (size_t i = 0; i < l->n_callers; i++) {
-        l->polls[n++] = (struct pollfd){
-            .fd = cv_channel_fd(l->callers[i]->channel), .events = POLLIN};
+    *wait_ms = TICK_MS;
+    l->busy = NULL;
+    while (busy != NULL) {
+        struct cv_loop_account *a = busy;
+
+        busy = a->next_busy;
+        a->is_busy = false;
+        serve_account(l, a, wait_ms);
+        if (a->first != NULL && !a->is_busy) {
+            a->is_busy = true;
+            a->next_busy = l->busy;
+            l->busy = a;
+        }
     }
-    if (!l->single) {
-        l->polls[n++] = (struct pollfd){.fd = l->listener, .events = POLLIN};
-        /* poll passes over a descriptor that is -1. */
-        l->polls[n++] =
-            (struct pollfd){.fd = l->hooks->watch, .events = POLLIN};
-    }
-    return n;
+    answer_gathered(l);
 }
 
 /* Nobody talks to it any more. */
@@ -234,39 +418,60 @@ static bool is_quiet(const struct cv_loop *l, const struct cv_caller *c,
            now - c->last_ms > CV_LIMIT_CLIENT_IDLE_S * 1000LL;
 }
 
-/* From the last to the first, because dropping moves the last one. */
-static void drop_broken(struct cv_loop *l)
+/* It takes too long over what it sends or reads. */
+static bool is_slow(const struct cv_loop_seat *seat, int64_t now)
 {
-    for (size_t i = l->n_callers; i-- > 0;) {
-        if (l->callers[i]->broken) {
-            drop_caller(l, i);
-        }
-    }
+    return (seat->begun_ms != 0 &&
+            now - seat->begun_ms > CV_LIMIT_FRAME_S * 1000LL) ||
+           (seat->unsent_ms != 0 &&
+            now - seat->unsent_ms > CV_LIMIT_ANSWER_S * 1000LL);
 }
 
-static void serve_ready(struct cv_loop *l, size_t n_callers)
+/* Each second: who is to go, and what is not needed any more. */
+static void sweep(struct cv_loop *l)
 {
     int64_t now = cv_clock_boot_ms();
 
-    for (size_t i = 0; i < n_callers; i++) {
-        if (l->polls[i].revents != 0) {
-            serve_caller(l, l->callers[i]);
-        } else if (is_quiet(l, l->callers[i], now)) {
-            l->callers[i]->broken = true;
+    if (now - l->swept_ms < TICK_MS) {
+        return;
+    }
+    l->swept_ms = now;
+    for (size_t i = 0; i < l->n_seats; i++) {
+        struct cv_loop_seat *seat = l->seats[i];
+
+        if (is_slow(seat, now) || is_quiet(l, &seat->caller, now)) {
+            leave(l, seat);
         }
     }
-    answer_gathered(l);
+    cv_loop_account_sweep(l, now, false);
 }
 
-/* How long to wait at most; false: not at all, for it is over. */
-static bool how_long(const struct cv_loop *l, bool busy, struct timespec *limit,
-                     const struct timespec **out)
+static void drop_leaving(struct cv_loop *l)
 {
-    bool ticking = busy || (!l->single && n_clients(l) > 0);
+    for (struct cv_loop_seat *at = l->attached; at != NULL;
+         at = at->next_attached) {
+        if (at->caller.broken) {
+            leave(l, at);
+        }
+    }
+    while (l->leaving != NULL) {
+        struct cv_loop_seat *seat = l->leaving;
+
+        l->leaving = seat->next_leaving;
+        cv_loop_drop(l, seat);
+    }
+}
+
+/* How long to wait at most (ms, -1: for ever); false: not at all, for it is
+ * over. `wait_ms`: what those who are late may wait. */
+static bool how_long(const struct cv_loop *l, bool busy, int64_t wait_ms,
+                     int *out)
+{
+    bool ticking = busy || (!l->single && cv_loop_clients(l) > 0);
     int64_t rest = -1;
 
     if (!l->single && l->hooks->rest != NULL) {
-        rest = l->hooks->rest(l->hooks->context, n_clients(l));
+        rest = l->hooks->rest(l->hooks->context, cv_loop_clients(l));
         if (rest == 0) {
             return false;
         }
@@ -274,73 +479,159 @@ static bool how_long(const struct cv_loop *l, bool busy, struct timespec *limit,
     if (ticking && (rest == -1 || rest > TICK_MS)) {
         rest = TICK_MS;
     }
-    limit->tv_sec = rest / 1000;
-    limit->tv_nsec = rest % 1000 * 1000000;
-    *out = rest == -1 ? NULL : limit;
+    if (l->deaf && (rest == -1 || rest > DEAF_MS)) {
+        rest = DEAF_MS;
+    }
+    if (l->busy != NULL && (rest == -1 || rest > wait_ms)) {
+        rest = wait_ms;
+    }
+    *out = rest > INT32_MAX ? INT32_MAX : (int)rest;
     return true;
+}
+
+/* Something is to be known of a seat. */
+static void notice(struct cv_loop *l, struct cv_loop_seat *seat,
+                   uint32_t events)
+{
+    size_t before = cv_channel_unsent(seat->caller.channel);
+
+    if (seat->wants_room && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
+        if (cv_channel_flush(seat->caller.channel, NULL) != CV_OK) {
+            leave(l, seat);
+            return;
+        }
+        if (cv_channel_unsent(seat->caller.channel) < before) {
+            seat->unsent_ms = cv_clock_boot_ms();
+        }
+        note_unsent(l, seat);
+    }
+    seat->hung_up = seat->hung_up || (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+    if (!seat->wants_room) {
+        cv_loop_line_stand(l, seat);
+    }
+}
+
+/* Sorts what epoll tells. */
+static void notice_all(struct cv_loop *l, const struct epoll_event *events,
+                       int n, bool *knocked, bool *watched)
+{
+    *knocked = *watched = false;
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.ptr == &l->listener) {
+            *knocked = true;
+        } else if (events[i].data.ptr == l) {
+            *watched = true;
+        } else {
+            notice(l, events[i].data.ptr, events[i].events);
+        }
+    }
+}
+
+static void one_turn(struct cv_loop *l, const struct epoll_event *events, int n,
+                     int64_t *wait_ms)
+{
+    bool knocked, watched;
+
+    notice_all(l, events, n, &knocked, &watched);
+    serve_ready(l, wait_ms);
+    if (watched) {
+        l->hooks->watched(l->hooks->context);
+    }
+    drop_leaving(l);
+    if (knocked) {
+        cv_loop_accept(l);
+    } else if (l->deaf) {
+        cv_loop_accept_listen(l, true);
+    }
+    sweep(l);
+    drop_leaving(l);
 }
 
 static enum cv_status run(struct cv_loop *l, struct cv_err *err)
 {
-    const struct timespec *timeout = NULL;
-    struct timespec limit = {0};
+    struct epoll_event events[EVENTS];
     sigset_t while_waiting;
+    int64_t wait_ms = TICK_MS;
     bool busy = false;
+    int timeout;
 
-    catch_signals(&while_waiting);
+    catch_signals(l, &while_waiting);
     if (l->hooks->begun != NULL) {
         l->hooks->begun(l->hooks->context, l);
     }
-    while (!ended && (!l->single || n_clients(l) > 0) &&
-           how_long(l, busy, &limit, &timeout)) {
-        size_t n_callers = l->n_callers;
-        nfds_t n = fill_polls(l);
-        int ready = ppoll(l->polls, n, timeout, &while_waiting);
+    while (!ended && (!l->single || cv_loop_clients(l) > 0) &&
+           how_long(l, busy, wait_ms, &timeout)) {
+        int n = epoll_pwait(l->epoll, events, EVENTS, timeout, &while_waiting);
 
-        if (ready == -1 && errno != EINTR) {
+        if (n == -1 && errno != EINTR) {
             return cv_fail_errno(err, CV_INTERNAL, "cannot wait for sockets");
         }
-        if (ready > 0) {
-            bool knocked = !l->single && l->polls[n - 2].revents != 0;
-            bool watched = !l->single && l->polls[n - 1].revents != 0;
-
-            serve_ready(l, n_callers);
-            if (watched) {
-                l->hooks->watched(l->hooks->context);
-            }
-            if (knocked) {
-                accept_callers(l);
-            }
+        if (hung_up) {
+            hung_up = 0;
+            l->hooks->hangup(l->hooks->context);
         }
-        drop_broken(l);
+        one_turn(l, events, n > 0 ? n : 0, &wait_ms);
         busy = l->hooks->idle(l->hooks->context);
-        drop_broken(l);
+        drop_leaving(l);
     }
     return CV_OK;
+}
+
+static enum cv_status open_loop(struct cv_loop *l, int fd, struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    cv_loop_accept_limits(l);
+    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (l->epoll == -1) {
+        cv_file_close(&fd);
+        return cv_fail_errno(err, CV_INTERNAL, "cannot wait for sockets");
+    }
+    if (l->single) {
+        return cv_loop_add(l, fd, NULL, err);
+    }
+    cv_loop_watch(l, EPOLL_CTL_ADD, l->listener, EPOLLIN, &l->listener);
+    if (l->hooks->watch != -1) {
+        cv_loop_watch(l, EPOLL_CTL_ADD, l->hooks->watch, EPOLLIN, l);
+    }
+    if (l->hooks->shared) {
+        s = cv_arena_new(CV_KIB(64), &l->arena, err);
+    }
+    if (s == CV_OK) {
+        cv_buf_init(&l->scratch, l->arena, CV_KIB(64));
+    }
+    return s;
 }
 
 enum cv_status cv_loop_run(const struct cv_loop_hooks *hooks, int fd,
                            int listener, struct cv_err *err)
 {
     struct cv_loop *l = calloc(1, sizeof(*l));
-    enum cv_status s = CV_OK;
+    enum cv_status s;
 
     if (l == NULL) {
+        cv_file_close(&fd);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     l->hooks = hooks;
     l->listener = listener;
     l->single = fd != -1;
-    if (l->single) {
-        s = add_caller(l, fd, NULL, err);
-    }
+    s = open_loop(l, fd, err);
     if (s == CV_OK) {
         s = run(l, err);
     }
     l->over = true;
-    while (l->n_callers > 0) {
-        drop_caller(l, l->n_callers - 1);
+    while (l->n_seats > 0) {
+        struct cv_loop_seat *seat = l->seats[l->n_seats - 1];
+
+        (void)!cv_channel_flush(seat->caller.channel, NULL);
+        cv_loop_drop(l, seat);
     }
+    cv_loop_account_sweep(l, 0, true);
+    cv_file_close(&l->epoll);
+    cv_buf_wipe(&l->scratch);
+    cv_arena_free(l->arena);
+    free(l->seats);
     free(l);
     return s;
 }
@@ -348,63 +639,4 @@ enum cv_status cv_loop_run(const struct cv_loop_hooks *hooks, int fd,
 bool cv_loop_is_over(const struct cv_loop *loop)
 {
     return loop->over;
-}
-
-/* What lies at `path`: nothing, or a socket that nobody serves (removed). */
-static enum cv_status clear_path(const struct sockaddr_un *sa,
-                                 struct cv_err *err)
-{
-    struct stat st;
-    int fd, connected;
-
-    if (lstat(sa->sun_path, &st) == -1) {
-        return errno == ENOENT
-                   ? CV_OK
-                   : cv_fail_errno(err, CV_CONFIG, "%s", sa->sun_path);
-    }
-    if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid()) {
-        return cv_fail(err, CV_CONFIG, "%s is there and is no socket of ours",
-                       sa->sun_path);
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd == -1) {
-        return cv_fail_errno(err, CV_INTERNAL, "cannot make a socket");
-    }
-    connected = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
-    (void)close(fd);
-    if (connected == 0) {
-        return cv_fail(err, CV_BUSY, "a broker already serves %s",
-                       sa->sun_path);
-    }
-    if (unlink(sa->sun_path) == -1) {
-        return cv_fail_errno(err, CV_CONFIG, "cannot remove %s", sa->sun_path);
-    }
-    return CV_OK;
-}
-
-enum cv_status cv_loop_listen(const char *path, mode_t mode, int *listener,
-                              struct cv_err *err)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    enum cv_status s;
-
-    *listener = -1;
-    if (strlen(path) >= sizeof(sa.sun_path)) {
-        return cv_fail(err, CV_CONFIG, "the socket's path is longer than %zu",
-                       sizeof(sa.sun_path) - 1);
-    }
-    memcpy(sa.sun_path, path, strlen(path) + 1);
-    s = clear_path(&sa, err);
-    if (s != CV_OK) {
-        return s;
-    }
-    *listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* The umask is 077: it is born closed to others and opened afterwards. */
-    if (*listener == -1 ||
-        bind(*listener, (const struct sockaddr *)&sa, sizeof(sa)) == -1 ||
-        chmod(path, mode) == -1 || listen(*listener, 128) == -1) {
-        s = cv_fail_errno(err, CV_CONFIG, "cannot listen at %s", path);
-        cv_file_close(listener);
-    }
-    return s;
 }

@@ -1,8 +1,16 @@
 /* The broker's connections and its clock.
  *
- * One poll(2) over the listening socket and all callers; requests are answered
+ * One epoll(7) over the listening socket and all callers; requests are answered
  * one after the other. Each caller's uid and groups are read from the kernel
- * when it connects. */
+ * when it connects, the hints when it first asks for something.
+ *
+ * A loop that many users share keeps each of them to ceilings of his own
+ * (CV_LIMIT_UID_*): connections (more are told to try later), requests a second
+ * (more are answered late), bytes held for messages that are begun and answers
+ * that are not taken, and how much of one is done before others have their
+ * turn. Where all connections are taken, whoever has most of them loses the one
+ * that was silent longest to whoever has fewer. Nobody waits for a client that
+ * sends or reads slowly, however few users there are. */
 #ifndef CERTVAULT_BROKER_LOOP_H
 #define CERTVAULT_BROKER_LOOP_H
 
@@ -15,9 +23,10 @@ struct cv_caller {
     struct cv_channel *channel;
     struct cv_peer peer;
     char user[CV_NAMES_LEN]; /* for the record; "" until it is asked for */
+    bool hinted;             /* the peer's hints are read */
     bool greeted;            /* Hello was answered */
     int64_t last_ms;         /* when it last said something */
-    bool broken;             /* to be dropped */
+    bool broken;             /* to be dropped (of those attached, by anybody) */
     struct cv_prompt_wait *prompt; /* it asks a human, or waits to (prompt.h) */
     size_t grants; /* that end with it: it is never dropped for being quiet */
     /* Not NULL: it was brought in by the program itself (cv_loop_attach), and
@@ -41,6 +50,7 @@ struct cv_loop_hooks {
     void (*begun)(void *context, struct cv_loop *loop);
     /* The context handed to a method: who calls is set before. */
     void *(*enter)(void *context, struct cv_caller *caller);
+    bool shared; /* by many users, each with ceilings of his own */
     /* Is this uid served at all? */
     bool (*admits)(void *context, const struct cv_peer *peer);
     /* May this request of this caller wait until all that came at the same time
@@ -59,6 +69,8 @@ struct cv_loop_hooks {
     /* For how long at most (ms; -1: for ever) a loop with a listener may wait
      * now, with so many callers; 0 ends it. NULL: for ever. */
     int64_t (*rest)(void *context, size_t n_callers);
+    /* SIGHUP came. NULL: it is as it was before the loop. */
+    void (*hangup)(void *context);
     /* Called when `watch` can be read; the loop then goes on. */
     void (*watched)(void *context);
     int watch; /* -1: none */

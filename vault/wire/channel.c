@@ -13,6 +13,14 @@
 
 #define READ_SIZE ((size_t)8192)
 
+/* A message, or the rest of one, that the other end did not take yet. */
+struct piece {
+    struct piece *next;
+    struct cv_arena *arena; /* NULL: on the heap */
+    struct cv_buf text;
+    size_t done; /* of it */
+};
+
 struct cv_channel {
     int fd;
     int watched;
@@ -20,6 +28,9 @@ struct cv_channel {
     struct cv_arena *arena; /* holds `in` when that is secret */
     struct cv_buf in;       /* bytes read and not yet taken */
     size_t searched;        /* of them, known to hold no NUL */
+    bool queues;
+    struct piece *first, *last; /* to be sent */
+    size_t unsent;              /* bytes of them */
 };
 
 enum cv_status cv_channel_new(int fd, size_t ceiling, struct cv_channel **out,
@@ -43,10 +54,27 @@ enum cv_status cv_channel_new(int fd, size_t ceiling, struct cv_channel **out,
     return CV_OK;
 }
 
+static void drop_piece(struct cv_channel *ch)
+{
+    struct piece *p = ch->first;
+
+    ch->unsent -= p->text.len - p->done;
+    ch->first = p->next;
+    if (ch->first == NULL) {
+        ch->last = NULL;
+    }
+    cv_buf_wipe(&p->text);
+    cv_arena_free(p->arena);
+    free(p);
+}
+
 void cv_channel_free(struct cv_channel *ch)
 {
     if (ch == NULL) {
         return;
+    }
+    while (ch->first != NULL) {
+        drop_piece(ch);
     }
     cv_buf_wipe(&ch->in);
     cv_arena_free(ch->arena);
@@ -57,6 +85,26 @@ void cv_channel_free(struct cv_channel *ch)
 int cv_channel_fd(const struct cv_channel *ch)
 {
     return ch->fd;
+}
+
+void cv_channel_queue(struct cv_channel *ch)
+{
+    ch->queues = true;
+}
+
+size_t cv_channel_unsent(const struct cv_channel *ch)
+{
+    return ch->unsent;
+}
+
+size_t cv_channel_held(const struct cv_channel *ch)
+{
+    return ch->in.size + ch->unsent;
+}
+
+bool cv_channel_has_begun(const struct cv_channel *ch)
+{
+    return ch->in.len > 0;
 }
 
 void cv_channel_watch(struct cv_channel *ch, int fd)
@@ -106,31 +154,103 @@ static enum cv_status wait_for(const struct cv_channel *ch, short what,
     }
 }
 
+/* One send(2) of what is left of `bytes`; *full: the other end takes no more
+ * now. */
+static enum cv_status send_some(struct cv_channel *ch, struct cv_bytes bytes,
+                                size_t *done, bool *full, struct cv_err *err)
+{
+    ssize_t n =
+        send(ch->fd, bytes.data + *done, bytes.len - *done, MSG_NOSIGNAL);
+
+    *full = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (n >= 0) {
+        *done += (size_t)n;
+    } else if (!*full && errno != EINTR) {
+        return cv_fail_errno(err, CV_UNAVAILABLE, "the other program is gone");
+    }
+    return CV_OK;
+}
+
 static enum cv_status send_all(struct cv_channel *ch, struct cv_bytes bytes,
                                int timeout_ms, struct cv_err *err)
 {
     struct timespec start;
+    enum cv_status s = CV_OK;
     size_t done = 0;
+    bool full;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &start);
-    while (done < bytes.len) {
-        ssize_t n =
-            send(ch->fd, bytes.data + done, bytes.len - done, MSG_NOSIGNAL);
+    while (s == CV_OK && done < bytes.len) {
+        s = send_some(ch, bytes, &done, &full, err);
+        if (s == CV_OK && full) {
+            s = wait_for(ch, POLLOUT, timeout_ms, &start, err);
+        }
+    }
+    return s;
+}
 
-        if (n >= 0) {
-            done += (size_t)n;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            enum cv_status s = wait_for(ch, POLLOUT, timeout_ms, &start, err);
+enum cv_status cv_channel_flush(struct cv_channel *ch, struct cv_err *err)
+{
+    bool full = false;
 
-            if (s != CV_OK) {
-                return s;
-            }
-        } else if (errno != EINTR) {
-            return cv_fail_errno(err, CV_UNAVAILABLE,
-                                 "the other program is gone");
+    while (ch->first != NULL && !full) {
+        struct piece *p = ch->first;
+        size_t before = p->done;
+        enum cv_status s =
+            send_some(ch, cv_buf_bytes(&p->text), &p->done, &full, err);
+
+        if (s != CV_OK) {
+            return s;
+        }
+        ch->unsent -= p->done - before;
+        if (p->done == p->text.len) {
+            drop_piece(ch);
         }
     }
     return CV_OK;
+}
+
+/* Waits until no more is kept than may be. */
+static enum cv_status make_room(struct cv_channel *ch, int timeout_ms,
+                                struct cv_err *err)
+{
+    struct timespec start;
+    enum cv_status s = CV_OK;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &start);
+    while (s == CV_OK && ch->unsent > CV_LIMIT_UNSENT) {
+        s = wait_for(ch, POLLOUT, timeout_ms, &start, err);
+        if (s == CV_OK) {
+            s = cv_channel_flush(ch, err);
+        }
+    }
+    return s;
+}
+
+/* Takes text and arena of a message, of which nothing is sent yet. */
+static enum cv_status queue(struct cv_channel *ch, struct cv_buf *text,
+                            struct cv_arena **arena, int timeout_ms,
+                            struct cv_err *err)
+{
+    struct piece *p = calloc(1, sizeof(*p));
+    enum cv_status s;
+
+    if (p == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    p->text = *text;
+    p->arena = *arena;
+    cv_buf_init(text, NULL, 0);
+    *arena = NULL;
+    if (ch->last != NULL) {
+        ch->last->next = p;
+    } else {
+        ch->first = p;
+    }
+    ch->last = p;
+    ch->unsent += p->text.len;
+    s = cv_channel_flush(ch, err);
+    return s == CV_OK ? make_room(ch, timeout_ms, err) : s;
 }
 
 enum cv_status cv_channel_send(struct cv_channel *ch, const cJSON *message,
@@ -151,7 +271,8 @@ enum cv_status cv_channel_send(struct cv_channel *ch, const cJSON *message,
     cv_buf_add_char(&text, '\0');
     s = cv_buf_status(&text, "a message", err);
     if (s == CV_OK) {
-        s = send_all(ch, cv_buf_bytes(&text), timeout_ms, err);
+        s = ch->queues ? queue(ch, &text, &arena, timeout_ms, err)
+                       : send_all(ch, cv_buf_bytes(&text), timeout_ms, err);
     }
     cv_buf_wipe(&text);
     cv_arena_free(arena);
@@ -291,17 +412,55 @@ enum cv_status cv_channel_next(struct cv_channel *ch, struct cv_message *out,
     return s;
 }
 
+enum cv_status cv_channel_read(struct cv_channel *ch,
+                               struct cv_channel_look *out, struct cv_err *err)
+{
+    size_t before = ch->in.len;
+    enum cv_status s = begin_read(ch, true, err);
+
+    memset(out, 0, sizeof(*out));
+    if (s == CV_OK) {
+        s = read_some(ch, &out->nothing, &out->closed, err);
+    }
+    out->seen = s == CV_OK ? ch->in.len - before : 0;
+    return s;
+}
+
 enum cv_status cv_channel_fill(struct cv_channel *ch, bool *closed,
                                struct cv_err *err)
 {
-    bool again;
-    enum cv_status s = begin_read(ch, true, err);
+    struct cv_channel_look look;
+    enum cv_status s = cv_channel_read(ch, &look, err);
 
-    *closed = false;
-    if (s != CV_OK) {
-        return s;
+    *closed = look.closed;
+    return s;
+}
+
+enum cv_status cv_channel_peek(const struct cv_channel *ch,
+                               struct cv_buf *scratch, size_t size,
+                               struct cv_channel_look *out, struct cv_err *err)
+{
+    uint8_t *room = cv_buf_room(scratch, size);
+    ssize_t n;
+
+    memset(out, 0, sizeof(*out));
+    if (room == NULL) {
+        return cv_buf_status(scratch, "a message", err);
     }
-    return read_some(ch, &again, closed, err);
+    n = recv(ch->fd, room, size, MSG_PEEK);
+    if (n > 0) {
+        out->seen = (size_t)n;
+        out->whole = memchr(room, '\0', (size_t)n) != NULL;
+        cv_buf_took(scratch, (size_t)n);
+        cv_buf_drop(scratch, (size_t)n);
+    } else if (n == 0 || errno == ECONNRESET) {
+        out->closed = true;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+        out->nothing = true;
+    } else {
+        return cv_fail_errno(err, CV_UNAVAILABLE, "cannot read from a socket");
+    }
+    return CV_OK;
 }
 
 enum cv_status cv_channel_recv(struct cv_channel *ch, bool secret,

@@ -29,6 +29,18 @@ int cv_channel_fd(const struct cv_channel *ch);
  * somebody else. */
 void cv_channel_watch(struct cv_channel *ch, int fd);
 
+/* From now on cv_channel_send waits for nobody: what the other end does not
+ * take at once is kept, and goes out by cv_channel_flush. Only where more than
+ * CV_LIMIT_UNSENT bytes are kept does it wait as before, for room. */
+void cv_channel_queue(struct cv_channel *ch);
+
+/* Bytes that are kept for the other end. */
+size_t cv_channel_unsent(const struct cv_channel *ch);
+
+/* Sends what the other end takes now. CV_UNAVAILABLE. */
+CV_MUST_USE enum cv_status cv_channel_flush(struct cv_channel *ch,
+                                            struct cv_err *err);
+
 /* Writes `message` and its NUL; `secret`: its text is built in an arena. Waits
  * at most `timeout_ms` (-1: for ever) for the other end to take it. CV_BUSY
  * (timeout), CV_UNAVAILABLE (the other end is gone), CV_INVALID (too long),
@@ -46,11 +58,40 @@ CV_MUST_USE enum cv_status cv_channel_recv(struct cv_channel *ch, bool secret,
                                            struct cv_message *out,
                                            struct cv_err *err);
 
-/* For a loop over many channels: reads what is there without waiting, into an
- * arena. *closed tells that the other end sent all it will. CV_INVALID (too
- * long), CV_UNAVAILABLE. */
+/* What there is in the socket. */
+struct cv_channel_look {
+    size_t seen;  /* bytes */
+    bool whole;   /* a message ends among them */
+    bool nothing; /* there is nothing now, and may be later */
+    bool closed;  /* there is nothing, and never will be */
+};
+
+/* For a loop over many channels: reads some of what is there without waiting,
+ * into an arena; out->whole is not told. CV_INVALID (too long),
+ * CV_UNAVAILABLE. */
+CV_MUST_USE enum cv_status cv_channel_read(struct cv_channel *ch,
+                                           struct cv_channel_look *out,
+                                           struct cv_err *err);
+
+/* The same. *closed tells that the other end sent all it will. */
 CV_MUST_USE enum cv_status cv_channel_fill(struct cv_channel *ch, bool *closed,
                                            struct cv_err *err);
+
+/* Looks at up to `size` bytes in the socket, by way of `scratch` (an empty
+ * buffer in an arena, left empty and wiped): who has many clients takes nothing
+ * of a message into memory before its end is there. CV_UNAVAILABLE, and as
+ * cv_buf_room. */
+CV_MUST_USE enum cv_status cv_channel_peek(const struct cv_channel *ch,
+                                           struct cv_buf *scratch, size_t size,
+                                           struct cv_channel_look *out,
+                                           struct cv_err *err);
+
+/* Memory that it holds now, in bytes: what was read and not taken, what is
+ * kept for the other end. */
+size_t cv_channel_held(const struct cv_channel *ch);
+
+/* Is a part of a message, or a whole one, read and not taken? */
+bool cv_channel_has_begun(const struct cv_channel *ch);
 
 /* Takes the next whole message out of what was read; out->tree is NULL where
  * there is none yet. CV_INVALID (not JSON, not an object). */

@@ -115,6 +115,25 @@ static enum cv_status receive(struct cv_channel *ch, unsigned flags,
     return cv_client_answer(reply, continues, err);
 }
 
+/* A server that has no room for us says so and hangs up, before it is asked. */
+static bool told_before(struct cv_channel *ch, struct cv_message *reply,
+                        struct cv_err *err)
+{
+    struct cv_err why;
+    bool continues;
+
+    cv_err_init(&why);
+    if (receive(ch, 0, 0, reply, &continues, &why) == CV_OK ||
+        reply->tree == NULL) {
+        cv_message_free(reply);
+        return false;
+    }
+    if (err != NULL) {
+        *err = why;
+    }
+    return true;
+}
+
 enum cv_status cv_client_call(struct cv_channel *ch, const char *method,
                               cJSON *parameters, unsigned flags, int timeout_ms,
                               struct cv_message *reply, struct cv_err *err)
@@ -124,6 +143,9 @@ enum cv_status cv_client_call(struct cv_channel *ch, const char *method,
         send_call(ch, method, parameters, flags, false, timeout_ms, err);
 
     memset(reply, 0, sizeof(*reply));
+    if (s == CV_UNAVAILABLE && told_before(ch, reply, err)) {
+        return err != NULL ? err->status : CV_BUSY;
+    }
     if (s != CV_OK) {
         return s;
     }

@@ -1,0 +1,58 @@
+/* The lines in which users' connections wait for their turn. */
+#include "vault/broker/loop_internal.h"
+
+void cv_loop_line_stand(struct cv_loop *l, struct cv_loop_seat *seat)
+{
+    struct cv_loop_account *a = seat->account;
+
+    if (seat->in_line) {
+        return;
+    }
+    seat->in_line = true;
+    seat->next = NULL;
+    if (a->last != NULL) {
+        a->last->next = seat;
+    } else {
+        a->first = seat;
+    }
+    a->last = seat;
+    if (!a->is_busy) {
+        a->is_busy = true;
+        a->next_busy = l->busy;
+        l->busy = a;
+    }
+}
+
+struct cv_loop_seat *cv_loop_line_next(struct cv_loop_account *a)
+{
+    struct cv_loop_seat *seat = a->first;
+
+    if (seat != NULL) {
+        a->first = seat->next;
+        a->last = a->first != NULL ? a->last : NULL;
+        seat->in_line = false;
+    }
+    return seat;
+}
+
+void cv_loop_line_leave(struct cv_loop_seat *seat)
+{
+    struct cv_loop_seat *before = NULL;
+
+    if (!seat->in_line) {
+        return;
+    }
+    for (struct cv_loop_seat *at = seat->account->first; at != seat;
+         at = at->next) {
+        before = at;
+    }
+    if (before != NULL) {
+        before->next = seat->next;
+    } else {
+        seat->account->first = seat->next;
+    }
+    if (seat->account->last == seat) {
+        seat->account->last = before;
+    }
+    seat->in_line = false;
+}
