@@ -16,6 +16,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "scenario"))
 import harness  # noqa: E402
+import decide_bench  # noqa: E402
 import kube  # noqa: E402
 import minting  # noqa: E402
 import nginx  # noqa: E402
@@ -443,7 +444,7 @@ def bench_cold_sign(folder):
 BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
            "fetch": bench_fetch, "agent": bench_agent, "sign": bench_sign,
            "unrecorded": bench_unrecorded, "cold_sign": bench_cold_sign,
-           **relay_bench.BENCHES}
+           **decide_bench.BENCHES, **relay_bench.BENCHES}
 
 
 def main(names):
