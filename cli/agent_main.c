@@ -1,6 +1,7 @@
 #include "cli/agent_main.h"
 
 #include "cli/broker_config.h"
+#include "cli/handed.h"
 #include "cli/runtime.h"
 #include "vault/base/file.h"
 #include "vault/base/json.h"
@@ -15,53 +16,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-bool cv_agent_main_is_handed(void)
-{
-    const char *pid = getenv("LISTEN_PID");
-    const char *n = getenv("LISTEN_FDS");
-    char own[32];
-
-    (void)snprintf(own, sizeof(own), "%ld", (long)getpid());
-    return pid != NULL && n != NULL && strcmp(pid, own) == 0 &&
-           strcmp(n, "1") == 0;
-}
-
-/* It must be what the unit says: a Unix stream socket that listens. */
-static enum cv_status check_handed(int fd, struct cv_err *err)
-{
-    const struct {
-        int option, value;
-    } wanted[] = {
-        {SO_DOMAIN, AF_UNIX}, {SO_TYPE, SOCK_STREAM}, {SO_ACCEPTCONN, 1}};
-
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        int value = -1;
-        socklen_t len = sizeof(value);
-
-        if (getsockopt(fd, SOL_SOCKET, wanted[i].option, &value, &len) == -1 ||
-            value != wanted[i].value) {
-            return cv_fail(err, CV_CONFIG,
-                           "the socket that was handed over is no listening "
-                           "Unix stream socket");
-        }
-    }
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) == -1 ||
-        fcntl(fd, F_SETFD, FD_CLOEXEC) == -1) {
-        return cv_fail_errno(err, CV_INTERNAL, "the socket");
-    }
-    return CV_OK;
-}
-
-/* Where it listens, for telling. */
-static void name_of(int fd, char *out, size_t out_len)
-{
-    struct sockaddr_un address = {.sun_path = ""};
-    socklen_t len = sizeof(address) - 1;
-
-    (void)getsockname(fd, (struct sockaddr *)&address, &len);
-    (void)snprintf(out, out_len, "%s", address.sun_path);
-}
 
 /* Who waits for it to begin. */
 struct starter {
@@ -155,8 +109,8 @@ static enum cv_status run(const struct cv_agent_main *o, struct starter *st,
 
     if (s == CV_OK && o->handed) {
         agent.listener = CV_PROCESS_SOCKET;
-        s = check_handed(agent.listener, err);
-        name_of(agent.listener, names.socket, sizeof(names.socket));
+        s = cv_handed_check(agent.listener, err);
+        cv_handed_path(agent.listener, names.socket, sizeof(names.socket));
     } else if (s == CV_OK) {
         s = find_socket(o, folder, &r, &names, &agent.lock, err);
         agent.runtime = r.dir;

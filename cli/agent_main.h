@@ -18,9 +18,6 @@ struct cv_agent_main {
     bool handed; /* descriptor 3 is a listening socket */
 };
 
-/* Did systemd hand over one socket? Asks the environment. */
-bool cv_agent_main_is_handed(void);
-
 /* As cv_broker_run, and what cv_runtime_open says. */
 CV_MUST_USE enum cv_status cv_agent_main_run(const struct cv_agent_main *o,
                                              struct cv_err *err);

@@ -112,6 +112,16 @@ static enum cv_status write_modules(cJSON *tree, bool service, char **out,
     return s;
 }
 
+enum cv_status cv_broker_config_tree(const char *path, cJSON **tree,
+                                     struct cv_err *err)
+{
+    *tree = NULL;
+    if (path == NULL && access(CV_BROKER_CONFIG_SERVICE, F_OK) == 0) {
+        path = CV_BROKER_CONFIG_SERVICE;
+    }
+    return path != NULL ? parse(path, tree, err) : CV_OK;
+}
+
 enum cv_status cv_broker_config_load(const char *path, bool service,
                                      struct cv_spawner_options *programs,
                                      struct cv_broker_relay *relay,
@@ -122,11 +132,9 @@ enum cv_status cv_broker_config_load(const char *path, bool service,
     cJSON *tree = NULL;
     enum cv_status s = CV_OK;
 
-    if (path == NULL && service &&
-        access(CV_BROKER_CONFIG_SERVICE, F_OK) == 0) {
-        path = CV_BROKER_CONFIG_SERVICE;
-    }
-    if (path != NULL) {
+    if (service) {
+        s = cv_broker_config_tree(path, &tree, err);
+    } else if (path != NULL) {
         s = parse(path, &tree, err);
     }
     if (s == CV_OK) {

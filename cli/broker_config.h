@@ -7,6 +7,7 @@
 #ifndef CERTVAULT_CLI_BROKER_CONFIG_H
 #define CERTVAULT_CLI_BROKER_CONFIG_H
 
+#include "vault/base/json.h"
 #include "vault/broker/broker.h"
 
 #define CV_BROKER_CONFIG_SERVICE "/etc/certvault/certvault.yaml"
@@ -22,6 +23,11 @@ cv_broker_config_load(const char *path, bool service,
                       struct cv_spawner_options *programs,
                       struct cv_broker_relay *relay, struct cv_err *err);
 void cv_broker_config_free(struct cv_spawner_options *programs);
+
+/* The configuration itself, checked: *tree is the caller's, NULL where there is
+ * none. For the service; fails as above. */
+CV_MUST_USE enum cv_status cv_broker_config_tree(const char *path, cJSON **tree,
+                                                 struct cv_err *err);
 
 /* The user's folder for logins to tokens ($XDG_STATE_HOME/certvault/logins):
  * `out`, or NULL where there is no such place. */

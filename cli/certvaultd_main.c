@@ -1,6 +1,6 @@
 /* certvaultd: the broker.
  *
- *     certvaultd --vault DIR --socket PATH ...   the service
+ *     certvaultd --vault DIR --socket PATH ...   the service (cli/service.h)
  *     certvaultd --agent --vault DIR             one user's, in the background
  *     certvaultd --private --vault DIR           for one command; descriptor 3
  *     certvaultd --offline                       what needs no vault; likewise
@@ -8,6 +8,8 @@
 #include "cli/agent_main.h"
 #include "cli/broker_config.h"
 #include "cli/broker_offline.h"
+#include "cli/handed.h"
+#include "cli/service.h"
 
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -22,26 +24,37 @@
 
 struct arguments {
     const char *vault, *socket, *key_file, *passphrase_file, *socket_mode,
-        *config, *idle;
+        *config, *idle, *helpers_at, *key_credential;
     bool private, create, offline, allow_unlocked, agent, ready, help, version;
 };
 
 static const char usage[] =
-    "usage: certvaultd --vault DIR --socket PATH [--socket-mode 0666]\n"
-    "                  [--key-file F | --passphrase-file F] [--foreground]\n"
-    "                  [--config F] [--allow-unlocked]\n"
+    "usage: certvaultd --vault DIR [--socket PATH] [--socket-mode 0666]\n"
+    "                  [--key-file F | --passphrase-file F |\n"
+    "                   --key-credential NAME] [--helpers-at DIR]\n"
+    "                  [--config F] [--foreground] [--allow-unlocked]\n"
     "       certvaultd --agent --vault DIR [--idle SECONDS] [--config F]\n"
     "       certvaultd --help | --version\n"
     "\n"
     "The broker of a vault, serving whoever connects to PATH as the vault's\n"
-    "policy says. It runs in the foreground and ends on SIGTERM.\n"
+    "policy says. It runs in the foreground and ends on SIGTERM; SIGHUP has\n"
+    "it read its configuration again. systemd runs it by certvault.service.\n"
     "\n"
     "  --vault DIR            the vault's folder (certvault init makes one)\n"
-    "  --socket PATH          where to listen\n"
+    "  --socket PATH          where to listen; else socket: of the "
+    "configuration,\n"
+    "                         or the socket that systemd hands over\n"
     "  --socket-mode MODE     of that socket, octal; 0666 unless given: every\n"
     "                         connection is decided by its uid\n"
     "  --key-file F           opens the vault at the start\n"
     "  --passphrase-file F    likewise; one line\n"
+    "  --key-credential NAME  likewise: what systemd was given as NAME\n"
+    "                         (LoadCredentialEncrypted=NAME:FILE)\n"
+    "  --helpers-at DIR       intake and relay run as another user, in "
+    "units\n"
+    "                         of their own, at intake.sock, "
+    "relay-orders.sock\n"
+    "                         and relay-asks.sock in DIR\n"
     "  --config F             the configuration: which PKCS#11 modules there "
     "are;\n"
     "                         " CV_BROKER_CONFIG_SERVICE " unless given\n"
@@ -50,7 +63,12 @@ static const char usage[] =
     "                         at the one that systemd hands over\n"
     "  --idle SECONDS         an agent that nobody needs ends after so long;\n"
     "                         900 unless given, 0 is never\n"
-    "  --allow-unlocked       go on where memory cannot be locked\n";
+    "  --allow-unlocked       go on where memory cannot be locked\n"
+    "\n"
+    "Example:\n"
+    "  certvaultd --vault /var/lib/certvault --socket "
+    "/run/certvault/broker.sock \\\n"
+    "      --key-file /etc/certvault/vault.key\n";
 
 static enum cv_status fail_usage(struct cv_err *err, const char *text)
 {
@@ -69,6 +87,8 @@ static enum cv_status read_arguments(int argc, char **argv, struct arguments *a,
         {"socket-mode", required_argument, NULL, 'm'},
         {"key-file", required_argument, NULL, 'k'},
         {"passphrase-file", required_argument, NULL, 'p'},
+        {"key-credential", required_argument, NULL, 'K'},
+        {"helpers-at", required_argument, NULL, 'H'},
         {"config", required_argument, NULL, 'C'},
         {"foreground", no_argument, NULL, 'f'},
         {"private", no_argument, NULL, 'P'},
@@ -101,6 +121,12 @@ static enum cv_status read_arguments(int argc, char **argv, struct arguments *a,
             break;
         case 'p':
             a->passphrase_file = optarg;
+            break;
+        case 'K':
+            a->key_credential = optarg;
+            break;
+        case 'H':
+            a->helpers_at = optarg;
             break;
         case 'C':
             a->config = optarg;
@@ -142,58 +168,6 @@ static enum cv_status read_arguments(int argc, char **argv, struct arguments *a,
     return optind == argc ? CV_OK : fail_usage(err, "too many arguments");
 }
 
-/* What opens the vault at the start, read while files are still within reach.
- */
-static enum cv_status read_secret(const struct arguments *a,
-                                  struct cv_buf *secret,
-                                  struct cv_broker_options *o,
-                                  struct cv_err *err)
-{
-    const char *path = a->key_file != NULL ? a->key_file : a->passphrase_file;
-    int fd;
-    enum cv_status s;
-
-    if (path == NULL) {
-        return CV_OK;
-    }
-    if (a->key_file != NULL && a->passphrase_file != NULL) {
-        return fail_usage(err, "--key-file or --passphrase-file, not both");
-    }
-    s = cv_file_open_input(path, &fd, err);
-    if (s != CV_OK) {
-        return s;
-    }
-    s = cv_file_read(fd, path, secret, err);
-    cv_file_close(&fd);
-    if (s == CV_OK) {
-        o->unlock_kind = a->key_file != NULL ? "file" : "passphrase";
-        o->unlock_secret = cv_buf_bytes(secret);
-        if (a->passphrase_file != NULL && o->unlock_secret.len > 0 &&
-            o->unlock_secret.data[o->unlock_secret.len - 1] == '\n') {
-            o->unlock_secret.len--;
-        }
-    }
-    return s;
-}
-
-static enum cv_status read_mode(const char *text, mode_t *mode,
-                                struct cv_err *err)
-{
-    char *end;
-    unsigned long n;
-
-    *mode = 0666;
-    if (text == NULL) {
-        return CV_OK;
-    }
-    n = strtoul(text, &end, 8);
-    if (*text < '0' || *text > '7' || *end != '\0' || n > 0777) {
-        return fail_usage(err, "--socket-mode is an octal mode up to 0777");
-    }
-    *mode = (mode_t)n;
-    return CV_OK;
-}
-
 static enum cv_status run_agent(const struct arguments *a, bool handed,
                                 struct cv_err *err)
 {
@@ -208,7 +182,8 @@ static enum cv_status run_agent(const struct arguments *a, bool handed,
     char *end;
 
     if (a->vault == NULL || a->socket != NULL || a->private ||
-        a->key_file != NULL || a->passphrase_file != NULL) {
+        a->key_file != NULL || a->passphrase_file != NULL ||
+        a->key_credential != NULL || a->helpers_at != NULL) {
         return fail_usage(err, "--agent wants --vault, and neither a socket "
                                "nor a secret");
     }
@@ -237,45 +212,51 @@ static enum cv_status make_folder(const struct arguments *a, struct cv_err *err)
     return s;
 }
 
-static enum cv_status run_broker(const struct arguments *a, struct cv_err *err)
+static enum cv_status run_private(const struct arguments *a, struct cv_err *err)
 {
     struct cv_broker_options o = {
-        .mode = a->private ? CV_BROKER_EXEC : CV_BROKER_SERVICE,
+        .mode = CV_BROKER_EXEC,
         .folder = a->vault,
-        .socket = a->private ? CV_PROCESS_SOCKET : -1,
-        .socket_path = a->private ? NULL : a->socket,
+        .socket = CV_PROCESS_SOCKET,
         .programs = {.allow_unlocked = a->allow_unlocked},
     };
-    struct cv_arena *arena = NULL;
-    struct cv_buf secret;
     char logins[PATH_MAX];
     enum cv_status s;
 
     o.logins = cv_broker_config_logins(logins, sizeof(logins));
-    if (a->vault == NULL || (a->socket == NULL) != a->private) {
-        return fail_usage(err, "--vault and --socket are needed");
+    if (a->vault == NULL || a->socket != NULL || a->helpers_at != NULL ||
+        a->key_file != NULL || a->passphrase_file != NULL ||
+        a->key_credential != NULL) {
+        return fail_usage(err, "--private wants --vault alone");
     }
-    s = read_mode(a->socket_mode, &o.socket_mode, err);
-    if (s == CV_OK) {
-        s = cv_broker_config_load(a->config, !a->private, &o.programs, &o.relay,
-                                  err);
-    }
+    s = cv_broker_config_load(a->config, false, &o.programs, &o.relay, err);
     if (s == CV_OK) {
         s = make_folder(a, err);
     }
     if (s == CV_OK) {
-        s = cv_arena_new(CV_KIB(64), &arena, err);
-    }
-    if (s == CV_OK) {
-        cv_buf_init(&secret, arena, CV_LIMIT_KEY_FILE);
-        s = read_secret(a, &secret, &o, err);
-    }
-    if (s == CV_OK) {
         s = cv_broker_run(&o, err);
     }
-    cv_arena_free(arena);
     cv_broker_config_free(&o.programs);
     return s;
+}
+
+static enum cv_status run_service(const struct arguments *a, bool handed,
+                                  struct cv_err *err)
+{
+    struct cv_service o = {
+        .settings = {.config = a->config,
+                     .key_file = a->key_file,
+                     .passphrase_file = a->passphrase_file,
+                     .key_credential = a->key_credential},
+        .vault = a->vault,
+        .socket = a->socket,
+        .socket_mode = a->socket_mode,
+        .helpers_at = a->helpers_at,
+        .allow_unlocked = a->allow_unlocked,
+        .handed = handed,
+    };
+
+    return cv_service_run(&o, err);
 }
 
 int main(int argc, char **argv)
@@ -287,7 +268,7 @@ int main(int argc, char **argv)
 
     cv_err_init(&err);
     s = read_arguments(argc, argv, &a, &err);
-    handed = a.agent && !a.ready && cv_agent_main_is_handed();
+    handed = !a.private && !a.offline && !a.ready && cv_handed_is_one();
     cv_process_begin(a.offline                        ? CV_PROCESS_EXTRA
                      : a.private || a.ready || handed ? CV_PROCESS_SOCKET
                                                       : 2);
@@ -301,9 +282,10 @@ int main(int argc, char **argv)
         return puts("certvaultd " CV_VERSION) == EOF ? 74 : 0;
     }
     if (s == CV_OK) {
-        s = a.offline ? cv_broker_offline_run(&err)
-            : a.agent ? run_agent(&a, handed, &err)
-                      : run_broker(&a, &err);
+        s = a.offline   ? cv_broker_offline_run(&err)
+            : a.agent   ? run_agent(&a, handed, &err)
+            : a.private ? run_private(&a, &err)
+                        : run_service(&a, handed, &err);
     }
     if (s != CV_OK) {
         (void)fprintf(stderr, "certvaultd: %s\n", err.text);

@@ -4,6 +4,7 @@
 #include "vault/base/limits.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_IDLE_S 86400
@@ -25,10 +26,10 @@ struct key {
 
 static const struct key keys[] = {
     {"vault", TEXT, false},
-    {"socket", OBJECT, true},
-    {"socket.path", TEXT, true},
-    {"socket.mode", SCALAR, true},
-    {"socket.group", TEXT, true},
+    {"socket", OBJECT, false},
+    {"socket.path", TEXT, false},
+    {"socket.mode", SCALAR, false},
+    {"socket.group", TEXT, false},
     {"modules", OBJECTS, false},
     {"modules.name", TEXT, false},
     {"modules.path", TEXT, false},
@@ -209,12 +210,62 @@ enum cv_status cv_config_schema_relay(const cJSON *tree,
     return CV_OK;
 }
 
+/* Octal, as chmod(1) has it: text, or the number that YAML makes of the same
+ * digits. */
+static bool read_mode(const cJSON *value, int *out)
+{
+    char digits[24];
+    unsigned long n;
+    char *end;
+
+    if (cJSON_IsString(value)) {
+        (void)snprintf(digits, sizeof(digits), "%s", value->valuestring);
+    } else if (value->valuedouble >= 0 && value->valuedouble <= 777) {
+        (void)snprintf(digits, sizeof(digits), "%d", value->valueint);
+    } else {
+        return false;
+    }
+    n = strtoul(digits, &end, 8);
+    *out = (int)n;
+    return digits[0] >= '0' && digits[0] <= '7' && *end == '\0' && n <= 0777;
+}
+
+enum cv_status cv_config_schema_socket(const cJSON *tree,
+                                       struct cv_config_schema_socket *out,
+                                       struct cv_err *err)
+{
+    const cJSON *o = cJSON_GetObjectItemCaseSensitive(tree, "socket");
+    const cJSON *mode = cJSON_GetObjectItemCaseSensitive(o, "mode");
+
+    *out = (struct cv_config_schema_socket){
+        .path =
+            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "path")),
+        .group =
+            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "group")),
+        .mode = -1,
+    };
+    if (out->path != NULL && out->path[0] != '/') {
+        return refuse("socket.path", "an absolute path", err);
+    }
+    if (out->group != NULL && out->group[0] == '\0') {
+        return refuse("socket.group", "a group's name", err);
+    }
+    if (mode != NULL && !cJSON_IsNull(mode) && !read_mode(mode, &out->mode)) {
+        return refuse("socket.mode", "an octal mode up to 0777", err);
+    }
+    return CV_OK;
+}
+
 enum cv_status cv_config_schema_check(const cJSON *tree, struct cv_err *err)
 {
     struct cv_config_schema_relay relay;
+    struct cv_config_schema_socket socket;
     enum cv_status s = check(tree, "", err);
 
-    return s == CV_OK ? cv_config_schema_relay(tree, &relay, err) : s;
+    if (s == CV_OK) {
+        s = cv_config_schema_relay(tree, &relay, err);
+    }
+    return s == CV_OK ? cv_config_schema_socket(tree, &socket, err) : s;
 }
 
 void cv_config_schema_later(const cJSON *tree,

@@ -16,6 +16,18 @@ CV_MUST_USE enum cv_status
 cv_config_schema_relay(const cJSON *tree, struct cv_config_schema_relay *out,
                        struct cv_err *err);
 
+/* Where a service listens; texts are the tree's. */
+struct cv_config_schema_socket {
+    const char *path;  /* absolute; NULL: not said */
+    const char *group; /* that the socket is of; NULL: not said */
+    int mode;          /* -1: not said */
+};
+
+/* Reads it. CV_CONFIG, naming the key. */
+CV_MUST_USE enum cv_status
+cv_config_schema_socket(const cJSON *tree, struct cv_config_schema_socket *out,
+                        struct cv_err *err);
+
 /* Refuses what is not known or of the wrong type: CV_CONFIG, naming the key.
  * `tree` is an object. */
 CV_MUST_USE enum cv_status cv_config_schema_check(const cJSON *tree,

@@ -1,8 +1,10 @@
 /* The relay process: kubectl's requests, decided against grants and passed on
  * with keys that it does not have. The broker starts it with two sockets: as
  * descriptor 3 its orders, over which it speaks io.certvault.Relay, and as
- * descriptor 4 its own asks, io.certvault.Door. It ends when one of them
+ * descriptor 4 its own asks, io.certvault.Door. Where a service manager starts
+ * it, both listen, and the broker connects to them. It ends when one of them
  * closes. */
+#include "cli/handed.h"
 #include "cli/resolving.h"
 
 #include "vault/base/process.h"
@@ -28,16 +30,21 @@ static void raise_descriptors(void)
 
 static enum cv_status serve(struct cv_err *err)
 {
+    const int handed[2] = {CV_PROCESS_SOCKET, CV_PROCESS_EXTRA};
     struct cv_sandbox_folder folders[CV_RESOLVING_FOLDERS];
+    int sockets[2] = {CV_PROCESS_SOCKET, CV_PROCESS_EXTRA};
     enum cv_status s = cv_upstream_start(err);
 
+    if (s == CV_OK && cv_handed_listens(CV_PROCESS_SOCKET)) {
+        s = cv_handed_accept_two(handed, sockets, err);
+    }
     cv_resolving_folders(folders);
     if (s == CV_OK) {
         s = cv_sandbox_enter(CV_SANDBOX_RELAY, folders, CV_RESOLVING_FOLDERS,
                              NULL, err);
     }
     if (s == CV_OK) {
-        s = cv_relay_run(CV_PROCESS_SOCKET, CV_PROCESS_EXTRA, err);
+        s = cv_relay_run(sockets[0], sockets[1], err);
     }
     return s;
 }
@@ -45,14 +52,16 @@ static enum cv_status serve(struct cv_err *err)
 int main(int argc, char **argv)
 {
     struct cv_err err;
+    enum cv_status s;
 
+    cv_process_begin(CV_PROCESS_EXTRA);
+    cv_err_init(&err);
+    s = cv_handed_manager(&err);
     /* Nobody's variables have a say: libssl would write the sessions' secrets
      * to SSLKEYLOGFILE, read OPENSSL_CONF, resolve by RES_OPTIONS. */
     if (clearenv() != 0) {
         return cv_err_exit_code(CV_INTERNAL);
     }
-    cv_process_begin(CV_PROCESS_EXTRA);
-    cv_err_init(&err);
     if (argc > 1 && strcmp(argv[1], "--allow-unlocked") == 0) {
         cv_arena_allow_unlocked();
     } else if (argc > 1) {
@@ -60,7 +69,10 @@ int main(int argc, char **argv)
         return cv_err_exit_code(CV_USAGE);
     }
     raise_descriptors();
-    if (serve(&err) != CV_OK) {
+    if (s == CV_OK) {
+        s = serve(&err);
+    }
+    if (s != CV_OK) {
         (void)fprintf(stderr, "relay: %s\n", err.text);
         return cv_err_exit_code(err.status);
     }

@@ -1,11 +1,13 @@
 #include "vault/broker/broker_internal.h"
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
+#include "vault/broker/service_internal.h"
 #include "vault/broker/sign_internal.h"
 
 #include "vault/audit/checkpoint.h"
 #include "vault/base/clock.h"
 #include "vault/base/file.h"
+#include "vault/base/manager.h"
 #include "vault/base/name.h"
 #include "vault/broker/agent.h"
 #include "vault/wire/interface.h"
@@ -143,14 +145,19 @@ static int64_t rest(void *context, size_t n_callers)
 {
     struct cv_broker *b = context;
 
-    return b->agent != NULL ? cv_agent_rest(b->agent, n_callers) : -1;
+    return b->agent != NULL ? cv_agent_rest(b->agent, n_callers)
+                            : cv_service_rest();
 }
 
 static void watched(void *context)
 {
     struct cv_broker *b = context;
 
-    cv_agent_watched(b->agent);
+    if (b->agent != NULL) {
+        cv_agent_watched(b->agent);
+    } else {
+        cv_service_watched(b);
+    }
 }
 
 /* A broker that stays signs a checkpoint within a second of a leaf; a private
@@ -169,6 +176,7 @@ static bool idle(void *context)
 
     b->caller = NULL;
     b->intake.caller = -1;
+    cv_service_tick();
     cv_relay_tick(b);
     busy = cv_grant_tick(b);
     busy = cv_broker_strangers(b, false) || busy;
@@ -402,31 +410,13 @@ static void open_logins(struct cv_broker *b)
     }
 }
 
-static enum cv_status unlock_at_start(struct cv_broker *b, struct cv_err *err)
+/* A service that has a key and cannot use it is not one. */
+static enum cv_status open_at_start(struct cv_broker *b, struct cv_err *err)
 {
-    const char *slot_id;
-    struct cv_arena *arena = NULL, *before;
-    cJSON *key;
-    enum cv_status s;
+    const struct cv_broker_service *service = b->options->service;
 
-    if (b->options->unlock_kind == NULL || b->vault == NULL) {
-        return CV_OK;
-    }
-    s = cv_arena_new(CV_KIB(256), &arena, err);
-    if (s != CV_OK) {
-        return s;
-    }
-    before = cv_json_use(arena);
-    key = cJSON_CreateObject();
-    if (!cv_json_add_str(key, "kind", b->options->unlock_kind) ||
-        !cv_json_add_base64(key, "secret", b->options->unlock_secret)) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
-    } else {
-        s = cv_broker_open_box(b, key, NULL, &slot_id, err);
-    }
-    (void)cv_json_use(before);
-    cv_arena_free(arena);
-    return s;
+    return service != NULL && service->has_key ? cv_service_open(b, err)
+                                               : CV_OK;
 }
 
 static enum cv_status serve(struct cv_broker *b, int *listener,
@@ -444,7 +434,8 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         .left = left,
         .rest = rest,
         .watched = watched,
-        .watch = b->agent != NULL ? cv_agent_watch(b->agent) : -1,
+        .watch =
+            b->agent != NULL ? cv_agent_watch(b->agent) : cv_service_watch(b),
         .context = b,
     };
     enum cv_status s;
@@ -453,6 +444,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         b->options->ready(b->options->ready_context);
     }
     s = cv_loop_run(&hooks, b->options->socket, *listener, err);
+    cv_manager_stopping();
     b->loop = NULL;
     b->relay.asks = NULL;
     /* Whoever comes from now on finds nobody and starts another. */
@@ -473,6 +465,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
 
 static void broker_free(struct cv_broker *b)
 {
+    cv_service_end(b);
     cv_relay_free(b);
     cv_grant_drop_all(&b->grants);
     cv_module_stop_all(b);
@@ -500,8 +493,13 @@ static enum cv_status listen_at(struct cv_broker *b, int *listener,
 
     if (o->agent != NULL && o->agent->listener != -1) {
         *listener = o->agent->listener;
+    } else if (o->service != NULL && o->service->listener != -1) {
+        *listener = o->service->listener;
     } else if (o->socket_path != NULL) {
         s = cv_loop_listen(o->socket_path, o->socket_mode, listener, err);
+        if (s == CV_OK && o->service != NULL) {
+            s = cv_service_give_socket(b, err);
+        }
     }
     if (s == CV_OK && o->agent != NULL && b->vault != NULL) {
         s = cv_agent_new(o->agent, o->folder, b->vault->dir, &b->agent, err);
@@ -525,10 +523,14 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
     open_logins(b);
     read_host(b);
     cv_leaf_new_op(b->held_login);
-    s = cv_spawner_start(&o->programs, &b->spawner, err);
+    s = cv_service_begin(b, err);
+    if (s == CV_OK) {
+        s = cv_spawner_start(&o->programs, &b->spawner, err);
+    }
     b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL, -1};
     b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL, -1};
     b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL, -1};
+    b->settings = (struct cv_helper){b->spawner, CV_SPAWNER_SETTINGS, NULL, -1};
     /* Every command names its caller in the record and has a checkpoint signed
      * at its end: both start while the vault is opened. */
     if (s == CV_OK && o->mode != CV_BROKER_SERVICE) {
@@ -545,12 +547,15 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
         s = lock_down(b, err);
     }
     if (s == CV_OK) {
-        s = unlock_at_start(b, err);
+        s = cv_service_read(b, err);
+    }
+    if (s == CV_OK) {
+        s = open_at_start(b, err);
     }
     if (s == CV_OK) {
         s = serve(b, &listener, err);
     }
-    if (listener != -1) {
+    if (listener != -1 && (o->service == NULL || o->service->listener == -1)) {
         (void)unlink(o->socket_path);
     }
     cv_file_close(&listener);

@@ -34,6 +34,13 @@ struct cv_broker_agent {
     const char *config;      /* what it was configured by; NULL: nothing */
 };
 
+/* What a service is started with beyond that. */
+struct cv_broker_service {
+    int listener;      /* a socket that listens already; -1: none, it is made */
+    const char *group; /* that the socket's file is of; NULL: the process's */
+    bool has_key;      /* its settings (vault/broker/settings.h) have a key */
+};
+
 /* The relay: 0 is what it is where nobody says otherwise. */
 struct cv_broker_relay {
     int port;   /* where it listens; 0: the port that the vault keeps */
@@ -50,12 +57,9 @@ struct cv_broker_options {
     /* What the programs that it starts get. Without `modules` there are those
      * that p11-kit has configured. */
     struct cv_spawner_options programs;
-    /* What opens the vault at the start; kind NULL: nothing. The bytes are the
-     * caller's and may be freed afterwards. */
-    const char *unlock_kind; /* "passphrase", "file" */
-    struct cv_bytes unlock_secret;
     struct cv_broker_relay relay;
-    const struct cv_broker_agent *agent; /* NULL but for an agent */
+    const struct cv_broker_agent *agent;     /* NULL but for an agent */
+    const struct cv_broker_service *service; /* NULL but for a service */
     /* A folder of the user's for logins to tokens (vault/broker/ledger.h), made
      * unless it is there. NULL, or where it cannot be had: the vault's. */
     const char *logins;

@@ -4,6 +4,7 @@
 #include "vault/broker/change_internal.h"
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
+#include "vault/broker/service_internal.h"
 #include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_slot.h"
 #include "vault/wire/interface.h"
@@ -125,6 +126,9 @@ enum cv_status cv_broker_need_open(struct cv_broker *b, struct cv_reply *reply,
     }
     b->unlocked = false;
     cv_relay_unlisten(b);
+    if (cv_service_open(b, NULL) == CV_OK) {
+        return CV_OK;
+    }
     s = load_slots(b, &slots, err);
     if (s != CV_OK) {
         return s;
@@ -237,6 +241,7 @@ CV_BROKER_METHOD(unlock)
     if (s == CV_OK) {
         s = cv_broker_open_box(b, key, reply, &slot_id, err);
         if (s == CV_OK) {
+            cv_service_locked(b, false);
             cv_prompt_done(&b->prompt, CV_PROMPT_UNLOCK);
             (void)cv_json_add_str(details, "slot", slot_id);
             (void)cv_json_add_str(cv_reply_parameters(reply), "slot_id",
@@ -277,6 +282,7 @@ CV_BROKER_METHOD(lock)
             cv_helper_stop(&b->token);
             cv_module_stop_all(b);
             b->unlocked = false;
+            cv_service_locked(b, true);
             s = cv_ask_outcome(&ask, CV_OK, details, err);
         }
         if (s == CV_OK) {

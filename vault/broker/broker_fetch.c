@@ -2,6 +2,7 @@
 #include "vault/base/clock.h"
 #include "vault/base/name.h"
 #include "vault/broker/held_internal.h"
+#include "vault/broker/service_internal.h"
 #include "vault/wire/interface.h"
 
 #include <stdio.h>
@@ -72,9 +73,6 @@ static enum cv_status read_fetch(const cJSON *parameters, struct fetch *f,
         s = cv_fail(err, CV_USAGE,
                     "one of --cluster-id and --cluster is "
                     "needed");
-    }
-    if (s == CV_OK && f->as_service) {
-        s = cv_fail(err, CV_USAGE, "--as-service is not in this version");
     }
     if (s == CV_OK && f->to != NULL && f->exportable) {
         s = cv_fail(err, CV_INVALID, "what is on a token is never exported");
@@ -330,7 +328,7 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
         cJSON_Delete(details);
         return s;
     }
-    cv_take_prepare(b, CV_ACTION_FETCH, parameters, takes, n);
+    cv_take_prepare(b, ask->action, parameters, takes, n);
     if (n == 1 && takes[0].err.status == CV_OK &&
         strcmp(takes[0].name, f->base_name) == 0) {
         /* It was decided before it was minted: the outcome is that request's.
@@ -361,7 +359,7 @@ static enum cv_status store_on_token(struct cv_ask *ask, const struct fetch *f,
     cJSON *details;
     enum cv_status s;
 
-    cv_take_prepare(ask->broker, CV_ACTION_FETCH, parameters, takes, n);
+    cv_take_prepare(ask->broker, ask->action, parameters, takes, n);
     s = cv_take_first_refused(takes, n, err);
     for (size_t i = 0; i < n && s == CV_OK; i++) {
         if (!cv_entry_token_set(takes[i].doc, "ready",
@@ -491,16 +489,59 @@ static enum cv_status run_fetch(struct cv_ask *ask, struct fetch *f,
     return s;
 }
 
+/* Nobody sees what the service's credentials see who may not use them: it is
+ * decided before the cloud is asked for the cluster, too, where the command
+ * says what the entry is called. */
+static enum cv_status may_as_service(struct cv_ask *ask, const struct fetch *f,
+                                     struct cv_err *err)
+{
+    struct fetch known = *f;
+    cJSON *doc = NULL;
+    enum cv_status s = CV_OK;
+
+    (void)snprintf(known.id, sizeof(known.id), "%s",
+                   f->cluster_id != NULL ? f->cluster_id : f->cluster);
+    name_from(known.id, known.base_name);
+    if (f->name != NULL) {
+        s = expand_name(f->name, "internal", false, known.base_name, err);
+    } else if (f->cluster != NULL) {
+        name_from(f->cluster, known.base_name);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_enter(ask->broker, err);
+    }
+    if (s == CV_OK) {
+        doc = provisional(&known);
+        s = cv_ask_check(ask, doc, NULL, err);
+        if (s == CV_OK) {
+            s = cv_broker_commit(ask->broker, err);
+        }
+        cv_broker_leave(ask->broker);
+    }
+    ask->doc = NULL;
+    cJSON_Delete(doc);
+    return s;
+}
+
 CV_BROKER_METHOD(fetch)
 {
     struct cv_broker *b = context;
     struct cv_held held = {.lock = -1};
     struct fetch f = {.duration = 1};
+    cJSON *own = NULL;
     struct cv_ask ask;
     enum cv_status s = cv_ask_begin(b, CV_ACTION_FETCH, parameters, &ask, err);
 
     if (s == CV_OK) {
         s = read_fetch(parameters, &f, err);
+    }
+    if (s == CV_OK && f.as_service) {
+        ask.action = CV_ACTION_FETCH_SERVICE;
+        s = may_as_service(&ask, &f, err);
+        if (s == CV_OK) {
+            s = cv_service_cloud(b, f.cloud, &own, err);
+            f.cloud = own;
+        }
     }
     if (s == CV_OK && b->vault == NULL) {
         s = cv_broker_enter(b, err);
@@ -519,6 +560,7 @@ CV_BROKER_METHOD(fetch)
         cv_ask_refused(&ask, err);
     }
     cv_held_close(&held);
+    cJSON_Delete(own);
     return s;
 }
 

@@ -1,6 +1,7 @@
 #include "vault/broker/helper.h"
 
 #include "vault/base/limits.h"
+#include "vault/base/manager.h"
 
 #include <poll.h>
 
@@ -34,6 +35,8 @@ enum cv_status cv_helper_call(struct cv_helper *helper, const char *method,
         return s;
     }
     cv_channel_watch(helper->channel, helper->caller);
+    /* Its answer may take as long as the watchdog waits. */
+    cv_manager_feed(true);
     s = cv_client_call(helper->channel, method, parameters, flags,
                        CV_LIMIT_CALL_S * 1000, reply, e);
     /* An error that the program told has parameters; without them it is the
@@ -42,6 +45,11 @@ enum cv_status cv_helper_call(struct cv_helper *helper, const char *method,
         cv_helper_stop(helper);
     }
     return s;
+}
+
+enum cv_status cv_helper_open(struct cv_helper *helper, struct cv_err *err)
+{
+    return helper->channel == NULL ? start(helper, err) : CV_OK;
 }
 
 void cv_helper_look(struct cv_helper *helper)

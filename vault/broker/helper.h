@@ -24,6 +24,10 @@ CV_MUST_USE enum cv_status
 cv_helper_call(struct cv_helper *helper, const char *method, cJSON *parameters,
                unsigned flags, struct cv_message *reply, struct cv_err *err);
 
+/* Starts it unless it runs, for who calls it otherwise. */
+CV_MUST_USE enum cv_status cv_helper_open(struct cv_helper *helper,
+                                          struct cv_err *err);
+
 /* Lets it go if it has ended; between calls only. */
 void cv_helper_look(struct cv_helper *helper);
 

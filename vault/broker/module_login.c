@@ -1,5 +1,6 @@
 /* Logins to tokens: what stands in their way, and making them. */
 #include "vault/broker/module_internal.h"
+#include "vault/broker/service_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -226,6 +227,14 @@ enum cv_status cv_module_need_login(struct cv_broker *b, const char *token_uri,
             return s;
         }
         /* It did not get as far as the token, and the PIN is forgotten. */
+        cv_err_init(err);
+        s = CV_OK;
+    }
+    if (s == CV_OK && !token.count_low && b->vault != NULL) {
+        s = cv_service_login(b, &token, err);
+        if (s != CV_LOCKED) {
+            return s;
+        }
         cv_err_init(err);
         s = CV_OK;
     }

@@ -2,6 +2,7 @@
 
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
+#include "vault/base/manager.h"
 #include "vault/wire/interface.h"
 
 #include <stdio.h>
@@ -85,6 +86,7 @@ static enum cv_status call(struct cv_spawner *sp, struct cv_module_process *p,
 
     cv_err_init(&local);
     (void)snprintf(full, sizeof(full), "%s.%s", CV_INTERFACE_MODULE, method);
+    cv_manager_feed(true);
     s = cv_client_call(p->channel, full, parameters, flags, timeout_s * 1000,
                        reply, &local);
     if (s == CV_OK) {

@@ -140,7 +140,7 @@ static enum cv_status take_cas(struct cv_broker *b, const char *ca,
 static enum cv_status add_place(struct cv_broker *b, cJSON *p,
                                 struct cv_err *err)
 {
-    const struct cv_broker_relay *o = &b->options->relay;
+    const struct cv_broker_relay *o = &b->relay_options;
     int64_t port = b->relay.was;
     enum cv_status s = CV_OK;
 

@@ -8,12 +8,15 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +29,12 @@
 
 /* A number with this bit asks for a child's end, and gets no answer. */
 #define KILL 0x80000000U
+
+/* This number asks for the modules' text to be read again. */
+#define RELOAD 0x40000000U
+
+/* How long a helper's socket may take to let us in. */
+#define CONNECT_S 5
 
 /* Where the spawner keeps the text for module processes. */
 #define MODULES_FD CV_PROCESS_EXTRA
@@ -41,7 +50,8 @@ struct cv_spawner {
     size_t n_asked;
     int ready[CV_SPAWNER_COUNT]; /* prepared and not yet taken; -1: none */
     uint32_t child;              /* the last answer's */
-    int second; /* the second descriptor of the last answer; -1: none */
+    int second;  /* the second descriptor of the last answer; -1: none */
+    bool remote; /* intake and relay are another's to start */
 };
 
 struct child {
@@ -56,6 +66,8 @@ struct child {
 struct table {
     char path[CV_SPAWNER_COUNT][PATH_MAX];
     bool allow_unlocked;
+    const struct cv_spawner_options *options;
+    char helpers_at[PATH_MAX]; /* "": intake and relay are started here */
     char *environment[VARIABLES + 2]; /* of module processes */
     int modules;                      /* the text for them; -1: none */
     struct child children[CHILDREN];
@@ -72,20 +84,25 @@ struct answer {
 static char locale[] = "LC_ALL=C";
 static char *const environment[] = {locale, NULL};
 
-/* A file without a name that holds `text` and can never change. */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+/* A file without a name that holds `text` and can never change; NULL: it is
+ * still to be written and sealed. */
 static enum cv_status keep_text(const char *text, int *fd, struct cv_err *err)
 {
-    const struct cv_bytes bytes = {(const uint8_t *)text, strlen(text)};
+    const struct cv_bytes bytes = {(const uint8_t *)text,
+                                   text != NULL ? strlen(text) : 0};
     enum cv_status s;
 
     *fd = memfd_create("modules", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (*fd == -1) {
         return cv_fail_errno(err, CV_INTERNAL, "cannot keep the modules");
     }
+    if (text == NULL) {
+        return CV_OK;
+    }
     s = cv_file_write(*fd, bytes, "the list of modules", err);
-    if (s == CV_OK &&
-        fcntl(*fd, F_ADD_SEALS,
-              F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == -1) {
+    if (s == CV_OK && fcntl(*fd, F_ADD_SEALS, SEALS) == -1) {
         s = cv_fail_errno(err, CV_INTERNAL, "cannot seal the modules");
     }
     return s;
@@ -98,8 +115,16 @@ static enum cv_status fill_table(const struct cv_spawner_options *o,
 
     memset(t, 0, sizeof(*t));
     t->modules = -1;
+    t->options = o;
     t->allow_unlocked = o->allow_unlocked;
     t->environment[0] = locale;
+    if (o->helpers_at != NULL) {
+        if (o->helpers_at[0] != '/' || strlen(o->helpers_at) >= PATH_MAX) {
+            return cv_fail(err, CV_CONFIG,
+                           "the helpers' folder is no absolute path");
+        }
+        memcpy(t->helpers_at, o->helpers_at, strlen(o->helpers_at) + 1);
+    }
     for (size_t i = 0;
          i < VARIABLES && o->environment != NULL && o->environment[i] != NULL;
          i++) {
@@ -134,8 +159,8 @@ struct pairs {
 };
 
 /* A child without execve: it keeps nothing but its socket. */
-static int fork_names(const struct table *t, int socket, int other_end,
-                      pid_t *child)
+static int fork_child(const struct table *t, unsigned program, int socket,
+                      int other_end, pid_t *child)
 {
     pid_t pid = fork();
 
@@ -150,7 +175,11 @@ static int fork_names(const struct table *t, int socket, int other_end,
         if (t->modules != -1) {
             (void)close(t->modules);
         }
-        cv_names_serve(socket);
+        if (program == CV_SPAWNER_NAMES) {
+            cv_names_serve(socket);
+        } else {
+            t->options->settings(t->options->context, socket);
+        }
         _exit(0);
     }
     return 0;
@@ -202,7 +231,7 @@ static void answer_with(int socket, int error, uint32_t child,
     } control;
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 
-    if (error == 0) {
+    if (error == 0 && fds[0] != -1) {
         struct cmsghdr *c;
 
         memset(&control, 0, sizeof(control));
@@ -264,28 +293,146 @@ static bool make_pairs(unsigned program, struct pairs *p)
             cv_process_pair(p->second, &err) == CV_OK);
 }
 
+/* What stands at `path` must be a socket that nobody but us, root and our
+ * service manager could have made or can reach. */
+static int check_socket(const char *folder, const char *path)
+{
+    struct stat above, st;
+
+    if (lstat(folder, &above) == -1 || lstat(path, &st) == -1) {
+        return errno;
+    }
+    if (!S_ISDIR(above.st_mode) || !S_ISSOCK(st.st_mode) ||
+        (above.st_uid != 0 && above.st_uid != geteuid()) ||
+        (above.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+        (st.st_uid != 0 && st.st_uid != geteuid()) ||
+        (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        return EPERM;
+    }
+    return 0;
+}
+
+static int connect_one(const struct table *t, const char *leaf, int *fd)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    const struct timeval limit = {CONNECT_S, 0};
+    int n = snprintf(to.sun_path, sizeof(to.sun_path), "%s/%s", t->helpers_at,
+                     leaf);
+    int error = n > 0 && (size_t)n < sizeof(to.sun_path)
+                    ? check_socket(t->helpers_at, to.sun_path)
+                    : ENAMETOOLONG;
+
+    if (error != 0) {
+        return error;
+    }
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*fd == -1 ||
+        setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == -1 ||
+        connect(*fd, (const struct sockaddr *)&to, sizeof(to)) == -1) {
+        error = errno;
+        cv_file_close(fd);
+    }
+    return error;
+}
+
+/* Intake or the relay, where it is its service manager's to start. */
+static void connect_helper(const struct table *t, int socket, unsigned program,
+                           uint32_t number)
+{
+    struct pairs pairs = {{-1, -1}, {-1, -1}};
+    int error = connect_one(
+        t, program == CV_SPAWNER_RELAY ? "relay-orders.sock" : "intake.sock",
+        &pairs.socket[0]);
+
+    if (error == 0 && program == CV_SPAWNER_RELAY) {
+        error = connect_one(t, "relay-asks.sock", &pairs.second[0]);
+    }
+    answer_with(socket, error, number, &pairs);
+    close_pairs(&pairs);
+}
+
 static void serve_one(struct table *t, int socket, unsigned program)
 {
     struct child *child = child_place(t);
     struct pairs pairs = {{-1, -1}, {-1, -1}};
     int error;
 
+    if (t->helpers_at[0] != '\0' &&
+        (program == CV_SPAWNER_INTAKE || program == CV_SPAWNER_RELAY)) {
+        t->last = (t->last + 1) & ~(KILL | RELOAD);
+        connect_helper(t, socket, program, t->last);
+        return;
+    }
     if (child == NULL || program >= CV_SPAWNER_COUNT ||
+        (program == CV_SPAWNER_SETTINGS && t->options->settings == NULL) ||
         !make_pairs(program, &pairs)) {
         close_pairs(&pairs);
         answer_with(socket, EINVAL, 0, NULL);
         return;
     }
     child->module = program == CV_SPAWNER_MODULE;
-    child->number = t->last = (t->last + 1) & ~KILL;
-    if (program == CV_SPAWNER_NAMES) {
-        error = fork_names(t, pairs.socket[1], pairs.socket[0], &child->pid);
+    child->number = t->last = (t->last + 1) & ~(KILL | RELOAD);
+    if (program == CV_SPAWNER_NAMES || program == CV_SPAWNER_SETTINGS) {
+        error = fork_child(t, program, pairs.socket[1], pairs.socket[0],
+                           &child->pid);
     } else {
         error = exec_program(t, (enum cv_spawner_program)program, &pairs,
                              &child->pid);
     }
     answer_with(socket, error, child->number, &pairs);
     close_pairs(&pairs);
+}
+
+static bool is_same(int a, int b)
+{
+    char x[4096], y[sizeof(x)];
+    off_t at = 0;
+
+    for (;;) {
+        ssize_t n = pread(a, x, sizeof(x), at);
+
+        if (n < 0 || pread(b, y, sizeof(y), at) != n ||
+            memcmp(x, y, (size_t)n) != 0) {
+            return false;
+        }
+        if (n == 0) {
+            return true;
+        }
+        at += n;
+    }
+}
+
+/* A child reads it, so that no parser runs in what starts programs. */
+static bool read_modules(const struct table *t, int fd)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        (void)close(CV_PROCESS_SOCKET);
+        _exit(t->options->modules_now(t->options->context, fd) ? 0 : 1);
+    }
+    return pid > 0 && cv_process_wait(pid) == 0;
+}
+
+static void reload(struct table *t, int socket)
+{
+    const struct pairs none = {{-1, -1}, {-1, -1}};
+    struct cv_err err;
+    bool changed = false;
+    int fd = -1, error = 0;
+
+    cv_err_init(&err);
+    if (t->options->modules_now == NULL || t->modules == -1) {
+        error = ENOTSUP;
+    } else if (keep_text(NULL, &fd, &err) != CV_OK || !read_modules(t, fd) ||
+               fcntl(fd, F_ADD_SEALS, SEALS) == -1) {
+        error = EINVAL;
+    } else {
+        changed = !is_same(fd, t->modules);
+        error = dup2(fd, t->modules) == -1 ? errno : 0;
+    }
+    cv_file_close(&fd);
+    answer_with(socket, error, changed ? 1 : 0, &none);
 }
 
 static void end_all(const struct table *t, bool modules, int signal_number)
@@ -349,6 +496,8 @@ static void spawner_main(struct table *t, int socket)
                       ~0U, 0);
     /* Ctrl-C at the terminal is the command line's alone. */
     (void)signal(SIGINT, SIG_IGN);
+    /* Likewise what tells a service to read its configuration again. */
+    (void)signal(SIGHUP, t->options->settings != NULL ? SIG_IGN : SIG_DFL);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     for (;;) {
         ssize_t n =
@@ -362,6 +511,8 @@ static void spawner_main(struct table *t, int socket)
         }
         if ((program & KILL) != 0) {
             kill_one(t, program & ~KILL);
+        } else if (program == RELOAD) {
+            reload(t, CV_PROCESS_SOCKET);
         } else {
             serve_one(t, CV_PROCESS_SOCKET, program);
         }
@@ -399,6 +550,7 @@ enum cv_status cv_spawner_start(const struct cv_spawner_options *options,
     cv_file_close(&t.modules);
     sp->socket = pair[0];
     sp->pid = pid;
+    sp->remote = options->helpers_at != NULL;
     if (pid == -1) {
         s = cv_fail_errno(err, CV_INTERNAL, "cannot start the spawner");
         cv_spawner_free(sp);
@@ -480,7 +632,8 @@ static int receive(struct cv_spawner *sp)
     return fds[0];
 }
 
-/* Takes answers until that of `program` is there. */
+/* Takes answers until that of `program` is there, or (CV_SPAWNER_COUNT) none is
+ * outstanding. */
 static int answer_for(struct cv_spawner *sp, enum cv_spawner_program program)
 {
     while (sp->n_asked > 0) {
@@ -496,6 +649,26 @@ static int answer_for(struct cv_spawner *sp, enum cv_spawner_program program)
         sp->ready[which] = fd;
     }
     return -1;
+}
+
+enum cv_status cv_spawner_reload(struct cv_spawner *sp, bool *changed,
+                                 struct cv_err *err)
+{
+    const unsigned number = RELOAD;
+
+    *changed = false;
+    (void)answer_for(sp, CV_SPAWNER_COUNT);
+    if (send(sp->socket, &number, sizeof(number), MSG_NOSIGNAL) !=
+        (ssize_t)sizeof(number)) {
+        return cv_fail_errno(err, CV_UNAVAILABLE, "the spawner is gone");
+    }
+    (void)receive(sp);
+    if (errno != 0) {
+        return cv_fail(err, errno == EPIPE ? CV_UNAVAILABLE : CV_CONFIG,
+                       "the list of modules cannot be read again");
+    }
+    *changed = sp->child != 0;
+    return CV_OK;
 }
 
 static bool is_asked(const struct cv_spawner *sp,
@@ -562,8 +735,14 @@ enum cv_status cv_spawner_run(struct cv_spawner *sp,
         enum cv_status s =
             cv_fail_errno(err, CV_UNAVAILABLE, "cannot start a helper program");
 
-        cv_err_hint(err, "check that libexec/certvault lies beside bin, as it "
-                         "was built");
+        if (sp->remote &&
+            (program == CV_SPAWNER_INTAKE || program == CV_SPAWNER_RELAY)) {
+            cv_err_hint(err, "systemctl status certvault-intake.socket "
+                             "certvault-relay.socket");
+        } else {
+            cv_err_hint(err, "check that libexec/certvault lies beside bin, "
+                             "as it was built");
+        }
         return s;
     }
     return CV_OK;

@@ -7,6 +7,10 @@
  * passes the other end back. It reads
  * no names, paths or arguments from the broker, and ends when the broker does.
  *
+ * In a service intake and relay run under a user of their own, which this one
+ * cannot become: then it connects to the sockets at which a service manager
+ * starts them, and passes the connected descriptors back.
+ *
  * This is the only place where a descriptor is passed. */
 #ifndef CERTVAULT_BROKER_SPAWNER_H
 #define CERTVAULT_BROKER_SPAWNER_H
@@ -16,12 +20,14 @@
 #include <stdbool.h>
 
 enum cv_spawner_program {
-    CV_SPAWNER_TOKEN,  /* libexec/certvault/token */
-    CV_SPAWNER_MODULE, /* the same with --pkcs11: one PKCS#11 module */
-    CV_SPAWNER_INTAKE, /* libexec/certvault/intake */
-    CV_SPAWNER_NAMES,  /* a child of the spawner itself: user and group names,
-                          time zones (vault/broker/names.h) */
-    CV_SPAWNER_RELAY,  /* libexec/certvault/relay; has two sockets */
+    CV_SPAWNER_TOKEN,    /* libexec/certvault/token */
+    CV_SPAWNER_MODULE,   /* the same with --pkcs11: one PKCS#11 module */
+    CV_SPAWNER_INTAKE,   /* libexec/certvault/intake */
+    CV_SPAWNER_NAMES,    /* a child of the spawner itself: user and group names,
+                            time zones (vault/broker/names.h) */
+    CV_SPAWNER_RELAY,    /* libexec/certvault/relay; has two sockets */
+    CV_SPAWNER_SETTINGS, /* a child of the spawner itself: what the
+                            configuration says now (vault/broker/settings.h) */
     CV_SPAWNER_COUNT
 };
 
@@ -34,6 +40,17 @@ struct cv_spawner_options {
      * (cli/module_config.h), NULL: none. */
     char **environment;
     char *modules;
+    /* The folder with intake.sock, relay-orders.sock and relay-asks.sock, at
+     * which these programs are to be had; NULL: they are started here. */
+    const char *helpers_at;
+    /* Run in children of the spawner, forked for it, with what was in memory
+     * when the spawner was. NULL: there is nothing to be asked.
+     * Serves io.certvault.Settings on `socket` until that closes. */
+    void (*settings)(void *context, int socket);
+    /* Writes the text for module processes as it is now; false: it cannot be
+     * had, and the old one stays. */
+    bool (*modules_now)(void *context, int fd);
+    void *context;
 };
 
 struct cv_spawner;
@@ -74,8 +91,15 @@ CV_MUST_USE enum cv_status cv_spawner_run_relay(struct cv_spawner *sp,
                                                 int fds[2], uint32_t *child,
                                                 struct cv_err *err);
 
+/* Has the text for module processes read again, for those that are started from
+ * now on. *changed: it is another. CV_CONFIG: it cannot be had, and the old one
+ * stays; CV_UNAVAILABLE. */
+CV_MUST_USE enum cv_status cv_spawner_reload(struct cv_spawner *sp,
+                                             bool *changed, struct cv_err *err);
+
 /* Ends it at once (SIGKILL), whatever it is doing; nothing happens where it has
- * ended. Does not wait. */
+ * ended, and to what was not started here: its service manager sees to that.
+ * Does not wait. */
 void cv_spawner_kill(struct cv_spawner *sp, uint32_t child);
 
 #endif

@@ -10,10 +10,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MARKER "initialising"
 #define LOCK_WAIT_MS 10000
+#define HOLD_TRIES 100 /* 20 ms apart */
 
 static bool exists(int dir, const char *name)
 {
@@ -73,6 +75,25 @@ static enum cv_status service_held(struct cv_vault *v, struct cv_err *err)
     return s;
 }
 
+/* A command's own broker is gone in a moment: a service waits for those. */
+static bool try_lock(int fd, int how)
+{
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+
+    for (int i = 0; i < HOLD_TRIES; i++) {
+        if (flock(fd, how | LOCK_NB) == 0) {
+            return true;
+        }
+        /* Another service stays; none waits for it. */
+        if (how == LOCK_SH || flock(fd, LOCK_SH | LOCK_NB) == -1) {
+            return false;
+        }
+        (void)flock(fd, LOCK_UN);
+        (void)nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 static enum cv_status hold(struct cv_vault *v, const char *socket_path,
                            struct cv_err *err)
 {
@@ -83,8 +104,8 @@ static enum cv_status hold(struct cv_vault *v, const char *socket_path,
     if (s != CV_OK) {
         return s;
     }
-    if (flock(v->service, how | LOCK_NB) == -1) {
-        if (socket_path == NULL) {
+    if (!try_lock(v->service, how)) {
+        if (socket_path == NULL || flock(v->service, LOCK_SH | LOCK_NB) == -1) {
             return service_held(v, err);
         }
         s = cv_fail(err, CV_BUSY, "another broker has this vault open");

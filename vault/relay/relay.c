@@ -3,6 +3,7 @@
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
 #include "vault/base/limits.h"
+#include "vault/base/manager.h"
 #include "vault/relay/dial.h"
 #include "vault/relay/door.h"
 #include "vault/relay/leg.h"
@@ -226,6 +227,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
     cv_strangers_tick(r->strangers, now);
     tell_alive(r, now);
+    cv_manager_feed(false);
 }
 
 static void stop(struct cv_relay *r)
