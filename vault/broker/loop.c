@@ -441,6 +441,8 @@ static void sweep(struct cv_loop *l)
 
         if (is_slow(seat, now) || is_quiet(l, &seat->caller, now)) {
             leave(l, seat);
+        } else if (seat->is_long && !seat->wants_room) {
+            cv_loop_line_stand(l, seat);
         }
     }
     cv_loop_account_sweep(l, now, false);

@@ -18,6 +18,7 @@ struct cv_loop_seat {
     bool wants_room;       /* epoll tells when an answer can go on */
     bool hung_up;          /* its caller sends nothing more */
     unsigned looks;        /* in vain, since its message began */
+    bool is_long;          /* of that message much lies in the kernel */
     int64_t begun_ms;      /* a message began then and is not whole; 0: none */
     int64_t unsent_ms;     /* an answer waits since then, or since a part of it
                               was taken; 0: none */

@@ -3,15 +3,15 @@
  * Memory for secrets is locked, and there is little of it: ten thousand begun
  * messages would take all. So a message stays in the kernel, which charges it
  * to who sent it, until its end is seen there. Only one that is longer than is
- * looked at, or comes in too many pieces for the kernel to hold, is read before
- * that, against the ceilings of its user. */
+ * looked at, or that may be in so many pieces that the kernel takes no more of
+ * it, is read before that, against the ceilings of its user. */
 #include "vault/base/clock.h"
 #include "vault/broker/loop_internal.h"
 
 #define LOOK CV_KIB(16)
-/* The kernel holds some 278 pieces of a byte each; a sender of so many would
- * wait for us, and we for him. */
-#define LOOKS 64
+/* The kernel takes some 278 pieces, of a byte each perhaps, and after a quarter
+ * of them tells the sender to wait; then nothing more is told of him. */
+#define PIECES 64
 
 /* *go_on: the message is to be read, whole or long. */
 static enum cv_status look(struct cv_loop *l, struct cv_loop_seat *seat,
@@ -31,7 +31,10 @@ static enum cv_status look(struct cv_loop *l, struct cv_loop_seat *seat,
     } else if (seen.nothing) {
         *what = CV_LOOP_READ_NONE;
     } else {
-        *go_on = seen.whole || seen.seen == LOOK || ++seat->looks > LOOKS;
+        *go_on = seen.whole || seen.seen == LOOK ||
+                 (seen.seen >= PIECES && seat->looks > 0);
+        seat->looks++;
+        seat->is_long = seen.seen >= PIECES;
         *what = seen.whole ? CV_LOOP_READ_MESSAGE : CV_LOOP_READ_NONE;
     }
     return CV_OK;
@@ -90,6 +93,7 @@ enum cv_status cv_loop_read(struct cv_loop *l, struct cv_loop_seat *seat,
     if (s != CV_OK || *what == CV_LOOP_READ_MESSAGE) {
         seat->looks = 0;
         seat->begun_ms = 0;
+        seat->is_long = false;
     } else if (seat->begun_ms == 0 &&
                (seat->looks > 0 || cv_channel_has_begun(ch))) {
         seat->begun_ms = cv_clock_boot_ms();
