@@ -28,11 +28,13 @@ def connect_as(path, uid, gid=None, groups=()):
     pid = os.fork()
     if pid == 0:
         try:
+            # From there: another run of pytest may close the way again.
+            os.chdir(os.path.dirname(path))
             os.setgroups(list(groups))
             os.setgid(uid if gid is None else gid)
             os.setuid(uid)
             s = socket.socket(socket.AF_UNIX)
-            s.connect(path)
+            s.connect(os.path.basename(path))
             socket.send_fds(theirs, [b"x"], [s.fileno()])
             os._exit(0)
         finally:
