@@ -5,8 +5,10 @@
 #include "vault/audit/verify.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
+#include "vault/base/name.h"
 #include "vault/base/process.h"
 #include "vault/base/sandbox.h"
+#include "vault/broker/restore.h"
 #include "vault/wire/interface.h"
 #include "vault/wire/serve.h"
 #include "vault/yaml/yaml.h"
@@ -189,11 +191,45 @@ static enum cv_status audit_verify(void *context, const cJSON *parameters,
     return s;
 }
 
+/* Descriptor 4 is the backup, 5 the folder. */
+static enum cv_status restore(void *context, const cJSON *parameters,
+                              struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_restore_options o = {.file = CV_PROCESS_EXTRA,
+                                   .dir = CV_PROCESS_EXTRA + 1};
+    const struct cv_json_field fields[] = {
+        {"folder", CV_JSON_STRING, true, &o.folder, 4096},
+        {"dry_run", CV_JSON_BOOL, false, &o.dry_run, 0},
+        {"accept_rollback", CV_JSON_BOOL, false, &o.accept_rollback, 0},
+        {"reason", CV_JSON_STRING, false, &o.reason, CV_LIMIT_URL},
+        {"ticket", CV_JSON_STRING, false, &o.ticket, CV_LIMIT_URL},
+    };
+    cJSON *report = NULL;
+    enum cv_status s =
+        cv_json_read(parameters, "Restore", FIELDS(fields), true, err);
+
+    (void)context;
+    if (s == CV_OK && o.reason != NULL) {
+        s = cv_name_check_words(o.reason, CV_LIMIT_REASON, "the reason", err);
+    }
+    if (s == CV_OK && o.ticket != NULL) {
+        s = cv_name_check_words(o.ticket, CV_LIMIT_TICKET, "the ticket", err);
+    }
+    if (s == CV_OK) {
+        s = cv_restore_run(&o, &report, err);
+    }
+    if (report != NULL) {
+        (void)cv_json_add_item(s == CV_OK ? cv_reply_parameters(reply)
+                                          : cv_reply_failure(reply),
+                               "report", report);
+    }
+    return s;
+}
+
 static const struct cv_method methods[] = {
-    {"PolicyCheck", policy_check, false},
-    {"PolicyTest", policy_test, false},
-    {"ConfigRead", config_read, false},
-    {"AuditVerify", audit_verify, false},
+    {"PolicyCheck", policy_check, false}, {"PolicyTest", policy_test, false},
+    {"ConfigRead", config_read, false},   {"AuditVerify", audit_verify, false},
+    {"Restore", restore, false},
 };
 
 static const struct cv_interface offline_interface = {
@@ -205,11 +241,14 @@ static const struct cv_interface offline_interface = {
 
 enum cv_status cv_broker_offline_run(struct cv_err *err)
 {
-    struct cv_sandbox_folder folders[2] = {
+    struct cv_sandbox_folder folders[3] = {
         {.path = CV_POLICY_ZONE_FOLDER, .fd = -1},
         {.fd = CV_PROCESS_EXTRA},
+        {.fd = CV_PROCESS_EXTRA + 1, .writable = true},
     };
-    size_t n = fcntl(CV_PROCESS_EXTRA, F_GETFD) == -1 ? 1 : 2;
+    size_t n = fcntl(CV_PROCESS_EXTRA, F_GETFD) == -1       ? 1
+               : fcntl(CV_PROCESS_EXTRA + 1, F_GETFD) == -1 ? 2
+                                                            : 3;
     enum cv_status s =
         cv_sandbox_enter(CV_SANDBOX_OFFLINE, folders, n, NULL, err);
 

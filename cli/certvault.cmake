@@ -1,7 +1,7 @@
 # The command line: a library, so that tests reach its parts, and the program.
 # It links base and wire alone (a test compares DT_NEEDED with a list).
 cv_library(cli LAYER 6
-  SOURCES agent.c args.c call.c check.c cli.c cloud.c cmd_about.c cmd_agent.c cmd_audit.c
+  SOURCES agent.c args.c call.c check.c cli.c cloud.c cmd_about.c cmd_agent.c cmd_audit.c cmd_backup.c
           cmd_cloud.c cmd_completion.c cmd_config.c cmd_credential.c cmd_doctor.c cmd_entry.c
           cmd_exec.c cmd_export.c cmd_grants.c cmd_held.c cmd_import.c cmd_init.c cmd_kubeconfig.c cmd_policy.c cmd_slot.c
           cmd_token.c
@@ -10,7 +10,7 @@ cv_library(cli LAYER 6
           entry_view.c foreground.c help.c hop.c hop_file.c import_read.c interrupt.c
           keyless.c kube_file.c module_env.c offline.c
           output.c output_table.c output_yaml.c path.c pin.c pin_source.c pinentry.c
-          place.c prompt.c runtime.c
+          place.c prompt.c runtime.c scratch.c
           secret.c unlock.c
   LINK base wire)
 cv_program(certvault SOURCES main.c LINK cli)

@@ -269,7 +269,7 @@ int main(int argc, char **argv)
     cv_err_init(&err);
     s = read_arguments(argc, argv, &a, &err);
     handed = !a.private && !a.offline && !a.ready && cv_handed_is_one();
-    cv_process_begin(a.offline                        ? CV_PROCESS_EXTRA
+    cv_process_begin(a.offline                        ? CV_PROCESS_EXTRA + 1
                      : a.private || a.ready || handed ? CV_PROCESS_SOCKET
                                                       : 2);
     if (a.allow_unlocked) {

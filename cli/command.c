@@ -4,6 +4,7 @@
 
 /* What later versions add; a name of one word stands for all that begins with
  * it. */
+/* clang-format off */
 static const char *const later[] = {
     "issue",
     "renew",
@@ -14,8 +15,6 @@ static const char *const later[] = {
     "requests",
     "approve",
     "deny",
-    "backup",
-    "restore",
     "destroy",
     "policy diff",
     "policy who-can",
@@ -31,6 +30,7 @@ static const char *const later[] = {
     "audit export",
     NULL,
 };
+/* clang-format on */
 
 static const char *const secret_flags[] = {
     "ak",         "sk",           "access-key",    "secret-key",

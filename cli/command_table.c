@@ -279,6 +279,11 @@ static const struct cv_option lock_options[] = {
     SWITCH("all", "the agents of all vaults"), END,
 };
 
+static const struct cv_option restore_options[] = {
+    SWITCH("accept-rollback",
+           "also over a vault with newer records, which are given up"), END,
+};
+
 #define READS 0
 #define CHANGES CV_TRAIT_CHANGES
 #define DRY (CV_TRAIT_CHANGES | CV_TRAIT_DRY)
@@ -465,6 +470,15 @@ const struct cv_command cv_command_table[] = {
      READS, TEXT_OPERAND, "lock\nlock --all\n", cv_cmd_vault_lock},
     {"status", "", "the vault and its broker", NULL, 0, 0, READS, TEXT_OPERAND,
      "status\n", cv_cmd_vault_status},
+    {"backup", "FILE", "the whole vault in one file, read back", NULL, 1, 1,
+     CHANGES, FILE_OPERAND,
+     "backup /media/usb/vault-2026-11-22.backup\n"
+     "backup /srv/backup/vault.backup --yes --no-input\n", cv_cmd_backup},
+    {"restore", "FILE", "a vault out of a backup, into a folder nobody uses",
+     restore_options, 1, 1, DRY, FILE_OPERAND,
+     "restore /media/usb/vault-2026-11-22.backup --dry-run\n"
+     "--vault /tmp/drill restore /media/usb/vault-2026-11-22.backup\n",
+     cv_cmd_backup_restore},
     {"doctor", "", "what on this host weakens or breaks certvault", NULL, 0, 0,
      READS, TEXT_OPERAND, "doctor\ndoctor -o json\n", cv_cmd_doctor},
     {"config check", "", "read the configuration and say what is wrong", NULL,

@@ -317,8 +317,8 @@ static enum cv_status find_folder(struct cv_cli *cli, char *out, size_t out_len,
     return s == CV_OK ? cv_path_absolute(folder, out, out_len, err) : s;
 }
 
-enum cv_status cv_connect_folder(struct cv_cli *cli, char *out, size_t out_len,
-                                 struct cv_err *err)
+enum cv_status cv_connect_place(struct cv_cli *cli, char *out, size_t out_len,
+                                struct cv_err *err)
 {
     enum cv_status s;
     bool named;
@@ -329,7 +329,14 @@ enum cv_status cv_connect_folder(struct cv_cli *cli, char *out, size_t out_len,
         cv_err_hint(err, "name it with --vault DIR instead of --broker");
         return s;
     }
-    s = find_folder(cli, out, out_len, &named, err);
+    return find_folder(cli, out, out_len, &named, err);
+}
+
+enum cv_status cv_connect_folder(struct cv_cli *cli, char *out, size_t out_len,
+                                 struct cv_err *err)
+{
+    enum cv_status s = cv_connect_place(cli, out, out_len, err);
+
     if (s == CV_OK && access(out, F_OK) != 0) {
         return no_vault(err);
     }

@@ -46,6 +46,10 @@ CV_MUST_USE enum cv_status cv_connect_folder(struct cv_cli *cli, char *out,
                                              size_t out_len,
                                              struct cv_err *err);
 
+/* The same, of a folder that need not be there. */
+CV_MUST_USE enum cv_status cv_connect_place(struct cv_cli *cli, char *out,
+                                            size_t out_len, struct cv_err *err);
+
 /* Connects to the agent of `folder` (absolute), started where `start`. Without
  * one that runs it is CV_OK and cv_connect_is_open says no. `idle` as in
  * cv_agent_reach. */

@@ -29,7 +29,7 @@ struct program {
 };
 
 static enum cv_status spawn(const struct program *p, const struct cv_cli *cli,
-                            int socket, int input, pid_t *pid,
+                            int socket, int input, int second, pid_t *pid,
                             struct cv_err *err)
 {
     static char offline[] = "--offline", unlocked[] = "--allow-unlocked";
@@ -40,7 +40,7 @@ static enum cv_status spawn(const struct program *p, const struct cv_cli *cli,
         .path = path,
         .argv = argv,
         .socket = socket,
-        .extra = {input, -1, -1, -1},
+        .extra = {input, second, -1, -1},
         .keep_stderr = true,
     };
     enum cv_status s = cv_process_path(p->path, path, sizeof(path), err);
@@ -51,6 +51,14 @@ static enum cv_status spawn(const struct program *p, const struct cv_cli *cli,
 enum cv_status cv_offline_start(enum cv_offline_program program,
                                 const struct cv_cli *cli, int input,
                                 struct cv_offline **out, struct cv_err *err)
+{
+    return cv_offline_start_with(program, cli, input, -1, out, err);
+}
+
+enum cv_status cv_offline_start_with(enum cv_offline_program program,
+                                     const struct cv_cli *cli, int input,
+                                     int second, struct cv_offline **out,
+                                     struct cv_err *err)
 {
     static char broker[] = "certvaultd", intake[] = "intake";
     static const struct program programs[] = {
@@ -68,7 +76,8 @@ enum cv_status cv_offline_start(enum cv_offline_program program,
     o->interface = programs[program].interface;
     s = cv_process_pair(pair, err);
     if (s == CV_OK) {
-        s = spawn(&programs[program], cli, pair[1], input, &o->pid, err);
+        s = spawn(&programs[program], cli, pair[1], input, second, &o->pid,
+                  err);
     }
     cv_file_close(&pair[1]);
     if (s == CV_OK) {

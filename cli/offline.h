@@ -20,6 +20,12 @@ CV_MUST_USE enum cv_status cv_offline_start(enum cv_offline_program program,
                                             struct cv_offline **out,
                                             struct cv_err *err);
 
+/* The same with descriptors 4 and 5. */
+CV_MUST_USE enum cv_status
+cv_offline_start_with(enum cv_offline_program program, const struct cv_cli *cli,
+                      int input, int second, struct cv_offline **out,
+                      struct cv_err *err);
+
 /* One call; `method` without the interface's name, `parameters` taken (NULL:
  * memory was gone). *reply is the caller's to free, on failure too. */
 CV_MUST_USE enum cv_status

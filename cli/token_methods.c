@@ -411,6 +411,8 @@ static const struct cv_method methods[] = {
     {"Export", export_key, true},
     {"Sign", sign, false},
     {"SignNote", sign_note, false},
+    {"LogSeal", cv_token_log_seal, false},
+    {"LogOpen", cv_token_log_open, true},
     {"Lock", lock, false},
     {"HopCreate", cv_token_hop_create, false},
     {"HopServe", cv_token_hop_serve, true},

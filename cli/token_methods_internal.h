@@ -23,4 +23,12 @@ CV_TOKEN_HOP(mint);
 CV_TOKEN_HOP(public);
 CV_TOKEN_HOP(forget);
 
+/* And those that token_log.c has: the log's key in backups. */
+#define CV_TOKEN_LOG(name)                                                     \
+    enum cv_status cv_token_log_##name(void *context, const cJSON *parameters, \
+                                       struct cv_reply *reply,                 \
+                                       struct cv_err *err)
+CV_TOKEN_LOG(seal);
+CV_TOKEN_LOG(open);
+
 #endif

@@ -141,6 +141,17 @@ static const struct rule rules[] = {
     {"admin broker", "public_key", TEXT},
     {"admin broker", "log_key", TEXT}, /* the verifier key */
     {"admin broker", "version", TEXT},
+    {"admin", "digest", TEXT},      /* of a backup: the end of its file */
+    {"admin", "bytes", COUNT},
+    {"admin", "leaves", COUNT},     /* of the log that is in it */
+    {"admin", "made", TEXT},        /* when it was made */
+    {"admin", "rolled_back", FLAG}, /* restored over newer records */
+    {"admin", "lost_leaves", COUNT}, /* of them; the log they were in had */
+    {"admin", "lost_size", COUNT},  /* this size */
+    {"admin", "lost_root", TEXT},   /* and this root */
+    {"admin", "unfinished", COUNT}, /* changes on tokens that were dropped */
+    {"admin", "keys_kept", COUNT},  /* keys left on tokens */
+    {"admin", "with_record", FLAG}, /* the record goes too */
     /* what happened by itself */
     {"log", "torn_bytes", COUNT},
     {"log", "size", COUNT},

@@ -463,6 +463,11 @@ uint64_t cv_log_size(const struct cv_log *log)
     return log->done.tree.size;
 }
 
+uint64_t cv_log_bytes(const struct cv_log *log)
+{
+    return log->done.offset;
+}
+
 uint64_t cv_log_torn(const struct cv_log *log)
 {
     return log->torn;

@@ -84,6 +84,9 @@ void cv_log_discard(struct cv_log *log);
 /* Leaves that are durable (as far as this object knows). */
 uint64_t cv_log_size(const struct cv_log *log);
 
+/* Bytes that these leaves take in the file. */
+uint64_t cv_log_bytes(const struct cv_log *log);
+
 /* Bytes behind the last whole frame that the next append will drop. */
 uint64_t cv_log_torn(const struct cv_log *log);
 

@@ -204,3 +204,39 @@ enum cv_status cv_logkey_read_seed(int vault, const struct cv_note_key *key,
     }
     return status;
 }
+
+enum cv_status cv_logkey_restore(int vault, const struct cv_note_key *key,
+                                 struct cv_bytes seed, struct cv_err *err)
+{
+    struct cv_arena *arena = NULL;
+    struct cv_buf secret;
+    uint8_t public_key[32], *room;
+    enum cv_status status = cv_arena_new(ARENA, &arena, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    room = cv_arena_alloc(arena, 64 + 64, err);
+    if (room == NULL) {
+        cv_arena_free(arena);
+        return CV_INTERNAL;
+    }
+    cv_buf_init(&secret, arena, FILE_MAX);
+    if (seed.len != CV_LOGKEY_SEED ||
+        crypto_sign_seed_keypair(public_key, room, seed.data) != 0 ||
+        memcmp(public_key, key->public_key, sizeof public_key) != 0) {
+        status = cv_fail(err, CV_INTEGRITY,
+                         "that is not the private half of "
+                         "the log's key");
+    }
+    if (status == CV_OK) {
+        write_secret(key, seed.data, room + 64, &secret);
+        status = cv_buf_status(&secret, "the log key", err);
+    }
+    if (status == CV_OK) {
+        status = cv_file_create(vault, SECRET_PATH, cv_buf_bytes(&secret), 0600,
+                                err);
+    }
+    cv_arena_free(arena);
+    return status;
+}

@@ -33,4 +33,11 @@ CV_MUST_USE enum cv_status cv_logkey_read_seed(int vault,
                                                struct cv_bytes *seed,
                                                struct cv_err *err);
 
+/* Writes audit/log.key again, from a seed that came out of a backup.
+ * CV_INTEGRITY when it is not the private half of `key`; CV_EXISTS, CV_IO. */
+CV_MUST_USE enum cv_status cv_logkey_restore(int vault,
+                                             const struct cv_note_key *key,
+                                             struct cv_bytes seed,
+                                             struct cv_err *err);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "vault/base/buf.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* Closes *fd if it is not -1 and makes it -1. */
@@ -81,6 +82,32 @@ CV_MUST_USE enum cv_status cv_file_publish(int dir, const char *name, int fd,
 CV_MUST_USE enum cv_status cv_file_create(int dir, const char *name,
                                           struct cv_bytes data, mode_t mode,
                                           struct cv_err *err);
+
+/* cv_file_create and cv_file_replace for what is written piece by piece: */
+#define CV_FILE_NAME 256
+struct cv_file_draft {
+    int fd;                  /* to be written, and read back; -1: none */
+    int folder;              /* its own */
+    char base[CV_FILE_NAME]; /* the name it is to have */
+    char temp[CV_FILE_NAME]; /* and has meanwhile; "": none */
+};
+
+/* Begins a file for `name` beneath `dir`, 0600. Without a name until it is
+ * whole, where the file system can do that: killed meanwhile, nothing of it is
+ * left. CV_IO, CV_NOT_FOUND. */
+CV_MUST_USE enum cv_status cv_file_draft_begin(int dir, const char *name,
+                                               struct cv_file_draft *draft,
+                                               struct cv_err *err);
+
+/* Puts it on disk, then in its place (with `replace` over what is there, else
+ * CV_EXISTS), and syncs the folder. CV_IO. cv_file_draft_end is still to be
+ * called. */
+CV_MUST_USE enum cv_status cv_file_draft_publish(struct cv_file_draft *draft,
+                                                 bool replace,
+                                                 struct cv_err *err);
+
+/* Lets go of it; what was not published is gone. */
+void cv_file_draft_end(struct cv_file_draft *draft);
 
 /* Takes flock(2)'s exclusive lock on `fd`, waiting up to `wait_ms`; closing the
  * descriptor gives it back. CV_BUSY: `what` is held by another. */

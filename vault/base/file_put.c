@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_LEN 256
+#define NAME_LEN CV_FILE_NAME
 
 struct put {
     int folder;          /* that the file is in */
@@ -264,4 +264,85 @@ enum cv_status cv_file_publish(int dir, const char *name, int fd,
     }
     cv_file_close(&put.folder);
     return status;
+}
+
+enum cv_status cv_file_draft_begin(int dir, const char *name,
+                                   struct cv_file_draft *draft,
+                                   struct cv_err *err)
+{
+    struct put put = {.folder = -1};
+    enum cv_status status = open_parent(dir, name, &put, err);
+    memset(draft, 0, sizeof(*draft));
+    draft->fd = -1;
+    draft->folder = put.folder;
+    if (status == CV_OK) {
+        status = pick_temp(&put, err);
+    }
+    if (status != CV_OK) {
+        cv_file_draft_end(draft);
+        return status;
+    }
+    (void)snprintf(draft->base, sizeof(draft->base), "%s", put.base);
+    draft->fd = openat(put.folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (draft->fd < 0) {
+        int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+        draft->fd = openat(put.folder, put.temp, flags, 0600);
+        if (draft->fd >= 0) {
+            memcpy(draft->temp, put.temp, sizeof(draft->temp));
+        }
+    }
+    if (draft->fd < 0) {
+        draft->fd = -1;
+        (void)cv_file_fail("make a file for", put.base, err);
+        cv_file_draft_end(draft);
+        return CV_IO;
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_file_draft_publish(struct cv_file_draft *draft, bool replace,
+                                     struct cv_err *err)
+{
+    struct put put = {.folder = draft->folder, .base = draft->base};
+    char path[64];
+    if (fsync(draft->fd) != 0) {
+        (void)cv_file_fail("write", put.base, err);
+        return CV_IO;
+    }
+    if (draft->temp[0] == '\0') {
+        enum cv_status status = pick_temp(&put, err);
+        if (status != CV_OK) {
+            return status;
+        }
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", draft->fd);
+        const char *name = replace ? put.temp : put.base;
+        if (linkat(AT_FDCWD, path, put.folder, name, AT_SYMLINK_FOLLOW) != 0) {
+            if (!replace && errno == EEXIST) {
+                return is_there(&put, err);
+            }
+            (void)cv_file_fail("put in place", put.base, err);
+            return CV_IO;
+        }
+        if (!replace) {
+            return cv_file_sync_folder(put.folder, err);
+        }
+        memcpy(draft->temp, put.temp, sizeof(draft->temp));
+    }
+    memcpy(put.temp, draft->temp, sizeof(put.temp));
+    enum cv_status status = rename_temp(&put, replace, err);
+    if (status != CV_OK) {
+        return status;
+    }
+    draft->temp[0] = '\0';
+    return cv_file_sync_folder(put.folder, err);
+}
+
+void cv_file_draft_end(struct cv_file_draft *draft)
+{
+    if (draft->temp[0] != '\0') {
+        (void)unlinkat(draft->folder, draft->temp, 0);
+        draft->temp[0] = '\0';
+    }
+    cv_file_close(&draft->fd);
+    cv_file_close(&draft->folder);
 }

@@ -146,4 +146,10 @@
 #define CV_LIMIT_SIGN_DATA CV_KIB(256) /* bytes to be signed at once */
 #define CV_LIMIT_SEALED CV_KIB(32)     /* one sealed key */
 
+/* Backups */
+#define CV_LIMIT_BACKUP_HEAD CV_KIB(16)
+#define CV_LIMIT_BACKUP_PART ((uint64_t)1 << 40) /* the store, the log */
+#define CV_LIMIT_BACKUP_STEP CV_KIB(512)         /* sent at once */
+#define CV_LIMIT_BACKUP_IDLE_S 120 /* a reader of one that says nothing */
+
 #endif

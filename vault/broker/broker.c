@@ -1,3 +1,4 @@
+#include "vault/broker/backup_internal.h"
 #include "vault/broker/broker_internal.h"
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
@@ -76,6 +77,9 @@ static const struct cv_method methods[] = {
     {"AuditStatus", cv_broker_audit_status, false},
     {"AuditCheckpoint", cv_broker_audit_checkpoint, false},
     {"AuditKey", cv_broker_audit_key, false},
+    {"Backup", cv_broker_backup, false},
+    {"BackupRead", cv_broker_backup_read, false},
+    {"BackupEnd", cv_broker_backup_end, false},
 };
 
 static const struct cv_interface broker_interface = {
@@ -139,6 +143,7 @@ static void left(void *context, struct cv_caller *caller)
     cv_prompt_left(&b->prompt, caller);
     cv_relay_left(b, caller);
     cv_grant_left(b, caller);
+    cv_backup_left(b, caller);
 }
 
 static int64_t rest(void *context, size_t n_callers)
@@ -466,6 +471,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
 static void broker_free(struct cv_broker *b)
 {
     cv_service_end(b);
+    cv_backup_drop(b);
     cv_relay_free(b);
     cv_grant_drop_all(&b->grants);
     cv_module_stop_all(b);

@@ -2,6 +2,7 @@
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/details.h"
 #include "vault/audit/query.h"
+#include "vault/broker/backup_internal.h"
 #include "vault/broker/broker_internal.h"
 #include "vault/store/store_entry.h"
 
@@ -256,6 +257,9 @@ CV_BROKER_METHOD(audit_checkpoint)
         begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
 
     cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
+    if (s == CV_OK && cv_backup_is_log_key_sealed(b)) {
+        s = cv_broker_need_open(b, reply, err);
+    }
     if (s == CV_OK) {
         cv_broker_checkpoint(b);
         s = cv_checkpoint_read(b->vault->dir, &b->vault->log_key, &c, &note,

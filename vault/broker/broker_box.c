@@ -1,6 +1,7 @@
 /* The sealed vault's box key: held by the token process, opened by a secret
  * that passes through here once. Slots, unlock, lock. */
 #include "vault/base/clock.h"
+#include "vault/broker/backup_internal.h"
 #include "vault/broker/change_internal.h"
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
@@ -219,6 +220,7 @@ enum cv_status cv_broker_open_box(struct cv_broker *b, const cJSON *key,
     if (s == CV_OK) {
         b->unlocked = true;
         *slot_id = id;
+        cv_backup_open_log_key(b);
     }
     return s;
 }

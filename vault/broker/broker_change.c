@@ -1,4 +1,5 @@
 #include "vault/broker/change_internal.h"
+#include "vault/broker/held_internal.h"
 
 #include "vault/audit/query.h"
 #include "vault/base/clock.h"
@@ -197,6 +198,57 @@ static void rows_free(struct rows *r)
     free(r->row);
 }
 
+/* Of members too: what they would mean is not known either. */
+static bool is_plain(const cJSON *row)
+{
+    static const char *const members[] = {"done", "entry", "entry_id", "spki"};
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, row)
+    {
+        bool known = false;
+
+        for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+            known = known || strcmp(item->string, members[i]) == 0;
+        }
+        if (!known) {
+            return false;
+        }
+    }
+    return cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(row, "done"));
+}
+
+bool cv_change_is_known(const char *action, const cJSON *row)
+{
+    static const char *const kinds[] = {CV_HELD_IMPORT, CV_HELD_GENERATE,
+                                        CV_HELD_REMOVE, CV_HELD_DEBRIS};
+    const cJSON *kind = cJSON_GetObjectItemCaseSensitive(row, "kind");
+
+    if (!cJSON_IsObject(row)) {
+        return false;
+    }
+    if (kind == NULL) {
+        return cv_action_from_name(action) != CV_ACTION_NONE && is_plain(row);
+    }
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (cJSON_IsString(kind) && strcmp(kind->valuestring, kinds[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum cv_status unknown_row(struct cv_err *err)
+{
+    enum cv_status s = cv_fail(err, CV_INTEGRITY,
+                               "the vault has an unfinished change that "
+                               "this certvault does not know");
+
+    cv_err_state(err, "nothing was changed");
+    cv_err_hint(err, "a newer certvault began it: use that one");
+    return s;
+}
+
 static enum cv_status collect(void *context, const char *op, const char *action,
                               const char *doc, int64_t created,
                               struct cv_err *err)
@@ -208,6 +260,9 @@ static enum cv_status collect(void *context, const char *op, const char *action,
         NULL, (struct cv_bytes){(const uint8_t *)doc, strlen(doc)}, &json, err);
 
     (void)created;
+    if (s == CV_OK && !cv_change_is_known(action, json)) {
+        s = unknown_row(err);
+    }
     /* Those with a kind are about a token, which alone can say how far they
      * came (held_recover.c). */
     if (s != CV_OK || cJSON_HasObjectItem(json, "kind")) {

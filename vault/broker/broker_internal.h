@@ -63,7 +63,8 @@ struct cv_broker {
     struct cv_query_cursor looked; /* what grants were looked at by: the log */
     uint64_t looked_size;          /* its leaves */
     int64_t looked_ms, decided_ms, token_ms, touched_ms;
-    struct cv_agent *agent; /* NULL: it is none */
+    struct cv_agent *agent;   /* NULL: it is none */
+    struct cv_backup *backup; /* that is being read; NULL: none */
     struct cv_prompt prompt;
     uint64_t strangers;      /* turned away and not told of yet */
     int64_t strangers_ms;    /* when the record was last told; 0: never */
@@ -341,5 +342,8 @@ CV_BROKER_METHOD(audit_record);
 CV_BROKER_METHOD(audit_status);
 CV_BROKER_METHOD(audit_checkpoint);
 CV_BROKER_METHOD(audit_key);
+CV_BROKER_METHOD(backup);
+CV_BROKER_METHOD(backup_read);
+CV_BROKER_METHOD(backup_end);
 
 #endif

@@ -37,6 +37,10 @@ CV_MUST_USE enum cv_status cv_change_row(struct cv_broker *b, const char *op,
                                          const char *action, const cJSON *from,
                                          bool done, struct cv_err *err);
 
+/* Is a row of the journal one that this program knows what to do with? Of any
+ * other it would have to guess how far it came: a newer program wrote it. */
+bool cv_change_is_known(const char *action, const cJSON *row);
+
 /* Has the log the decision of `op`, and its outcome? Reads the whole log. */
 CV_MUST_USE enum cv_status cv_change_look(struct cv_broker *b, const char *op,
                                           bool *decided, bool *told,

@@ -2,6 +2,7 @@
 
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
+#include "vault/broker/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,6 +173,9 @@ enum cv_status cv_vault_is_free(int dir, struct cv_err *err)
     bool log = exists(dir, "audit/log");
     enum cv_status s;
 
+    if (exists(dir, CV_PLACE_READY)) {
+        return cv_fail(err, CV_EXISTS, "there is a vault here already");
+    }
     if (exists(dir, MARKER) || (!store && !log)) {
         return CV_OK;
     }
@@ -245,14 +249,40 @@ static enum cv_status read_facts(struct cv_vault *v, struct cv_err *err)
                : s;
 }
 
+/* What a restore wrote is the vault; it only has to be put in its place. */
+static enum cv_status finish_restore(int dir, struct cv_err *err)
+{
+    int service = -1;
+    enum cv_status s;
+
+    if (!cv_place_is_ready(dir)) {
+        return CV_OK;
+    }
+    s = cv_file_open(dir, "service", O_RDWR | O_CREAT, &service, err);
+    if (s == CV_OK) {
+        s = cv_file_lock(service, LOCK_WAIT_MS, "the vault", err);
+    }
+    /* Another may have done it meanwhile. */
+    if (s == CV_OK && cv_place_is_ready(dir)) {
+        s = cv_place_finish(dir, err);
+    }
+    cv_file_close(&service);
+    return s;
+}
+
 enum cv_status cv_vault_open(const char *folder, int dir,
                              const char *socket_path, struct cv_vault **out,
                              struct cv_err *err)
 {
     struct cv_vault *v;
-    enum cv_status s = cv_vault_is_free(dir, err);
+    enum cv_status s = finish_restore(dir, err);
 
     *out = NULL;
+    if (s != CV_OK) {
+        (void)close(dir);
+        return s;
+    }
+    s = cv_vault_is_free(dir, err);
     if (s == CV_OK || s == CV_INTEGRITY) {
         (void)close(dir);
         return s == CV_OK ? not_found(folder, err) : s;
@@ -294,6 +324,7 @@ static void remove_leftovers(int dir)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         (void)unlinkat(dir, names[i], 0);
     }
+    cv_place_drop(dir);
 }
 
 enum cv_status cv_vault_create(const char *folder, int dir,

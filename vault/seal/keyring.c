@@ -403,3 +403,18 @@ enum cv_status cv_keyring_seal(struct cv_keyring *ring,
     }
     return s;
 }
+
+enum cv_status cv_keyring_unseal(struct cv_keyring *ring,
+                                 struct cv_box_binding *binding,
+                                 struct cv_bytes sealed, struct cv_arena *arena,
+                                 struct cv_bytes *out, struct cv_err *err)
+{
+    enum cv_status s = must_be_open(ring, err);
+
+    *out = (struct cv_bytes){NULL, 0};
+    if (s == CV_OK) {
+        memcpy(binding->vault_id, ring->vault_id, CV_BOX_ID_LEN);
+        s = cv_box_open(&ring->pair, binding, sealed, arena, out, err);
+    }
+    return s;
+}

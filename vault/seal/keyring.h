@@ -106,6 +106,14 @@ CV_MUST_USE enum cv_status cv_keyring_key(struct cv_keyring *ring,
                                           struct cv_bytes *key_der,
                                           struct cv_err *err);
 
+/* Opens what cv_box_seal made for the open vault and for `binding` (its
+ * vault_id is filled in) and that is no entry's key: no certificate says what
+ * it is, so the caller must. *out is in `arena`. CV_LOCKED; CV_INTEGRITY. */
+CV_MUST_USE enum cv_status
+cv_keyring_unseal(struct cv_keyring *ring, struct cv_box_binding *binding,
+                  struct cv_bytes sealed, struct cv_arena *arena,
+                  struct cv_bytes *out, struct cv_err *err);
+
 /* Seals a key that was made here to the open vault; binding->vault_id is filled
  * in. As cv_box_seal; CV_LOCKED. */
 CV_MUST_USE enum cv_status

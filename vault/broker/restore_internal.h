@@ -1,0 +1,53 @@
+/* What the files of a restore share. */
+#ifndef CERTVAULT_BROKER_RESTORE_INTERNAL_H
+#define CERTVAULT_BROKER_RESTORE_INTERNAL_H
+
+#include "vault/audit/checkpoint.h"
+#include "vault/broker/archive.h"
+#include "vault/broker/restore.h"
+#include "vault/broker/vault.h"
+
+struct cv_restore {
+    const struct cv_restore_options *o;
+    struct cv_archive_head head;
+    uint8_t digest[CV_ARCHIVE_DIGEST];
+    int stage; /* the folder that it is written to */
+    char stage_path[PATH_MAX];
+    int out;                   /* the part that is being written; -1 */
+    enum cv_archive_part part; /* of `out` */
+    /* the log, as it goes by */
+    struct cv_note_key key;
+    struct cv_checkpoint checkpoint; /* size 0: none */
+    struct cv_buf frames;
+    struct cv_tree tree;
+    const char *wrong; /* what does not fit in it; NULL: nothing */
+    /* what is there already */
+    struct cv_vault *existing; /* NULL: nothing */
+    int existing_log;
+    uint64_t compared;
+    bool differs;
+    uint64_t unfinished; /* rows about tokens */
+};
+
+/* restore_read.c: reads the backup into the stage (a dry run: all but the log)
+ * and checks all that can be checked of it by itself. */
+CV_MUST_USE enum cv_status cv_restore_read(struct cv_restore *r,
+                                           struct cv_err *err);
+
+/* restore_store.c: opens the store in the stage and checks it; what the report
+ * says of it goes into `about`; rows about tokens are taken out unless it is a
+ * dry run: nothing on a token may be destroyed by what an old copy says. */
+CV_MUST_USE enum cv_status cv_restore_store(struct cv_restore *r, cJSON *report,
+                                            cJSON *about, struct cv_err *err);
+
+/* restore_record.c: does the policy of the vault that is there permit it? A
+ * denial is recorded there. */
+CV_MUST_USE enum cv_status cv_restore_decide(struct cv_restore *r,
+                                             struct cv_err *err);
+
+/* restore_record.c: the leaf that says so, at the end of the log in the stage.
+ */
+CV_MUST_USE enum cv_status cv_restore_record(struct cv_restore *r,
+                                             struct cv_err *err);
+
+#endif

@@ -1,0 +1,214 @@
+/* The backup's bytes, on their way into the stage. */
+#include "vault/broker/restore_internal.h"
+
+#include "vault/base/file.h"
+#include "vault/base/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HEADER 8 /* of a frame: length u32le, CRC-32C u32le */
+
+static enum cv_status close_part(struct cv_restore *r, struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    if (r->out != -1 && fsync(r->out) != 0) {
+        s = cv_fail_errno(err, CV_IO, "cannot write %s",
+                          cv_archive_path(r->part));
+    }
+    cv_file_close(&r->out);
+    return s;
+}
+
+static enum cv_status read_small(struct cv_restore *r, const char *path,
+                                 struct cv_buf *out, struct cv_err *err)
+{
+    int fd = -1;
+    enum cv_status s = cv_file_open(r->stage, path, O_RDONLY, &fd, err);
+
+    if (s == CV_OK) {
+        s = cv_file_read(fd, path, out, err);
+    }
+    cv_file_close(&fd);
+    return s;
+}
+
+/* Key and checkpoint are there before the log comes. */
+static enum cv_status read_keys(struct cv_restore *r, struct cv_err *err)
+{
+    struct cv_buf note;
+    enum cv_status s = cv_logkey_read(r->stage, &r->key, err);
+
+    cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
+    if (s == CV_OK && r->head.sizes[CV_ARCHIVE_CHECKPOINT] > 0) {
+        s = read_small(r, cv_archive_path(CV_ARCHIVE_CHECKPOINT), &note, err);
+        if (s == CV_OK) {
+            s = cv_checkpoint_open(cv_buf_bytes(&note), &r->key, &r->checkpoint,
+                                   err);
+        }
+    }
+    cv_buf_wipe(&note);
+    if (s == CV_OK && r->checkpoint.size > r->head.leaves) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "the backup's log is shorter than its checkpoint");
+    }
+    return s == CV_OK || s == CV_IO ? s : cv_pass(err, CV_INTEGRITY);
+}
+
+static enum cv_status begin_part(struct cv_restore *r,
+                                 enum cv_archive_part part, struct cv_err *err)
+{
+    enum cv_status s = close_part(r, err);
+
+    r->part = part;
+    if (s == CV_OK && part == CV_ARCHIVE_LOG) {
+        s = read_keys(r, err);
+    }
+    if (s != CV_OK || (part == CV_ARCHIVE_LOG && r->o->dry_run)) {
+        return s;
+    }
+    return cv_file_open(r->stage, cv_archive_path(part),
+                        O_WRONLY | O_CREAT | O_EXCL, &r->out, err);
+}
+
+static uint32_t u32le(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+           (uint32_t)p[3] << 24;
+}
+
+static void add_leaf(struct cv_restore *r, struct cv_bytes record)
+{
+    uint8_t hash[CV_TREE_HASH];
+
+    cv_tree_leaf(record, hash);
+    cv_tree_append(&r->tree, hash);
+    if (r->tree.size == r->checkpoint.size) {
+        cv_tree_root(&r->tree, hash);
+        if (memcmp(hash, r->checkpoint.root, sizeof(hash)) != 0) {
+            r->wrong = "its checkpoint is of another log";
+        }
+    }
+}
+
+/* The log's frames, into the tree; that each is canonical, numbered and chained
+ * the log itself checks when it is opened. */
+static enum cv_status walk(struct cv_restore *r, struct cv_bytes bytes,
+                           struct cv_err *err)
+{
+    size_t at = 0;
+
+    cv_buf_add(&r->frames, bytes.data, bytes.len);
+    while (r->frames.len - at >= HEADER && r->wrong == NULL) {
+        const uint8_t *frame = r->frames.data + at;
+        uint32_t len = u32le(frame);
+
+        if (len == 0 || len > CV_LIMIT_LEAF) {
+            r->wrong = "a frame has no length";
+        } else if (r->frames.len - at < HEADER + len) {
+            break;
+        } else {
+            add_leaf(r, (struct cv_bytes){frame + HEADER, len});
+            at += HEADER + len;
+        }
+    }
+    cv_buf_drop(&r->frames, at);
+    return cv_buf_status(&r->frames, "the backup's log", err);
+}
+
+/* Against the log that is there, as far as both go. */
+static enum cv_status compare(struct cv_restore *r, struct cv_bytes bytes,
+                              struct cv_err *err)
+{
+    uint64_t end = r->existing == NULL ? 0 : cv_log_bytes(r->existing->log);
+    uint8_t room[4096];
+    size_t at = 0;
+
+    while (at < bytes.len && r->compared < end && !r->differs) {
+        uint64_t left = end - r->compared;
+        size_t len =
+            bytes.len - at < sizeof(room) ? bytes.len - at : sizeof(room);
+        ssize_t n;
+
+        len = left < len ? (size_t)left : len;
+        n = pread(r->existing_log, room, len, (off_t)r->compared);
+        if (n <= 0) {
+            return cv_fail_errno(err, CV_IO,
+                                 "cannot read the log that is "
+                                 "there");
+        }
+        r->differs = memcmp(room, bytes.data + at, (size_t)n) != 0;
+        r->compared += (uint64_t)n;
+        at += (size_t)n;
+    }
+    return CV_OK;
+}
+
+static enum cv_status each(void *context, enum cv_archive_part part,
+                           struct cv_bytes bytes, struct cv_err *err)
+{
+    struct cv_restore *r = context;
+    enum cv_status s = CV_OK;
+
+    if (part != r->part) {
+        s = begin_part(r, part, err);
+    }
+    if (s == CV_OK && r->out != -1) {
+        s = cv_file_write(r->out, bytes, cv_archive_path(part), err);
+    }
+    if (s == CV_OK && part == CV_ARCHIVE_LOG) {
+        s = compare(r, bytes, err);
+        if (s == CV_OK) {
+            s = walk(r, bytes, err);
+        }
+    }
+    return s;
+}
+
+/* What there is no record of cannot be taken for one. */
+static enum cv_status judge(struct cv_restore *r, struct cv_err *err)
+{
+    uint8_t root[CV_TREE_HASH];
+    enum cv_status s;
+
+    cv_tree_root(&r->tree, root);
+    if (r->wrong == NULL &&
+        (r->frames.len > 0 || r->tree.size != r->head.leaves ||
+         memcmp(root, r->head.root, sizeof(root)) != 0)) {
+        r->wrong = "it is not the one that the head describes";
+    }
+    if (r->wrong == NULL) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_INTEGRITY, "the backup's log does not verify: %s",
+                r->wrong);
+    cv_err_hint(err, "take another backup");
+    return s;
+}
+
+enum cv_status cv_restore_read(struct cv_restore *r, struct cv_err *err)
+{
+    enum cv_status s;
+
+    cv_buf_init(&r->frames, NULL, CV_MIB(1));
+    cv_tree_init(&r->tree);
+    r->out = -1;
+    r->part = CV_ARCHIVE_PARTS;
+    s = cv_archive_read(r->o->file, &r->head, NULL, each, r, r->digest, err);
+    if (s == CV_OK) {
+        s = close_part(r, err);
+    }
+    cv_file_close(&r->out);
+    if (s == CV_OK && r->head.sizes[CV_ARCHIVE_LOG] == 0) {
+        s = read_keys(r, err);
+    }
+    if (s == CV_OK) {
+        s = judge(r, err);
+    }
+    cv_buf_wipe(&r->frames);
+    return s;
+}

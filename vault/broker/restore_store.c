@@ -1,0 +1,259 @@
+/* The store of a backup, opened in the stage. */
+#include "vault/broker/restore_internal.h"
+
+#include "policy/policy.h"
+#include "vault/base/file.h"
+#include "vault/base/json.h"
+#include "vault/base/limits.h"
+#include "vault/broker/change_internal.h"
+#include "vault/store/store_entry.h"
+#include "vault/store/store_journal.h"
+#include "vault/store/store_policy.h"
+#include "vault/store/store_slot.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHOWN 100 /* names in a report; more are counted */
+
+static enum cv_status newer(struct cv_err *err, const char *what)
+{
+    enum cv_status s =
+        cv_fail(err, CV_INTEGRITY,
+                "the backup has %s that this certvault cannot read", what);
+
+    cv_err_hint(err, "use the version that made it, or a newer one");
+    return s;
+}
+
+/* Is it the store that the log belongs to? */
+static enum cv_status check_belongs(struct cv_restore *r,
+                                    struct cv_store *store, struct cv_err *err)
+{
+    struct cv_buf stored, own;
+    enum cv_status s;
+
+    cv_buf_init(&stored, NULL, CV_LIMIT_NOTE);
+    cv_buf_init(&own, NULL, CV_LIMIT_NOTE);
+    cv_note_key_text(&r->key, &own);
+    s = cv_store_meta_get(store, "log_key", &stored, err);
+    if (s == CV_OK &&
+        (strcmp(cv_buf_text(&stored), cv_buf_text(&own)) != 0 ||
+         strcmp(cv_store_vault_id(store), r->head.vault_id) != 0)) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "the backup's parts are of different vaults");
+    }
+    cv_buf_wipe(&stored);
+    cv_buf_wipe(&own);
+    return s;
+}
+
+static enum cv_status check_policy(struct cv_store *store, cJSON *about,
+                                   struct cv_err *err)
+{
+    struct cv_store_policy *row = NULL;
+    struct cv_policy *policy = NULL;
+    enum cv_status s = cv_store_policy_current(store, &row, err);
+
+    if (s != CV_OK) {
+        return s == CV_NOT_FOUND
+                   ? cv_fail(err, CV_INTEGRITY, "the backup has no policy")
+                   : s;
+    }
+    (void)cv_json_add_int(about, "policy_version", row->version);
+    s = cv_policy_parse(
+        (struct cv_bytes){(const uint8_t *)row->text, strlen(row->text)},
+        &policy, NULL, NULL);
+    cv_policy_free(policy);
+    cv_store_policy_free(row);
+    return s == CV_OK ? CV_OK : newer(err, "a policy");
+}
+
+static enum cv_status add_slot(void *context, const char *id, const char *doc,
+                               struct cv_err *err)
+{
+    cJSON *record = NULL;
+    enum cv_status s = cv_json_parse(
+        NULL, (struct cv_bytes){(const uint8_t *)doc, strlen(doc)}, &record,
+        err);
+    const cJSON *kind = cJSON_GetObjectItemCaseSensitive(record, "kind");
+
+    (void)id;
+    if (s == CV_OK && cJSON_IsString(kind)) {
+        (void)cJSON_AddItemToArray(context,
+                                   cJSON_CreateString(kind->valuestring));
+    }
+    cJSON_Delete(record);
+    return s;
+}
+
+/* Rows of the journal. */
+struct rows {
+    struct cv_restore *restore;
+    cJSON *token; /* ops of those about tokens */
+};
+
+static enum cv_status look_at_row(void *context, const char *op,
+                                  const char *action, const char *doc,
+                                  int64_t created, struct cv_err *err)
+{
+    struct rows *rows = context;
+    cJSON *row = NULL;
+    enum cv_status s = cv_json_parse(
+        NULL, (struct cv_bytes){(const uint8_t *)doc, strlen(doc)}, &row, err);
+
+    (void)created;
+    if (s == CV_OK && !cv_change_is_known(action, row)) {
+        s = newer(err, "an unfinished change");
+    }
+    if (s == CV_OK && cJSON_HasObjectItem(row, "kind")) {
+        (void)cJSON_AddItemToArray(rows->token, cJSON_CreateString(op));
+        rows->restore->unfinished++;
+    }
+    cJSON_Delete(row);
+    return s;
+}
+
+/* What an old copy says of a token is old: keys that were made since would be
+ * destroyed as nobody's. So nothing is: the rows go, what is on the token
+ * stays, and the record counts them. */
+static enum cv_status drop_rows(struct cv_store *store, const cJSON *ops,
+                                struct cv_err *err)
+{
+    const cJSON *op;
+    enum cv_status s = cv_store_begin(store, err);
+
+    cJSON_ArrayForEach(op, ops)
+    {
+        if (s == CV_OK) {
+            s = cv_store_journal_remove(store, op->valuestring, err);
+        }
+    }
+    if (s == CV_OK) {
+        return cv_store_commit(store, err);
+    }
+    cv_store_rollback(store);
+    return s;
+}
+
+static enum cv_status check_journal(struct cv_restore *r,
+                                    struct cv_store *store, struct cv_err *err)
+{
+    struct rows rows = {r, cJSON_CreateArray()};
+    enum cv_status s = cv_store_journal_list(store, look_at_row, &rows, err);
+
+    if (s == CV_OK && r->unfinished > 0 && !r->o->dry_run) {
+        s = drop_rows(store, rows.token, err);
+    }
+    cJSON_Delete(rows.token);
+    return s;
+}
+
+/* Entries. */
+
+static enum cv_status
+add_token(void *context, const struct cv_store_entry *entry, struct cv_err *err)
+{
+    cJSON *doc = NULL;
+    const cJSON *uri;
+    enum cv_status s = cv_json_parse(
+        NULL,
+        (struct cv_bytes){(const uint8_t *)entry->doc, strlen(entry->doc)},
+        &doc, err);
+
+    uri = cJSON_GetObjectItemCaseSensitive(doc, "token_uri");
+    if (s == CV_OK && cJSON_IsString(uri) &&
+        cJSON_GetArraySize(context) < SHOWN) {
+        (void)cJSON_AddItemToArray(context,
+                                   cJSON_CreateString(uri->valuestring));
+    }
+    cJSON_Delete(doc);
+    return s;
+}
+
+struct lost {
+    struct cv_store *backup;
+    cJSON *names;
+};
+
+static enum cv_status
+look_for(void *context, const struct cv_store_entry *entry, struct cv_err *err)
+{
+    struct lost *lost = context;
+    struct cv_store_entry *same = NULL;
+    enum cv_status s =
+        cv_store_entry_by_id(lost->backup, entry->entry_id, false, &same, NULL);
+
+    (void)err;
+    cv_store_entry_free(same);
+    if (s == CV_NOT_FOUND && cJSON_GetArraySize(lost->names) < SHOWN) {
+        (void)cJSON_AddItemToArray(lost->names,
+                                   cJSON_CreateString(entry->name));
+    }
+    return CV_OK;
+}
+
+static enum cv_status count(struct cv_restore *r, struct cv_store *store,
+                            cJSON *report, cJSON *about, struct cv_err *err)
+{
+    cJSON *slots = cJSON_AddArrayToObject(about, "slots");
+    cJSON *tokens = cJSON_AddArrayToObject(about, "tokens");
+    struct lost lost = {store, cJSON_AddArrayToObject(report, "entries_lost")};
+    struct cv_store_filter all;
+    uint64_t n = 0;
+    enum cv_status s = cv_store_entry_count(store, &n, err);
+
+    cv_store_entry_filter_init(&all);
+    (void)cv_json_add_int(about, "entries", (int64_t)n);
+    if (s == CV_OK) {
+        s = cv_store_slot_list(store, add_slot, slots, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_entry_list(store, &all, add_token, tokens, err);
+    }
+    if (s == CV_OK && r->existing != NULL) {
+        s = cv_store_entry_list(r->existing->store, &all, look_for, &lost, err);
+    }
+    return s;
+}
+
+static enum cv_status sync_store(struct cv_restore *r, struct cv_err *err)
+{
+    int fd = -1;
+    enum cv_status s = cv_file_open(r->stage, "vault.db", O_RDWR, &fd, err);
+
+    if (s == CV_OK && fsync(fd) != 0) {
+        s = cv_fail_errno(err, CV_IO, "cannot write vault.db");
+    }
+    cv_file_close(&fd);
+    (void)unlinkat(r->stage, "vault.db-wal", 0);
+    (void)unlinkat(r->stage, "vault.db-shm", 0);
+    return s;
+}
+
+enum cv_status cv_restore_store(struct cv_restore *r, cJSON *report,
+                                cJSON *about, struct cv_err *err)
+{
+    struct cv_store *store = NULL;
+    enum cv_status s = cv_store_open(r->stage_path, r->stage, &store, err);
+
+    if (s == CV_OK) {
+        s = check_belongs(r, store, err);
+    }
+    if (s == CV_OK) {
+        s = cv_store_check(store, err);
+    }
+    if (s == CV_OK) {
+        s = check_policy(store, about, err);
+    }
+    if (s == CV_OK) {
+        s = check_journal(r, store, err);
+    }
+    if (s == CV_OK) {
+        s = count(r, store, report, about, err);
+    }
+    cv_store_close(store); /* all of it is in the one file then */
+    return s == CV_OK && !r->o->dry_run ? sync_store(r, err) : s;
+}
