@@ -8,7 +8,12 @@
  *        expect: permit}
  *
  * Further keys of a case: ticket, name (shown), context, mode (service where
- * not given), tty, duration, read_only; of its entry: provenance, leaky. */
+ * not given), tty, duration, read_only; of its entry: provenance, leaky. For
+ * what rules ask beside conditions: break_glass, approvals ([{user, groups,
+ * signed}]), used and sessions ({rule: how often this user used it, within its
+ * `per`; how many of its grants live}; 0 where not given). To expect more:
+ * offer (the rule that is taken, or waits for approvals), wait (limit,
+ * approvals: denied for now only). */
 #ifndef CERTVAULT_POLICY_CASES_H
 #define CERTVAULT_POLICY_CASES_H
 
@@ -19,7 +24,8 @@
  *
  *     {"total": n, "passed": n, "failed": n,
  *      "items": [{"index": from 1, "line", "name"?, "user", "action", "entry"?,
- *                 "expect", "got", "ok": bool, "offer"?, "because"}]}
+ *                 "expect", "got", "ok": bool, "offer"?, "wait"?,
+ *                 "because"}]}
  *
  * and the status CV_OK, also when cases fail: the caller looks at "failed"
  * (exit code 1). CV_INVALID: the file is not one of cases; place in `notes`.

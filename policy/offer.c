@@ -304,6 +304,7 @@ bool cv_offer_take(const struct cv_offer_choice *c,
     } else {
         stop_at(out, CV_DECIDE_NO_COUNTS, side.unknown);
     }
-    out->glass_there = !out->permit && glass_would_do(c, policy, request);
+    out->glass_there =
+        !out->permit && c->held == NULL && glass_would_do(c, policy, request);
     return true;
 }

@@ -12,7 +12,8 @@ enum cv_status cv_reader_begin(struct cv_bytes text,
                                struct cv_yaml_marks **marks, struct cv_err *err)
 {
     struct cv_yaml_mark bad = {0, 0};
-    enum cv_status st = cv_yaml_parse(NULL, text, tree, marks, &bad, err);
+    enum cv_status st = cv_yaml_parse_most(NULL, text, CV_LIMIT_POLICY_VALUES,
+                                           tree, marks, &bad, err);
     if (st != CV_OK && notes != NULL) {
         notes->error_line = bad.line;
         notes->error_column = bad.column;

@@ -7,9 +7,9 @@ set_target_properties(policy_drive PROPERTIES RUNTIME_OUTPUT_DIRECTORY
 find_program(CV_SYSTEM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 add_test(NAME unit/policy_model
          COMMAND ${CV_SYSTEM_PYTHON} -B
-                 ${CMAKE_CURRENT_SOURCE_DIR}/../scenario/policy_model.py
+                 ${CMAKE_CURRENT_SOURCE_DIR}/../scenario/policy_compare.py
                  $<TARGET_FILE:policy_drive> ${CV_TEST_DATA})
-set_tests_properties(unit/policy_model PROPERTIES LABELS unit TIMEOUT 300)
+set_tests_properties(unit/policy_model PROPERTIES LABELS unit TIMEOUT 1800)
 
 foreach(name IN ITEMS decide explain input list memory
         parse pattern resolve zone)

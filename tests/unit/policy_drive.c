@@ -45,8 +45,12 @@ static void stop(const char *why)
 struct parsed {
     struct cv_decide_request request;
     struct cv_decide_entry entry;
-    gid_t gids[MAX];
-    const char *groups[MAX];
+    struct cv_decide_approval approvals[MAX];
+    struct cv_decide_counts counts;
+    gid_t gids[4 * MAX]; /* the caller's, then the approvers' */
+    const char *groups[4 * MAX];
+    size_t n_gids;
+    size_t n_groups;
     const char *keys[MAX];
     const char *values[MAX];
     const char *contexts[MAX];
@@ -81,7 +85,82 @@ static void read_entry(const cJSON *o, struct parsed *p)
     p->request.entry = &p->entry;
 }
 
-static void read_request(const cJSON *o, struct parsed *p)
+/* Who, of an approval; lists go behind those that are there. */
+static void read_approval(const cJSON *o, struct parsed *p)
+{
+    const cJSON *item;
+    if (p->request.n_approvals == MAX)
+        stop("too many approvals");
+    struct cv_decide_approval *a = &p->approvals[p->request.n_approvals++];
+    a->user = text(o, "user");
+    a->groups = &p->groups[p->n_groups];
+    a->n_groups = texts(get(o, "groups"), &p->groups[p->n_groups]);
+    p->n_groups += a->n_groups;
+    a->uid = (uid_t)number(o, "uid");
+    a->gid = (gid_t)number(o, "gid");
+    a->gids = &p->gids[p->n_gids];
+    cJSON_ArrayForEach(item, get(o, "gids"))
+    {
+        p->gids[p->n_gids++] = (gid_t)item->valuedouble;
+        a->n_gids++;
+    }
+    a->is_signed = cJSON_IsTrue(get(o, "signed"));
+}
+
+/* Of what happened so many seconds ago, how much is younger than `per_s` in
+ * `later` seconds? */
+static uint64_t younger(const cJSON *ages, int64_t per_s, int64_t later)
+{
+    const cJSON *item;
+    uint64_t n = 0;
+    cJSON_ArrayForEach(item, ages) n +=
+        (int64_t)item->valuedouble + later < per_s ? 1 : 0;
+    return n;
+}
+
+static bool read_used(void *context, const char *rule, int64_t per_s,
+                      uint64_t count, uint64_t *used, int64_t *free_in_s)
+{
+    const cJSON *ages = get(get(context, "ages"), rule);
+    const cJSON *item;
+    if (ages == NULL)
+        return false;
+    *used = younger(ages, per_s, 0);
+    *free_in_s = per_s;
+    cJSON_ArrayForEach(item, ages)
+    {
+        int64_t later = per_s - (int64_t)item->valuedouble;
+        if (later > 0 && later < *free_in_s &&
+            younger(ages, per_s, later) < count)
+            *free_in_s = later;
+    }
+    return true;
+}
+
+static bool read_sessions(void *context, const char *rule, uint64_t *live)
+{
+    const cJSON *n = get(get(context, "sessions"), rule);
+    *live = n != NULL ? (uint64_t)n->valuedouble : 0;
+    return n != NULL;
+}
+
+static void read_facts(cJSON *o, struct parsed *p)
+{
+    struct cv_decide_request *r = &p->request;
+    const cJSON *item;
+    cJSON *counts = cJSON_GetObjectItemCaseSensitive(o, "counts");
+    cJSON_ArrayForEach(item, get(o, "approvals")) read_approval(item, p);
+    r->approvals = p->approvals;
+    r->break_glass = cJSON_IsTrue(get(o, "break_glass"));
+    r->held_rule = text(get(o, "held"), "rule");
+    r->held_approvals = (uint64_t)number(get(o, "held"), "approvals");
+    p->counts.context = counts;
+    p->counts.used = get(counts, "ages") != NULL ? read_used : NULL;
+    p->counts.sessions = get(counts, "sessions") != NULL ? read_sessions : NULL;
+    r->counts = counts != NULL ? &p->counts : NULL;
+}
+
+static void read_request(cJSON *o, struct parsed *p)
 {
     struct cv_decide_request *r = &p->request;
     const cJSON *item;
@@ -90,11 +169,13 @@ static void read_request(const cJSON *o, struct parsed *p)
     r->subject.user = text(o, "user");
     r->subject.groups = p->groups;
     r->subject.n_groups = texts(get(o, "groups"), p->groups);
+    p->n_groups = r->subject.n_groups;
     r->subject.uid = (uid_t)number(o, "uid");
     r->subject.gid = (gid_t)number(o, "gid");
     r->subject.gids = p->gids;
     cJSON_ArrayForEach(item, get(o, "gids")) p->gids[r->subject.n_gids++] =
         (gid_t)item->valuedouble;
+    p->n_gids = r->subject.n_gids;
     r->action = cv_action_from_name(text(o, "action"));
     if (cJSON_IsObject(get(o, "entry")))
         read_entry(get(o, "entry"), p);
@@ -107,6 +188,7 @@ static void read_request(const cJSON *o, struct parsed *p)
     r->read_only = cJSON_IsTrue(get(o, "read_only"));
     r->now_s = number(o, "now");
     r->duration_s = number(o, "duration");
+    read_facts(o, p);
 }
 
 static void check_explanation(const struct cv_policy *policy,
@@ -131,8 +213,10 @@ static void check_explanation(const struct cv_policy *policy,
         forbidden = forbidden || (matched && forbid);
         permitted = permitted || (matched && !forbid);
     }
-    if (result->cause <= CV_DECIDE_NO_RULE &&
-        result->permit != (permitted && !forbidden))
+    bool offered = result->permit || result->cause >= CV_DECIDE_LIMITED;
+    if (result->cause != CV_DECIDE_BAD_INPUT &&
+        (offered != (permitted && !forbidden) ||
+         forbidden != (result->cause == CV_DECIDE_FORBIDDEN)))
         stop("the rules of the explanation say something else");
     cJSON_Delete(o);
 }
@@ -157,7 +241,54 @@ static void check_list(const struct cv_policy *policy,
         stop("the filter of lists says something else");
 }
 
-static cJSON *decide_one(const struct cv_policy *policy, const cJSON *node)
+static const char *const causes[] = {"permitted", "forbidden", "unmet",
+                                     "no-rule",   "bad-input", "not-ready",
+                                     "limited",   "approvals", "no-counts"};
+
+/* For each rule, in the order of the text, which approvals would count. */
+static cJSON *may_approve(const struct cv_policy *policy, const cJSON *rules,
+                          const struct cv_decide_request *r)
+{
+    cJSON *out = cJSON_CreateArray();
+    const cJSON *name;
+    cJSON_ArrayForEach(name, rules)
+    {
+        cJSON *list = cJSON_CreateArray();
+        for (size_t i = 0; i < r->n_approvals; i++)
+            cJSON_AddItemToArray(
+                list, cJSON_CreateBool(cv_decide_may_approve(
+                          policy, name->valuestring, &r->approvals[i])));
+        cJSON_AddItemToArray(out, list);
+    }
+    return out;
+}
+
+static bool add_facts(cJSON *o, const struct cv_decide_result *result)
+{
+    return cv_json_add_str(o, "cause", causes[result->cause]) &&
+           cv_json_add_int(o, "retry", result->retry_s) &&
+           cv_json_add_int(o, "needed", (int64_t)result->approvals_needed) &&
+           cv_json_add_int(o, "had", (int64_t)result->approvals_had) &&
+           cv_json_add_bool(o, "approved", result->approved) &&
+           cv_json_add_bool(o, "break_glass", result->break_glass) &&
+           cv_json_add_bool(o, "glass_there", result->glass_there);
+}
+
+static void check_status(const struct cv_decide_result *result,
+                         enum cv_status st, const struct cv_err *err)
+{
+    bool waits = result->cause == CV_DECIDE_LIMITED ||
+                 result->cause == CV_DECIDE_APPROVALS;
+    if (st != (result->permit ? CV_OK : waits ? CV_BUSY : CV_DENIED))
+        stop("status and result do not agree");
+    if (!result->permit && (err->text[0] == '\0' || err->status != st))
+        stop("a denial without words");
+    if ((int64_t)err->retry_after_s != result->retry_s)
+        stop("the error has another time to try again");
+}
+
+static cJSON *decide_one(const struct cv_policy *policy, const cJSON *names,
+                         cJSON *node)
 {
     struct parsed p;
     struct cv_decide_result result;
@@ -165,10 +296,7 @@ static cJSON *decide_one(const struct cv_policy *policy, const cJSON *node)
     cv_err_init(&err);
     read_request(node, &p);
     enum cv_status st = cv_decide_run(policy, &p.request, &result, &err);
-    if ((st == CV_OK) != result.permit || (st != CV_OK && st != CV_DENIED))
-        stop("status and result do not agree");
-    if (!result.permit && err.text[0] == '\0')
-        stop("a denial without words");
+    check_status(&result, st, &err);
     check_explanation(policy, &p.request, &result);
     check_list(policy, &p.request, &result);
     cJSON *o = cJSON_CreateObject();
@@ -179,7 +307,8 @@ static cJSON *decide_one(const struct cv_policy *policy, const cJSON *node)
         !cv_json_add_str(o, "offer", result.offer) ||
         !cv_json_add_int(o, "duration", result.duration_s) ||
         !cv_json_add_bool(o, "read_only", result.grant.read_only) ||
-        !cv_json_add_item(o, "rules", rules))
+        !add_facts(o, &result) || !cv_json_add_item(o, "rules", rules) ||
+        !cv_json_add_item(o, "may", may_approve(policy, names, &p.request)))
         stop("no memory");
     return o;
 }
@@ -205,9 +334,9 @@ static cJSON *decide(const cJSON *line)
         (void)cv_json_add_str(o, "error", err.text);
     } else {
         cJSON *results = cJSON_AddArrayToObject(o, "results");
-        const cJSON *item;
-        cJSON_ArrayForEach(item, get(line, "requests"))
-            cJSON_AddItemToArray(results, decide_one(policy, item));
+        cJSON *item;
+        cJSON_ArrayForEach(item, get(line, "requests")) cJSON_AddItemToArray(
+            results, decide_one(policy, get(line, "names"), item));
     }
     cv_policy_free(policy);
     return o;

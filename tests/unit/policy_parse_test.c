@@ -377,7 +377,12 @@ static void has_ceilings(void **state)
     (void)state;
     static const char plain[] =
         "effect: permit, subjects: {uids: [1]}, actions: [use]";
+    static const char usual[] =
+        "effect: permit, subjects: {groups: [sre], users: [alice]}, actions: "
+        "[use, list, show], entries: {names: [\"prod-*\"], labels: {env: "
+        "prod}}, when: {reason: required}";
     check_many(10000, plain, NULL);
+    check_many(CV_LIMIT_RULES, usual, NULL);
     check_many(CV_LIMIT_RULES, plain, NULL);
     check_many(CV_LIMIT_RULES + 1, plain, "over the limit of 20000");
     check_many(1030,

@@ -113,8 +113,9 @@
 /* Policy */
 #define CV_LIMIT_POLICY CV_MIB(4)
 #define CV_LIMIT_RULES 20000
-#define CV_LIMIT_PATTERN 256              /* a glob or a ticket expression */
-#define CV_LIMIT_RULE_COUNT 100000        /* limit.count of a rule */
+#define CV_LIMIT_POLICY_VALUES 500000 /* in its YAML; as JSON: as any other */
+#define CV_LIMIT_PATTERN 256          /* a glob or a ticket expression */
+#define CV_LIMIT_RULE_COUNT 100000    /* limit.count of a rule */
 #define CV_LIMIT_RULE_PER_S (366 * 86400) /* limit.per */
 #define CV_LIMIT_RULE_APPROVALS 32        /* that a rule may require */
 #define CV_LIMIT_POLICY_KEYS 4096         /* lines in `keys` */

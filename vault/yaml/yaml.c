@@ -21,6 +21,7 @@ struct parse {
     struct level levels[CV_LIMIT_JSON_DEPTH];
     size_t depth;
     size_t values;
+    size_t most; /* values */
     cJSON *root;
     struct cv_yaml_marks *marks;
     struct cv_yaml_mark *bad;
@@ -136,7 +137,7 @@ static enum cv_status attach(struct parse *p, cJSON *node,
         cJSON_Delete(node);
         return no_memory(p);
     }
-    if (++p->values > CV_LIMIT_JSON_MEMBERS) {
+    if (++p->values > p->most) {
         return refuse(p, at, "there are too many values");
     }
     return cv_yaml_marks_add(p->marks, node, at, key) ? CV_OK : no_memory(p);
@@ -357,8 +358,18 @@ enum cv_status cv_yaml_parse(struct cv_arena *arena, struct cv_bytes text,
                              cJSON **out, struct cv_yaml_marks **marks,
                              struct cv_yaml_mark *bad, struct cv_err *err)
 {
+    return cv_yaml_parse_most(arena, text, CV_LIMIT_JSON_MEMBERS, out, marks,
+                              bad, err);
+}
+
+enum cv_status cv_yaml_parse_most(struct cv_arena *arena, struct cv_bytes text,
+                                  size_t most, cJSON **out,
+                                  struct cv_yaml_marks **marks,
+                                  struct cv_yaml_mark *bad, struct cv_err *err)
+{
     struct cv_yaml_mark nowhere = {0, 0};
-    struct parse p = {.bad = bad != NULL ? bad : &nowhere, .err = err};
+    struct parse p = {
+        .most = most, .bad = bad != NULL ? bad : &nowhere, .err = err};
     *out = NULL;
     if (marks != NULL) {
         *marks = NULL;

@@ -53,6 +53,13 @@ CV_MUST_USE enum cv_status cv_yaml_parse(struct cv_arena *arena,
                                          struct cv_yaml_mark *bad,
                                          struct cv_err *err);
 
+/* The same with another ceiling for values, which does not hold for a text that
+ * is JSON: that has cv_json_parse's. */
+CV_MUST_USE enum cv_status
+cv_yaml_parse_most(struct cv_arena *arena, struct cv_bytes text, size_t most,
+                   cJSON **out, struct cv_yaml_marks **marks,
+                   struct cv_yaml_mark *bad, struct cv_err *err);
+
 /* Would cv_yaml_parse take `text` for JSON? */
 bool cv_yaml_is_json(struct cv_bytes text);
 
