@@ -4,7 +4,7 @@
               [--again FILE] [--list]
 
 Each mutant (operators.py) is compiled into the library and tried by the policy
-unit tests and by the model's driver over questions that policy_model.py
+unit tests and by the model's driver over questions that policy_compare.py
 answered once. What passes is tried again under the address checker; what then
 passes survives, unless the compiler makes the same code of it, or
 equivalent.txt says why nobody could tell it from the original.

@@ -2,7 +2,7 @@
 
     record.py DRIVER DATA COUNT QUESTIONS ANSWERS
 
-Runs policy_model.py, which ends where an answer is not the model's own, and
+Runs policy_compare.py, which ends where an answer is not the model's own, and
 keeps its lines. CV_SEED sets what is drawn.
 """
 
@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))), "scenario"))
-import policy_model  # noqa: E402
+import policy_compare  # noqa: E402
 
 
 class Tap:
@@ -41,15 +41,15 @@ def main(driver, data, count, questions, answers):
     asked = open(questions, "w", encoding="ascii")
     said = open(answers, "w", encoding="utf-8")
 
-    class Recorder(policy_model.Driver):
+    class Recorder(policy_compare.Driver):
         def __init__(self, path):
             super().__init__(path)
             self.process.stdin = Tap(self.process.stdin, asked)
             self.process.stdout = Tap(self.process.stdout, said)
 
-    policy_model.Driver = Recorder
-    policy_model.all_zones = lambda files: files.items()
-    policy_model.main(driver, data, count)
+    policy_compare.Driver = Recorder
+    policy_compare.all_zones = lambda files: files.items()
+    policy_compare.main(driver, data, count)
     said.close()
 
 

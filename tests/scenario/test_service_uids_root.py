@@ -17,6 +17,7 @@ import pytest
 
 import harness
 import kube
+import policy_draw as draw
 import policy_model as model
 import users
 from wire import Broker
@@ -44,14 +45,14 @@ def here(monkeypatch):
 
 def add_entries(v, rnd):
     """An entry a name of the model's, each with two contexts."""
-    for name in model.NAMES:
+    for name in draw.NAMES:
         made = kube.config(kube.Identity("p256", secrets=v.secrets),
                            CONTEXTS[0])
         other = json.loads(json.dumps(made["contexts"][0]))
         other["name"] = CONTEXTS[1]
         made["contexts"].append(other)
         labels = [f"--label={k}={x}" for k, x in
-                  model.random_labels(rnd, False).items()]
+                  draw.random_labels(rnd, False).items()]
         v.add(kube.as_yaml(made), name, "--exportable", *labels)
     return {e["name"]: e for e in v.json("list")["items"]}
 
@@ -87,7 +88,7 @@ def others(rnd):
     none of them."""
     while True:
         s = {k: [x for x in given if x not in ("*", 0)]
-             for k, given in model.random_subjects(rnd).items()}
+             for k, given in draw.random_subjects(rnd).items()}
         s = {k: given for k, given in s.items() if given}
         if s:
             return s
@@ -95,15 +96,15 @@ def others(rnd):
 
 def random_rule(rnd, number):
     effect = "forbid" if rnd.random() < .15 else "permit"
-    actions = (["*"] if rnd.random() < .3 else model.some(rnd, ACTIONS, 5))
-    return model.without_none({
+    actions = (["*"] if rnd.random() < .3 else draw.some(rnd, ACTIONS, 5))
+    return draw.without_none({
         "name": f"r{number:02}", "effect": effect,
         "subjects": (others(rnd) if effect == "forbid" else
-                     model.random_subjects(rnd)),
+                     draw.random_subjects(rnd)),
         "actions": actions,
-        "entries": model.maybe(rnd, .5, lambda: model.random_entries(rnd)),
-        "when": model.maybe(rnd, .5, lambda: steady(model.random_when(rnd))),
-        "grant": (model.maybe(rnd, .5, lambda: model.random_grant(rnd))
+        "entries": draw.maybe(rnd, .5, lambda: draw.random_entries(rnd)),
+        "when": draw.maybe(rnd, .5, lambda: steady(draw.random_when(rnd))),
+        "grant": (draw.maybe(rnd, .5, lambda: draw.random_grant(rnd))
                   if effect == "permit" else None)})
 
 
@@ -134,7 +135,7 @@ class Call:
             if word is not None:
                 self.parameters[key] = word
         if self.action in ("use", "show", "export", "edit", "remove"):
-            self.entry = entries[rnd.choice(model.NAMES)]
+            self.entry = entries[rnd.choice(draw.NAMES)]
         self.method = getattr(self, self.action.replace(".", "_"))(rnd)
 
     def about(self):
@@ -268,7 +269,7 @@ def check(v, call, answer, rules, zones):
 def test_as_the_model_says(served):
     """Users of three groups x actions x entries x conditions."""
     v = served
-    zones = {z: zoneinfo.ZoneInfo(z) for z in model.ZONES}
+    zones = {z: zoneinfo.ZoneInfo(z) for z in draw.ZONES}
     counts = collections.Counter()
     for version in range(2, 14 if harness.FULL else 6):
         rules = [random_rule(v.rnd, i) for i in range(v.rnd.choice([6, 12,
