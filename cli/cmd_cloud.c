@@ -127,7 +127,9 @@ CV_CMD(cloud_clusters)
         return s;
     }
     parameters = cv_cli_parameters(cli);
-    if (parameters == NULL) {
+    if (!cv_json_add_bool(parameters, "as_service",
+                          cv_args_has(args, "as-service"))) {
+        cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     s = call_cloud(cli, "Clusters", args, parameters,

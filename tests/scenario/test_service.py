@@ -20,6 +20,7 @@ import harness
 import kube
 import unit_rig
 from harness import BUSY, CONFIG, UNAVAILABLE, USAGE
+from held import Held
 from wire import answer
 
 UNITS = os.path.join(harness.SOURCE, "cli", "systemd")
@@ -257,6 +258,82 @@ def test_reload_opens_a_locked_vault_again(vault, manager, place):
         vault(*export, code=UNAVAILABLE)
     assert leaves(vault, place, "Unlock").count("ok") == 2
     assert len(leaves(vault, place, "Unlock")) == 3
+
+
+# --- a token's PIN ---
+
+def pins(manager, token, **named):
+    """The configuration with the token's module, and where PINs are."""
+    manager.configure(json.dumps({"modules": token.modules, **named}))
+
+
+def test_it_logs_in_with_its_own_pin(vault, manager, place, misbehaving):
+    """No caller has a PIN, and none is asked; a PIN that was wrong is tried
+    once and never again, by itself; a new one works after a login by hand."""
+    token, to = misbehaving, ("--broker", "unix:" + place)
+    held = Held(vault, token)
+    held.add("p256", "a")
+    vault.policy()
+    pin = os.path.join(manager.credentials, "token.pin")
+    with open(pin, "w", encoding="ascii") as f:
+        f.write(token.pin + "\n")
+    pins(manager, token, pin={token.uri: "credential:token.pin"})
+    before = len(token.attempts())
+    manager.start("--socket", place, "--key-file", vault.key_file)
+    for _ in range(2):
+        done = vault(*to, "--no-agent", "token", "objects", held.uri, code=0)
+        assert b"a" in done.out
+    assert [a[2] for a in token.attempts()[before:]] == ["right"]
+    manager.end()
+
+    with open(pin, "w", encoding="ascii") as f:
+        f.write(token.wrong_pin + "\n")
+    before = len(token.attempts())
+    manager.start("--socket", place, "--key-file", vault.key_file)
+    for _ in range(3):
+        vault(*to, "token", "objects", held.uri, code=UNAVAILABLE)
+    manager.reload()
+    vault(*to, "token", "objects", held.uri, code=UNAVAILABLE)
+    assert [a[2] for a in token.attempts()[before:]] == ["wrong"]
+    with open(os.path.join(manager.vault.home, "said"), "wb") as f:
+        manager.end()
+        f.write(manager.process.stderr.read())
+    assert not vault.secrets.found_below(manager.vault.folder)
+
+
+def test_a_pin_without_a_file(vault, manager, place, misbehaving):
+    """A command's or a terminal's PIN is nothing for a service."""
+    held = Held(vault, misbehaving)
+    held.add("p256", "a")
+    for source in ("command:cat /etc/hostname", "tty", "file:relative",
+                   "credential:../x", "credential:none"):
+        pins(manager, misbehaving, pin={misbehaving.uri: source})
+        before = len(misbehaving.attempts())
+        manager.start("--socket", place, "--key-file", vault.key_file)
+        done = vault("--broker", "unix:" + place, "token", "objects", held.uri)
+        assert done.code in (CONFIG, harness.NOT_FOUND, UNAVAILABLE), done
+        assert len(misbehaving.attempts()) == before
+        manager.end()
+
+
+def test_reload_of_modules(vault, manager, place, misbehaving):
+    """One that comes is there; one that goes ends, with its login."""
+    held = Held(vault, misbehaving)
+    held.add("p256", "a")
+    to = ("--broker", "unix:" + place)
+    manager.start("--socket", place, "--key-file", vault.key_file)
+    shown = ("token", "objects", held.uri)
+    assert vault(*to, *shown).code != 0
+    pins(manager, misbehaving, pin={misbehaving.uri: "file:" + held.pin_file})
+    manager.reload()
+    vault(*to, *shown, code=0)
+    modules = [p for p, n in harness.our_processes() if n == "token"]
+    # Nothing changed: whoever is logged in stays so.
+    manager.reload()
+    assert set(modules) <= {p for p, _ in harness.our_processes()}
+    manager.configure("{}")
+    manager.reload()
+    assert vault(*to, *shown).code != 0
 
 
 # --- the configuration's socket ---

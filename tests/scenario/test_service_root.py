@@ -268,6 +268,10 @@ def test_fetch_as_the_service(rig, cloud):
                  ("--iam-endpoint", "https://127.0.0.1:1"),
                  ("--ca-file", "/x")):
         rig.alice(*fetch, *flag, code=USAGE)
+    names = ("-o", "name", "clusters", "--as-service", *where)
+    rig.bob(*names, code=DENIED)
+    assert len(cloud.seen) == before, "the cloud was asked for who may not"
+    assert len(rig.alice(*names, code=0).out.split()) >= 2
     rig.alice(*fetch, "--exportable", code=0)
     done = rig.alice("export", "prod", "--reason", "x", code=0)
     assert b"client-key-data: LS0" in done.out
@@ -275,7 +279,8 @@ def test_fetch_as_the_service(rig, cloud):
                                  "fetch.service", code=0).out)["items"]
     assert [(r["actor"]["uid"], r.get("decision")) for r in items
             if r["phase"] == "decision"] == \
-        [(BOB, "deny"), (ALICE, "permit")], items
+        [(BOB, "deny"), (BOB, "deny"), (ALICE, "permit"), (ALICE, "permit")], \
+        items
     # A client that sends an address all the same.
     s = socket.socket(socket.AF_UNIX)
     s.connect(rig.address)

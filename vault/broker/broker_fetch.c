@@ -568,8 +568,11 @@ CV_BROKER_METHOD(clusters)
 {
     struct cv_broker *b = context;
     const cJSON *cloud = NULL;
+    bool as_service = false;
+    cJSON *own = NULL;
     const struct cv_json_field fields[] = {
         {"cloud", CV_JSON_OBJECT, true, &cloud, 0},
+        {"as_service", CV_JSON_BOOL, false, &as_service, 0},
         CV_BROKER_ASK_FIELDS,
     };
     struct cv_message answer = {0};
@@ -581,8 +584,15 @@ CV_BROKER_METHOD(clusters)
         s = cv_json_read(parameters, "Clusters", CV_BROKER_FIELDS(fields), true,
                          err);
     }
+    if (s == CV_OK && as_service) {
+        ask.action = CV_ACTION_FETCH_SERVICE;
+    }
     if (s == CV_OK) {
         s = cv_ask_read(&ask, NULL, err);
+    }
+    if (s == CV_OK && as_service) {
+        s = cv_service_cloud(b, cloud, &own, err);
+        cloud = own;
     }
     if (s == CV_OK) {
         p = cJSON_CreateObject();
@@ -598,5 +608,6 @@ CV_BROKER_METHOD(clusters)
         cv_ask_refused(&ask, err);
     }
     cv_message_free(&answer);
+    cJSON_Delete(own);
     return s;
 }
