@@ -12,6 +12,10 @@ static const struct cv_output_column status_columns[] = {
     {"broker", "mode", NULL, NULL},
     {"version", "version", NULL, NULL},
     {"locked", "locked", NULL, NULL},
+    {"frozen", "frozen", NULL, NULL},
+    {"frozen by", "frozen_by", NULL, NULL},
+    {"frozen since", "frozen_since", NULL, NULL},
+    {"frozen because", "frozen_reason", NULL, NULL},
     {"entries", "entries", NULL, NULL},
     {"log size", "log_size", NULL, NULL},
     {"policy", "policy", NULL, NULL},
@@ -38,14 +42,35 @@ CV_CMD(vault_status)
                : s;
 }
 
+/* Everybody may use the vault again; it is opened as ever. */
+static enum cv_status thaw(struct cv_cli *cli, struct cv_err *err)
+{
+    const cJSON *answer;
+    enum cv_status s;
+
+    cli->no_start = true;
+    s = cv_call_simple(cli, "UnlockAll", cv_cli_parameters(cli), &answer, err);
+    if (s == CV_OK) {
+        cv_output_note(
+            &cli->out, "the freeze has ended%s",
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "locked"))
+                ? "; the vault is locked: certvault unlock"
+                : "");
+    }
+    return s;
+}
+
 /* The vault says by itself which slots it has when something needs it open;
  * SlotList tells the same to those who may ask. */
 CV_CMD(vault_unlock)
 {
     const cJSON *slots;
-    enum cv_status s = cv_connect_open(cli, false, err);
+    enum cv_status s;
 
-    (void)args;
+    if (cv_args_has(args, "all")) {
+        return thaw(cli, err);
+    }
+    s = cv_connect_open(cli, false, err);
     if (s != CV_OK) {
         return s;
     }
@@ -65,13 +90,37 @@ CV_CMD(vault_unlock)
     return s;
 }
 
+/* The vault is frozen, whoever serves it; and the agents of the user's other
+ * vaults are locked, also where that failed. */
+static enum cv_status freeze(struct cv_cli *cli, struct cv_err *err)
+{
+    const cJSON *answer;
+    struct cv_err others;
+    enum cv_status s, agents = CV_OK;
+
+    cv_err_init(&others);
+    cli->no_start = true;
+    s = cv_call_simple(cli, "LockAll", cv_cli_parameters(cli), &answer, err);
+    if (s == CV_OK) {
+        cv_output_note(&cli->out, "frozen: %s", cv_connect_greets(cli)->folder);
+    }
+    if (cli->broker == NULL && !cli->no_agent) {
+        cv_connect_close(cli);
+        agents = cv_cmd_agent_lock_all(cli, &others);
+    }
+    if (s == CV_OK && agents != CV_OK) {
+        *err = others;
+    }
+    return s == CV_OK ? agents : s;
+}
+
 CV_CMD(vault_lock)
 {
     const cJSON *answer;
     enum cv_status s;
 
     if (cv_args_has(args, "all")) {
-        return cv_cmd_agent_lock_all(cli, err);
+        return freeze(cli, err);
     }
     /* What does not run holds no key. */
     cli->no_start = true;

@@ -276,7 +276,11 @@ static const struct cv_option grants_revoke_options[] = {
 };
 
 static const struct cv_option lock_options[] = {
-    SWITCH("all", "the agents of all vaults"), END,
+    SWITCH("all", "freeze the vault: nobody uses it until unlock --all"), END,
+};
+
+static const struct cv_option unlock_options[] = {
+    SWITCH("all", "end the freeze of lock --all"), END,
 };
 
 static const struct cv_option restore_options[] = {
@@ -462,12 +466,14 @@ const struct cv_command cv_command_table[] = {
     {"agent status", "", "does it run, and is the vault unlocked", NULL, 0, 0,
      READS, TEXT_OPERAND, "agent status\nagent status -o json\n",
      cv_cmd_agent_status},
-    {"unlock", "", "open the vault in the broker that stays", NULL, 0, 0, READS,
-     TEXT_OPERAND,
-     "unlock\n--broker unix:/run/certvault/broker.sock unlock\n",
+    {"unlock", "", "open the vault in the broker that stays", unlock_options, 0,
+     0, READS, TEXT_OPERAND,
+     "unlock\n--broker unix:/run/certvault/broker.sock unlock\n"
+     "unlock --all --reason 'the laptop was found'\n",
      cv_cmd_vault_unlock},
     {"lock", "", "make that broker forget the vault's key", lock_options, 0, 0,
-     READS, TEXT_OPERAND, "lock\nlock --all\n", cv_cmd_vault_lock},
+     READS, TEXT_OPERAND,
+     "lock\nlock --all --reason 'a laptop was stolen'\n", cv_cmd_vault_lock},
     {"status", "", "the vault and its broker", NULL, 0, 0, READS, TEXT_OPERAND,
      "status\n", cv_cmd_vault_status},
     {"backup", "FILE", "the whole vault in one file, read back", NULL, 1, 1,

@@ -69,7 +69,12 @@ ENDS = {
     "policy-elsewhere": (lambda v, s: forbid(v, "--no-agent"), "policy"),
     "rm-elsewhere": (lambda v, s: v("--no-agent", "rm", "prod", "--yes",
                                     code=0), "removed"),
-    "lock": (lambda v, s: v("lock", code=0), None),
+    "lock": (lambda v, s: v("lock", code=0), "locked"),
+    "freeze": (lambda v, s: v("lock", "--all", code=0), "frozen"),
+    "freeze-elsewhere": (lambda v, s: v("--no-agent", "lock", "--all", code=0),
+                         "frozen"),
+    "revoke": (lambda v, s: v("grants", "revoke", "--user", str(os.getuid()),
+                              code=0), "revoked"),
     "agent": (lambda v, s: v("agent", "stop", code=0), None),
 }
 

@@ -33,6 +33,7 @@ static const struct rule rules[] = {
     {"*", "failed", COUNT},         /* how many of them failed */
     {"*", "names", LIST},
     {"*", "denials", COUNT},        /* aggregated ones this leaf stands for */
+    {"*", "denied", LIST},          /* of what, why, how many: "use denied 9" */
     {"*", "since", TEXT},
     {"*", "until", TEXT},
     {"*", "because", TEXT},         /* a decision's own words, no input's */

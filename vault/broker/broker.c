@@ -25,6 +25,8 @@ static const struct cv_method methods[] = {
     {"Init", cv_broker_init, true},
     {"Unlock", cv_broker_unlock, true},
     {"Lock", cv_broker_lock, false},
+    {"LockAll", cv_broker_lock_all, false},
+    {"UnlockAll", cv_broker_unlock_all, false},
     {"Status", cv_broker_status, false},
     {"AgentStatus", cv_broker_agent_status, false},
     {"AgentStop", cv_broker_agent_stop, false},
@@ -184,7 +186,9 @@ static bool idle(void *context)
     cv_service_tick();
     cv_relay_tick(b);
     busy = cv_grant_tick(b);
+    cv_freeze_tick(b);
     busy = cv_broker_strangers(b, false) || busy;
+    busy = cv_denials_tick(b, false) || busy;
     busy = cv_broker_flush(b, false) || busy;
     if (checkpoint_due(b)) {
         if (cv_clock_boot_ms() - b->checkpoint_ms < CHECKPOINT_MS) {
@@ -420,8 +424,10 @@ static enum cv_status open_at_start(struct cv_broker *b, struct cv_err *err)
 {
     const struct cv_broker_service *service = b->options->service;
 
-    return service != NULL && service->has_key ? cv_service_open(b, err)
-                                               : CV_OK;
+    b->freeze.fresh = false; /* nothing is open yet, and stays so */
+    return service != NULL && service->has_key && !b->freeze.is
+               ? cv_service_open(b, err)
+               : CV_OK;
 }
 
 static enum cv_status serve(struct cv_broker *b, int *listener,
@@ -456,6 +462,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
     b->caller = NULL;
     cv_grant_end_all(b, "the broker has ended", "run the command again");
     cv_relay_stop(b);
+    (void)cv_denials_tick(b, true);
     if (b->agent != NULL) {
         cv_file_close(listener);
         cv_agent_end(b->agent);
@@ -481,6 +488,7 @@ static void broker_free(struct cv_broker *b)
     cv_spawner_free(b->spawner);
     cv_policy_free(b->policy);
     cv_agent_free(b->agent);
+    cv_denials_free(b->denials);
     cv_vault_close(b->vault);
     cv_file_close(&b->folder);
     cv_file_close(&b->logins);

@@ -138,9 +138,13 @@ static enum cv_status check_sign(const struct cv_sign *sign, struct cv_err *err)
 static void record_refusal(struct cv_broker *b, struct cv_ask *ask,
                            const char *id, struct cv_err *err)
 {
-    cJSON *details = cJSON_CreateObject();
+    cJSON *details;
     struct cv_err local;
 
+    if (cv_denials_take(ask, err->status)) {
+        return;
+    }
+    details = cJSON_CreateObject();
     cv_err_init(&local);
     if (is_id(id)) {
         (void)cv_json_add_str(details, "grant", id);
@@ -297,7 +301,8 @@ static CV_BROKER_METHOD(asks_sign_run)
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     /* What was refused before it was decided is recorded already. */
-    if (sign->status != CV_OK && sign->doc == NULL && sign->ask.seq != -1) {
+    if (sign->status != CV_OK && sign->doc == NULL &&
+        (sign->ask.seq != -1 || sign->ask.counted)) {
         *err = sign->err;
         return sign->status;
     }
@@ -474,12 +479,14 @@ static CV_BROKER_METHOD(asks_refused)
     if (s != CV_OK) {
         return s;
     }
-    details = cJSON_CreateObject();
-    (void)cv_json_add_str(details, "grant", id);
-    (void)cv_json_add_str(details, "server", server);
-    (void)cv_json_add_str(details, "because", why);
-    cv_ask_event_later(&ask, CV_REMOTE, details);
-    cJSON_Delete(details);
+    if (!cv_denials_take(&ask, CV_REMOTE)) {
+        details = cJSON_CreateObject();
+        (void)cv_json_add_str(details, "grant", id);
+        (void)cv_json_add_str(details, "server", server);
+        (void)cv_json_add_str(details, "because", why);
+        cv_ask_event_later(&ask, CV_REMOTE, details);
+        cJSON_Delete(details);
+    }
     b->caller = relay;
     return CV_OK;
 }

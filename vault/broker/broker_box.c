@@ -280,7 +280,10 @@ CV_BROKER_METHOD(lock)
             s = cv_broker_commit(b, err);
         }
         if (s == CV_OK) {
-            cv_relay_stop(b); /* and every connection with it, at once */
+            /* Every connection is torn down; the relay stays, with no grant, so
+             * that who asks is told why. */
+            cv_relay_close_all(b, "the vault was locked", "certvault unlock");
+            cv_relay_unlisten(b);
             cv_helper_stop(&b->token);
             cv_module_stop_all(b);
             b->unlocked = false;

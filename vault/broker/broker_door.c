@@ -227,6 +227,9 @@ enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
     if (s == CV_OK) {
         s = load_policy(b, err);
     }
+    if (s == CV_OK) {
+        s = cv_freeze_look(b, err);
+    }
     b->n_queued = 0;
     if (s == CV_OK) {
         s = tell_torn(b, err);
@@ -365,6 +368,10 @@ static enum cv_status decide(struct cv_ask *ask, struct cv_err *err)
     struct cv_entry_subject subject;
     struct cv_decide_request rq;
 
+    memset(&ask->result, 0, sizeof(ask->result));
+    if (cv_freeze_check(ask, err) != CV_OK) {
+        return CV_DENIED;
+    }
     request_of(ask, &subject, contexts, &rq);
     return cv_decide_run(ask->broker->policy, &rq, &ask->result, err);
 }
@@ -403,6 +410,10 @@ static enum cv_status record_denial(struct cv_ask *ask,
     struct cv_err record;
     enum cv_status s;
 
+    if (cv_denials_take(ask, leaf->status)) {
+        cv_denials_say(err);
+        return leaf->status;
+    }
     cv_err_init(&record);
     s = queue(ask->broker, leaf, &ask->seq, &record);
     if (s == CV_OK) {
@@ -469,6 +480,9 @@ enum cv_status cv_ask_deny(struct cv_ask *ask, enum cv_status status,
 {
     struct cv_leaf leaf;
 
+    if (cv_denials_take(ask, status)) {
+        return CV_OK;
+    }
     memset(&ask->result, 0, sizeof(ask->result));
     decision_leaf(ask, details, &leaf);
     leaf.status = status;
@@ -619,8 +633,14 @@ void cv_ask_refused(struct cv_ask *ask, struct cv_err *err)
     struct cv_leaf leaf;
 
     if (ask->seq != -1 || ask->broker->vault == NULL ||
-        err->status == CV_LOCKED ||
-        cv_broker_enter(ask->broker, NULL) != CV_OK) {
+        err->status == CV_LOCKED) {
+        return;
+    }
+    if (cv_denials_take(ask, err->status)) {
+        cv_denials_say(err);
+        return;
+    }
+    if (cv_broker_enter(ask->broker, NULL) != CV_OK) {
         return;
     }
     leaf_of_ask(ask, &leaf);

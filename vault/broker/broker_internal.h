@@ -8,7 +8,9 @@
 #include "vault/base/limits.h"
 #include "vault/base/sandbox.h"
 #include "vault/broker/broker.h"
+#include "vault/broker/denials.h"
 #include "vault/broker/entry.h"
+#include "vault/broker/freeze.h"
 #include "vault/broker/grant.h"
 #include "vault/broker/helper.h"
 #include "vault/broker/loop.h"
@@ -63,8 +65,10 @@ struct cv_broker {
     struct cv_query_cursor looked; /* what grants were looked at by: the log */
     uint64_t looked_size;          /* its leaves */
     int64_t looked_ms, decided_ms, token_ms, touched_ms;
-    struct cv_agent *agent;   /* NULL: it is none */
-    struct cv_backup *backup; /* that is being read; NULL: none */
+    struct cv_freeze freeze;
+    struct cv_denials *denials; /* NULL: there was none yet */
+    struct cv_agent *agent;     /* NULL: it is none */
+    struct cv_backup *backup;   /* that is being read; NULL: none */
     struct cv_prompt prompt;
     uint64_t strangers;      /* turned away and not told of yet */
     int64_t strangers_ms;    /* when the record was last told; 0: never */
@@ -92,7 +96,9 @@ struct cv_ask {
     char op[CV_LEAF_OP + 1];
     const cJSON *doc; /* the entry, NULL: none; borrowed */
     struct cv_decide_result result;
-    int64_t seq; /* of the decision's leaf; -1: none yet */
+    int64_t seq;        /* of the decision's leaf; -1: none yet */
+    bool told, counted; /* a denial that has its leaf, or gets none (denials.h)
+                         */
 };
 
 /* broker_door.c: the order of things. Where a function says "entered", the
@@ -290,6 +296,8 @@ CV_BROKER_METHOD(hello);
 CV_BROKER_METHOD(init);
 CV_BROKER_METHOD(unlock);
 CV_BROKER_METHOD(lock);
+CV_BROKER_METHOD(lock_all);
+CV_BROKER_METHOD(unlock_all);
 CV_BROKER_METHOD(status);
 CV_BROKER_METHOD(agent_status);
 CV_BROKER_METHOD(agent_stop);

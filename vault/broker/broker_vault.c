@@ -298,6 +298,7 @@ CV_BROKER_METHOD(status)
         (void)cv_json_add_str(status, "mode", mode_name(b));
         (void)cv_json_add_str(status, "version", CV_VERSION);
         (void)cv_json_add_bool(status, "locked", !b->unlocked);
+        (void)cv_freeze_add(b, status);
         (void)cv_json_add_int(status, "entries", (int64_t)entries);
         (void)cv_json_add_int(status, "log_size",
                               (int64_t)cv_log_size(b->vault->log));

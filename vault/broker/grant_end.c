@@ -120,7 +120,8 @@ const char *cv_grant_why_not(struct cv_broker *b, struct cv_grant *g,
     } else if (s == CV_OK) {
         s = cv_ask_would_now(&now.ask, now.doc, err);
         if (s != CV_OK) {
-            why = "the policy does not give it any more";
+            why = b->freeze.is ? "the vault was frozen"
+                               : "the policy does not give it any more";
         }
     }
     if (why == NULL && s == CV_OK) {
@@ -227,7 +228,8 @@ static void look(struct cv_broker *b)
         /* With it went the open vault and the CA of all certificates, also
          * where another process has taken its place by now. */
         b->unlocked = false;
-        cv_relay_stop(b);
+        cv_relay_close_all(b, "the vault was locked", "certvault unlock");
+        cv_relay_unlisten(b);
         cv_grant_end_all(b, "the vault was locked", "certvault unlock");
         return;
     }

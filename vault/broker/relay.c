@@ -299,29 +299,59 @@ enum cv_status cv_relay_open(struct cv_broker *b, struct cv_grant *g,
     return s;
 }
 
-void cv_relay_close(struct cv_broker *b, const struct cv_grant *g,
-                    const char *why, const char *hint)
+/* Tears down what `ids` (taken) have. A relay that does not is ended, and all
+ * with it. */
+static void order_close(struct cv_broker *b, cJSON *ids, const char *why,
+                        const char *hint)
 {
-    struct cv_arena *before;
     struct cv_message answer = {0};
-    cJSON *p, *ids;
+    cJSON *p = cJSON_CreateObject();
 
-    if (b->relay.orders == NULL || !g->opened) {
-        return;
-    }
-    before = cv_json_use(NULL);
-    p = cJSON_CreateObject();
-    ids = cJSON_AddArrayToObject(p, "ids");
-    (void)cJSON_AddItemToArray(ids, cJSON_CreateString(g->id));
+    (void)cv_json_add_item(p, "ids", ids);
     (void)cv_json_add_str(p, "why", why);
     (void)(hint == NULL || cv_json_add_str(p, "hint", hint));
-    /* A relay that does not tear it down is ended, and all with it. */
     if (order(b, "Close", p, 0, &answer, NULL) != CV_OK &&
         b->relay.orders != NULL) {
         cv_spawner_kill(b->spawner, b->relay.child);
         let_go(&b->relay);
     }
     cv_message_free(&answer);
+}
+
+void cv_relay_close(struct cv_broker *b, const struct cv_grant *g,
+                    const char *why, const char *hint)
+{
+    struct cv_arena *before;
+    cJSON *ids;
+
+    if (b->relay.orders == NULL || !g->opened) {
+        return;
+    }
+    before = cv_json_use(NULL);
+    ids = cJSON_CreateArray();
+    (void)cJSON_AddItemToArray(ids, cJSON_CreateString(g->id));
+    order_close(b, ids, why, hint);
+    (void)cv_json_use(before);
+}
+
+void cv_relay_close_all(struct cv_broker *b, const char *why, const char *hint)
+{
+    struct cv_arena *before = cv_json_use(NULL);
+    cJSON *ids = cJSON_CreateArray();
+
+    for (size_t i = 0; i < b->grants.n; i++) {
+        struct cv_grant *g = b->grants.all[i];
+
+        if (g->opened) {
+            (void)cJSON_AddItemToArray(ids, cJSON_CreateString(g->id));
+        }
+        g->opened = false;
+    }
+    if (b->relay.orders != NULL && cJSON_GetArraySize(ids) > 0) {
+        order_close(b, ids, why, hint);
+    } else {
+        cJSON_Delete(ids);
+    }
     (void)cv_json_use(before);
 }
 

@@ -51,6 +51,9 @@ cv_relay_open(struct cv_broker *b, struct cv_grant *g, struct cv_err *err);
 void cv_relay_close(struct cv_broker *b, const struct cv_grant *g,
                     const char *why, const char *hint);
 
+/* Takes all of them from it, with one order. */
+void cv_relay_close_all(struct cv_broker *b, const char *why, const char *hint);
+
 /* Lets it go; it ends. */
 void cv_relay_stop(struct cv_broker *b);
 void cv_relay_free(struct cv_broker *b);

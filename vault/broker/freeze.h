@@ -1,0 +1,50 @@
+/* The freeze: from `lock --all` until an administrator takes it back nothing of
+ * the vault is used, released or changed.
+ *
+ * It is a fact of the store ("frozen"), so that it outlives restarts and binds
+ * every broker of the vault: each reads it whenever it takes the vault's lock.
+ * One that finds it new ends its grants, logs out of its tokens and lets go of
+ * the open vault. What stays possible: reading (list, show, the record, the
+ * policy), unlocking, and what an administrator does. */
+#ifndef CERTVAULT_BROKER_FREEZE_H
+#define CERTVAULT_BROKER_FREEZE_H
+
+#include "vault/base/json.h"
+#include "vault/base/limits.h"
+#include "vault/broker/names.h"
+
+struct cv_ask;
+struct cv_broker;
+
+struct cv_freeze {
+    bool is;
+    bool fresh; /* it was not when this broker looked last: see cv_freeze_tick
+                 */
+    char by[CV_NAMES_LEN];
+    int64_t since_s;
+    char reason[CV_LIMIT_REASON + 1]; /* "": none was given */
+};
+
+/* Entered. Reads the store. CV_INTEGRITY, CV_IO: then nothing may be decided.
+ */
+CV_MUST_USE enum cv_status cv_freeze_look(struct cv_broker *b,
+                                          struct cv_err *err);
+
+/* By the last look: may what is asked for be decided at all? CV_DENIED. */
+CV_MUST_USE enum cv_status cv_freeze_check(const struct cv_ask *ask,
+                                           struct cv_err *err);
+
+/* Entered, permitted and decided (the leaf is queued): makes it frozen, or not
+ * any more, durably, with its outcome. Frozen already stays as it was. */
+CV_MUST_USE enum cv_status cv_freeze_set(struct cv_ask *ask, bool frozen,
+                                         const cJSON *details,
+                                         struct cv_err *err);
+
+/* Not entered. Where the freeze is fresh: what is open here is shut. */
+void cv_freeze_tick(struct cv_broker *b);
+
+/* Adds `frozen`, and where it is, `frozen_by`, `frozen_since`,
+ * `frozen_reason`. */
+bool cv_freeze_add(const struct cv_broker *b, cJSON *to);
+
+#endif
