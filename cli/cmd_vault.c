@@ -54,7 +54,8 @@ static enum cv_status thaw(struct cv_cli *cli, struct cv_err *err)
         cv_output_note(
             &cli->out, "the freeze has ended%s",
             cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "locked"))
-                ? "; the vault is locked: certvault unlock"
+                ? "; the vault is locked: certvault unlock opens it, where "
+                  "the service does not by itself"
                 : "");
     }
     return s;

@@ -105,7 +105,6 @@ def test_what_is_refused_and_what_goes_on(rig):
     done = ask(rig, "unlock", "--all", code=0)
     assert "certvault unlock" in done.note
     assert not rig.json("status", *rig.to)["frozen"]
-    ask(rig, "--key-file", rig.key_file, "unlock", code=0)
     ask(rig, "export", "a", "--reason", "x", code=0, secret=True)
     ask(rig, "unlock", "--all", code=0)
 

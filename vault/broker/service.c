@@ -300,7 +300,7 @@ enum cv_status cv_service_open(struct cv_broker *b, struct cv_err *err)
     enum cv_status s;
 
     if (!is_service(b) || !b->options->service->has_key || b->own_key_off ||
-        b->vault == NULL) {
+        b->vault == NULL || b->freeze.is) {
         return cv_fail(err, CV_LOCKED, "the vault is locked");
     }
     s = cv_arena_new(CV_KIB(256), &arena, err);
