@@ -45,7 +45,7 @@ def denials(rig, uid):
     """(leaves of one each, [leaves of many])"""
     found = [r for r in rig.json("audit", "query", *rig.to, "--actor",
                                  str(uid), "--outcome", "deny")["items"]]
-    many = [r for r in found if "denials" in r["details"]]
+    many = [r for r in found if "count" in r["details"]]
     return len(found) - len(many), many
 
 
@@ -126,11 +126,11 @@ def test_h87_a_storm_of_one_user(rig):
     # At the end the rest is told.
     rig.to = ()
     single, many = denials(rig, BOB)
-    assert single + sum(m["details"]["denials"] for m in many) == STORM
+    assert single + sum(m["details"]["count"] for m in many) == STORM
     assert all(m["decision"] == "deny" and m["error"] == "denied" and
                m["action"] == "use" for m in many)
     last = many[-1]["details"]
-    assert last["denied"] == [f"use denied {last['denials']}"]
+    assert last["denied"] == [f"use denied {last['count']}"]
     assert last["since"] <= last["until"]
 
 
@@ -145,7 +145,7 @@ def test_each_user_has_a_minute_of_its_own(rig):
     rig.to = ()
     for uid in (BOB, BOB + 1, BOB + 2):
         single, many = denials(rig, uid)
-        assert single == SINGLE and many[0]["details"]["denials"] == 40
+        assert single == SINGLE and many[0]["details"]["count"] == 40
 
 
 @users.needs_root
@@ -172,7 +172,7 @@ def test_what_was_asked_for_is_told_apart(rig):
     rig.broker.end()
     rig.to = ()
     _, many = denials(rig, ALICE)
-    assert many[0]["details"]["denials"] == 6
+    assert many[0]["details"]["count"] == 6
     assert sorted(many[0]["details"]["denied"]) == [
         "export denied 3", "show denied 2", "use not-found 1"]
 

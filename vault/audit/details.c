@@ -32,7 +32,8 @@ static const struct rule rules[] = {
     {"*", "items", COUNT},          /* how many it was about, or answered */
     {"*", "failed", COUNT},         /* how many of them failed */
     {"*", "names", LIST},
-    {"*", "denials", COUNT},        /* aggregated ones this leaf stands for */
+    {"*", "denials", COUNT},        /* connections turned away */
+    {"*", "count", COUNT},          /* denials that this one stands for */
     {"*", "denied", LIST},          /* of what, why, how many: "use denied 9" */
     {"*", "since", TEXT},
     {"*", "until", TEXT},

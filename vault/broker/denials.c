@@ -150,7 +150,7 @@ static cJSON *details_of(const struct cv_denials *d, const struct minute *m)
     char text[CV_CLOCK_TEXT_LEN], kind[96];
     cJSON *out = cJSON_CreateObject(), *by;
 
-    (void)cv_json_add_int(out, "denials", (int64_t)m->counted);
+    (void)cv_json_add_int(out, "count", (int64_t)m->counted);
     (void)cv_json_add_str(out, "since", cv_clock_format(m->began_s, text));
     (void)cv_json_add_str(out, "until",
                           cv_clock_format(cv_clock_now_s(), text));
