@@ -122,6 +122,10 @@ static enum cv_status run(const struct cv_agent_main *o, struct starter *st,
         s = cv_broker_config_load(o->config, false, &options.programs,
                                   &options.relay, err);
     }
+    if (s == CV_OK) {
+        s = cv_broker_config_signers(o->config, false, &options.policy_signers,
+                                     err);
+    }
     /* Its folder of work must not keep a file system from being unmounted. */
     if (s == CV_OK && chdir("/") == -1) {
         s = cv_fail_errno(err, CV_INTERNAL, "cannot leave the folder");
@@ -130,6 +134,7 @@ static enum cv_status run(const struct cv_agent_main *o, struct starter *st,
         s = cv_broker_run(&options, err);
     }
     cv_broker_config_free(&options.programs);
+    cv_broker_config_free_signers(options.policy_signers);
     cv_file_close(&agent.lock);
     cv_runtime_close(&r);
     return s;

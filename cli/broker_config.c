@@ -161,6 +161,64 @@ void cv_broker_config_free(struct cv_spawner_options *programs)
     programs->environment = NULL;
 }
 
+void cv_broker_config_free_signers(char **signers)
+{
+    for (size_t i = 0; signers != NULL && signers[i] != NULL; i++) {
+        free(signers[i]);
+    }
+    free(signers);
+}
+
+static enum cv_status copy_signers(const cJSON *list, char ***out,
+                                   struct cv_err *err)
+{
+    size_t n = (size_t)cJSON_GetArraySize(list), at = 0;
+    const cJSON *item;
+    char **copy;
+
+    if (n == 0) {
+        return CV_OK;
+    }
+    copy = calloc(n + 1, sizeof(*copy));
+    if (copy == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cJSON_ArrayForEach(item, list)
+    {
+        const char *text = cJSON_GetStringValue(item);
+
+        copy[at] = text != NULL ? strdup(text) : NULL;
+        if (copy[at++] == NULL) {
+            cv_broker_config_free_signers(copy);
+            return cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    *out = copy;
+    return CV_OK;
+}
+
+enum cv_status cv_broker_config_signers(const char *path, bool service,
+                                        char ***out, struct cv_err *err)
+{
+    cJSON *tree = NULL;
+    enum cv_status s = CV_OK;
+
+    *out = NULL;
+    if (service) {
+        s = cv_broker_config_tree(path, &tree, err);
+    } else if (path != NULL) {
+        s = parse(path, &tree, err);
+    }
+    if (s == CV_OK) {
+        const cJSON *policy = cJSON_GetObjectItemCaseSensitive(tree, "policy");
+
+        s = copy_signers(cJSON_GetObjectItemCaseSensitive(policy, "signers"),
+                         out, err);
+    }
+    cJSON_Delete(tree);
+    return s;
+}
+
 const char *cv_broker_config_logins(char *out, size_t out_len)
 {
     size_t len;

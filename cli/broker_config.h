@@ -29,6 +29,14 @@ void cv_broker_config_free(struct cv_spawner_options *programs);
 CV_MUST_USE enum cv_status cv_broker_config_tree(const char *path, cJSON **tree,
                                                  struct cv_err *err);
 
+/* Who may sign policies, by it (`policy.signers`): *out is a list of verifier
+ * keys ended by NULL, or NULL where there are none; freed with
+ * cv_broker_config_free_signers. Fails as cv_broker_config_load. */
+CV_MUST_USE enum cv_status cv_broker_config_signers(const char *path,
+                                                    bool service, char ***out,
+                                                    struct cv_err *err);
+void cv_broker_config_free_signers(char **signers);
+
 /* The user's folder for logins to tokens ($XDG_STATE_HOME/certvault/logins):
  * `out`, or NULL where there is no such place. */
 const char *cv_broker_config_logins(char *out, size_t out_len);

@@ -231,12 +231,16 @@ static enum cv_status run_private(const struct arguments *a, struct cv_err *err)
     }
     s = cv_broker_config_load(a->config, false, &o.programs, &o.relay, err);
     if (s == CV_OK) {
+        s = cv_broker_config_signers(a->config, false, &o.policy_signers, err);
+    }
+    if (s == CV_OK) {
         s = make_folder(a, err);
     }
     if (s == CV_OK) {
         s = cv_broker_run(&o, err);
     }
     cv_broker_config_free(&o.programs);
+    cv_broker_config_free_signers(o.policy_signers);
     return s;
 }
 

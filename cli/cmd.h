@@ -45,6 +45,9 @@ CV_CMD(policy_apply);     /* cmd_policy.c */
 CV_CMD(policy_show);      /* cmd_policy.c */
 CV_CMD(policy_explain);   /* cmd_policy.c */
 CV_CMD(policy_test);      /* cmd_policy.c */
+CV_CMD(policy_diff);      /* cmd_policy_review.c */
+CV_CMD(policy_who_can);   /* cmd_policy_review.c */
+CV_CMD(policy_history);   /* cmd_policy_review.c */
 CV_CMD(audit_query);      /* cmd_audit.c */
 CV_CMD(audit_who);        /* cmd_audit.c */
 CV_CMD(audit_tail);       /* cmd_audit.c */

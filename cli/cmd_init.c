@@ -28,6 +28,27 @@ static const struct cv_output_view view = {
     .n_columns = sizeof(columns) / sizeof(columns[0]),
 };
 
+/* Who may sign policies. */
+static bool add_signers(cJSON *parameters, const struct cv_args *args)
+{
+    cJSON *list = NULL;
+    const char *vkey;
+    size_t at = 0;
+
+    while ((vkey = cv_args_next(args, "policy-signer", &at)) != NULL) {
+        cJSON *item = cJSON_CreateString(vkey);
+
+        if (list == NULL) {
+            list = cJSON_AddArrayToObject(parameters, "policy_signers");
+        }
+        if (list == NULL || item == NULL || !cJSON_AddItemToArray(list, item)) {
+            cJSON_Delete(item);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A vault that is there is told before a passphrase is asked for. */
 static enum cv_status check_absent(struct cv_cli *cli, struct cv_err *err)
 {
@@ -60,7 +81,8 @@ static enum cv_status make(struct cv_cli *cli, const struct cv_args *args,
 
     if (!cv_json_add_item(parameters, "key", cv_secret_json(slot, arena)) ||
         !cv_json_add_str(parameters, "log_origin",
-                         cv_args_value(args, "log-origin"))) {
+                         cv_args_value(args, "log-origin")) ||
+        !add_signers(parameters, args)) {
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }

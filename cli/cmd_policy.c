@@ -1,13 +1,19 @@
 /* policy check, apply, show, explain, test. */
+#include "cli/cmd_policy.h"
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
+#include "cli/prompt.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct cv_output_column policy_columns[] = {
     {"name", "name", NULL, NULL},
@@ -19,6 +25,13 @@ static const struct cv_output_column policy_columns[] = {
 static const struct cv_output_view policy_view = {
     .kind = "PolicySummary",
     .name = "name",
+    .columns = policy_columns,
+    .n_columns = sizeof(policy_columns) / sizeof(policy_columns[0]),
+};
+
+static const struct cv_output_view dry_run_view = {
+    .kind = "PolicyDryRun",
+    .name = "policy.name",
     .columns = policy_columns,
     .n_columns = sizeof(policy_columns) / sizeof(policy_columns[0]),
 };
@@ -57,10 +70,9 @@ static const struct cv_output_view case_view = {
     .n_columns = sizeof(case_columns) / sizeof(case_columns[0]),
 };
 
-/* Puts the text of the file `path` into `parameters` as `key`. */
-static enum cv_status add_file(struct cv_cli *cli, cJSON *parameters,
-                               const char *key, const char *path,
-                               struct cv_err *err)
+enum cv_status cv_cmd_policy_add_file(struct cv_cli *cli, cJSON *parameters,
+                                      const char *key, const char *path,
+                                      struct cv_err *err)
 {
     struct cv_buf text;
     enum cv_status s;
@@ -101,7 +113,7 @@ CV_CMD(policy_check)
     cJSON *parameters = cJSON_CreateObject();
     const cJSON *answer;
     enum cv_status s =
-        add_file(cli, parameters, "text", args->operands[0], err);
+        cv_cmd_policy_add_file(cli, parameters, "text", args->operands[0], err);
 
     if (s != CV_OK) {
         cJSON_Delete(parameters);
@@ -115,28 +127,98 @@ CV_CMD(policy_check)
     return show_policy(cli, answer, err);
 }
 
+/* The signature lies beside the policy, where there is one. */
+static enum cv_status add_signature(struct cv_cli *cli, cJSON *parameters,
+                                    const char *path, struct cv_err *err)
+{
+    char beside[PATH_MAX];
+    struct stat st;
+
+    if (strcmp(path, "-") == 0 ||
+        snprintf(beside, sizeof(beside), "%s.sig", path) >=
+            (int)sizeof(beside) ||
+        (stat(beside, &st) != 0 && errno == ENOENT)) {
+        return CV_OK;
+    }
+    return cv_cmd_policy_add_file(cli, parameters, "signature", beside, err);
+}
+
+/* A call of PolicyApply. `trial`: --dry-run without the comparison, to know
+ * what to ask about. */
+static enum cv_status call_apply(struct cv_cli *cli, const cJSON *wanted,
+                                 bool dry_run, bool trial, const cJSON **answer,
+                                 struct cv_err *err)
+{
+    cJSON *parameters = cJSON_Duplicate(wanted, true);
+
+    if (!cv_json_add_bool(parameters, "dry_run", dry_run || trial) ||
+        (trial && !cv_json_add_bool(parameters, "diff", false))) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return cv_call_simple(cli, "PolicyApply", parameters, answer, err);
+}
+
+/* Whoever locks themselves out should mean it. Asked where somebody can
+ * answer; a script is warned. */
+static enum cv_status confirm_loss(struct cv_cli *cli, const cJSON *wanted,
+                                   struct cv_err *err)
+{
+    const cJSON *answer;
+    enum cv_status s;
+
+    if (cli->yes || cli->no_input || !cv_prompt_possible(cli)) {
+        return CV_OK;
+    }
+    s = call_apply(cli, wanted, false, true, &answer, err);
+    if (s != CV_OK ||
+        !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "loses"))) {
+        return s;
+    }
+    return cv_prompt_confirm(cli, err,
+                             "With this policy you may apply no other. Apply "
+                             "it all the same?");
+}
+
+static enum cv_status show_applied(struct cv_cli *cli, const cJSON *answer,
+                                   struct cv_err *err)
+{
+    const cJSON *diff = cJSON_GetObjectItemCaseSensitive(answer, "diff");
+    enum cv_status s;
+
+    if (!cli->dry_run) {
+        return show_policy(cli, answer, err);
+    }
+    cv_output_note(&cli->out, "this policy would be put into force:");
+    if (diff == NULL || cli->out.format == CV_OUTPUT_NAME) {
+        return show_policy(cli, answer, err);
+    }
+    if (cli->out.format != CV_OUTPUT_TABLE) {
+        tell_warnings(cli, answer);
+        return cv_output_table_object(&cli->out, &dry_run_view, answer, err);
+    }
+    s = show_policy(cli, answer, err);
+    return s == CV_OK ? cv_cmd_policy_show_diff(cli, diff, err) : s;
+}
+
 CV_CMD(policy_apply)
 {
-    cJSON *parameters = cv_cli_parameters(cli);
+    cJSON *wanted = cv_cli_parameters(cli);
     const cJSON *answer;
     enum cv_status s =
-        add_file(cli, parameters, "text", args->operands[0], err);
+        cv_cmd_policy_add_file(cli, wanted, "text", args->operands[0], err);
 
-    if (s == CV_OK && !cv_json_add_bool(parameters, "dry_run", cli->dry_run)) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    if (s == CV_OK) {
+        s = add_signature(cli, wanted, args->operands[0], err);
     }
-    if (s != CV_OK) {
-        cJSON_Delete(parameters);
-        return s;
+    if (s == CV_OK && !cli->dry_run) {
+        s = confirm_loss(cli, wanted, err);
     }
-    s = cv_call_simple(cli, "PolicyApply", parameters, &answer, err);
-    if (s != CV_OK) {
-        return s;
+    if (s == CV_OK) {
+        s = call_apply(cli, wanted, cli->dry_run, false, &answer, err);
     }
-    if (cli->dry_run) {
-        cv_output_note(&cli->out, "this policy would be put into force:");
-    }
-    return show_policy(cli, answer, err);
+    cJSON_Delete(wanted);
+    return s == CV_OK ? show_applied(cli, answer, err) : s;
 }
 
 CV_CMD(policy_show)
@@ -398,12 +480,13 @@ CV_CMD(policy_test)
     const char *policy = cv_args_value(args, "policy");
     cJSON *parameters = cJSON_CreateObject();
     const cJSON *answer, *failed;
-    enum cv_status s =
-        add_file(cli, parameters, "cases", args->operands[0], err);
+    enum cv_status s = cv_cmd_policy_add_file(cli, parameters, "cases",
+                                              args->operands[0], err);
 
     if (s == CV_OK) {
-        s = policy != NULL ? add_file(cli, parameters, "policy", policy, err)
-                           : add_current(cli, parameters, err);
+        s = policy != NULL
+                ? cv_cmd_policy_add_file(cli, parameters, "policy", policy, err)
+                : add_current(cli, parameters, err);
     }
     if (s != CV_OK) {
         cJSON_Delete(parameters);

@@ -97,7 +97,9 @@ static const struct cv_option init_options[] = {
             "for"),
     VALUE("log-origin", "NAME", "the name that the audit log signs under"),
     LATER("token", "URI"), LATER("log-key", "URI"),
-    LATER("policy-signer", "VKEY"), END,
+    MANY("policy-signer", "VKEY",
+         "take policies only that this key signed (certvault policy key)"),
+    END,
 };
 
 static const struct cv_option clusters_options[] = {
@@ -232,6 +234,12 @@ static const struct cv_option explain_options[] = {
 
 static const struct cv_option policy_test_options[] = {
     FILE_OF("policy", "FILE", "a policy file; default the one in force"), END,
+};
+
+static const struct cv_option policy_diff_options[] = {
+    VALUE("user", "NAME", "of this user alone"),
+    WORD_OF("action", "ACTION", "of this action alone", ACTIONS),
+    VALUE("entry", "PATTERN", "with these entries alone"), END,
 };
 
 static const struct cv_option query_options[] = {
@@ -425,8 +433,24 @@ const struct cv_command cv_command_table[] = {
      1, 1, READS, FILE_OPERAND, "policy check prod.yaml\n",
      cv_cmd_policy_check},
     {"policy apply", "FILE", "put a policy into force", NULL, 1, 1, DRY,
-     FILE_OPERAND, "policy apply prod.yaml --reason 'sre on call'\n",
+     FILE_OPERAND, "policy apply prod.yaml --dry-run\n"
+     "policy apply prod.yaml --reason 'sre on call'\n",
      cv_cmd_policy_apply},
+    {"policy diff", "OLD [NEW]",
+     "who may do what by one policy and not by the other: files, versions, or "
+     "current (the default of NEW)", policy_diff_options, 1, 2, READS,
+     FILE_OPERAND,
+     "policy diff current prod.yaml\npolicy diff 6 7\n"
+     "policy diff 7 prod.yaml --user alice --action export\n",
+     cv_cmd_policy_diff},
+    {"policy who-can", "ACTION [NAME]",
+     "who may do this with the entry, and on what terms", NULL, 1, 2, READS,
+     CV_KIND_WORDS, ACTIONS,
+     "policy who-can export prod\npolicy who-can policy.apply -o json\n",
+     cv_cmd_policy_who_can},
+    {"policy history", "", "which policies were applied, when and by whom",
+     NULL, 0, 0, READS, TEXT_OPERAND, "policy history\n",
+     cv_cmd_policy_history},
     {"policy show", "", "the policy in force", NULL, 0, 0, READS, TEXT_OPERAND,
      "policy show > policy.yaml\n", cv_cmd_policy_show},
     {"policy explain", "", "what would be decided, and by which rules",

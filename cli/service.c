@@ -114,6 +114,9 @@ static enum cv_status run(struct cv_service *o, const cJSON *tree,
         s = cv_broker_config_load(k->config, true, &out.programs, &out.relay,
                                   err);
     }
+    if (s == CV_OK) {
+        s = cv_broker_config_signers(k->config, true, &out.policy_signers, err);
+    }
     out.programs.helpers_at = o->helpers_at;
     out.programs.settings = cv_service_settings_serve;
     out.programs.modules_now = cv_service_settings_modules;
@@ -122,6 +125,7 @@ static enum cv_status run(struct cv_service *o, const cJSON *tree,
         s = cv_broker_run(&out, err);
     }
     cv_broker_config_free(&out.programs);
+    cv_broker_config_free_signers(out.policy_signers);
     return s;
 }
 

@@ -81,7 +81,7 @@ def test_usage_errors(cli, words):
 
 
 @pytest.mark.parametrize("words", [
-    ["requests"], ["policy", "diff"],
+    ["requests"],
     ["audit", "rebuild"], ["renew", "a"],
     ["pin", "a", "--show"], ["init", "--token", "pkcs11:x"]])
 def test_what_later_versions_have(cli, words):

@@ -130,6 +130,10 @@ static const struct rule rules[] = {
     {"policy.apply", "new_sha256", TEXT},
     {"policy.apply", "signer", TEXT},
     {"policy.apply", "warnings", COUNT},
+    {"policy.apply", "rules_added", LIST},   /* names, the first of each */
+    {"policy.apply", "rules_removed", LIST},
+    {"policy.apply", "rules_changed", LIST},
+    {"policy.apply", "rules_omitted", COUNT}, /* that are not named */
     {"admin", "slot", TEXT},        /* its id */
     {"admin", "new_slot", TEXT},
     {"admin", "slot_kind", TEXT},

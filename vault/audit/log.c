@@ -213,6 +213,7 @@ enum cv_status cv_log_open(int vault, enum cv_log_mode mode,
         return cv_fail(err, CV_INTERNAL, "out of memory");
     }
     log->fd = -1;
+    log->policy.version = -1;
     log->mode = mode;
     cv_buf_init(&log->pending, NULL, CV_LOG_PENDING);
     log->vault = fcntl(vault, F_DUPFD_CLOEXEC, 3);
@@ -471,6 +472,11 @@ uint64_t cv_log_bytes(const struct cv_log *log)
 uint64_t cv_log_torn(const struct cv_log *log)
 {
     return log->torn;
+}
+
+const struct cv_log_policy *cv_log_last_policy(const struct cv_log *log)
+{
+    return &log->policy;
 }
 
 bool cv_log_alive(const struct cv_log *log)

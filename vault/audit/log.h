@@ -90,6 +90,15 @@ uint64_t cv_log_bytes(const struct cv_log *log);
 /* Bytes behind the last whole frame that the next append will drop. */
 uint64_t cv_log_torn(const struct cv_log *log);
 
+/* The highest policy that the leaves name which were read: all that others
+ * appended, and of what was there at the opening at least the last 1 MiB. The
+ * floor below which no store may fall. */
+struct cv_log_policy {
+    int64_t version; /* -1: none of them names one */
+    char sha256[65];
+};
+const struct cv_log_policy *cv_log_last_policy(const struct cv_log *log);
+
 /* False once a commit or refresh failed for good. */
 bool cv_log_alive(const struct cv_log *log);
 

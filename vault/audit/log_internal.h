@@ -26,7 +26,8 @@ struct cv_log {
     bool has_key;
     struct cv_note_key key;
     struct cv_state state;
-    struct cv_frontier mark; /* what the last cv_checkpoint_begin covers */
+    struct cv_frontier mark;     /* what the last cv_checkpoint_begin covers */
+    struct cv_log_policy policy; /* the highest that a read leaf names */
 };
 
 /* Hands an error on that was kept aside until it was clear that it is one: what

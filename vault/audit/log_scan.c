@@ -34,6 +34,27 @@ static enum cv_status check_root(const struct cv_log *log,
     return CV_OK;
 }
 
+/* Under which policy was it written? */
+static void take_policy(struct cv_log *log, const struct cv_record *record)
+{
+    struct cv_log_policy *policy = &log->policy;
+    struct cv_bytes said = cv_canon_get(&record->all, "policy"), sha256;
+    struct cv_canon members;
+    uint64_t version = 0;
+
+    if (said.len == 0 || !cv_canon_scan(said, &members) ||
+        !cv_canon_uint(cv_canon_get(&members, "version"), &version) ||
+        (int64_t)version <= policy->version) {
+        return;
+    }
+    sha256 = cv_canon_string(cv_canon_get(&members, "sha256"));
+    if (sha256.len == sizeof policy->sha256 - 1) {
+        policy->version = (int64_t)version;
+        memcpy(policy->sha256, sha256.data, sha256.len);
+        policy->sha256[sha256.len] = '\0';
+    }
+}
+
 static enum cv_status take_frame(struct cv_log *log, struct cv_bytes leaf,
                                  struct cv_err *err)
 {
@@ -44,6 +65,7 @@ static enum cv_status take_frame(struct cv_log *log, struct cv_bytes leaf,
     if (wrong != NULL) {
         return broken(log, wrong, err);
     }
+    take_policy(log, &record);
     cv_tree_leaf(leaf, f->prev);
     cv_tree_append(&f->tree, f->prev);
     f->offset += CV_WAL_HEADER + leaf.len;

@@ -120,6 +120,11 @@
 #define CV_LIMIT_RULE_APPROVALS 32        /* that a rule may require */
 #define CV_LIMIT_POLICY_KEYS 4096         /* lines in `keys` */
 #define CV_LIMIT_POLICY_KEY 1024          /* bytes of one of them */
+#define CV_LIMIT_MEMBERS 2000             /* users that a review looks at */
+#define CV_LIMIT_MEMBER_GROUPS 1024       /* of one of them */
+#define CV_LIMIT_REVIEW 100000     /* pairs of user and entry in a review */
+#define CV_LIMIT_REVIEW_ITEMS 5000 /* lines of its answer */
+#define CV_LIMIT_SIGNERS 16        /* who may sign a vault's policies */
 
 /* Audit log */
 #define CV_LIMIT_LEAF 65535

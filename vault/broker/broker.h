@@ -58,6 +58,9 @@ struct cv_broker_options {
      * that p11-kit has configured. */
     struct cv_spawner_options programs;
     struct cv_broker_relay relay;
+    /* Verifier keys of who may sign policies, beside those that init was told;
+     * ended by NULL; NULL: none. Borrowed. */
+    char **policy_signers;
     const struct cv_broker_agent *agent;     /* NULL but for an agent */
     const struct cv_broker_service *service; /* NULL but for a service */
     /* A folder of the user's for logins to tokens (vault/broker/ledger.h), made

@@ -5,7 +5,6 @@
 #include "vault/audit/log.h"
 #include "vault/base/clock.h"
 #include "vault/base/name.h"
-#include "vault/store/store_policy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,48 +21,6 @@ static const char *mode_name(const struct cv_broker *b)
     };
 
     return names[b->options->mode];
-}
-
-/* The policy in force, parsed; read again when another broker applied one. */
-static enum cv_status load_policy(struct cv_broker *b, struct cv_err *err)
-{
-    struct cv_store_policy *row;
-    struct cv_policy *policy = NULL;
-    cJSON *resolution = NULL;
-    enum cv_status s = cv_store_policy_current(b->vault->store, &row, err);
-
-    if (s != CV_OK) {
-        return s == CV_NOT_FOUND
-                   ? cv_fail(err, CV_INTEGRITY, "the vault has no policy")
-                   : s;
-    }
-    if (b->policy != NULL &&
-        strcmp(row->sha256, cv_policy_sha256(b->policy)) == 0) {
-        cv_store_policy_free(row);
-        return CV_OK;
-    }
-    s = cv_policy_parse(
-        (struct cv_bytes){(const uint8_t *)row->text, strlen(row->text)},
-        &policy, NULL, err);
-    if (s == CV_OK) {
-        s = cv_json_parse(NULL,
-                          (struct cv_bytes){(const uint8_t *)row->resolution,
-                                            strlen(row->resolution)},
-                          &resolution, err);
-    }
-    if (s == CV_OK) {
-        s = cv_policy_resolve(policy, resolution, NULL, err);
-    }
-    cJSON_Delete(resolution);
-    cv_store_policy_free(row);
-    if (s != CV_OK) {
-        cv_policy_free(policy);
-        cv_err_prefix(err, "the policy in force cannot be used");
-        return s;
-    }
-    cv_policy_free(b->policy);
-    b->policy = policy;
-    return CV_OK;
 }
 
 /* Who asks and what this broker is, in every leaf. */
@@ -225,7 +182,7 @@ enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
     }
     s = cv_vault_enter(b->vault, err);
     if (s == CV_OK) {
-        s = load_policy(b, err);
+        s = cv_broker_policy_load(b, err);
     }
     if (s == CV_OK) {
         s = cv_freeze_look(b, err);
@@ -549,7 +506,7 @@ enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
     if (b->vault == NULL) {
         return cv_broker_enter(b, err);
     }
-    s = load_policy(b, err);
+    s = cv_broker_policy_load(b, err);
     if (s != CV_OK) {
         return s;
     }

@@ -43,6 +43,7 @@ struct cv_broker {
     struct cv_err unopened; /* why the vault could not be opened, or CV_OK */
     bool unlocked;          /* the token process holds the open box key */
     struct cv_policy *policy;
+    uint8_t resolution[32]; /* the hash of what its names were resolved to */
     char host[65];
     struct cv_sandbox_report sandbox;
     cJSON *waiting[CV_BROKER_WAITING]; /* leaves of reads */
@@ -109,6 +110,12 @@ struct cv_ask {
 CV_MUST_USE enum cv_status cv_broker_enter(struct cv_broker *b,
                                            struct cv_err *err);
 void cv_broker_leave(struct cv_broker *b);
+
+/* broker_policy_load.c: makes b->policy the policy in force, read again when
+ * another broker applied one. CV_INTEGRITY: it cannot be used, or the store is
+ * older than the record says (rolled back). The vault is there. */
+CV_MUST_USE enum cv_status cv_broker_policy_load(struct cv_broker *b,
+                                                 struct cv_err *err);
 
 /* The folder for ledger.h, open. */
 int cv_broker_logins(const struct cv_broker *b);
@@ -343,6 +350,9 @@ CV_BROKER_METHOD(deny);
 CV_BROKER_METHOD(policy_apply);
 CV_BROKER_METHOD(policy_show);
 CV_BROKER_METHOD(policy_explain);
+CV_BROKER_METHOD(policy_diff);
+CV_BROKER_METHOD(policy_who_can);
+CV_BROKER_METHOD(policy_history);
 CV_BROKER_METHOD(audit_query);
 CV_BROKER_METHOD(audit_who);
 CV_BROKER_METHOD(audit_tail);

@@ -1,7 +1,9 @@
 /* policy apply, show, explain. */
+#include "policy/compare.h"
 #include "policy/explain.h"
 #include "vault/base/clock.h"
 #include "vault/broker/change_internal.h"
+#include "vault/broker/policies_internal.h"
 #include "vault/store/store_policy.h"
 
 #include <stdio.h>
@@ -34,9 +36,9 @@ static cJSON *take_member(struct cv_message *m, const char *key)
     return item != NULL ? item : cJSON_CreateObject();
 }
 
-/* Asks the helper outside what names and zones are on this host. */
-static enum cv_status look_up(struct cv_broker *b, const struct cv_policy *p,
-                              cJSON **out, struct cv_err *err)
+enum cv_status cv_broker_policy_names(struct cv_broker *b,
+                                      const struct cv_policy *p, cJSON **out,
+                                      struct cv_err *err)
 {
     cJSON *names = cv_policy_names(p), *zones = cv_policy_zones(p);
     const cJSON *users = cJSON_GetObjectItemCaseSensitive(names, "users");
@@ -83,8 +85,29 @@ static enum cv_status look_up(struct cv_broker *b, const struct cv_policy *p,
     return s;
 }
 
+void cv_broker_policy_excerpt(struct cv_reply *reply, struct cv_bytes text,
+                              const struct cv_policy_notes *notes)
+{
+    struct cv_buf excerpt;
+
+    if (notes->error_line == 0) {
+        return;
+    }
+    cv_buf_init(&excerpt, NULL, CV_KIB(4));
+    cv_policy_render(text, notes->error_line, notes->error_column, &excerpt);
+    (void)cv_json_add_str(cv_reply_failure(reply), "excerpt",
+                          cv_buf_text(&excerpt));
+    cv_buf_wipe(&excerpt);
+}
+
 struct apply {
     const char *text;
+    const char *note; /* its signature; NULL: none */
+    char signer[CV_NOTE_NAME + 1];
+    bool dry_run;
+    bool diff;  /* the comparison is wanted with it */
+    bool loses; /* whoever applies it may not do so again */
+    cJSON *warnings;
     struct cv_policy *policy;
     cJSON *resolution;
     struct cv_policy_notes notes;
@@ -95,28 +118,23 @@ static void apply_free(struct apply *a)
 {
     cv_policy_free(a->policy);
     cJSON_Delete(a->resolution);
+    cJSON_Delete(a->warnings);
 }
 
 static enum cv_status apply_parse(struct cv_broker *b, struct apply *a,
                                   struct cv_reply *reply, struct cv_err *err)
 {
     struct cv_bytes bytes = {(const uint8_t *)a->text, strlen(a->text)};
-    struct cv_buf excerpt;
     enum cv_status s = cv_policy_parse(bytes, &a->policy, &a->notes, err);
 
     if (s == CV_OK) {
-        s = look_up(b, a->policy, &a->resolution, err);
+        s = cv_broker_policy_names(b, a->policy, &a->resolution, err);
     }
     if (s == CV_OK) {
         s = cv_policy_resolve(a->policy, a->resolution, &a->notes, err);
     }
-    if (s != CV_OK && a->notes.error_line > 0) {
-        cv_buf_init(&excerpt, NULL, CV_KIB(4));
-        cv_policy_render(bytes, a->notes.error_line, a->notes.error_column,
-                         &excerpt);
-        (void)cv_json_add_str(cv_reply_failure(reply), "excerpt",
-                              cv_buf_text(&excerpt));
-        cv_buf_wipe(&excerpt);
+    if (s != CV_OK) {
+        cv_broker_policy_excerpt(reply, bytes, &a->notes);
     }
     return s;
 }
@@ -193,29 +211,57 @@ static enum cv_status apply_store(struct cv_ask *ask, struct apply *a,
     return s;
 }
 
-/* Entered. */
-static enum cv_status apply_run(struct cv_ask *ask, struct apply *a,
-                                bool dry_run, struct cv_err *err)
+/* What the record says of it. */
+static enum cv_status apply_details(struct cv_broker *b, struct apply *a,
+                                    cJSON *details, struct cv_err *err)
 {
-    cJSON *details = cJSON_CreateObject();
-    enum cv_status s;
-
-    (void)cv_json_add_int(details, "old_version",
-                          cv_policy_version(ask->broker->policy));
-    (void)cv_json_add_str(details, "old_sha256",
-                          cv_policy_sha256(ask->broker->policy));
+    (void)cv_json_add_int(details, "old_version", cv_policy_version(b->policy));
+    (void)cv_json_add_str(details, "old_sha256", cv_policy_sha256(b->policy));
     (void)cv_json_add_int(details, "new_version", cv_policy_version(a->policy));
     (void)cv_json_add_str(details, "new_sha256", cv_policy_sha256(a->policy));
-    s = dry_run ? cv_ask_check(ask, NULL, details, err)
-                : cv_ask_decide(ask, NULL, details, err);
+    return cv_broker_policy_rules(b, a->text, details, err);
+}
+
+/* Permitted. May it be put in force? */
+static enum cv_status apply_check(struct cv_ask *ask, struct apply *a,
+                                  cJSON *details, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    enum cv_status s =
+        cv_broker_policy_verify(b, a->policy, a->note, a->signer, err);
+
     if (s == CV_OK) {
-        s = check_version(ask->broker, a, err);
-        if (s != CV_OK && !dry_run) {
+        s = check_version(b, a, err);
+    }
+    if (s == CV_OK && !a->same) {
+        s = cv_broker_policy_warn(ask, b->policy, a->policy, a->warnings,
+                                  &a->loses, err);
+    }
+    if (s == CV_OK && a->signer[0] != '\0') {
+        (void)cv_json_add_str(details, "signer", a->signer);
+    }
+    return s;
+}
+
+/* Entered. */
+static enum cv_status apply_run(struct cv_ask *ask, struct apply *a,
+                                struct cv_err *err)
+{
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s = apply_details(ask->broker, a, details, err);
+
+    if (s == CV_OK) {
+        s = a->dry_run ? cv_ask_check(ask, NULL, details, err)
+                       : cv_ask_decide(ask, NULL, details, err);
+    }
+    if (s == CV_OK) {
+        s = apply_check(ask, a, details, err);
+        if (s != CV_OK && !a->dry_run) {
             (void)!cv_ask_outcome(ask, s, details, NULL);
             (void)!cv_broker_commit(ask->broker, NULL);
         }
     }
-    if (s == CV_OK && !dry_run) {
+    if (s == CV_OK && !a->dry_run) {
         s = cv_change_intend(&ask, 1, err);
         if (s == CV_OK) {
             s = apply_store(ask, a, err);
@@ -226,10 +272,63 @@ static enum cv_status apply_run(struct cv_ask *ask, struct apply *a,
     return s;
 }
 
-static void add_warnings(const struct cv_policy_notes *notes, cJSON *out)
+/* Rule by rule, against the text in force. */
+static enum cv_status apply_rules(struct cv_broker *b, const struct apply *a,
+                                  cJSON *out, struct cv_err *err)
 {
-    cJSON *list = cJSON_AddArrayToObject(out, "warnings");
+    struct cv_bytes new = {(const uint8_t *)a->text, strlen(a->text)};
+    struct cv_store_policy *row = NULL;
+    cJSON *rules = NULL;
+    enum cv_status s = cv_store_policy_current(b->vault->store, &row, err);
 
+    if (s == CV_OK) {
+        struct cv_bytes old = {(const uint8_t *)row->text, strlen(row->text)};
+
+        s = cv_compare_texts(old, new, &rules, err);
+    }
+    if (s == CV_OK && !cv_json_add_item(out, "rules", rules)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_store_policy_free(row);
+    return s;
+}
+
+/* --dry-run: what would be otherwise, and for whom. */
+static enum cv_status apply_diff(struct cv_ask *ask, const struct apply *a,
+                                 cJSON *out, struct cv_err *err)
+{
+    const struct cv_broker_policy_scope all = {0};
+    struct cv_broker_policy_side sides[2] = {{0}, {0}};
+    cJSON *diff = cJSON_CreateObject();
+    enum cv_status s =
+        cv_broker_policy_side_current(ask->broker, &sides[0], err);
+
+    sides[1].policy = a->policy;
+    sides[1].resolution = cJSON_Duplicate(a->resolution, true);
+    if (s == CV_OK) {
+        s = apply_rules(ask->broker, a, diff, err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_policy_differ(ask, sides, &all, diff, err);
+    }
+    if (s == CV_INVALID) {
+        /* Too much for one answer: that is no reason against the policy. */
+        s = CV_OK;
+        cJSON_Delete(diff);
+        diff = NULL;
+    }
+    if (s == CV_OK && diff != NULL) {
+        (void)cv_json_add_item(out, "diff", diff);
+    } else {
+        cJSON_Delete(diff);
+    }
+    cv_broker_policy_side_free(&sides[0]);
+    cv_broker_policy_side_free(&sides[1]);
+    return s;
+}
+
+static void add_warnings(const struct cv_policy_notes *notes, cJSON *list)
+{
     for (size_t i = 0; i < notes->n_warnings && i < CV_POLICY_NOTES; i++) {
         char line[CV_POLICY_NOTE_LEN + 32];
 
@@ -243,23 +342,54 @@ static void add_warnings(const struct cv_policy_notes *notes, cJSON *out)
     }
 }
 
+static enum cv_status apply_answer(struct cv_ask *ask, struct apply *a,
+                                   cJSON *out, struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    (void)cv_json_add_item(out, "policy", cv_policy_describe(a->policy));
+    add_warnings(&a->notes, a->warnings);
+    (void)cv_json_add_item(out, "warnings", a->warnings);
+    a->warnings = NULL;
+    (void)cv_json_add_bool(out, "loses", a->loses);
+    if (a->signer[0] != '\0') {
+        (void)cv_json_add_str(out, "signer", a->signer);
+    }
+    if (a->dry_run && a->diff) {
+        s = apply_diff(ask, a, out, err);
+    }
+    return s;
+}
+
+static enum cv_status apply_begin(const cJSON *parameters, struct apply *a,
+                                  struct cv_err *err)
+{
+    const struct cv_json_field fields[] = {
+        {"text", CV_JSON_TEXT, true, &a->text, CV_LIMIT_POLICY},
+        {"signature", CV_JSON_TEXT, false, &a->note, CV_LIMIT_NOTE},
+        {"dry_run", CV_JSON_BOOL, false, &a->dry_run, 0},
+        {"diff", CV_JSON_BOOL, false, &a->diff, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    enum cv_status s = cv_json_read(parameters, "PolicyApply",
+                                    CV_BROKER_FIELDS(fields), true, err);
+
+    a->warnings = cJSON_CreateArray();
+    return s == CV_OK && a->warnings == NULL
+               ? cv_fail(err, CV_INTERNAL, "memory is gone")
+               : s;
+}
+
 CV_BROKER_METHOD(policy_apply)
 {
     struct cv_broker *b = context;
-    struct apply a = {0};
-    bool dry_run = false;
-    const struct cv_json_field fields[] = {
-        {"text", CV_JSON_TEXT, true, &a.text, CV_LIMIT_POLICY},
-        {"dry_run", CV_JSON_BOOL, false, &dry_run, 0},
-        CV_BROKER_ASK_FIELDS,
-    };
+    struct apply a = {.diff = true};
     struct cv_ask ask;
     enum cv_status s =
         cv_ask_begin(b, CV_ACTION_POLICY_APPLY, parameters, &ask, err);
 
     if (s == CV_OK) {
-        s = cv_json_read(parameters, "PolicyApply", CV_BROKER_FIELDS(fields),
-                         true, err);
+        s = apply_begin(parameters, &a, err);
     }
     if (s == CV_OK && b->vault != NULL) {
         s = apply_parse(b, &a, reply, err);
@@ -268,14 +398,11 @@ CV_BROKER_METHOD(policy_apply)
         s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
-        s = apply_run(&ask, &a, dry_run, err);
+        s = apply_run(&ask, &a, err);
         cv_broker_leave(b);
     }
     if (s == CV_OK) {
-        cJSON *out = cv_reply_parameters(reply);
-
-        (void)cv_json_add_item(out, "policy", cv_policy_describe(a.policy));
-        add_warnings(&a.notes, out);
+        s = apply_answer(&ask, &a, cv_reply_parameters(reply), err);
     } else {
         cv_ask_refused(&ask, err);
     }

@@ -4,6 +4,7 @@
 #include "vault/broker/agent.h"
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
+#include "vault/broker/policies_internal.h"
 #include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_entry.h"
 #include "vault/store/store_policy.h"
@@ -126,6 +127,7 @@ struct made {
     struct cv_message created, wrapped;
     const char *public_key;
     const cJSON *slot;
+    const cJSON *signers; /* of policies, as they were given; NULL: none */
 };
 
 static enum cv_status make_key(struct cv_broker *b, const char *vault_id,
@@ -190,6 +192,9 @@ static enum cv_status make_vault(struct cv_broker *b, const char *vault_id,
     if (s == CV_OK) {
         s = store_default_policy(b, *out, err);
     }
+    if (s == CV_OK) {
+        s = cv_broker_policy_store_signers(*out, m->signers, err);
+    }
     return s;
 }
 
@@ -214,13 +219,13 @@ static enum cv_status record_init(struct cv_broker *b, const cJSON *slot,
 }
 
 static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
-                               const char *origin, struct cv_reply *reply,
-                               struct cv_err *err)
+                               const char *origin, const cJSON *signers,
+                               struct cv_reply *reply, struct cv_err *err)
 {
     cJSON *out = cv_reply_parameters(reply);
     uint8_t id[16];
     char vault_id[33], own_origin[64];
-    struct made m = {0};
+    struct made m = {.signers = signers};
     struct cv_vault *v = NULL;
     enum cv_status s;
 
@@ -261,14 +266,19 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
 CV_BROKER_METHOD(init)
 {
     struct cv_broker *b = context;
-    const cJSON *key = NULL;
+    const cJSON *key = NULL, *signers = NULL;
     const char *origin = NULL;
     const struct cv_json_field fields[] = {
         {"key", CV_JSON_OBJECT, true, &key, 0},
         {"log_origin", CV_JSON_STRING, false, &origin, 128},
+        {"policy_signers", CV_JSON_ARRAY, false, &signers, 0},
     };
     enum cv_status s =
         cv_json_read(parameters, "Init", CV_BROKER_FIELDS(fields), true, err);
+
+    if (s == CV_OK) {
+        s = cv_broker_policy_check_signers(signers, err);
+    }
 
     if (s == CV_OK && (b->vault != NULL || b->folder == -1)) {
         s = cv_fail(err, CV_EXISTS, "there is a vault in %s already",
@@ -276,7 +286,7 @@ CV_BROKER_METHOD(init)
         cv_err_state(err, "it was not touched");
         return s;
     }
-    return s == CV_OK ? run_init(b, key, origin, reply, err) : s;
+    return s == CV_OK ? run_init(b, key, origin, signers, reply, err) : s;
 }
 
 CV_BROKER_METHOD(status)

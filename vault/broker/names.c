@@ -1,4 +1,4 @@
-#include "vault/broker/names.h"
+#include "vault/broker/names_internal.h"
 
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -15,14 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define INTERFACE "io.certvault.Names"
+#define INTERFACE CV_NAMES_INTERFACE
 #define ZONE_FOLDER "/usr/share/zoneinfo"
 #define ZONE_LEN CV_KIB(64)
 #define USER_MS 2000
 #define RESOLVE_MS 10000
 
-/* getpwuid_r and its kin want room that nobody can tell beforehand. */
-#define LOOKUP_LEN CV_KIB(64)
+#define LOOKUP_LEN CV_NAMES_ROOM
 
 static enum cv_status user(void *context, const cJSON *parameters,
                            struct cv_reply *reply, struct cv_err *err)
@@ -144,6 +143,7 @@ void cv_names_serve(int socket)
     static const struct cv_method methods[] = {
         {"User", user, false},
         {"Resolve", resolve, false},
+        {"Members", cv_names_members_serve, false},
     };
     static const struct cv_interface iface = {
         .name = INTERFACE,

@@ -17,7 +17,7 @@
 /* The child's side: serves `socket` until it closes. */
 void cv_names_serve(int socket);
 
-/* The broker's side. Each waits at most 2 s (Resolve: 10 s). */
+/* The broker's side. Each waits at most 2 s (Resolve: 10 s, Members: 6 s). */
 
 /* The name of `uid`, or "uid:N" where none is told in time. */
 void cv_names_user(struct cv_channel *ch, uid_t uid, char out[CV_NAMES_LEN]);
@@ -30,5 +30,17 @@ CV_MUST_USE enum cv_status
 cv_names_resolve(struct cv_channel *ch, const cJSON *users, const cJSON *groups,
                  const cJSON *zones, struct cv_message *reply,
                  struct cv_err *err);
+
+/* Which users these are about: `wanted` (taken; NULL: memory was gone) has
+ * `users` and `groups` (arrays of names) and `uids` (of numbers), each of which
+ * may be left out. *reply's tree (the caller frees it, on failure too) has
+ * `users`, an array of {"name", "uid", "gid", "gids": [...]}: the named ones
+ * and the members of the groups, also by their first group, each once; and
+ * `complete`, false where there are more than CV_LIMIT_MEMBERS of them, or the
+ * host could not tell all in 4 s. A name that nobody has is passed over. */
+CV_MUST_USE enum cv_status cv_names_members(struct cv_channel *ch,
+                                            cJSON *wanted,
+                                            struct cv_message *reply,
+                                            struct cv_err *err);
 
 #endif

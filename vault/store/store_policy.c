@@ -79,31 +79,62 @@ static enum cv_status copy_row(const struct cv_store_policy *row,
     return CV_OK;
 }
 
-enum cv_status cv_store_policy_current(struct cv_store *store,
-                                       struct cv_store_policy **out,
-                                       struct cv_err *err)
+/* The first row of a statement, NULL where there is none. */
+static enum cv_status get_row(struct cv_store *store, sqlite3_stmt *s,
+                              struct cv_store_policy **out, struct cv_err *err)
 {
     struct cv_store_policy row;
-    sqlite3_stmt *s;
     bool found = false;
-    enum cv_status status =
-        cv_store_sql_get(store, CV_SQL_POLICY_CURRENT, &s, err);
+    enum cv_status status = cv_store_sql_step(store, s, &found, err);
 
-    *out = NULL;
-    if (status == CV_OK) {
-        status = cv_store_sql_step(store, s, &found, err);
-    }
-    if (status != CV_OK) {
+    if (status != CV_OK || !found) {
         return status;
-    }
-    if (!found) {
-        return cv_fail(err, CV_NOT_FOUND, "no policy was ever applied");
     }
     status = read_row(store, s, &row, err);
     if (status == CV_OK) {
         status = copy_row(&row, out, err);
     }
     cv_store_sql_done(s);
+    return status;
+}
+
+enum cv_status cv_store_policy_current(struct cv_store *store,
+                                       struct cv_store_policy **out,
+                                       struct cv_err *err)
+{
+    sqlite3_stmt *s;
+    enum cv_status status =
+        cv_store_sql_get(store, CV_SQL_POLICY_CURRENT, &s, err);
+
+    *out = NULL;
+    if (status == CV_OK) {
+        status = get_row(store, s, out, err);
+    }
+    if (status == CV_OK && *out == NULL) {
+        status = cv_fail(err, CV_NOT_FOUND, "no policy was ever applied");
+    }
+    return status;
+}
+
+enum cv_status cv_store_policy_version(struct cv_store *store, int64_t version,
+                                       struct cv_store_policy **out,
+                                       struct cv_err *err)
+{
+    sqlite3_stmt *s;
+    enum cv_status status =
+        cv_store_sql_get(store, CV_SQL_POLICY_VERSION, &s, err);
+
+    *out = NULL;
+    if (status == CV_OK) {
+        cv_store_sql_int(s, 1, version);
+        status = get_row(store, s, out, err);
+    }
+    if (status == CV_OK && *out == NULL) {
+        status = cv_fail(err, CV_NOT_FOUND,
+                         "no policy of version %lld was applied here",
+                         (long long)version);
+        cv_err_hint(err, "certvault policy history lists them");
+    }
     return status;
 }
 

@@ -17,6 +17,11 @@ struct cv_store_policy {
 CV_MUST_USE enum cv_status cv_store_policy_current(struct cv_store *store,
                                                    struct cv_store_policy **out,
                                                    struct cv_err *err);
+/* The same of one version. CV_NOT_FOUND: it was never applied. */
+CV_MUST_USE enum cv_status cv_store_policy_version(struct cv_store *store,
+                                                   int64_t version,
+                                                   struct cv_store_policy **out,
+                                                   struct cv_err *err);
 void cv_store_policy_free(struct cv_store_policy *policy);
 
 /* Adds one. Version and text are compared by the broker too; here: the same

@@ -100,6 +100,9 @@ static const char *const texts[CV_SQL_COUNT] = {
     [CV_SQL_POLICY_CURRENT] =
         "SELECT version, sha256, applied, digest, text, resolution"
         " FROM policy ORDER BY version DESC LIMIT 1",
+    [CV_SQL_POLICY_VERSION] =
+        "SELECT version, sha256, applied, digest, text, resolution"
+        " FROM policy WHERE version = ?1",
     [CV_SQL_POLICY_PUT] =
         "INSERT INTO policy(version, sha256, applied, digest, text,"
         " resolution) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
