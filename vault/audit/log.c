@@ -342,6 +342,7 @@ static enum cv_status queue(struct cv_log *log, struct cv_bytes leaf,
     cv_tree_leaf(leaf, f->prev);
     cv_tree_append(&f->tree, f->prev);
     f->offset += CV_WAL_HEADER + leaf.len;
+    cv_log_remember(log, &record);
     return CV_OK;
 }
 
@@ -492,6 +493,11 @@ const struct cv_tree *cv_log_tree(const struct cv_log *log)
 void cv_log_prev(const struct cv_log *log, uint8_t out[CV_TREE_HASH])
 {
     memcpy(out, log->done.prev, CV_TREE_HASH);
+}
+
+const struct cv_log_moment *cv_log_last_moment(const struct cv_log *log)
+{
+    return &log->last;
 }
 
 int cv_log_vault(const struct cv_log *log)

@@ -108,6 +108,16 @@ const struct cv_tree *cv_log_tree(const struct cv_log *log);
 /* The hash of the last durable leaf (what the next prev will say). */
 void cv_log_prev(const struct cv_log *log, uint8_t out[CV_TREE_HASH]);
 
+/* When the last leaf, queued ones too, was made, by its own words. `time` is ""
+ * where none was read yet (an empty log); mono_ms -1 and boot "" where it does
+ * not say. Borrowed, changes with the log. */
+struct cv_log_moment {
+    char time[32]; /* RFC 3339 */
+    int64_t mono_ms;
+    char boot[48];
+};
+const struct cv_log_moment *cv_log_last_moment(const struct cv_log *log);
+
 /* The vault's folder (a descriptor of the log's own, borrowed). */
 int cv_log_vault(const struct cv_log *log);
 

@@ -4,6 +4,7 @@
 
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/log.h"
+#include "vault/audit/record_internal.h"
 #include "vault/audit/state_internal.h"
 #include "vault/base/buf.h"
 
@@ -28,12 +29,16 @@ struct cv_log {
     struct cv_state state;
     struct cv_frontier mark;     /* what the last cv_checkpoint_begin covers */
     struct cv_log_policy policy; /* the highest that a read leaf names */
+    struct cv_log_moment last;   /* when the last leaf was made */
 };
 
 /* Hands an error on that was kept aside until it was clear that it is one: what
  * may be missing is asked for with an error object of its own, so that the
  * caller's stays untouched when all is well. Returns its status. */
 enum cv_status cv_log_give(struct cv_err *err, const struct cv_err *why);
+
+/* `record` is the last leaf now: keeps when it was written. */
+void cv_log_remember(struct cv_log *log, const struct cv_record *record);
 
 /* Reads and checks the frames from log->done up to the file's `end` and moves
  * log->done behind them. `last` (NULL: none) is the last checkpoint: the root

@@ -55,6 +55,31 @@ static void take_policy(struct cv_log *log, const struct cv_record *record)
     }
 }
 
+/* Copies a text as spelt; "" where it has no room. */
+static void copy(char *to, size_t size, struct cv_bytes text)
+{
+    size_t len = text.len < size ? text.len : 0;
+
+    if (len > 0) {
+        memcpy(to, text.data, len);
+    }
+    to[len] = '\0';
+}
+
+void cv_log_remember(struct cv_log *log, const struct cv_record *record)
+{
+    struct cv_log_moment *m = &log->last;
+    uint64_t mono = 0;
+
+    copy(m->time, sizeof m->time, record->time);
+    copy(m->boot, sizeof m->boot,
+         cv_canon_string(cv_canon_get(&record->all, "boot")));
+    m->mono_ms = cv_canon_uint(cv_canon_get(&record->all, "mono_ms"), &mono) &&
+                         mono <= INT64_MAX
+                     ? (int64_t)mono
+                     : -1;
+}
+
 static enum cv_status take_frame(struct cv_log *log, struct cv_bytes leaf,
                                  struct cv_err *err)
 {
@@ -69,6 +94,7 @@ static enum cv_status take_frame(struct cv_log *log, struct cv_bytes leaf,
     cv_tree_leaf(leaf, f->prev);
     cv_tree_append(&f->tree, f->prev);
     f->offset += CV_WAL_HEADER + leaf.len;
+    cv_log_remember(log, &record);
     return CV_OK;
 }
 

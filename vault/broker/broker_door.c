@@ -190,6 +190,7 @@ enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
     b->n_queued = 0;
     if (s == CV_OK) {
         s = tell_torn(b, err);
+        cv_jump_look(b);
     }
     if (s != CV_OK) {
         cv_vault_leave(b->vault);

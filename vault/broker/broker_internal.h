@@ -13,6 +13,7 @@
 #include "vault/broker/freeze.h"
 #include "vault/broker/grant.h"
 #include "vault/broker/helper.h"
+#include "vault/broker/jump.h"
 #include "vault/broker/loop.h"
 #include "vault/broker/prompt.h"
 #include "vault/broker/relay.h"
@@ -67,6 +68,7 @@ struct cv_broker {
     uint64_t looked_size;          /* its leaves */
     int64_t looked_ms, decided_ms, token_ms, touched_ms;
     struct cv_freeze freeze;
+    struct cv_jump jump;
     struct cv_denials *denials; /* NULL: there was none yet */
     struct cv_agent *agent;     /* NULL: it is none */
     struct cv_backup *backup;   /* that is being read; NULL: none */
