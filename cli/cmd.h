@@ -57,6 +57,7 @@ CV_CMD(audit_checkpoint); /* cmd_audit.c */
 CV_CMD(audit_key);        /* cmd_audit.c */
 CV_CMD(audit_verify);     /* cmd_verify.c */
 CV_CMD(backup);           /* cmd_backup.c */
+CV_CMD(destroy);          /* cmd_destroy.c */
 CV_CMD(backup_restore);   /* cmd_backup.c */
 CV_CMD(doctor);           /* cmd_doctor.c */
 CV_CMD(config_check);     /* cmd_config.c */

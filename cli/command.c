@@ -15,7 +15,6 @@ static const char *const later[] = {
     "requests",
     "approve",
     "deny",
-    "destroy",
     "policy fmt",
     "policy lint",
     "policy sign",

@@ -296,6 +296,11 @@ static const struct cv_option restore_options[] = {
            "also over a vault with newer records, which are given up"), END,
 };
 
+static const struct cv_option destroy_options[] = {
+    SWITCH("keep-keys", "leave the keys that are on tokens there"),
+    SWITCH("with-record", "the record of what happened, too"), END,
+};
+
 #define READS 0
 #define CHANGES CV_TRAIT_CHANGES
 #define DRY (CV_TRAIT_CHANGES | CV_TRAIT_DRY)
@@ -509,6 +514,10 @@ const struct cv_command cv_command_table[] = {
      "restore /media/usb/vault-2026-11-22.backup --dry-run\n"
      "--vault /tmp/drill restore /media/usb/vault-2026-11-22.backup\n",
      cv_cmd_backup_restore},
+    {"destroy", "", "the end of a vault, after it was told what goes with it",
+     destroy_options, 0, 0, DRY, TEXT_OPERAND,
+     "destroy --dry-run\n"
+     "--vault /srv/old destroy --keep-keys\n", cv_cmd_destroy},
     {"doctor", "", "what on this host weakens or breaks certvault", NULL, 0, 0,
      READS, TEXT_OPERAND, "doctor\ndoctor -o json\n", cv_cmd_doctor},
     {"config check", "", "read the configuration and say what is wrong", NULL,

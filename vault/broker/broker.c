@@ -85,6 +85,7 @@ static const struct cv_method methods[] = {
     {"Backup", cv_broker_backup, false},
     {"BackupRead", cv_broker_backup_read, false},
     {"BackupEnd", cv_broker_backup_end, false},
+    {"Destroy", cv_broker_destroy, false},
 };
 
 static const struct cv_interface broker_interface = {

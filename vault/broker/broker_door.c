@@ -174,6 +174,12 @@ enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
         }
         return b->unopened.status;
     }
+    if (b->vault == NULL && b->folder != -1) {
+        s = cv_vault_was_destroyed(b->folder, b->options->folder, err);
+        if (s != CV_OK) {
+            return s;
+        }
+    }
     if (b->vault == NULL) {
         s = cv_fail(err, CV_NOT_FOUND, "there is no vault in %s",
                     b->options->folder);

@@ -365,5 +365,6 @@ CV_BROKER_METHOD(audit_key);
 CV_BROKER_METHOD(backup);
 CV_BROKER_METHOD(backup_read);
 CV_BROKER_METHOD(backup_end);
+CV_BROKER_METHOD(destroy);
 
 #endif

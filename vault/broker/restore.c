@@ -68,7 +68,13 @@ static enum cv_status look_around(struct cv_restore *r, struct cv_err *err)
     }
     s = cv_vault_is_free(r->o->dir, &why);
     if (s == CV_OK) {
-        return CV_OK;
+        s = cv_file_open(r->o->dir, "service", O_RDWR | O_CREAT, &r->service,
+                         err);
+        if (s == CV_OK && flock(r->service, LOCK_EX | LOCK_NB) == -1) {
+            cv_file_close(&r->service);
+            s = in_use(err);
+        }
+        return s;
     }
     if (s == CV_EXISTS) {
         return open_existing(r, err);
@@ -249,17 +255,21 @@ enum cv_status cv_restore_run(const struct cv_restore_options *o,
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     r->o = o;
-    r->stage = r->out = r->existing_log = -1;
+    r->stage = r->out = r->existing_log = r->service = -1;
     (void)snprintf(r->stage_path, sizeof(r->stage_path), "%s/%s", o->folder,
                    CV_PLACE_STAGE);
     s = run(r, *report, err);
     cv_file_close(&r->stage);
     if (s != CV_OK || o->dry_run) {
         cv_place_drop(o->dir);
+        if (r->service != -1) {
+            (void)unlinkat(o->dir, "service", 0); /* as it was */
+        }
     }
     if (s != CV_OK && err->state[0] == '\0') {
         cv_err_state(err, "nothing was changed");
     }
+    cv_file_close(&r->service);
     cv_file_close(&r->existing_log);
     cv_vault_close(r->existing);
     free(r);

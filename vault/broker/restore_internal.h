@@ -26,6 +26,7 @@ struct cv_restore {
     int existing_log;
     uint64_t compared;
     bool differs;
+    int service;         /* flock: a folder without a vault is ours meanwhile */
     uint64_t unfinished; /* rows about tokens */
 };
 

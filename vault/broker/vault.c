@@ -176,6 +176,12 @@ enum cv_status cv_vault_is_free(int dir, struct cv_err *err)
     if (exists(dir, CV_PLACE_READY)) {
         return cv_fail(err, CV_EXISTS, "there is a vault here already");
     }
+    if (exists(dir, CV_VAULT_DESTROYED)) {
+        s = cv_fail(err, CV_EXISTS,
+                    "the record of a vault that was destroyed is here");
+        cv_err_hint(err, "use another folder, or move this one away");
+        return s;
+    }
     if (exists(dir, MARKER) || (!store && !log)) {
         return CV_OK;
     }
@@ -249,16 +255,111 @@ static enum cv_status read_facts(struct cv_vault *v, struct cv_err *err)
                : s;
 }
 
+enum cv_status cv_vault_was_destroyed(int dir, const char *folder,
+                                      struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (!exists(dir, CV_VAULT_DESTROYED)) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_NOT_FOUND,
+                "the vault in %s was destroyed; its record is what is left",
+                folder);
+    cv_err_hint(err, "certvault audit verify reads it; another vault wants "
+                     "another folder");
+    return s;
+}
+
+static void overwrite(int dir, const char *name)
+{
+    static const uint8_t zeros[16384];
+    struct stat st;
+    int fd = -1;
+
+    if (cv_file_open(dir, name, O_WRONLY, &fd, NULL) != CV_OK) {
+        return;
+    }
+    if (fstat(fd, &st) == 0) {
+        for (off_t at = 0; at < st.st_size; at += (off_t)sizeof(zeros)) {
+            off_t left = st.st_size - at;
+            size_t len =
+                left < (off_t)sizeof(zeros) ? (size_t)left : sizeof(zeros);
+
+            if (pwrite(fd, zeros, len, at) != (ssize_t)len) {
+                break;
+            }
+        }
+        (void)fdatasync(fd);
+    }
+    cv_file_close(&fd);
+}
+
+void cv_vault_end(int dir)
+{
+    struct cv_buf text;
+    int fd = -1;
+    bool with_record;
+
+    cv_buf_init(&text, NULL, 64);
+    if (cv_file_open(dir, CV_VAULT_DESTROYED, O_RDONLY, &fd, NULL) == CV_OK) {
+        (void)!cv_file_read(fd, CV_VAULT_DESTROYED, &text, NULL);
+    }
+    cv_file_close(&fd);
+    with_record =
+        strcmp(cv_buf_text(&text), CV_VAULT_DESTROYED_WITH_RECORD) == 0;
+    cv_buf_wipe(&text);
+    overwrite(dir, "vault.db");
+    overwrite(dir, "vault.db-wal");
+    overwrite(dir, "audit/log.key");
+    cv_place_clear(dir, with_record);
+    (void)!cv_file_sync_folder(dir, NULL);
+    if (with_record && !exists(dir, "vault.db") && !exists(dir, "audit")) {
+        (void)unlinkat(dir, "lock", 0);
+        (void)unlinkat(dir, "service", 0);
+        (void)unlinkat(dir, CV_VAULT_DESTROYED, 0);
+        (void)!cv_file_sync_folder(dir, NULL);
+    }
+}
+
+/* What was begun when the marker was made is ended. */
+static enum cv_status finish_destroy(int dir, const char *folder,
+                                     struct cv_err *err)
+{
+    int service = -1;
+    enum cv_status s = cv_vault_was_destroyed(dir, folder, err);
+
+    if (s != CV_OK &&
+        (exists(dir, "vault.db") || exists(dir, "audit/log.key") ||
+         exists(dir, "vault.db-wal")) &&
+        cv_file_open(dir, "service", O_RDWR | O_CREAT, &service, NULL) ==
+            CV_OK) {
+        if (flock(service, LOCK_EX | LOCK_NB) == 0) {
+            cv_vault_end(dir);
+        }
+        cv_file_close(&service);
+    }
+    return s;
+}
+
 /* What a restore wrote is the vault; it only has to be put in its place. */
 static enum cv_status finish_restore(int dir, struct cv_err *err)
 {
     int service = -1;
     enum cv_status s;
 
-    if (!cv_place_is_ready(dir)) {
+    if (!cv_place_is_ready(dir) && !exists(dir, CV_PLACE_STAGE)) {
         return CV_OK;
     }
     s = cv_file_open(dir, "service", O_RDWR | O_CREAT, &service, err);
+    /* One that was cut off is nobody's; one that goes on holds the lock. */
+    if (s == CV_OK && !cv_place_is_ready(dir)) {
+        if (flock(service, LOCK_EX | LOCK_NB) == 0) {
+            cv_place_drop(dir);
+        }
+        cv_file_close(&service);
+        return CV_OK;
+    }
     if (s == CV_OK) {
         s = cv_file_lock(service, LOCK_WAIT_MS, "the vault", err);
     }
@@ -275,9 +376,12 @@ enum cv_status cv_vault_open(const char *folder, int dir,
                              struct cv_err *err)
 {
     struct cv_vault *v;
-    enum cv_status s = finish_restore(dir, err);
+    enum cv_status s = finish_destroy(dir, folder, err);
 
     *out = NULL;
+    if (s == CV_OK) {
+        s = finish_restore(dir, err);
+    }
     if (s != CV_OK) {
         (void)close(dir);
         return s;

@@ -41,6 +41,20 @@ CV_MUST_USE enum cv_status cv_vault_open(const char *folder, int dir,
                                          struct cv_vault **out,
                                          struct cv_err *err);
 
+/* A vault that was destroyed: its record is all that is left, and says so. */
+#define CV_VAULT_DESTROYED "destroyed"
+#define CV_VAULT_DESTROYED_BUT_RECORD "the record stays\n"
+#define CV_VAULT_DESTROYED_WITH_RECORD "the record goes too\n"
+
+/* Removes what the marker in `dir` says is to go: overwritten first, as far as
+ * the file system lets a program. What cannot be removed is left to the next
+ * start. Nothing of the vault may be open. */
+void cv_vault_end(int dir);
+
+/* Was the vault in `dir` destroyed? Then `err` says so: CV_NOT_FOUND. */
+CV_MUST_USE enum cv_status cv_vault_was_destroyed(int dir, const char *folder,
+                                                  struct cv_err *err);
+
 /* Is `init` free to make a vault in the folder `dir`? CV_EXISTS: there is one;
  * CV_INTEGRITY: parts of one without the rest. */
 CV_MUST_USE enum cv_status cv_vault_is_free(int dir, struct cv_err *err);
