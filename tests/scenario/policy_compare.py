@@ -19,6 +19,7 @@ import subprocess
 import sys
 import zoneinfo
 
+import zone_model
 from policy_draw import random_policy, random_request
 from policy_model import GROUPS, USERS, decide, may_approve, would_break_glass
 
@@ -226,6 +227,7 @@ def main(path, data, count=None):
     compare_decisions(driver, rnd, files, zones, int(count))
     compare_patterns(driver, rnd, int(count) // 10)
     compare_zones(driver, rnd, files)
+    zone_model.compare(driver, rnd, int(count) // 50)
     driver.process.stdin.close()
     if driver.process.wait() != 0:
         raise SystemExit("the driver did not end well")
