@@ -69,7 +69,7 @@ struct cv_decide_approval {
  *
  * used: *used is how many requests of the caller the rule has permitted within
  * the last `per_s` seconds. Where these are `count` and more, *free_in_s is in
- * how many seconds they will be fewer.
+ * how many seconds they will be fewer (below 1: not known).
  * sessions: *live is how many grants of the caller by that rule live now. */
 struct cv_decide_counts {
     void *context;

@@ -28,7 +28,7 @@ static bool look_at_count(const struct cv_rule *rule,
         return false;
     out->by_count = used >= l->count;
     if (out->by_count)
-        out->free_in_s = free_in_s < 0 ? -1 : free_in_s;
+        out->free_in_s = free_in_s < 1 ? -1 : free_in_s;
     return true;
 }
 

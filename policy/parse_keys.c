@@ -29,54 +29,66 @@ static bool take(struct cv_bytes *rest, struct cv_bytes *out)
     return true;
 }
 
-/* The application of a card's key: kept as a text. */
-static bool take_application(struct cv_parser *p, struct cv_bytes *rest,
-                             struct cv_policy_key *out)
-{
-    struct cv_bytes text;
-    if (!take(rest, &text) || text.len == 0 || !cv_name_is_printable(text))
-        return false;
-    char *copy = cv_pool_alloc(&p->policy->pool, text.len + 1);
-    if (copy == NULL)
-        return false;
-    memcpy(copy, text.data, text.len);
-    out->application = copy;
-    return true;
-}
-
-static bool read_blob(struct cv_parser *p, struct cv_bytes blob,
-                      const char *type, struct cv_policy_key *out)
+/* Takes apart what the base64 says; the application is still bytes. */
+static bool read_blob(struct cv_bytes blob, const char *type,
+                      struct cv_policy_key *out, struct cv_bytes *application)
 {
     struct cv_bytes said;
     struct cv_bytes key;
+    *application = (struct cv_bytes){NULL, 0};
     if (!take(&blob, &said) || said.len != strlen(type) ||
         memcmp(said.data, type, said.len) != 0)
         return false;
     if (!take(&blob, &key) || key.len != sizeof(out->ed25519))
         return false;
     memcpy(out->ed25519, key.data, key.len);
-    if (strcmp(type, CARD) == 0 && !take_application(p, &blob, out))
+    if (strcmp(type, CARD) == 0 &&
+        (!take(&blob, application) || application->len == 0 ||
+         !cv_name_is_printable(*application)))
         return false;
     return blob.len == 0;
 }
 
-/* "TYPE BASE64[ COMMENT]" */
-static bool read_line(struct cv_parser *p, const char *line,
-                      struct cv_policy_key *out)
+static enum cv_status keep_application(struct cv_parser *p,
+                                       struct cv_bytes text,
+                                       struct cv_policy_key *out)
+{
+    if (text.data == NULL)
+        return CV_OK;
+    char *copy = cv_pool_alloc(&p->policy->pool, text.len + 1);
+    if (copy == NULL)
+        return CV_INTERNAL;
+    memcpy(copy, text.data, text.len);
+    out->application = copy;
+    return CV_OK;
+}
+
+static const char *type_of(const char *line)
+{
+    if (strncmp(line, PLAIN " ", strlen(PLAIN " ")) == 0)
+        return PLAIN;
+    return strncmp(line, CARD " ", strlen(CARD " ")) == 0 ? CARD : NULL;
+}
+
+/* "TYPE BASE64[ COMMENT]". CV_INVALID: it is not that; CV_INTERNAL. */
+static enum cv_status read_line(struct cv_parser *p, const char *line,
+                                struct cv_policy_key *out)
 {
     struct cv_buf blob;
-    const char *type = strncmp(line, CARD " ", sizeof(CARD)) == 0     ? CARD
-                       : strncmp(line, PLAIN " ", sizeof(PLAIN)) == 0 ? PLAIN
-                                                                      : NULL;
+    struct cv_bytes application;
+    const char *type = type_of(line);
     if (type == NULL)
-        return false;
+        return CV_INVALID;
     const char *text = line + strlen(type) + 1;
     cv_buf_init(&blob, NULL, CV_LIMIT_POLICY_KEY);
-    bool good = cv_decode_base64(text, strcspn(text, " "), false, "a key",
-                                 &blob, NULL) == CV_OK &&
-                read_blob(p, cv_buf_bytes(&blob), type, out);
+    enum cv_status st =
+        cv_decode_base64(text, strcspn(text, " "), false, "a key", &blob, NULL);
+    if (st == CV_OK && !read_blob(cv_buf_bytes(&blob), type, out, &application))
+        st = CV_INVALID;
+    if (st == CV_OK)
+        st = keep_application(p, application, out);
     cv_buf_wipe(&blob);
-    return good;
+    return st;
 }
 
 /* Two users with one key could each sign for the other. */
@@ -108,7 +120,10 @@ static enum cv_status parse_key(struct cv_parser *p, const cJSON *node,
     if (key->line == NULL)
         return cv_parse_no_memory(p);
     key->user = policy->users.list[signer->user];
-    if (!read_line(p, line, key)) {
+    st = read_line(p, line, key);
+    if (st == CV_INTERNAL)
+        return cv_parse_no_memory(p);
+    if (st != CV_OK) {
         st = cv_reader_refuse(&p->reader, node, false,
                               "keys: this is not a public key that can sign "
                               "approvals");

@@ -36,6 +36,13 @@ void *__wrap_realloc(void *old, size_t n)
     return fails() ? NULL : __real_realloc(old, n);
 }
 
+#define KEY                                                                  \
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFx" \
+    "gZGhscHR4f carol"
+#define CARD                                                                 \
+    "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAA" \
+    "AIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gAAAABHNzaDo="
+
 static const char rules[] =
     HEAD "- {name: a, effect: permit, subjects: {users: [alice, bob], groups: "
          "[sre], uids: [5]}, actions: [use, list], entries: {names: [x, "
@@ -44,12 +51,22 @@ static const char rules[] =
          "timezone: Europe/Berlin, contexts: [c], mode: [exec], tty: "
          "required}, grant: {max_duration: 1h, verbs: [get]}}\n"
          "- {name: b, effect: forbid, subjects: {groups: [dev]}, actions: "
-         "[\"*\"]}\n";
+         "[\"*\"]}\n"
+         "- {name: c, effect: permit, subjects: {uids: [5]}, actions: [use], "
+         "limit: {count: 5, per: 1h, sessions: 2}, require: {approvals: "
+         "{count: 1, from: {users: [carol, \"*\"], groups: [leads], uids: "
+         "[6, 7]}, signed: true}}, break_glass: true}\n"
+         "keys: {carol: [" KEY ", " CARD "]}\n";
 
 static const char cases[] =
     "apiVersion: certvault/v1\nkind: PolicyTest\ncases:\n"
     "- {user: alice, groups: [sre], action: use, entry: {name: x, labels: "
-    "{env: prod}}, reason: r, context: c, expect: deny}\n";
+    "{env: prod}}, reason: r, context: c, expect: deny}\n"
+    "- {user: \"5\", action: use, reason: r, approvals: [{user: a, groups: "
+    "[leads, x], signed: true}, {user: b}], used: {c: 5}, sessions: {c: 1}, "
+    "break_glass: true, wait: limit, expect: deny}\n"
+    "- {user: \"5\", action: use, reason: r, wait: approvals, offer: c, "
+    "expect: deny}\n";
 
 static struct cv_decide_request asked(void)
 {
@@ -116,6 +133,67 @@ static enum cv_status deny(struct cv_policy *p, const cJSON *resolution)
     assert_false(result.permit);
     assert_int_equal(err.status, CV_DENIED);
     return CV_OK;
+}
+
+static bool used(void *context, const char *rule, int64_t per_s, uint64_t count,
+                 uint64_t *out, int64_t *free_in_s)
+{
+    (void)context;
+    (void)rule;
+    *out = count;
+    *free_in_s = per_s;
+    return true;
+}
+
+static bool sessions(void *context, const char *rule, uint64_t *live)
+{
+    (void)context;
+    (void)rule;
+    *live = 1;
+    return true;
+}
+
+static const struct cv_decide_counts full = {NULL, used, sessions};
+static const struct cv_decide_counts *counts;
+
+/* Rule c is used up, or wants an approval. */
+static struct cv_decide_request asked_use(void)
+{
+    struct cv_decide_request r = asked();
+    r.action = CV_ACTION_USE;
+    r.mode = CV_DECIDE_MODE_SERVICE;
+    r.reason = "r";
+    r.counts = counts;
+    r.held_rule = counts == NULL ? "c" : NULL;
+    return r;
+}
+
+/* What must wait must wait, whatever happens to its words. */
+static enum cv_status wait(struct cv_policy *p, const cJSON *resolution)
+{
+    struct cv_decide_result result;
+    struct cv_decide_request r = asked_use();
+    struct cv_err err;
+    (void)resolution;
+    cv_err_init(&err);
+    assert_int_equal(cv_decide_run(p, &r, &result, &err), CV_BUSY);
+    left = -1;
+    assert_false(result.permit);
+    assert_int_equal(err.status, CV_BUSY);
+    return CV_OK;
+}
+
+static enum cv_status explain_waiting(struct cv_policy *p,
+                                      const cJSON *resolution)
+{
+    cJSON *o;
+    struct cv_decide_request r = asked_use();
+    (void)resolution;
+    enum cv_status st = cv_explain_make(p, &r, &o, NULL);
+    left = -1;
+    assert_int_equal(o != NULL, st == CV_OK);
+    cJSON_Delete(o);
+    return st;
 }
 
 static enum cv_status explain(struct cv_policy *p, const cJSON *resolution)
@@ -212,6 +290,16 @@ static void explaining(void **state)
     try_all(explain, true, true);
 }
 
+static void waiting(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        counts = i == 0 ? &full : NULL;
+        try_all(wait, true, true);
+        try_all(explain_waiting, true, true);
+    }
+}
+
 static void listing(void **state)
 {
     (void)state;
@@ -230,7 +318,7 @@ int main(void)
         cmocka_unit_test(parsing),    cmocka_unit_test(resolving),
         cmocka_unit_test(telling),    cmocka_unit_test(deciding),
         cmocka_unit_test(explaining), cmocka_unit_test(listing),
-        cmocka_unit_test(testing),
+        cmocka_unit_test(testing),    cmocka_unit_test(waiting),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
