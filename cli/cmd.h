@@ -30,6 +30,7 @@ CV_CMD(grants_revoke);    /* cmd_grants.c */
 CV_CMD(credential);       /* cmd_credential.c */
 CV_CMD(kubeconfig);       /* cmd_kubeconfig.c */
 CV_CMD(export);           /* cmd_export.c */
+CV_CMD(status);           /* cmd_status.c */
 CV_CMD(slot_list);        /* cmd_slot.c */
 CV_CMD(slot_add);         /* cmd_slot.c */
 CV_CMD(slot_remove);      /* cmd_slot.c */
@@ -68,7 +69,6 @@ CV_CMD(agent_stop);       /* cmd_agent.c */
 CV_CMD(agent_status);     /* cmd_agent.c */
 CV_CMD(vault_unlock);     /* cmd_vault.c */
 CV_CMD(vault_lock);       /* cmd_vault.c */
-CV_CMD(vault_status);     /* cmd_vault.c */
 CV_CMD(about_help);       /* cmd_about.c */
 CV_CMD(about_version);    /* cmd_about.c */
 

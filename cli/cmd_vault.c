@@ -1,46 +1,9 @@
-/* unlock, lock, status: the vault and the broker that holds it. */
+/* unlock, lock: the vault and the broker that holds it. */
 #include "cli/call.h"
 #include "cli/cmd.h"
 #include "cli/cmd_agent.h"
 #include "cli/connect.h"
-#include "cli/output_table.h"
 #include "cli/unlock.h"
-
-static const struct cv_output_column status_columns[] = {
-    {"vault", "vault_id", NULL, NULL},
-    {"folder", "folder", NULL, NULL},
-    {"broker", "mode", NULL, NULL},
-    {"version", "version", NULL, NULL},
-    {"locked", "locked", NULL, NULL},
-    {"frozen", "frozen", NULL, NULL},
-    {"frozen by", "frozen_by", NULL, NULL},
-    {"frozen since", "frozen_since", NULL, NULL},
-    {"frozen because", "frozen_reason", NULL, NULL},
-    {"entries", "entries", NULL, NULL},
-    {"log size", "log_size", NULL, NULL},
-    {"policy", "policy", NULL, NULL},
-    {"seccomp", "seccomp", NULL, NULL},
-    {"landlock ABI", "landlock_abi", NULL, NULL},
-};
-
-static const struct cv_output_view status_view = {
-    .kind = "Status",
-    .name = "vault_id",
-    .columns = status_columns,
-    .n_columns = sizeof(status_columns) / sizeof(status_columns[0]),
-};
-
-CV_CMD(vault_status)
-{
-    const cJSON *status;
-    enum cv_status s = cv_call_member(cli, "Status", cJSON_CreateObject(),
-                                      "status", CV_JSON_OBJECT, &status, err);
-
-    (void)args;
-    return s == CV_OK
-               ? cv_output_table_object(&cli->out, &status_view, status, err)
-               : s;
-}
 
 /* Everybody may use the vault again; it is opened as ever. */
 static enum cv_status thaw(struct cv_cli *cli, struct cv_err *err)

@@ -301,6 +301,11 @@ static const struct cv_option destroy_options[] = {
     SWITCH("with-record", "the record of what happened, too"), END,
 };
 
+static const struct cv_option status_options[] = {
+    SWITCH("metrics", "as text for Prometheus, entries and their ends too"),
+    SWITCH("http", "answer the one HTTP request on standard input"), END,
+};
+
 #define READS 0
 #define CHANGES CV_TRAIT_CHANGES
 #define DRY (CV_TRAIT_CHANGES | CV_TRAIT_DRY)
@@ -503,8 +508,8 @@ const struct cv_command cv_command_table[] = {
     {"lock", "", "make that broker forget the vault's key", lock_options, 0, 0,
      READS, TEXT_OPERAND,
      "lock\nlock --all --reason 'a laptop was stolen'\n", cv_cmd_vault_lock},
-    {"status", "", "the vault and its broker", NULL, 0, 0, READS, TEXT_OPERAND,
-     "status\n", cv_cmd_vault_status},
+    {"status", "", "the vault and its broker", status_options, 0, 0, READS,
+     TEXT_OPERAND, "status\nstatus --metrics\n", cv_cmd_status},
     {"backup", "FILE", "the whole vault in one file, read back", NULL, 1, 1,
      CHANGES, FILE_OPERAND,
      "backup /media/usb/vault-2026-11-22.backup\n"

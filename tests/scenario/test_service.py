@@ -461,6 +461,8 @@ def units(tmp_path):
             text = f.read()
         text = text.replace("/usr/bin/certvaultd",
                             harness.program("certvaultd"))
+        text = text.replace("/usr/bin/certvault ",
+                            harness.program("certvault") + " ")
         text = text.replace("/usr/libexec/certvault/",
                             os.path.dirname(harness.program("relay")) + "/")
         with open(tmp_path / os.path.basename(path), "w",
@@ -471,7 +473,7 @@ def units(tmp_path):
 
 def test_systemd_finds_nothing_wrong(units):
     names = [os.path.join(units, os.path.basename(p)) for p in SYSTEM]
-    assert len(names) == 6, names
+    assert len(names) == 8, names
     done = analyze("verify", "--man=no", *names,
                    env={**os.environ, "SYSTEMD_UNIT_PATH": units + ":"})
     assert done.returncode == 0 and not done.stderr, done
@@ -523,7 +525,8 @@ def test_what_the_door_depends_on():
     users = {n: of(service(n)["Service"], "User") for n in families}
     assert users == {"certvault.service": "certvault",
                      "certvault-intake@.service": "certvault-net",
-                     "certvault-relay.service": "certvault-net"}
+                     "certvault-relay.service": "certvault-net",
+                     "certvault-status@.service": "certvault-status"}
     assert of(service("certvault.socket")["Socket"], "SocketMode") == "0666"
     for name in ("certvault-intake.socket", "certvault-relay.socket"):
         pairs = service(name)["Socket"]

@@ -28,6 +28,7 @@ static const struct cv_method methods[] = {
     {"LockAll", cv_broker_lock_all, false},
     {"UnlockAll", cv_broker_unlock_all, false},
     {"Status", cv_broker_status, false},
+    {"Metrics", cv_broker_metrics, false},
     {"AgentStatus", cv_broker_agent_status, false},
     {"AgentStop", cv_broker_agent_stop, false},
     {"Prompt", cv_broker_prompt, false},

@@ -76,6 +76,7 @@ struct cv_broker {
     uint64_t strangers;      /* turned away and not told of yet */
     int64_t strangers_ms;    /* when the record was last told; 0: never */
     uid_t stranger;          /* the last of them */
+    uint64_t decisions[2][CV_ACTION_COUNT]; /* denied, permitted */
     char user[CV_NAMES_LEN]; /* an agent's one user; "": not looked up yet */
 };
 
@@ -227,6 +228,10 @@ void cv_broker_checkpoint(struct cv_broker *b);
 CV_MUST_USE enum cv_status cv_broker_recover(struct cv_broker *b,
                                              struct cv_err *err);
 
+/* broker_metrics.c: a decision was made, for the numbers since the start. */
+void cv_broker_metrics_count(struct cv_broker *b, bool permit,
+                             enum cv_action action);
+
 /* broker_agent.c */
 
 /* Another uid knocked at the door of an agent: it is told of in the record, the
@@ -308,6 +313,7 @@ CV_BROKER_METHOD(lock);
 CV_BROKER_METHOD(lock_all);
 CV_BROKER_METHOD(unlock_all);
 CV_BROKER_METHOD(status);
+CV_BROKER_METHOD(metrics);
 CV_BROKER_METHOD(agent_status);
 CV_BROKER_METHOD(agent_stop);
 CV_BROKER_METHOD(prompt);

@@ -2,6 +2,8 @@
 #include "vault/broker/module_internal.h"
 #include "vault/broker/module_process_internal.h"
 
+#include "vault/base/clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +54,30 @@ void cv_module_stop_all(struct cv_broker *b)
     }
     free(t);
     b->modules = NULL;
+}
+
+cJSON *cv_module_status(const struct cv_broker *b)
+{
+    const struct cv_module_table *t = b->modules;
+    int64_t now = cv_clock_boot_ms();
+    cJSON *list = cJSON_CreateArray();
+
+    for (size_t i = 0; t != NULL && i < t->n; i++) {
+        const struct cv_module_process *p = t->all[i];
+        cJSON *item = cJSON_CreateObject();
+
+        if (!cv_json_add_str(item, "name", p->name) ||
+            !cv_json_add_bool(item, "running", p->channel != NULL) ||
+            (p->wait_until_ms > now &&
+             !cv_json_add_int(item, "waits_s",
+                              (p->wait_until_ms - now + 999) / 1000)) ||
+            !cJSON_AddItemToArray(list, item)) {
+            cJSON_Delete(item);
+            cJSON_Delete(list);
+            return NULL;
+        }
+    }
+    return list;
 }
 
 static enum cv_status add(struct cv_module_table *t,

@@ -88,6 +88,10 @@ cv_module_login(struct cv_broker *b, const struct cv_module_token *token,
                 const struct cv_ledger_wish *wish, const char *method,
                 cJSON *parameters, struct cv_err *err);
 
+/* For status: [{name, running, waits_s?}] of the modules that are known; none
+ * is asked. NULL when memory is gone. */
+cJSON *cv_module_status(const struct cv_broker *b);
+
 /* Lets all of them go; they end when their socket closes, and every login with
  * them. */
 void cv_module_stop_all(struct cv_broker *b);
