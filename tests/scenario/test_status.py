@@ -117,12 +117,17 @@ def test_decisions_are_counted(filled):
         for _ in range(3):
             filled(*to, "show", "a", code=0)
         filled(*to, "export", "a", "--reason", "x", code=harness.DENIED)
+        # In a storm too, whose later ones have no leaf of their own.
+        for _ in range(99):
+            broker.call("io.certvault.Broker.Export", {
+                "name": "a", "reason": "x", "dry_run": True})
         found = parsed(filled(*to, "status", "--metrics", code=0).text)
     finally:
         broker.end()
     count = found["certvault_decisions_total"]
     assert count[(("action", "show"), ("outcome", "permit"))] == 3
-    assert count[(("action", "export"), ("outcome", "deny"))] == 1
+    assert count[(("action", "export"), ("outcome", "deny"))] == 100
+    assert found["certvault_frozen"][()] == 0
     # Asking for them is no decision, and leaves no record.
     assert not [r for r in filled.records() if r["action"] in
                 ("status", "metrics", "list")]

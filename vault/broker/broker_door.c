@@ -359,7 +359,9 @@ static void decision_leaf(const struct cv_ask *ask, const cJSON *details,
                           struct cv_leaf *leaf)
 {
     leaf_of_ask(ask, leaf);
-    cv_broker_metrics_count(ask->broker, ask->result.permit, ask->action);
+    if (ask->result.permit) {
+        cv_broker_metrics_count(ask->broker, true, ask->action);
+    }
     leaf->phase = CV_LEAF_DECISION;
     leaf->decision = ask->result.permit ? CV_LEAF_PERMIT : CV_LEAF_DENY;
     leaf->rules = ask->result.rules;
@@ -609,7 +611,6 @@ void cv_ask_refused(struct cv_ask *ask, struct cv_err *err)
         return;
     }
     leaf_of_ask(ask, &leaf);
-    cv_broker_metrics_count(ask->broker, false, ask->action);
     leaf.phase = CV_LEAF_DECISION;
     leaf.decision = CV_LEAF_DENY;
     leaf.status = err->status;

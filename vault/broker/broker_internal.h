@@ -73,9 +73,9 @@ struct cv_broker {
     struct cv_agent *agent;     /* NULL: it is none */
     struct cv_backup *backup;   /* that is being read; NULL: none */
     struct cv_prompt prompt;
-    uint64_t strangers;      /* turned away and not told of yet */
-    int64_t strangers_ms;    /* when the record was last told; 0: never */
-    uid_t stranger;          /* the last of them */
+    uint64_t strangers;   /* turned away and not told of yet */
+    int64_t strangers_ms; /* when the record was last told; 0: never */
+    uid_t stranger;       /* the last of them */
     uint64_t decisions[2][CV_ACTION_COUNT]; /* denied, permitted */
     char user[CV_NAMES_LEN]; /* an agent's one user; "": not looked up yet */
 };

@@ -121,6 +121,7 @@ bool cv_denials_take(struct cv_ask *ask, enum cv_status status)
     if (ask->counted || ask->told || d == NULL) {
         return ask->counted;
     }
+    cv_broker_metrics_count(b, false, ask->action);
     m = find(d, ask->caller->peer.uid, cv_clock_boot_ms());
     if (m->single < CV_DENIALS_SINGLE) {
         m->single++;
