@@ -348,10 +348,33 @@ enum cv_status cv_door_call(struct cv_door *door, const char *method,
                              err);
 }
 
+/* Threads are told without the loop: who closes joins them next, and turns no
+ * more. */
+static void tell_threads(struct cv_door *door)
+{
+    struct list rest = {NULL, &rest.first};
+    struct ask *a;
+
+    while ((a = take_first(&door->failed)) != NULL) {
+        struct cv_err err;
+
+        if (a->call == NULL) {
+            append(&rest, a);
+            continue;
+        }
+        cv_err_init(&err);
+        finish(a, cv_fail(&err, a->status, "%s", a->why), NULL, &err);
+    }
+    while ((a = take_first(&rest)) != NULL) {
+        append(&door->failed, a);
+    }
+}
+
 void cv_door_close(struct cv_door *door)
 {
     door->gone = NULL;
     shut(door);
+    tell_threads(door);
 }
 
 static void drop_list(struct list *l)
