@@ -527,6 +527,7 @@ def test_what_the_door_depends_on():
                      "certvault-intake@.service": "certvault-net",
                      "certvault-relay.service": "certvault-net",
                      "certvault-status@.service": "certvault-status"}
+    assert not {"root", None} & set(users.values())
     assert of(service("certvault.socket")["Socket"], "SocketMode") == "0666"
     for name in ("certvault-intake.socket", "certvault-relay.socket"):
         pairs = service(name)["Socket"]
@@ -535,8 +536,12 @@ def test_what_the_door_depends_on():
     # Longer than anything that the broker waits for between two meals.
     with open(os.path.join(harness.SOURCE, "vault", "base", "limits.h"),
               encoding="ascii") as f:
-        longest = max(map(int, re.findall(
-            r"CV_LIMIT_(?:CALL|MODULE_LONG)_S[\s\\]+(\d+)", f.read())))
+        limits = f.read()
+    longest = max(map(int, re.findall(
+        r"CV_LIMIT_(?:CALL|MODULE_LONG)_S[\s\\]+(\d+)", limits)))
+    clients, = map(int, re.findall(r"CV_LIMIT_CLIENTS (\d+)", limits))
+    assert int(of(service("certvault.service")["Service"], "LimitNOFILE")) > \
+        clients
     assert int(of(service("certvault.service")["Service"], "WatchdogSec")) > \
         longest
 

@@ -115,6 +115,34 @@ def test_two_callers_one_policy(served):
             ALICE} == {"service"}
 
 
+@pytest.mark.skipif(bool(relay.missing()), reason=str(relay.missing()))
+def test_the_relay_takes_the_brokers_connections_alone(served):
+    """Should the sockets ever be open to all: another uid's are not taken."""
+    held = []
+    for leaf in ("relay-orders.sock", "relay-asks.sock"):
+        path = served.path("/run/certvault/" + leaf)
+        os.chmod(path, 0o666)
+        held.append(subprocess.Popen(
+            ["/usr/bin/python3", "-c", "import socket,sys\n"
+             "s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1])\n"
+             "print(1,flush=True);print(s.recv(1));sys.stdin.read()", path],
+            user=ALICE, group=ALICE, extra_groups=[], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE))
+        assert held[-1].stdout.readline() == b"1\n"
+    try:
+        for leaf in ("relay-orders.sock", "relay-asks.sock"):
+            os.chmod(served.path("/run/certvault/" + leaf), 0o600)
+        with relay.Standin(served.path("/api")) as api:
+            imported(served, "shared-a", api.url, api.identity(common="kim"))
+            served.bob("exec", "shared-a", "--", relay.kubectl(), "get",
+                       "namespaces", "-o", "name", code=0)
+        for p in held:
+            assert p.stdout.readline() == b"b''\n", "it was kept"
+    finally:
+        for p in held:
+            p.communicate(b"")
+
+
 def test_each_program_is_who_its_unit_says(served):
     """Broker and token are one user, the relay another; nobody is root, nobody
     can gain anything."""
@@ -181,6 +209,34 @@ def test_a_relay_that_died_is_had_anew(served):
             s.connect(served.path("/run/certvault/" + leaf))
             s.close()
         served.bob(*kubectl, code=0)
+
+
+@pytest.mark.skipif(bool(relay.missing()), reason=str(relay.missing()))
+def test_a_relay_that_hangs_is_its_watchdogs(rig):
+    """It feeds the watchdog while it lives; hung, it starves it, the broker
+    says so within its 5 s, and goes on with the next one."""
+    rig.watchdog_usec = 1_000_000
+    rig.watch()
+    rig.start()
+    alice, admin = rig.by(ALICE), rig.by(SERVICE)
+    admin("policy", "apply", rig.policy, code=0)
+    with relay.Standin(rig.path("/api")) as api:
+        alice("import", "-", "--name", "shared-a", code=0, input=kube.as_yaml(
+            kube.config(api.identity(common="kim"), server=api.url)))
+        kubectl = ("exec", "shared-a", "--", relay.kubectl(), "get",
+                   "namespaces", "-o", "name")
+        alice(*kubectl, code=0)
+        unit = rig.units["certvault-relay.service"]
+        unit.wait_said("WATCHDOG=1", times=3)
+        unit.process.send_signal(signal.SIGSTOP)
+        done = alice(*kubectl, code=UNAVAILABLE)
+        assert "did not answer" in done.note, done
+        with unit.heard:
+            said = len(unit.said)
+            unit.heard.wait(1.5)
+            assert len(unit.said) == said, "fed by whom?"
+        unit.end(signal.SIGKILL)         # what systemd does then
+        alice(*kubectl, code=0)
 
 
 def test_strangers_do_not_reach_the_helpers(served):
@@ -281,15 +337,14 @@ def test_fetch_as_the_service(rig, cloud):
             if r["phase"] == "decision"] == \
         [(BOB, "deny"), (BOB, "deny"), (ALICE, "permit"), (ALICE, "permit")], \
         items
-    # A client that sends an address all the same.
-    s = socket.socket(socket.AF_UNIX)
-    s.connect(rig.address)
-    s.sendall(json.dumps({"method": "io.certvault.Broker.Fetch", "parameters": {
-        "cloud": {"endpoint": "https://127.0.0.1:1"}, "cluster": "prod",
-        "as_service": True, "reason": "x"}}).encode() + b"\0")
-    s.settimeout(20)
-    assert b"error" in s.recv(65536)
-    s.close()
+    # A client that sends an address, or credentials, all the same.
+    for named in ({"endpoint": "https://127.0.0.1:1"}, {"profile": "x"},
+                  {"environment": {}}, {"metadata": True}, {"ca_pem": "x"}):
+        said = rig.ask(ALICE, "Fetch", {
+            "cloud": {"region": cloud.cloud.region, **named},
+            "cluster": "prod", "name": "other", "as_service": True,
+            "exportable": False, "dry_run": False, "labels": {}})
+        assert said["error"].endswith(".Usage"), (named, said)
     with open(rig.path("/run/log"), "rb") as f:
         assert cloud.cloud.sk.encode() not in f.read()
 

@@ -283,6 +283,25 @@ class Rig:
         return lambda *args, **options: self.certvault(
             uid, "--broker", "unix:" + self.address, *args, **options)
 
+    def ask(self, uid, method, parameters):
+        """One call of the broker by a client that is not ours: its answer."""
+        code = ("import socket,sys\n"
+                "s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1])\n"
+                "s.sendall(sys.stdin.buffer.read()+b'\\0');s.settimeout(60)\n"
+                "d=b''\n"
+                "while not d.endswith(b'\\0'):\n"
+                "  n=s.recv(65536)\n"
+                "  if not n: break\n"
+                "  d+=n\n"
+                "sys.stdout.buffer.write(d[:-1])\n")
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", code, self.address], user=uid,
+            group=uid, extra_groups=[], capture_output=True, timeout=60,
+            input=json.dumps({"method": "io.certvault.Broker." + method,
+                              "parameters": parameters}).encode())
+        assert done.returncode == 0, done
+        return json.loads(done.stdout)
+
     def close(self):
         self.stopping.set()
         for unit in [self.units.get("certvault.service"), *self.intakes,
