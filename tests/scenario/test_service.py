@@ -72,7 +72,7 @@ class Manager:
                  "CREDENTIALS_DIRECTORY": self.credentials,
                  **({"LISTEN_FDS": "1"} if handed else {}), **(env or {})},
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            preexec_fn=place, pass_fds=(3,) if handed else (),
+            cwd=self.vault.home, preexec_fn=place, pass_fds=(3,) if handed else (),
             start_new_session=True)
         if says:
             assert self.said("READY=1").startswith("READY=1\nSTATUS=serving")
@@ -302,10 +302,11 @@ def test_it_logs_in_with_its_own_pin(vault, manager, place, misbehaving):
 
 
 def test_a_pin_without_a_file(vault, manager, place, misbehaving):
-    """A command's or a terminal's PIN is nothing for a service."""
+    """A command's or a terminal's PIN is nothing for a service, nor is a file
+    beside wherever it was started."""
     held = Held(vault, misbehaving)
     held.add("p256", "a")
-    for source in ("command:cat /etc/hostname", "tty", "file:relative",
+    for source in ("command:cat /etc/hostname", "tty", "file:pin",
                    "credential:../x", "credential:none"):
         pins(manager, misbehaving, pin={misbehaving.uri: source})
         before = len(misbehaving.attempts())
@@ -426,22 +427,35 @@ def test_keys_exclude_each_other(vault, manager, place):
         assert code in (CONFIG, harness.NOT_FOUND) and word in said, said
 
 
-def test_helpers_at_a_folder_of_others(vault, manager, place, tmp_path):
-    """Sockets that anybody could have put there are not connected to."""
+@pytest.mark.parametrize("folder_mode, mode, taken", [
+    (0o777, 0o600, False), (0o775, 0o600, False), (0o755, 0o666, False),
+    (0o755, 0o660, False), (0o755, 0o600, True)])
+def test_helpers_that_others_could_have_put_there(vault, manager, place,
+                                                  folder_mode, mode, taken):
+    """Or reach: they are not connected to."""
     folder = os.path.join(vault.home, "helpers")
-    os.mkdir(folder, 0o777)
-    os.chmod(folder, 0o777)
-    with listening(os.path.join(folder, "intake.sock")) as s:
-        os.chmod(os.path.join(folder, "intake.sock"), 0o600)
+    path = os.path.join(folder, "intake.sock")
+    os.mkdir(folder)
+    with listening(path) as s:
+        os.chmod(path, mode)
+        os.chmod(folder, folder_mode)
         manager.start("--socket", place, "--helpers-at", folder,
                       "--key-file", vault.key_file)
-        error = vault.error(UNAVAILABLE, "--broker", "unix:" + place, "fetch",
-                            "--cluster", "x", "--region", "cn-north-4",
-                            "--project-id", "0" * 32)
-        assert "certvault-intake.socket" in error["hint"], error
-        s.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            s.accept()
+        asking = vault.start(
+            "-o", "json", "--broker", "unix:" + place, "fetch", "--cluster",
+            "x", "--region", "cn-north-4", "--project-id", "0" * 32,
+            env={"HUAWEICLOUD_SDK_AK": "a", "HUAWEICLOUD_SDK_SK": "b"})
+        if taken:
+            s.settimeout(20)
+            s.accept()[0].close()
+        _, said = asking.communicate(timeout=30)
+        assert asking.returncode == UNAVAILABLE, said
+        if not taken:
+            hint = json.loads(said.splitlines()[-1])["error"]["hint"]
+            assert "certvault-intake.socket" in hint, said
+            s.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                s.accept()
 
 
 # --- the unit files ---

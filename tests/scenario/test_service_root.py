@@ -140,7 +140,8 @@ def test_the_relay_takes_the_brokers_connections_alone(served):
             assert p.stdout.readline() == b"b''\n", "it was kept"
     finally:
         for p in held:
-            p.communicate(b"")
+            p.kill()
+            p.communicate()
 
 
 def test_each_program_is_who_its_unit_says(served):
