@@ -50,6 +50,7 @@ CV_CMD(policy_diff);      /* cmd_policy_review.c */
 CV_CMD(policy_who_can);   /* cmd_policy_review.c */
 CV_CMD(policy_history);   /* cmd_policy_review.c */
 CV_CMD(audit_query);      /* cmd_audit.c */
+CV_CMD(audit_exposure);   /* cmd_exposure.c */
 CV_CMD(audit_who);        /* cmd_audit.c */
 CV_CMD(audit_tail);       /* cmd_audit.c */
 CV_CMD(audit_record);     /* cmd_audit.c */

@@ -18,7 +18,6 @@ static const char *const later[] = {
     "policy fmt",
     "policy lint",
     "policy sign",
-    "audit exposure",
     "audit rebuild",
     "audit prove",
     "audit consistency",

@@ -275,6 +275,10 @@ static const struct cv_option agent_start_options[] = {
     VALUE("idle", "D", "it ends after D without work; default 15m"), END,
 };
 
+static const struct cv_option exposure_options[] = {
+    VALUE("actor", "USER", "whose, by name or uid; default everybody's"), END,
+};
+
 static const struct cv_option grants_list_options[] = {
     SWITCH("all", "everybody's, not only one's own"), END,
 };
@@ -477,6 +481,10 @@ const struct cv_command cv_command_table[] = {
      cv_cmd_audit_query},
     {"audit who", "NAME", "who did what with an entry", who_options, 1, 1,
      READS, TEXT_OPERAND, "audit who prod --since 30d\n", cv_cmd_audit_who},
+    {"audit exposure", "", "what somebody has that still works, and its end",
+     exposure_options, 0, 0, READS, TEXT_OPERAND,
+     "audit exposure --actor bob\naudit exposure -o json\n",
+     cv_cmd_audit_exposure},
     {"audit tail", "", "the latest records", tail_options, 0, 0, READS,
      TEXT_OPERAND, "audit tail -f -o json\n", cv_cmd_audit_tail},
     {"audit record", "SEQ", "one record, byte for byte", NULL, 1, 1, READS,

@@ -78,6 +78,7 @@ static const struct cv_method methods[] = {
     {"PolicyHistory", cv_broker_policy_history, false},
     {"AuditQuery", cv_broker_audit_query, false},
     {"AuditWho", cv_broker_audit_who, false},
+    {"AuditExposure", cv_broker_audit_exposure, false},
     {"AuditTail", cv_broker_audit_tail, false},
     {"AuditRecord", cv_broker_audit_record, false},
     {"AuditStatus", cv_broker_audit_status, false},

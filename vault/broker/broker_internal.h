@@ -363,6 +363,7 @@ CV_BROKER_METHOD(policy_who_can);
 CV_BROKER_METHOD(policy_history);
 CV_BROKER_METHOD(audit_query);
 CV_BROKER_METHOD(audit_who);
+CV_BROKER_METHOD(audit_exposure);
 CV_BROKER_METHOD(audit_tail);
 CV_BROKER_METHOD(audit_record);
 CV_BROKER_METHOD(audit_status);
