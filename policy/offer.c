@@ -55,7 +55,7 @@ void cv_offer_look(const struct cv_rule *rule,
                    const struct cv_decide_request *request,
                    struct cv_offer_facts *out)
 {
-    *out = (struct cv_offer_facts){.limit = CV_OFFER_FREE, .free_in_s = -1};
+    *out = (struct cv_offer_facts){.limit = CV_OFFER_FREE};
     if (is_held(rule, request))
         return;
     if (!look_at_count(rule, request->counts, out) ||
@@ -136,8 +136,7 @@ static bool is_approved(const struct cv_policy *policy,
                         const struct cv_rule *rule,
                         const struct cv_decide_request *request)
 {
-    return rule->require.approvals == 0 ||
-           cv_offer_approvals(policy, rule, request) >= rule->require.approvals;
+    return cv_offer_approvals(policy, rule, request) >= rule->require.approvals;
 }
 
 bool cv_offer_usable(const struct cv_policy *policy, const struct cv_rule *rule,
@@ -148,24 +147,54 @@ bool cv_offer_usable(const struct cv_policy *policy, const struct cv_rule *rule,
     return facts.limit == CV_OFFER_FREE && is_approved(policy, rule, request);
 }
 
+static int compare(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
 bool cv_offer_before(const struct cv_rule *a, const struct cv_rule *b)
 {
-    if (a->require.approvals != b->require.approvals)
-        return a->require.approvals < b->require.approvals;
-    if (a->break_glass != b->break_glass)
-        return b->break_glass;
-    if (a->grant.max_duration_s != b->grant.max_duration_s)
-        return a->grant.max_duration_s > b->grant.max_duration_s;
+    int order =
+        compare((int64_t)a->require.approvals, (int64_t)b->require.approvals);
+    if (order == 0)
+        order = compare(a->break_glass, b->break_glass);
+    if (order == 0)
+        order = compare(b->grant.max_duration_s, a->grant.max_duration_s);
+    if (order == 0)
+        order = strcmp(a->name, b->name);
+    return order < 0;
+}
+
+static bool is_named_before(const struct cv_rule *a, const struct cv_rule *b)
+{
     return strcmp(a->name, b->name) < 0;
 }
 
-/* Sooner first, what is not known last. */
-static bool is_free_before(int64_t a_s, const char *a, int64_t b_s,
-                           const char *b)
+/* Used up, and sooner free than what `side` has; what is not known (-1) comes
+ * last. */
+static bool is_free_before(const struct cv_rule *rule, int64_t free_in_s,
+                           const struct cv_offer_side *side)
 {
-    if (a_s != b_s)
-        return a_s >= 0 && (b_s < 0 || a_s < b_s);
-    return strcmp(a, b) < 0;
+    if (side->used_up == NULL)
+        return true;
+    if (free_in_s == side->free_in_s)
+        return is_named_before(rule, side->used_up);
+    return (uint64_t)free_in_s < (uint64_t)side->free_in_s;
+}
+
+static void set_aside(struct cv_offer_side *side, const struct cv_rule *rule,
+                      int64_t free_in_s)
+{
+    if (is_free_before(rule, free_in_s, side)) {
+        side->used_up = rule;
+        side->free_in_s = free_in_s;
+    }
+}
+
+static void add_unknown(struct cv_offer_side *side, const struct cv_rule *rule)
+{
+    if (side->unknown == NULL || is_named_before(rule, side->unknown))
+        side->unknown = rule;
 }
 
 static void weigh_in(struct cv_offer_side *side, const struct cv_rule *rule,
@@ -177,19 +206,12 @@ static void weigh_in(struct cv_offer_side *side, const struct cv_rule *rule,
     if (side->best != NULL && !cv_offer_before(rule, side->best))
         return;
     cv_offer_look(rule, request, &facts);
-    if (facts.limit == CV_OFFER_FREE) {
+    if (facts.limit == CV_OFFER_FREE)
         side->best = rule;
-    } else if (facts.limit == CV_OFFER_USED_UP) {
-        if (side->used_up == NULL ||
-            is_free_before(facts.free_in_s, rule->name, side->free_in_s,
-                           side->used_up->name)) {
-            side->used_up = rule;
-            side->free_in_s = facts.free_in_s;
-        }
-    } else if (side->unknown == NULL ||
-               strcmp(rule->name, side->unknown->name) < 0) {
-        side->unknown = rule;
-    }
+    else if (facts.limit == CV_OFFER_USED_UP)
+        set_aside(side, rule, facts.free_in_s);
+    else
+        add_unknown(side, rule);
 }
 
 void cv_offer_weigh(struct cv_offer_choice *c, const struct cv_rule *rule,
@@ -249,7 +271,7 @@ static void stop_at(struct cv_decide_result *out, enum cv_decide_cause cause,
     out->rules[out->n_rules++] = rule->name;
 }
 
-/* The side that is better off, as one. */
+/* Two sides as one. */
 static struct cv_offer_side both(const struct cv_offer_side *a,
                                  const struct cv_offer_side *b)
 {
@@ -258,16 +280,10 @@ static struct cv_offer_side both(const struct cv_offer_side *a,
     if (b->best != NULL &&
         (out.best == NULL || cv_offer_before(b->best, out.best)))
         out.best = b->best;
-    if (b->used_up != NULL &&
-        (out.used_up == NULL ||
-         is_free_before(b->free_in_s, b->used_up->name, out.free_in_s,
-                        out.used_up->name))) {
-        out.used_up = b->used_up;
-        out.free_in_s = b->free_in_s;
-    }
-    if (b->unknown != NULL && (out.unknown == NULL ||
-                               strcmp(b->unknown->name, out.unknown->name) < 0))
-        out.unknown = b->unknown;
+    if (b->used_up != NULL)
+        set_aside(&out, b->used_up, b->free_in_s);
+    if (b->unknown != NULL)
+        add_unknown(&out, b->unknown);
     return out;
 }
 
@@ -291,7 +307,7 @@ bool cv_offer_take(const struct cv_offer_choice *c,
 {
     struct cv_offer_side side = c->ordinary;
     if (request->break_glass || !side.any)
-        side = both(&side, &c->glass);
+        side = both(&c->glass, &c->ordinary);
     if (!side.any)
         return false;
     if (c->held != NULL) {

@@ -59,6 +59,55 @@ static void wants_both_counts(void **state)
     cv_policy_free(p);
 }
 
+static bool says_nothing(void *context, const char *rule, int64_t per_s,
+                         uint64_t count, uint64_t *used, int64_t *free_in_s)
+{
+    (void)context;
+    (void)rule;
+    (void)per_s;
+    (void)used;
+    (void)free_in_s;
+    return count > 0;
+}
+
+static bool says_used(void *context, const char *rule, int64_t per_s,
+                      uint64_t count, uint64_t *used, int64_t *free_in_s)
+{
+    (void)context;
+    (void)rule;
+    (void)per_s;
+    (void)free_in_s;
+    *used = count;
+    return true;
+}
+
+static bool says_no_more(void *context, const char *rule, uint64_t *live)
+{
+    (void)context;
+    (void)rule;
+    (void)live;
+    return true;
+}
+
+/* What is left unsaid of a count is nothing, and of a time not known. */
+static void takes_the_unsaid(void **state)
+{
+    (void)state;
+    static const struct ask c = {
+        .rules = LIMIT("p", "count: 1, per: 1h, sessions: 1")};
+    struct asked a;
+    struct cv_decide_result r;
+    struct cv_policy *p = policy_with(c.rules);
+    make(&c, &a);
+    a.counts.used = says_nothing;
+    a.counts.sessions = says_no_more;
+    assert_int_equal(cv_decide_run(p, &a.r, &r, NULL), CV_OK);
+    a.counts.used = says_used;
+    assert_int_equal(cv_decide_run(p, &a.r, &r, NULL), CV_BUSY);
+    assert_int_equal(r.retry_s, -1);
+    cv_policy_free(p);
+}
+
 /* By name nothing is looked up, and texts are whole. */
 static void takes_consent_by_name(void **state)
 {
@@ -218,6 +267,12 @@ static void lists(void **state)
           .says = "how often rule \"p\""},
          CV_DENIED,
          false},
+        {{.rules = LIMIT("p", "count: 2, per: 1h"),
+          .was = {{"p", 2, 60, 0, false}},
+          .held = "p",
+          .offer = "p"},
+         CV_OK,
+         true},
         {{.rules = LIMIT("p", "sessions: 1"), .blind = true, .offer = "p"},
          CV_OK,
          true},
@@ -300,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_the_offer),
         cmocka_unit_test(wants_both_counts),
+        cmocka_unit_test(takes_the_unsaid),
         cmocka_unit_test(takes_consent_by_name),
         cmocka_unit_test(tells_who_may_approve),
         cmocka_unit_test(refuses_bad_approvals),
