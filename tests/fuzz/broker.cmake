@@ -1,0 +1,1 @@
+cv_fuzz(archive SOURCES archive_fuzz.c LINK broker)
