@@ -1,0 +1,310 @@
+"""docs/operations.md: every command in it is run, as it stands there.
+
+The lines are taken out of the document and run by a shell, section by section,
+on a vault that is as that section expects it. Only what a reader would put in
+is put in: where the stick is mounted, the token's name, the date. A section
+that has no story here must name the tests that run its commands; a new section
+or command without either fails."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+import harness
+import minting
+import tokens
+from held import Held, certified, csr_key
+from kube import Identity, as_yaml, config
+
+DOCUMENT = os.path.join(harness.SOURCE, "docs", "operations.md")
+
+# Sections whose commands other scenarios run: they want a cluster, a service
+# manager or root.
+ELSEWHERE = {
+    "The agent": ("test_agent.py",),
+    "kubectl and the relay": ("test_relay_kubectl.py", "test_exec.py",
+                              "test_kubeconfig_merge.py", "test_use.py",
+                              "test_grants.py", "test_audit.py"),
+    "When something is wrong: the freeze": ("test_freeze.py", "test_audit.py",
+                                            "test_grants.py"),
+    "As a service": ("test_socket.py", "test_service_uids_root.py"),
+}
+
+
+def sections():
+    """{heading: [command line]} of the indented blocks that hold commands."""
+    found, heading, held = {}, None, ""
+    with open(DOCUMENT, encoding="utf-8") as f:
+        for line in f:
+            line = line.rstrip("\n")
+            if line.startswith("#"):
+                heading = line.lstrip("# ")
+                continue
+            if not line.startswith("    "):
+                continue
+            line = re.sub(r"\s+# .*$", "", held + line.strip())
+            held = ""
+            if line.endswith("\\"):
+                held = line[:-1]
+                continue
+            if re.match(r"(\S+=\S+ )?(sudo )?(certvault|mv|certvaultd)\b",
+                        line):
+                found.setdefault(heading, []).append(line)
+    return found
+
+
+def names_of(line):
+    """The words of the command that a line runs."""
+    words = [w for w in line.split()[1:] if not w.startswith("-")]
+    return [w for w in words[:2] if re.fullmatch(r"[a-z-]+", w)]
+
+
+class Reader:
+    """Somebody who does what the document says."""
+
+    def __init__(self, vault):
+        self.v = vault
+        self.put = {"/media/usb": os.path.join(vault.home, "usb"),
+                    "$(date +%F)": "2026-11-22"}
+        self.after = {}                # part of a line: what is done then
+        os.mkdir(self.put["/media/usb"])
+        bin_folder = os.path.join(vault.home, "bin")
+        os.mkdir(bin_folder)
+        vault.write("new-pass", "a new passphrase for this vault\n")
+        path = os.path.join(bin_folder, "certvault")
+        with open(path, "w", encoding="utf-8") as f:
+            # Nobody is there to be asked: yes to questions, what would be
+            # typed from a file.
+            f.write("#!/bin/sh\n"
+                    'case "$1 $2" in "slot add"|"slot change")\n'
+                    '    set -- "$@" --new-passphrase-file "$HOME/new-pass";;\n'
+                    "esac\n"
+                    f'exec "{harness.program(build=vault.build)}" --no-agent '
+                    '--no-input --yes "$@"\n')
+        os.chmod(path, 0o755)
+        self.env = {**vault.env(), "PATH": bin_folder + ":" +
+                    vault.env()["PATH"]}
+
+    def run(self, line):
+        text = line
+        for what in sorted(self.put, key=len, reverse=True):
+            text = text.replace(what, self.put[what])
+        done = subprocess.run(["bash", "-e", "-c", text], cwd=self.v.home,
+                              env=self.env, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=120)
+        assert done.returncode == 0, (line, text, done)
+        for part, step in self.after.items():
+            if part in line:
+                step()
+        return done.stdout
+
+    def do(self, heading, lines=None):
+        told = {}
+        for line in lines or sections()[heading]:
+            told[line] = self.run(line)
+        return told
+
+
+@pytest.fixture
+def reader(vault, secrets):
+    vault.policy(harness.MAY_EXPORT)
+    vault.add(as_yaml(config(Identity("p256", secrets=secrets))), "prod",
+              "--exportable")
+    vault.add(as_yaml(config(Identity("p256", secrets=secrets))), "lab")
+    return Reader(vault)
+
+
+def raise_version(reader):
+    """What a person does in an editor."""
+    path = os.path.join(reader.v.home, "policy.yaml")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    changed = re.sub(r'("?version"?: *)(\d+)',
+                     lambda m: m.group(1) + str(int(m.group(2)) + 1), text, 1)
+    assert changed != text
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(changed)
+
+
+def backed_up(reader):
+    reader.do("Backup")
+
+
+def the_drill(reader):
+    backed_up(reader)
+    told = reader.do("The drill")
+    assert any("prod" in out for line, out in told.items() if " list" in line)
+    assert not os.listdir(os.path.join(reader.v.home, "drill"))
+    reader.v("list", code=0)                    # the real one is untouched
+
+
+def needed(reader):
+    backed_up(reader)
+    reader.do("When it is needed")
+    assert reader.v.names() == ["lab", "prod"]
+    assert os.path.exists(reader.v.folder + ".damaged/audit/log")
+
+
+def the_end(reader):
+    reader.v.spoilt = True
+    reader.do("The end of a vault")
+    assert not os.path.exists(reader.v.path("vault.db"))
+
+
+def leaver(reader):
+    user = subprocess.run(["id", "-un"], capture_output=True,
+                          text=True).stdout.strip()
+    reader.put["--user bob"] = "--user " + user
+    reader.put["--actor bob"] = "--actor " + user
+    reader.v("export", "prod", "--reason", "mine", code=0, secret=True)
+    reader.after["policy show"] = lambda: raise_version(reader)
+    told = reader.do("Somebody leaves")
+    assert "prod" in next(iter(told.values()))
+
+
+def review(reader):
+    reader.put["--user bob"] = "--user root"
+    reader.v.write("cases.yaml", """
+apiVersion: certvault/v1
+kind: PolicyTest
+cases:
+- {user: nobody, action: export, entry: {name: prod}, expect: deny}
+""")
+    reader.after["policy show"] = lambda: raise_version(reader)
+    reader.do("A policy is reviewed")
+
+
+def slots(reader):
+    reader.v("slot", "add", "file:" + os.path.join(reader.v.home, "k2"), code=0)
+    reader.put["remove s2"] = "remove s3"       # the one that it has just added
+    reader.do("Keys that open the vault")
+
+
+def plain(heading):
+    return lambda reader: reader.do(heading)
+
+
+STORIES = {
+    "Backup": backed_up,
+    "The drill": the_drill,
+    "When it is needed": needed,
+    "The end of a vault": the_end,
+    "Somebody leaves": leaver,
+    "A policy is reviewed": review,
+    "Keys that open the vault": slots,
+    "Certificates that end": plain("Certificates that end"),
+    "The disk is full, or the log is not where it was":
+        plain("The disk is full, or the log is not where it was"),
+}
+
+
+@pytest.fixture
+def at_a_token(reader, tmp_path):
+    """The same with a token called work, and an entry on it."""
+    kind = [k for k in tokens.KINDS if k.name == "softhsm"][0]
+    if kind.missing():
+        pytest.skip(f"softhsm: {kind.missing()}")
+    token = kind(tmp_path / "token")
+    token.start()
+    held = Held(reader.v, token)
+    reader.held = held
+    reader.v.write("new.pin", "87654321\n")
+    reader.v("rm", "prod", "--yes", code=0)
+    reader.identity, _ = held.add("p256", "prod")
+    key = held.entry("prod")["token_uri"].split("?")[0] + \
+        "?module-name=" + token.name
+    reader.put.update({"pkcs11:token=work;id=%01": key,
+                       "pkcs11:token=PIV;id=%01": key,
+                       "pkcs11:token=work": held.uri})
+    reader.env["CERTVAULT_PIN_FILE"] = held.pin_file
+    reader.v.write("kubeconfig.yaml", as_yaml(config(reader.identity)))
+    reader.v.write("prod.pem", reader.identity.cert_pem)
+    reader.v.spoilt = True
+    yield reader
+    token.stop()
+
+
+def pin(reader):
+    reader.after["change-pin"] = lambda: os.replace(
+        os.path.join(reader.v.home, "new.pin"), reader.held.pin_file)
+    reader.do("A PIN is changed")
+
+
+def lost(reader):
+    told = reader.do("A card is lost")
+    assert any("lost" in out for out in told.values())
+    assert reader.v.names() == ["lab"]
+
+
+def signed_by_somebody(reader, name):
+    """What whoever signs requests does with NAME.csr."""
+    authority = minting.Authority()
+    with open(os.path.join(reader.v.home, name + ".csr"), "rb") as f:
+        pem = certified(authority, csr_key(f.read()))
+    reader.v.write(name + ".pem", pem)
+
+
+def swap(reader):
+    reader.after["generate"] = lambda: signed_by_somebody(reader, "prod-2")
+    reader.do("An HSM is replaced")
+    assert reader.v.names() == ["lab", "prod-2"]
+
+
+def ways_in(reader):
+    """Each of the ways by itself: all of them make an entry of the same name."""
+    kube = os.path.join(reader.v.home, ".kube")
+    os.mkdir(kube)
+    with open(os.path.join(kube, "config"), "w", encoding="utf-8") as f:
+        f.write(as_yaml(config(Identity("p256", secrets=reader.v.secrets))))
+
+    def make_room():
+        reader.v("rm", "prod", "--keep-key", "--yes", code=0)
+
+    reader.after.update({"import": make_room, "adopt": make_room,
+                         "generate": lambda: signed_by_somebody(reader,
+                                                                "prod")})
+    reader.do("Keys on tokens")
+    assert reader.held.entry("prod")["provenance"] == "born"
+
+
+def pins(reader):
+    reader.do("Tokens and their PINs")
+
+
+AT_A_TOKEN = {
+    "A PIN is changed": pin,
+    "A card is lost": lost,
+    "An HSM is replaced": swap,
+    "Tokens and their PINs": pins,
+    "Keys on tokens": ways_in,
+}
+
+
+@pytest.mark.parametrize("heading", STORIES)
+def test_as_it_is_written(reader, heading):
+    STORIES[heading](reader)
+
+
+@pytest.mark.parametrize("heading", AT_A_TOKEN)
+def test_as_it_is_written_at_a_token(at_a_token, heading):
+    AT_A_TOKEN[heading](at_a_token)
+
+
+def test_every_command_has_its_test():
+    here = {**STORIES, **AT_A_TOKEN}
+    found = sections()
+    assert set(here) <= set(found), "a section is gone"
+    for heading, lines in found.items():
+        if heading in here:
+            continue
+        assert heading in ELSEWHERE, f"no test runs: {heading}: {lines}"
+        text = ""
+        for name in ELSEWHERE[heading]:
+            with open(os.path.join(harness.HERE, name), encoding="utf-8") as f:
+                text += f.read()
+        for line in lines:
+            for word in names_of(line):
+                assert f'"{word}' in text or word in ("prod", "bob"), \
+                    (heading, line, word)
