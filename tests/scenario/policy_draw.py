@@ -2,7 +2,8 @@
 
 import base64
 
-from policy_model import ACTIONS, DAYS, GROUPS, HOUR, NOBODY, USERS
+import policy_model as model
+from policy_model import ACTIONS, DAYS, HOUR, NOBODY
 
 NAMES = ["prod-a", "prod-b", "prod/eu/1", "dev-a", "dev-ab", "Prod-a", "x"]
 GLOBS = ["*", "prod-*", "dev-?", "*-a", "prod-a", "prod/*/1", "x", "p*", "?"]
@@ -29,8 +30,9 @@ def without_none(mapping):
 def random_subjects(rnd):
     while True:
         s = without_none({
-            "users": maybe(rnd, .5, lambda: some(rnd, list(USERS) + ["*"])),
-            "groups": maybe(rnd, .4, lambda: some(rnd, list(GROUPS), 2)),
+            "users": maybe(rnd, .5, lambda: some(
+                rnd, list(model.USERS) + ["*"])),
+            "groups": maybe(rnd, .4, lambda: some(rnd, list(model.GROUPS), 2)),
             "uids": maybe(rnd, .2, lambda: some(rnd, [1001, 1002, 77, 0], 2) +
                           rnd.choice([[], [], list(range(3000, 3100))])),
         })
@@ -137,7 +139,7 @@ def random_key(rnd):
 
 def random_keys(rnd):
     return {user: [random_key(rnd) for _ in range(rnd.randint(1, 3))]
-            for user in some(rnd, list(USERS))}
+            for user in some(rnd, list(model.USERS))}
 
 
 def random_policy(rnd):
@@ -160,11 +162,13 @@ def random_entry(rnd, by_name):
 
 def random_subject(rnd, by_name):
     if by_name:
-        return {"user": rnd.choice(list(USERS) + ["1002", "77", "eve"]),
-                "groups": rnd.sample(list(GROUPS), rnd.randint(0, 2))}
-    gids = rnd.sample(list(GROUPS.values()) + [1, 65534], rnd.randint(0, 3))
-    return {"uid": rnd.choice(list(USERS.values()) * 9 + [0, 77, *NOBODY]),
-            "gid": rnd.choice(list(GROUPS.values()) + [100, 100, 100]),
+        return {"user": rnd.choice(list(model.USERS) + ["1002", "77", "eve"]),
+                "groups": rnd.sample(list(model.GROUPS), rnd.randint(0, 2))}
+    own = list(model.GROUPS.values())
+    gids = rnd.sample(own + [1, 65534], rnd.randint(0, 3))
+    return {"uid": rnd.choice([*list(model.USERS.values()) * 9, 0, 77,
+                               *NOBODY]),
+            "gid": rnd.choice(own + [100, 100, 100]),
             "gids": gids}
 
 
