@@ -440,6 +440,38 @@ def test_h71_nothing_on_a_token_is_destroyed_by_an_old_copy(kept):
     assert events(o, "Restore")[0]["details"]["unfinished"] == 4
 
 
+def request_row(vault_id, n, state):
+    key, doc = "ab" * 32, json.dumps({"state": ("open", "approved", "denied",
+                                                "used")[state], "n": n})
+    request = f"{n:012x}"
+    numbers = struct.pack("<4q", 1000, 1, 1 << 40, state)
+    d = digest(vault_id, "requests", request.encode(), key.encode(), numbers,
+               doc.encode())
+    return ("insert into requests (id, key, uid, created, expires, state, "
+            "digest, doc) values (?,?,?,?,?,?,?,?)",
+            (request, key, 1000, 1, 1 << 40, state, d, doc))
+
+
+def test_an_approval_is_not_used_twice_by_restoring(kept):
+    v = kept
+    v("backup", v.backup, code=0)
+    head, found = parse(read(v.backup))
+    parts = changed_store(v, found, *[request_row(head["vault_id"], i, i)
+                                      for i in range(4)])
+    old = os.path.join(v.home, "old")
+    with open(old, "wb") as f:
+        f.write(build(dict(head), parts))
+    o = other(v, "drill")
+    assert o.json("restore", old, "--yes")["requests_closed"] == 2
+    db = sqlite3.connect(o.path("vault.db"))
+    rows = db.execute("select state, doc from requests order by id").fetchall()
+    db.close()
+    assert [s for s, _ in rows] == [4, 4, 2, 3]
+    assert json.loads(rows[1][1]) == {"state": "expired", "n": 1}
+    assert o("status", code=0)                  # every digest is right
+    assert events(o, "Restore")[0]["details"]["requests_closed"] == 2
+
+
 def test_h71_a_checkpoint_kept_elsewhere_tells(kept):
     v = kept
     v("backup", v.backup, code=0)

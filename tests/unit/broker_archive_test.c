@@ -45,7 +45,7 @@ static int setup_of(void **state, uint64_t store)
     cv_archive_write_head(&w.head, &w.data);
     for (int i = 0; i < CV_ARCHIVE_PARTS; i++) {
         for (uint64_t k = 0; k < w.head.sizes[i]; k++) {
-            cv_buf_add_char(&w.data, (char)('a' + (i + (int)(k % 7))));
+            cv_buf_add_char(&w.data, (char)('a' + i + (int)(k % 7)));
         }
     }
     (void)crypto_hash_sha256(digest, w.data.data, w.data.len);

@@ -156,6 +156,7 @@ static const struct rule rules[] = {
     {"admin", "lost_size", COUNT},  /* this size */
     {"admin", "lost_root", TEXT},   /* and this root */
     {"admin", "unfinished", COUNT}, /* changes on tokens that were dropped */
+    {"admin", "requests_closed", COUNT}, /* for approval, likewise */
     {"admin", "keys_kept", COUNT},  /* keys left on tokens */
     {"admin", "with_record", FLAG}, /* the record goes too */
     /* what happened by itself */

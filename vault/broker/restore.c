@@ -206,6 +206,7 @@ static enum cv_status examine(struct cv_restore *r, cJSON *report,
                 ? (int64_t)(cv_log_size(r->existing->log) - r->head.leaves)
                 : 0);
         (void)cv_json_add_int(report, "unfinished", (int64_t)r->unfinished);
+        (void)cv_json_add_int(report, "requests_closed", (int64_t)r->requests);
         s = check_rollback(r, err);
     }
     return s;

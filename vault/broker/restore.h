@@ -28,7 +28,8 @@ struct cv_restore_options {
  *     {"backup": {"vault_id", "created", "program", "digest", "size", "leaves",
  *       "entries", "policy_version", "slots": [kind], "tokens": [uri]},
  *      "target": "new|same|ahead|behind|apart", "restored": bool,
- *      "leaves_lost", "entries_lost": [name], "unfinished"}
+ *      "leaves_lost", "entries_lost": [name], "unfinished",
+ *      "requests_closed"}
  * "target" is what the backup is to what is there. A dry run of what would be
  * refused is refused too, with the report.
  *

@@ -28,6 +28,7 @@ struct cv_restore {
     bool differs;
     int service;         /* flock: a folder without a vault is ours meanwhile */
     uint64_t unfinished; /* rows about tokens */
+    uint64_t requests;   /* for approval, that were closed */
 };
 
 /* restore_read.c: reads the backup into the stage (a dry run: all but the log)

@@ -166,6 +166,7 @@ static cJSON *details_of(const struct cv_restore *r)
     (void)cv_json_add_hex(details, "digest",
                           (struct cv_bytes){r->digest, sizeof(r->digest)});
     (void)cv_json_add_int(details, "unfinished", (int64_t)r->unfinished);
+    (void)cv_json_add_int(details, "requests_closed", (int64_t)r->requests);
     if (r->existing == NULL) {
         return details;
     }

@@ -9,6 +9,7 @@
 #include "vault/store/store_entry.h"
 #include "vault/store/store_journal.h"
 #include "vault/store/store_policy.h"
+#include "vault/store/store_request.h"
 #include "vault/store/store_slot.h"
 
 #include <fcntl.h>
@@ -219,6 +220,83 @@ static enum cv_status count(struct cv_restore *r, struct cv_store *store,
     return s;
 }
 
+/* Requests for approval. What was approved when the backup was made may have
+ * been used since: it must not be used a second time. */
+static enum cv_status keep_request(void *context,
+                                   const struct cv_store_request *row,
+                                   struct cv_err *err)
+{
+    cJSON *id = cJSON_CreateString(row->id);
+
+    if (id == NULL || !cJSON_AddItemToArray(context, id)) {
+        cJSON_Delete(id);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return CV_OK;
+}
+
+static enum cv_status close_request(struct cv_store *store, const char *id,
+                                    struct cv_err *err)
+{
+    struct cv_store_request *row = NULL;
+    struct cv_buf text;
+    cJSON *doc = NULL;
+    enum cv_store_request_state from;
+    enum cv_status s = cv_store_request_by_id(store, id, &row, err);
+
+    cv_buf_init(&text, NULL, CV_STORE_DOC_MAX);
+    if (s == CV_OK) {
+        s = cv_json_parse(
+            NULL,
+            (struct cv_bytes){(const uint8_t *)row->doc, strlen(row->doc)},
+            &doc, err);
+    }
+    if (s == CV_OK) {
+        from = row->state;
+        row->state = CV_STORE_REQUEST_EXPIRED;
+        if (cJSON_HasObjectItem(doc, "state")) {
+            cJSON_DeleteItemFromObjectCaseSensitive(doc, "state");
+            (void)cv_json_add_str(doc, "state",
+                                  cv_store_request_word(row->state));
+        }
+        cv_json_write(doc, CV_JSON_COMPACT, &text);
+        row->doc = cv_buf_text(&text);
+        s = cv_buf_status(&text, "a request", err);
+        if (s == CV_OK) {
+            s = cv_store_request_move(store, row, from, err);
+        }
+    }
+    cJSON_Delete(doc);
+    cv_store_request_free(row);
+    cv_buf_wipe(&text);
+    return s;
+}
+
+static enum cv_status close_requests(struct cv_restore *r,
+                                     struct cv_store *store, struct cv_err *err)
+{
+    cJSON *ids = cJSON_CreateArray();
+    const cJSON *id;
+    enum cv_status s =
+        cv_store_request_list(store, false, keep_request, ids, err);
+
+    r->requests = (uint64_t)cJSON_GetArraySize(ids);
+    if (s == CV_OK && r->requests > 0 && !r->o->dry_run) {
+        s = cv_store_begin(store, err);
+        cJSON_ArrayForEach(id, ids)
+        {
+            s = s == CV_OK ? close_request(store, id->valuestring, err) : s;
+        }
+        if (s == CV_OK) {
+            s = cv_store_commit(store, err);
+        } else {
+            cv_store_rollback(store);
+        }
+    }
+    cJSON_Delete(ids);
+    return s;
+}
+
 static enum cv_status sync_store(struct cv_restore *r, struct cv_err *err)
 {
     int fd = -1;
@@ -250,6 +328,9 @@ enum cv_status cv_restore_store(struct cv_restore *r, cJSON *report,
     }
     if (s == CV_OK) {
         s = check_journal(r, store, err);
+    }
+    if (s == CV_OK) {
+        s = close_requests(r, store, err);
     }
     if (s == CV_OK) {
         s = count(r, store, report, about, err);
