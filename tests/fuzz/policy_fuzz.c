@@ -64,12 +64,19 @@ static void check(const struct cv_policy *policy,
     cJSON *o;
     cv_err_init(&err);
     enum cv_status st = cv_decide_run(policy, r, &result, &err);
-    if ((st == CV_OK) != result.permit ||
+    bool waits = result.cause == CV_DECIDE_APPROVALS;
+    bool busy = waits || result.cause == CV_DECIDE_LIMITED;
+    bool offered = result.offer != NULL;
+    if (st != (result.permit ? CV_OK
+               : busy        ? CV_BUSY
+                             : CV_DENIED) ||
         (st != CV_OK && err.text[0] == '\0') ||
-        result.permit != (result.offer != NULL))
+        offered != (result.permit || waits) ||
+        (waits && result.approvals_had >= result.approvals_needed) ||
+        (result.permit && result.approvals_had < result.approvals_needed))
         abort();
     if (cv_explain_make(policy, r, &o, NULL) != CV_OK ||
-        (cJSON_GetObjectItemCaseSensitive(o, "offer") != NULL) != result.permit)
+        (cJSON_GetObjectItemCaseSensitive(o, "offer") != NULL) != offered)
         abort();
     cJSON_Delete(o);
     struct cv_decide_request broken = *r;
@@ -79,8 +86,51 @@ static void check(const struct cv_policy *policy,
         abort();
 }
 
+static bool used(void *context, const char *rule, int64_t per_s, uint64_t count,
+                 uint64_t *out, int64_t *free_in_s)
+{
+    if (per_s < 1 || count < 1)
+        abort();
+    *out = (uint64_t)(rule[0] % 7);
+    *free_in_s = per_s / 2;
+    return *(const unsigned *)context % 7 != 0;
+}
+
+static bool sessions(void *context, const char *rule, uint64_t *live)
+{
+    *live = (uint64_t)(rule[0] % 3);
+    return *(const unsigned *)context % 7 != 1;
+}
+
+/* Each approval that would count for the rule it waits for must be there. */
+static void add_approvals(const struct cv_policy *policy,
+                          struct cv_decide_request *r,
+                          struct cv_decide_approval list[3])
+{
+    static const char *const leads[] = {"leads", "sre"};
+    struct cv_decide_result result;
+    uint64_t may = 0;
+    for (size_t i = 0; i < 3; i++)
+        list[i] = (struct cv_decide_approval){
+            .uid = (uid_t)(1001 + i),
+            .gid = (gid_t)(1000 + i),
+            .user = r->subject.by_name ? (i == 0 ? "bob" : leads[i - 1]) : NULL,
+            .groups = leads,
+            .n_groups = i,
+            .is_signed = i != 1};
+    r->approvals = list;
+    r->n_approvals = 3;
+    (void)!cv_decide_run(policy, r, &result, NULL);
+    for (size_t i = 0; i < 3; i++)
+        may += cv_decide_may_approve(policy, result.offer, &list[i]) ? 1 : 0;
+    if (result.offer != NULL && result.approvals_needed > 0 &&
+        may != result.approvals_had)
+        abort();
+}
+
 static void ask(const struct cv_policy *policy)
 {
+    struct cv_decide_approval approvals[3];
     static const char *const keys[] = {"env", "team"};
     static const char *const values[] = {"prod", "pay"};
     static const char *const contexts[] = {"internal"};
@@ -101,6 +151,11 @@ static void ask(const struct cv_policy *policy)
         r.duration_s = a % 4 == 0 ? 3600 : 0;
         r.subject = (struct cv_decide_subject){
             a % 5 == 0, 1000, 1001, gids, 2, "alice", groups, 1};
+        struct cv_decide_counts counts = {&a, used, sessions};
+        r.counts = a % 11 == 0 ? NULL : &counts;
+        r.break_glass = a % 3 == 1;
+        check(policy, &r);
+        add_approvals(policy, &r, approvals);
         check(policy, &r);
     }
 }
