@@ -161,7 +161,8 @@ def leaver(reader):
     reader.v("export", "prod", "--reason", "mine", code=0, secret=True)
     reader.after["policy show"] = lambda: raise_version(reader)
     told = reader.do("Somebody leaves")
-    assert "prod" in next(iter(told.values()))
+    assert all("prod" in out for line, out in told.items()
+               if "exposure" in line or "--action export" in line), told
 
 
 def review(reader):
