@@ -50,7 +50,10 @@ static void what_cell(const cJSON *leaf, struct cv_buf *out)
 {
     const char *method = cv_output_table_text(leaf, "details.method");
 
-    if (cv_output_table_text(leaf, "details.verb") != NULL) {
+    if (cv_output_table_at(leaf, "details.count") != NULL) {
+        cv_output_table_cell(cv_output_table_at(leaf, "details.count"), out);
+        cv_buf_add_str(out, " denials");
+    } else if (cv_output_table_text(leaf, "details.verb") != NULL) {
         add_word(leaf, "details.verb", out);
         add_word(leaf, "details.resource", out);
         if (cv_output_table_text(leaf, "details.subresource") != NULL) {

@@ -9,6 +9,9 @@
  * refused for another reason, and what the relay refused or was refused under a
  * grant (its user's, then).
  *
+ * Whoever must have its leaf, for it says more than that it was a denial (a
+ * request for approval that was filed), sets ask->told before.
+ *
  * What is counted and not told yet (less than a minute's) is lost if the broker
  * is killed; the leaves of the first ones are not. */
 #ifndef CERTVAULT_BROKER_DENIALS_H
