@@ -77,7 +77,7 @@ const struct cv_option cv_command_global[] = {
     SWITCH("mfa", "ask for a six-digit code too"), \
     SWITCH("derived", "sign with V11-HMAC-SHA256 where the host allows it"), \
     SWITCH("metadata", "also ask the instance metadata service"), \
-    SWITCH("as-service", "with the service's own credentials")
+    SWITCH("as-service", "with the service's own credentials and addresses")
 
 #define API_OPTION \
     WORD_OF("api", "API", "v3 (default), v3-get (old), autopilot", \
@@ -333,7 +333,8 @@ const struct cv_command cv_command_table[] = {
      0, 0, DRY, TEXT_OPERAND,
      "fetch --region eu-west-101 --cluster prod --label env=prod\n"
      "fetch --region cn-north-4 --duration 7 \\\n"
-     "    --cluster-id 4d1ecb2c-229a-11e8-9c75-0255ac100ceb --name shop/prod\n",
+     "    --cluster-id 4d1ecb2c-229a-11e8-9c75-0255ac100ceb --name shop/prod\n"
+     "fetch --as-service --region cn-north-4 --cluster prod\n",
      cv_cmd_cloud_fetch},
     {"import", "FILE|FOLDER|-", "take client keys out of kubeconfigs",
      import_options, 1, 1, DRY, FILE_OPERAND,

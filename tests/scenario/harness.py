@@ -5,6 +5,8 @@ CV_RELEASE   the release tree, for what needs the real sandbox, system calls or
              timing (default: build/release)
 CV_SEED      the seed of random tests; printed by each
 CV_FULL      1: the long runs
+CV_UNDER     a command put in front of every program of ours (words, as the
+             shell has them): test_sandboxed_root.py
 """
 
 import base64
@@ -12,6 +14,7 @@ import ctypes
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +29,7 @@ BUILD = os.path.realpath(os.environ.get("CV_BUILD") or
                          os.path.join(SOURCE, "build", "asan-ubsan"))
 RELEASE = os.path.realpath(os.environ.get("CV_RELEASE") or
                            os.path.join(SOURCE, "build", "release"))
+UNDER = shlex.split(os.environ.get("CV_UNDER", ""))
 FULL = os.environ.get("CV_FULL", "0") not in ("", "0")
 PROGRAMS = ("certvault", "certvaultd", "token", "intake", "relay")
 TIMEOUT = 120
@@ -177,7 +181,7 @@ class Certvault:
         return environment(self.home, {**self.extra, **(extra or {})})
 
     def argv(self, *args):
-        return [*self.wrap, program(build=self.build), *self.flags,
+        return [*self.wrap, *UNDER, program(build=self.build), *self.flags,
                 *map(str, args)]
 
     def __call__(self, *args, input=None, env=None, code=None, secret=False,

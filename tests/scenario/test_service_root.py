@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -382,15 +383,32 @@ def test_reload_takes_all_or_nothing(served):
 
 
 def test_a_clean_end(served):
+    """Nothing is left running, and in the vault's folder lies the vault."""
     imported(served, "a")
     assert served.unit.end() == 0
-    assert served.unit.said[-1].startswith("STOPPING=1") or \
-        any(s.startswith("STOPPING=1") for s in served.unit.said)
+    assert any(s.startswith("STOPPING=1") for s in served.unit.said)
+    assert not {"certvaultd", "token"} & set(programs().values())
+    assert not [n for n in os.listdir(served.vault) if n.startswith(".")]
     # The socket is its manager's, and stays.
     assert os.path.exists(served.address)
     done = served.certvault(SERVICE, "--no-agent", "--vault", served.vault,
                             "-o", "json", "audit", "verify", code=0)
     assert json.loads(done.out)["checkpoint"] == "valid"
+
+
+def test_nothing_outlives_a_broker_that_was_killed(served):
+    """KillMode=process: what it had started ends by itself."""
+    imported(served, "a")
+    assert "token" in programs().values()
+    served.unit.end(signal.SIGKILL)
+    left = {"token"}
+    end = time.monotonic() + 10
+    while left and time.monotonic() < end:
+        left = {"certvaultd", "token"} & set(programs().values())
+        time.sleep(0.02)
+    assert not left, left
+    served.start()
+    served.alice("export", "a", "--reason", "x", code=0)
 
 
 def test_the_watchdog_is_fed(rig):

@@ -1,7 +1,10 @@
 """Starts one program as a unit file says, by hand: where systemd is not PID 1.
 
-    unit_exec.py SPEC      SPEC: JSON; see below. Run by root, in a process of
-                           its own; descriptors from 3 up are the program's.
+    unit_exec.py SPEC                 SPEC: JSON; see below. Run by root, in a
+                                      process of its own; descriptors from 3 up
+                                      are the program's.
+    unit_exec.py SPEC PROGRAM ARG...  the same user, environment and files, but
+                                      all that a filter or a limit takes away
 
 What is applied: the user and its groups, no_new_privs, an empty bounding set,
 the mount namespace (ProtectSystem, ProtectHome, PrivateTmp, PrivateDevices,
@@ -235,10 +238,10 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as f:
         spec = json.load(f)
     u = spec["unit"]
-    allowed = call_filter(spec["filter"]) if spec["filter"] else None
-    enter_mounts(spec)
-    if u.get("ProtectHostname") == "yes":
-        pass                             # a namespace of its own is that
+    allowed = spec.get("allowed") or call_filter(spec["filter"])
+    in_place = len(sys.argv) > 2
+    if not in_place:
+        enter_mounts(spec)
     for name, number in LIMITS.items():
         if "Limit" + name in u:
             # Where even root may not raise it, there is less than in the unit.
@@ -251,11 +254,16 @@ def main():
     if "CapabilityBoundingSet" in u:
         for number in range(41):
             libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
-    os.setgroups([])
-    os.setresgid(spec["gid"], spec["gid"], spec["gid"])
-    os.setresuid(spec["uid"], spec["uid"], spec["uid"])
+    if not in_place:
+        os.setgroups([])
+        os.setresgid(spec["gid"], spec["gid"], spec["gid"])
+        os.setresuid(spec["uid"], spec["uid"], spec["uid"])
     if u.get("NoNewPrivileges") == "yes":
         check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    if in_place:
+        for f in made:
+            f.load()
+        os.execv(sys.argv[2], sys.argv[2:])
     os.umask(int(u.get("UMask", "0022"), 8))
     os.chdir("/")
     env = dict(spec["env"])
@@ -271,4 +279,5 @@ def main():
     os.execve(spec["argv"][0], spec["argv"], env)
 
 
-main()
+if __name__ == "__main__":
+    main()

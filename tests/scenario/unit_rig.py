@@ -66,7 +66,11 @@ class Unit:
         return one(self.pairs, key, default)
 
     def _environment(self, notify):
-        env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        user = self.value("User")
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8",
+               "HOME": "/", "LOGNAME": user, "USER": user,
+               "SHELL": "/usr/sbin/nologin",
+               "INVOCATION_ID": os.urandom(16).hex()}
         if self.value("Type") == "notify" or self.value("NotifyAccess"):
             env["NOTIFY_SOCKET"] = notify
         if self.value("WatchdogSec"):

@@ -15,7 +15,8 @@ class Broker:
         self.wrapped = bool(vault.wrap)
         self.path = os.path.join(vault.home, "run", "b.sock")
         self.process = subprocess.Popen(
-            [*vault.wrap, harness.program("certvaultd", vault.build), "--vault",
+            [*vault.wrap, *harness.UNDER,
+             harness.program("certvaultd", vault.build), "--vault",
              vault.folder, "--socket", self.path, "--foreground", *args],
             env=vault.env(), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
