@@ -666,9 +666,11 @@ def test_the_clouds_ca_vouches_for_the_context_without_one(
 @pytest.mark.parametrize("replaced", [False, True])
 def test_the_vault_process_dies(rig, replaced):
     """With the open vault go the CA of all certificates, and the grants; also
-    where another process was started for the log's sake before it was seen."""
+    where another process was started for the log's sake before it was seen.
+    The broker opens it again by its own key, if it still has that."""
     s = rig.broker.connect()
     id_ = given(use(rig.broker, on=s))["grant"]["id"]
+    os.rename(rig.key_file, rig.key_file + ".away")
     for pid, name in harness.our_processes():
         if name == "token":
             os.kill(pid, signal.SIGKILL)
@@ -676,6 +678,9 @@ def test_the_vault_process_dies(rig, replaced):
         rig("audit", "checkpoint", *rig.to)
     assert "locked" in wait_for_end(rig, id_)["details"]["because"]
     assert "error" in rig.stub.sign(id_)
+    locked = use(rig.broker, on=s)
+    assert locked["error"].endswith(".Locked")
+    os.rename(rig.key_file + ".away", rig.key_file)
     # The service opens it again with its own key, for a new grant.
     again = given(use(rig.broker, on=s))["grant"]["id"]
     assert again != id_ and "signature" in given(rig.stub.sign(again))
