@@ -20,6 +20,7 @@ import errno
 import json
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -260,6 +261,8 @@ def main():
         os.setresuid(spec["uid"], spec["uid"], spec["uid"])
     if u.get("NoNewPrivileges") == "yes":
         check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)   # which Python ignores
     if in_place:
         for f in made:
             f.load()
