@@ -46,8 +46,7 @@ static void unmet(const struct cv_decide_result *result, const char *what,
                   cv_buf_text(&words), result->near->name);
     cv_buf_wipe(&words);
     cv_rule_advice(result->near, result->failed, &words);
-    if (words.len > 0)
-        cv_err_hint(err, "%s", cv_buf_text(&words));
+    cv_err_hint(err, "%s", cv_buf_text(&words));
     cv_buf_wipe(&words);
 }
 

@@ -6,7 +6,7 @@
 /* How long to wait: whole minutes where it is long. */
 static void say_wait(int64_t s, struct cv_buf *out)
 {
-    cv_rule_duration(s < 120 ? s : (s + 59) / 60 * 60, out);
+    cv_rule_duration(s < 100 ? s : (s + 59) / 60 * 60, out);
 }
 
 void cv_offer_limit_words(const struct cv_rule *rule,
@@ -29,7 +29,7 @@ void cv_offer_limit_words(const struct cv_rule *rule,
                           rule->limit.sessions == 1 ? "session" : "sessions");
     cv_buf_add_str(out, facts->by_count && facts->by_sessions ? " are used up"
                                                               : " is used up");
-    if (facts->free_in_s >= 0) {
+    if (facts->free_in_s != -1) {
         cv_buf_add_str(out, ", for ");
         say_wait(facts->free_in_s, out);
     }
@@ -38,7 +38,7 @@ void cv_offer_limit_words(const struct cv_rule *rule,
 void cv_offer_limit_advice(const struct cv_offer_facts *facts,
                            struct cv_buf *out)
 {
-    if (facts->free_in_s >= 0) {
+    if (facts->free_in_s != -1) {
         cv_buf_add_str(out, "try again in ");
         say_wait(facts->free_in_s, out);
     } else if (facts->by_sessions) {

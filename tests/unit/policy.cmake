@@ -17,4 +17,6 @@ foreach(name IN ITEMS consent decide explain input list memory offer
           LINK policy yaml base)
 endforeach()
 target_link_options(policy_memory_test PRIVATE -Wl,--wrap=malloc
-                    -Wl,--wrap=calloc -Wl,--wrap=realloc)
+                    -Wl,--wrap=calloc -Wl,--wrap=realloc
+                    -Wl,--wrap=cv_pool_alloc -Wl,--wrap=cv_pool_copy
+                    -Wl,--wrap=cv_pool_intern)

@@ -262,6 +262,17 @@ static void lists(void **state)
           .says = "list must wait: its limit of 2 in 1h"},
          CV_BUSY,
          false},
+        {{.rules = PERMIT("p", ", limit: {count: 2, per: 1h}, entries: {names: "
+                               "[a]}"),
+          .was = {{"p", 2, 60, 0, false}},
+          .says = "list must wait: its limit of 2 in 1h"},
+         CV_BUSY,
+         false},
+        {{.rules = PERMIT("p", ", require: {approvals: {count: 1, " LEADS
+                               "}}, entries: {names: [a]}"),
+          .says = "list must wait: it wants 1 approval"},
+         CV_BUSY,
+         false},
         {{.rules = LIMIT("p", "count: 2, per: 1h"),
           .blind = true,
           .says = "how often rule \"p\""},
@@ -332,6 +343,7 @@ static void lists(void **state)
             fail_msg("case %zu: %d %s", i, (int)st, err.text);
         if (st == CV_OK) {
             assert_true(r.permit);
+            assert_int_equal(r.retry_s, -1);
             assert_string_equal(r.offer, asks[i].ask.offer);
             assert_string_equal(r.rules[0], asks[i].ask.offer);
             assert_int_equal(r.n_rules, 1);
@@ -343,6 +355,10 @@ static void lists(void **state)
         } else {
             assert_null(list);
             assert_false(r.permit);
+            assert_int_equal(r.retry_s,
+                             st == CV_BUSY && asks[i].ask.was[0].rule != NULL
+                                 ? asks[i].ask.was[0].free_in_s
+                                 : -1);
             if (strstr(err.text, asks[i].ask.says) == NULL)
                 fail_msg("case %zu: %s", i, err.text);
         }

@@ -57,6 +57,11 @@ static const struct ask cases[] = {
      USE,
      "a",
      .says = "forbidden by rules \"f1\", \"f2\""},
+    {.rules =
+         FORBID("f3", "") FORBID("f4", "") FORBID("f2", "") FORBID("f1", ""),
+     USE,
+     "a",
+     .says = "forbidden by rules \"f1\", \"f2\", \"f3\" and others"},
     /* subjects: any of users, groups, uids */
     {.rules = "- {name: p, effect: permit, subjects: {groups: [sre]}, actions: "
               "[use]}\n",

@@ -188,6 +188,13 @@ static void the_rest(void **state)
     PERMITS(f.r.duration_s = INT64_C(36500) * 86400);
     /* beyond what any grant is, and beyond what a duration can be */
     DENIES(f.r.duration_s = INT64_C(36600) * 86400 + 1);
+    struct fixture longest;
+    struct cv_decide_result result;
+    good(&longest);
+    longest.r.duration_s = INT64_C(36600) * 86400;
+    assert_int_equal(cv_decide_run(policy, &longest.r, &result, NULL),
+                     CV_DENIED);
+    assert_int_equal(result.cause, CV_DECIDE_UNMET);
 }
 
 /* A policy that was not resolved decides nothing. */

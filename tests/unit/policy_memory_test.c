@@ -1,6 +1,9 @@
 /* Memory that is gone at any point is an error, never a yes, a leak or a crash.
- * The linker puts these in the place of malloc, calloc and realloc. */
+ * The linker puts these in the place of malloc, calloc and realloc, and of the
+ * pool's, whose chunks seldom need more. */
 #include "tests/unit/policy_test.h"
+
+#include "policy/pool_internal.h"
 
 static long left = -1; /* allocations until one fails; below 0: none does */
 
@@ -42,6 +45,31 @@ void *__wrap_realloc(void *old, size_t n)
 #define CARD                                                                 \
     "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAA" \
     "AIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gAAAABHNzaDo="
+
+void *__real_cv_pool_alloc(struct cv_pool *pool, size_t len);
+char *__real_cv_pool_copy(struct cv_pool *pool, const char *text);
+size_t __real_cv_pool_intern(struct cv_pool *pool, struct cv_texts *t,
+                             const char *text);
+void *__wrap_cv_pool_alloc(struct cv_pool *pool, size_t len);
+char *__wrap_cv_pool_copy(struct cv_pool *pool, const char *text);
+size_t __wrap_cv_pool_intern(struct cv_pool *pool, struct cv_texts *t,
+                             const char *text);
+
+void *__wrap_cv_pool_alloc(struct cv_pool *pool, size_t len)
+{
+    return fails() ? NULL : __real_cv_pool_alloc(pool, len);
+}
+
+char *__wrap_cv_pool_copy(struct cv_pool *pool, const char *text)
+{
+    return fails() ? NULL : __real_cv_pool_copy(pool, text);
+}
+
+size_t __wrap_cv_pool_intern(struct cv_pool *pool, struct cv_texts *t,
+                             const char *text)
+{
+    return fails() ? CV_TEXTS_NONE : __real_cv_pool_intern(pool, t, text);
+}
 
 static const char rules[] =
     HEAD "- {name: a, effect: permit, subjects: {users: [alice, bob], groups: "
