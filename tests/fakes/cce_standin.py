@@ -36,11 +36,13 @@ Seen = collections.namedtuple("Seen", "method target headers body status")
 class Fault:
     """What to answer instead, for the next `count` requests whose target holds
     `match`. `answer`: cce_api.Answer, or None to cut the connection. `delay`:
-    seconds before. `cut`: that many bytes of the body, then the end."""
+    seconds before; `until`: or this threading.Event. `cut`: that many bytes of
+    the body, then the end."""
 
-    def __init__(self, answer=None, match="", count=1, delay=0, cut=None):
+    def __init__(self, answer=None, match="", count=1, delay=0, cut=None,
+                 until=None):
         self.answer, self.match, self.count = answer, match, count
-        self.delay, self.cut = delay, cut
+        self.delay, self.cut, self.until = delay, cut, until
 
     @classmethod
     def from_file(cls, path, **options):
@@ -94,7 +96,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fault = standin.next_fault(request)
         if fault and fault.delay:
             standin.waiting += 1
-            standin.stopping.wait(fault.delay)
+            (fault.until or standin.stopping).wait(fault.delay)
             standin.waiting -= 1
         if fault and fault.answer is None and fault.cut is None \
                 and not fault.delay:

@@ -11,6 +11,7 @@
 #include "vault/base/manager.h"
 #include "vault/base/name.h"
 #include "vault/broker/agent.h"
+#include "vault/broker/meanwhile.h"
 #include "vault/wire/interface.h"
 
 #include <stdlib.h>
@@ -447,6 +448,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         .admits = admits,
         .waits = waits,
         .together = together,
+        .meanwhile = cv_meanwhile_may,
         .idle = idle,
         .left = left,
         .rest = rest,

@@ -2,6 +2,7 @@
 #include "vault/base/clock.h"
 #include "vault/base/name.h"
 #include "vault/broker/held_internal.h"
+#include "vault/broker/meanwhile.h"
 #include "vault/broker/service_internal.h"
 #include "vault/wire/interface.h"
 
@@ -38,15 +39,18 @@ static cJSON *cloud_for(const struct cv_broker *b, const cJSON *cloud)
     return copy;
 }
 
-static enum cv_status intake(struct cv_broker *b, const char *method,
-                             cJSON *parameters, struct cv_message *reply,
-                             struct cv_err *err)
+/* `alone`: what is under way at a token has nobody served beside it. */
+static enum cv_status intake(struct cv_broker *b, bool alone,
+                             const char *method, cJSON *parameters,
+                             struct cv_message *reply, struct cv_err *err)
 {
     char full[64];
 
     (void)snprintf(full, sizeof(full), "%s.%s", CV_INTERFACE_INTAKE, method);
-    return cv_helper_call(&b->intake, full, parameters, CV_CLIENT_SECRET_IN,
-                          reply, err);
+    return alone ? cv_helper_call(&b->intake, full, parameters,
+                                  CV_CLIENT_SECRET_IN, reply, err)
+                 : cv_meanwhile_call(b, &b->intake, full, parameters,
+                                     CV_CLIENT_SECRET_IN, reply, err);
 }
 
 static enum cv_status read_fetch(const cJSON *parameters, struct fetch *f,
@@ -152,7 +156,7 @@ static enum cv_status find_cluster(struct cv_broker *b, struct fetch *f,
         cJSON_Delete(p);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    s = intake(b, "Find", p, &reply, err);
+    s = intake(b, false, "Find", p, &reply, err);
     if (s == CV_OK) {
         s = cv_json_read(reply.tree, "Find", CV_BROKER_FIELDS(fields), true,
                          err);
@@ -292,7 +296,7 @@ static enum cv_status mint(struct cv_broker *b, const struct fetch *f,
         cJSON_Delete(p);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    return intake(b, "Fetch", p, reply, err);
+    return intake(b, f->held != NULL, "Fetch", p, reply, err);
 }
 
 /* One identity is called as the command said; of several each gets its first
@@ -597,7 +601,7 @@ CV_BROKER_METHOD(clusters)
     if (s == CV_OK) {
         p = cJSON_CreateObject();
         (void)cv_json_add_item(p, "cloud", cloud_for(b, cloud));
-        s = intake(b, "Clusters", p, &answer, err);
+        s = intake(b, false, "Clusters", p, &answer, err);
     }
     if (s == CV_OK) {
         (void)cv_json_add_item(

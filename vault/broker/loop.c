@@ -111,6 +111,7 @@ static void watch_seat(struct cv_loop *l, struct cv_loop_seat *seat, int how)
 static void caller_free(struct cv_loop_seat *seat)
 {
     cv_channel_free(seat->caller.channel);
+    cv_message_free(&seat->kept);
     free(seat);
 }
 
@@ -324,6 +325,28 @@ static void serve_at_once(struct cv_loop *l, struct cv_loop_seat *seat)
     note_unsent(l, seat);
 }
 
+/* One that was kept comes before what is read. */
+static enum cv_status next_request(struct cv_loop *l, struct cv_loop_seat *seat,
+                                   struct cv_message *out,
+                                   enum cv_loop_read *what, struct cv_err *err)
+{
+    if (seat->kept.tree == NULL) {
+        return cv_loop_read(l, seat, out, what, err);
+    }
+    *out = seat->kept;
+    *what = CV_LOOP_READ_MESSAGE;
+    seat->kept = (struct cv_message){0};
+    return CV_OK;
+}
+
+static bool has_to_wait(const struct cv_loop *l,
+                        const struct cv_loop_seat *seat,
+                        const struct cv_message *request)
+{
+    return l->waiting != NULL &&
+           !l->hooks->meanwhile(l->hooks->context, &seat->caller, request);
+}
+
 /* One request of a client in the service, if he has a whole one. What it cost
  * of his user's turn. */
 static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
@@ -335,12 +358,16 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
     enum cv_status s;
     int cost = 1;
 
-    if (seat->wants_room) {
+    if (seat->wants_room || seat == l->waiting ||
+        (l->waiting != NULL && seat->kept.tree != NULL)) {
         return 0; /* it comes again when that is done */
     }
     cv_err_init(&err);
-    s = cv_loop_read(l, seat, &request, &what, &err);
-    if (s == CV_OK && what == CV_LOOP_READ_MESSAGE) {
+    s = next_request(l, seat, &request, &what, &err);
+    if (s == CV_OK && what == CV_LOOP_READ_MESSAGE &&
+        has_to_wait(l, seat, &request)) {
+        seat->kept = request;
+    } else if (s == CV_OK && what == CV_LOOP_READ_MESSAGE) {
         seat->caller.last_ms = cv_clock_boot_ms();
         (void)cv_loop_account_take(seat->account, seat->caller.last_ms);
         s = answer_one(l, &seat->caller, &request, &cost, &err);
@@ -391,20 +418,14 @@ static void serve_account(struct cv_loop *l, struct cv_loop_account *a,
  * *wait_ms: how long those who are late may wait, or TICK_MS. */
 static void serve_ready(struct cv_loop *l, int64_t *wait_ms)
 {
-    struct cv_loop_account *busy = l->busy;
+    size_t n = l->n_busy;
+    struct cv_loop_account *a;
 
     *wait_ms = TICK_MS;
-    l->busy = NULL;
-    while (busy != NULL) {
-        struct cv_loop_account *a = busy;
-
-        busy = a->next_busy;
-        a->is_busy = false;
+    while (n-- > 0 && (a = cv_loop_line_account(l)) != NULL) {
         serve_account(l, a, wait_ms);
-        if (a->first != NULL && !a->is_busy) {
-            a->is_busy = true;
-            a->next_busy = l->busy;
-            l->busy = a;
+        if (a->first != NULL) {
+            cv_loop_line_busy(l, a);
         }
     }
     answer_gathered(l);
@@ -450,6 +471,8 @@ static void sweep(struct cv_loop *l)
 
 static void drop_leaving(struct cv_loop *l)
 {
+    struct cv_loop_seat *stays = NULL;
+
     for (struct cv_loop_seat *at = l->attached; at != NULL;
          at = at->next_attached) {
         if (at->caller.broken) {
@@ -460,7 +483,15 @@ static void drop_leaving(struct cv_loop *l)
         struct cv_loop_seat *seat = l->leaving;
 
         l->leaving = seat->next_leaving;
-        cv_loop_drop(l, seat);
+        if (seat == l->waiting) {
+            stays = seat;
+        } else {
+            cv_loop_drop(l, seat);
+        }
+    }
+    if (stays != NULL) {
+        stays->next_leaving = NULL;
+        l->leaving = stays;
     }
 }
 
@@ -523,6 +554,8 @@ static void notice_all(struct cv_loop *l, const struct epoll_event *events,
             *knocked = true;
         } else if (events[i].data.ptr == l) {
             *watched = true;
+        } else if (events[i].data.ptr == &l->waiting) {
+            continue; /* who waits for it looks for itself */
         } else {
             notice(l, events[i].data.ptr, events[i].events);
         }
@@ -549,34 +582,92 @@ static void one_turn(struct cv_loop *l, const struct epoll_event *events, int n,
     drop_leaving(l);
 }
 
-static enum cv_status run(struct cv_loop *l, struct cv_err *err)
+/* One wait, and what comes of it. */
+static enum cv_status turn(struct cv_loop *l, int timeout, int64_t *wait_ms,
+                           bool *busy, struct cv_err *err)
 {
     struct epoll_event events[EVENTS];
-    sigset_t while_waiting;
+    int n = epoll_pwait(l->epoll, events, EVENTS, timeout, &l->while_waiting);
+
+    if (n == -1 && errno != EINTR) {
+        return cv_fail_errno(err, CV_INTERNAL, "cannot wait for sockets");
+    }
+    if (hung_up && l->waiting == NULL) {
+        hung_up = 0;
+        l->hooks->hangup(l->hooks->context);
+    }
+    one_turn(l, events, n > 0 ? n : 0, wait_ms);
+    *busy = l->hooks->idle(l->hooks->context);
+    drop_leaving(l);
+    return CV_OK;
+}
+
+static enum cv_status run(struct cv_loop *l, struct cv_err *err)
+{
     int64_t wait_ms = TICK_MS;
     bool busy = false;
+    enum cv_status s = CV_OK;
     int timeout;
 
-    catch_signals(l, &while_waiting);
+    catch_signals(l, &l->while_waiting);
     if (l->hooks->begun != NULL) {
         l->hooks->begun(l->hooks->context, l);
     }
-    while (!ended && (!l->single || cv_loop_clients(l) > 0) &&
+    while (s == CV_OK && !ended && (!l->single || cv_loop_clients(l) > 0) &&
            how_long(l, busy, wait_ms, &timeout)) {
-        int n = epoll_pwait(l->epoll, events, EVENTS, timeout, &while_waiting);
-
-        if (n == -1 && errno != EINTR) {
-            return cv_fail_errno(err, CV_INTERNAL, "cannot wait for sockets");
-        }
-        if (hung_up) {
-            hung_up = 0;
-            l->hooks->hangup(l->hooks->context);
-        }
-        one_turn(l, events, n > 0 ? n : 0, &wait_ms);
-        busy = l->hooks->idle(l->hooks->context);
-        drop_leaving(l);
+        s = turn(l, timeout, &wait_ms, &busy, err);
     }
-    return CV_OK;
+    return s;
+}
+
+/* What is told of the descriptor that is waited for, by its end alone. */
+static void watch_wait(struct cv_loop *l, int how, int fd)
+{
+    cv_loop_watch(l, how, fd, EPOLLIN, &l->waiting);
+    if (l->hooks->watch != -1) {
+        cv_loop_watch(l, EPOLL_CTL_MOD, l->hooks->watch,
+                      how == EPOLL_CTL_ADD ? 0 : EPOLLIN, l);
+    }
+}
+
+bool cv_loop_wait(struct cv_loop *l, struct cv_caller *caller, int fd)
+{
+    if (!l->hooks->shared || l->waiting != NULL || l->over ||
+        l->hooks->meanwhile == NULL || caller->iface != NULL) {
+        return false;
+    }
+    l->waiting = (struct cv_loop_seat *)caller;
+    l->waited_fd = fd;
+    watch_wait(l, EPOLL_CTL_ADD, fd);
+    return true;
+}
+
+void cv_loop_wait_turn(struct cv_loop *l, int timeout_ms)
+{
+    int64_t wait_ms = l->meanwhile_ms;
+    bool busy;
+    int timeout =
+        timeout_ms == -1 || timeout_ms > TICK_MS ? TICK_MS : timeout_ms;
+
+    if (l->busy != NULL && wait_ms < timeout) {
+        timeout = (int)wait_ms;
+    }
+    (void)!turn(l, timeout, &l->meanwhile_ms, &busy, NULL);
+}
+
+void cv_loop_wait_end(struct cv_loop *l)
+{
+    struct cv_loop_seat *seat = l->waiting;
+
+    watch_wait(l, EPOLL_CTL_DEL, l->waited_fd);
+    l->waiting = NULL;
+    l->meanwhile_ms = 0;
+    cv_loop_line_stand(l, seat);
+    for (size_t i = 0; i < l->n_seats; i++) {
+        if (l->seats[i]->kept.tree != NULL) {
+            cv_loop_line_stand(l, l->seats[i]);
+        }
+    }
 }
 
 static enum cv_status open_loop(struct cv_loop *l, int fd, struct cv_err *err)

@@ -60,6 +60,10 @@ struct cv_loop_hooks {
     bool (*waits)(void *context, const struct cv_caller *caller,
                   const struct cv_message *request);
     void (*together)(void *context, struct cv_loop_request *requests, size_t n);
+    /* May this request be answered while another's answer is waited for
+     * (cv_loop_wait)? Others stay until that is there. NULL: none may. */
+    bool (*meanwhile)(void *context, const struct cv_caller *caller,
+                      const struct cv_message *request);
     /* Called when nothing else is to be done, at least each second while it
      * returns true. */
     bool (*idle)(void *context);
@@ -92,6 +96,18 @@ CV_MUST_USE enum cv_status cv_loop_attach(struct cv_loop *loop, int fd,
                                           const struct cv_interface *iface,
                                           struct cv_caller **out,
                                           struct cv_err *err);
+
+/* For a method that waits for `fd` on behalf of `caller`, whose request is
+ * being answered: between cv_loop_wait and cv_loop_wait_end each turn serves
+ * the others, as far as hooks->meanwhile lets them; `caller` stays, and has no
+ * other request answered. One at a time: false where one waits already, or this
+ * loop does not do such a thing (only one that is shared does). `fd` may be
+ * closed meanwhile. A turn ends at `fd` at the latest, or after `timeout_ms`
+ * (-1: never). hooks->enter and hooks->idle are called: who uses this gives
+ * back what they set. */
+bool cv_loop_wait(struct cv_loop *loop, struct cv_caller *caller, int fd);
+void cv_loop_wait_turn(struct cv_loop *loop, int timeout_ms);
+void cv_loop_wait_end(struct cv_loop *loop);
 
 /* Has it ended, so that `hooks->left` tells of callers that did not go by
  * themselves? */

@@ -52,11 +52,11 @@ static void turn_away(int fd)
 }
 
 /* Can it be let go for somebody else's sake? */
-static bool is_idle(const struct cv_loop_seat *seat)
+static bool is_idle(const struct cv_loop *l, const struct cv_loop_seat *seat)
 {
     return seat->caller.iface == NULL && !seat->leaving && !seat->in_line &&
            seat->caller.grants == 0 && seat->caller.prompt == NULL &&
-           !seat->wants_room;
+           !seat->wants_room && seat->kept.tree == NULL && seat != l->waiting;
 }
 
 /* All connections are taken: whoever has most loses the one that was silent
@@ -69,7 +69,7 @@ static bool make_way(struct cv_loop *l, const struct cv_loop_account *newcomer)
     for (size_t i = 0; i < l->n_seats; i++) {
         struct cv_loop_seat *seat = l->seats[i];
 
-        if (!is_idle(seat) || (most != NULL && seat->account->n < most->n)) {
+        if (!is_idle(l, seat) || (most != NULL && seat->account->n < most->n)) {
             continue;
         }
         if (most == NULL || seat->account->n > most->n ||

@@ -6,6 +6,8 @@
 #include "vault/base/limits.h"
 #include "vault/broker/loop.h"
 
+#include <signal.h>
+
 #define CV_LOOP_ACCOUNT_HASH 256
 
 struct cv_loop_seat {
@@ -13,16 +15,17 @@ struct cv_loop_seat {
     struct cv_loop_account *account;
     struct cv_loop_seat *next; /* in its account's line */
     struct cv_loop_seat *next_leaving, *next_attached;
-    size_t at;             /* in the loop's table */
-    bool in_line, leaving; /* in that line; in the list of those that go */
-    bool wants_room;       /* epoll tells when an answer can go on */
-    bool hung_up;          /* its caller sends nothing more */
-    unsigned looks;        /* in vain, since its message began */
-    bool is_long;          /* of that message much lies in the kernel */
-    int64_t begun_ms;      /* a message began then and is not whole; 0: none */
-    int64_t unsent_ms;     /* an answer waits since then, or since a part of it
-                              was taken; 0: none */
-    size_t charged;        /* bytes that its account counts for it */
+    size_t at;              /* in the loop's table */
+    bool in_line, leaving;  /* in that line; in the list of those that go */
+    bool wants_room;        /* epoll tells when an answer can go on */
+    bool hung_up;           /* its caller sends nothing more */
+    unsigned looks;         /* in vain, since its message began */
+    bool is_long;           /* of that message much lies in the kernel */
+    int64_t begun_ms;       /* a message began then and is not whole; 0: none */
+    int64_t unsent_ms;      /* an answer waits since then, or since a part of it
+                               was taken; 0: none */
+    struct cv_message kept; /* a request that waits for another's end */
+    size_t charged;         /* bytes that its account counts for it */
 };
 
 struct cv_loop_account {
@@ -53,7 +56,12 @@ struct cv_loop {
     struct cv_loop_seat *leaving;
     struct cv_loop_account own; /* of what is attached, or the only one */
     struct cv_loop_account *accounts[CV_LOOP_ACCOUNT_HASH];
-    struct cv_loop_account *busy; /* those with a line */
+    struct cv_loop_account *busy, *busy_last; /* those with a line */
+    size_t n_busy;
+    int waited_fd;
+    int64_t meanwhile_ms;         /* how long those who are late wait then */
+    sigset_t while_waiting;       /* signals that are blocked then */
+    struct cv_loop_seat *waiting; /* its request's answer is waited for */
     int64_t swept_ms;
     struct cv_arena *arena; /* of `scratch` */
     struct cv_buf scratch;  /* what is looked at */
@@ -95,6 +103,12 @@ void cv_loop_accept_listen(struct cv_loop *l, bool listens);
 
 /* Behind the others of its account; where it stands already it stays. */
 void cv_loop_line_stand(struct cv_loop *l, struct cv_loop_seat *seat);
+
+/* The account stands behind the others that are busy. */
+void cv_loop_line_busy(struct cv_loop *l, struct cv_loop_account *a);
+
+/* Takes the first of these; NULL: there is none. */
+struct cv_loop_account *cv_loop_line_account(struct cv_loop *l);
 
 /* Takes the first out of its line; NULL: there is none. */
 struct cv_loop_seat *cv_loop_line_next(struct cv_loop_account *a);

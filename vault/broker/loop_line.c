@@ -16,11 +16,36 @@ void cv_loop_line_stand(struct cv_loop *l, struct cv_loop_seat *seat)
         a->first = seat;
     }
     a->last = seat;
-    if (!a->is_busy) {
-        a->is_busy = true;
-        a->next_busy = l->busy;
+    cv_loop_line_busy(l, a);
+}
+
+void cv_loop_line_busy(struct cv_loop *l, struct cv_loop_account *a)
+{
+    if (a->is_busy) {
+        return;
+    }
+    a->is_busy = true;
+    a->next_busy = NULL;
+    if (l->busy_last != NULL) {
+        l->busy_last->next_busy = a;
+    } else {
         l->busy = a;
     }
+    l->busy_last = a;
+    l->n_busy++;
+}
+
+struct cv_loop_account *cv_loop_line_account(struct cv_loop *l)
+{
+    struct cv_loop_account *a = l->busy;
+
+    if (a != NULL) {
+        l->busy = a->next_busy;
+        l->busy_last = l->busy != NULL ? l->busy_last : NULL;
+        l->n_busy--;
+        a->is_busy = false;
+    }
+    return a;
 }
 
 struct cv_loop_seat *cv_loop_line_next(struct cv_loop_account *a)

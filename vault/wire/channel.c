@@ -28,6 +28,8 @@ struct cv_channel {
     struct cv_arena *arena; /* holds `in` when that is secret */
     struct cv_buf in;       /* bytes read and not yet taken */
     size_t searched;        /* of them, known to hold no NUL */
+    void (*turn)(void *context, int timeout_ms);
+    void *context; /* its */
     bool queues;
     struct piece *first, *last; /* to be sent */
     size_t unsent;              /* bytes of them */
@@ -87,6 +89,14 @@ int cv_channel_fd(const struct cv_channel *ch)
     return ch->fd;
 }
 
+void cv_channel_meanwhile(struct cv_channel *ch,
+                          void (*turn)(void *context, int timeout_ms),
+                          void *context)
+{
+    ch->turn = turn;
+    ch->context = context;
+}
+
 void cv_channel_queue(struct cv_channel *ch)
 {
     ch->queues = true;
@@ -135,7 +145,8 @@ static enum cv_status wait_for(const struct cv_channel *ch, short what,
                           {.fd = ch->watched, .events = POLLRDHUP}};
 
     for (;;) {
-        int n = poll(p, 2, left_ms(timeout_ms, start));
+        int left = left_ms(timeout_ms, start);
+        int n = poll(p, 2, ch->turn != NULL ? 0 : left);
 
         if (n > 0 && p[0].revents != 0) {
             return CV_OK;
@@ -143,6 +154,10 @@ static enum cv_status wait_for(const struct cv_channel *ch, short what,
         if (n > 0) {
             return cv_fail(err, CV_UNAVAILABLE,
                            "who asked for this does not wait for it any more");
+        }
+        if (n == 0 && ch->turn != NULL && left != 0) {
+            ch->turn(ch->context, left);
+            continue;
         }
         if (n == 0) {
             return cv_fail(err, CV_BUSY,

@@ -29,6 +29,13 @@ int cv_channel_fd(const struct cv_channel *ch);
  * somebody else. */
 void cv_channel_watch(struct cv_channel *ch, int fd);
 
+/* While this channel waits, `turn` is called again and again for at most
+ * `timeout_ms` (-1: for ever), and waits for the channel's descriptor itself
+ * among what else it looks after. NULL: it waits as ever. */
+void cv_channel_meanwhile(struct cv_channel *ch,
+                          void (*turn)(void *context, int timeout_ms),
+                          void *context);
+
 /* From now on cv_channel_send waits for nobody: what the other end does not
  * take at once is kept, and goes out by cv_channel_flush. Only where more than
  * CV_LIMIT_UNSENT bytes are kept does it wait as before, for room. */
