@@ -247,85 +247,85 @@ static void refuses_bad_approvals(void **state)
     cv_policy_free(p);
 }
 
+static const struct {
+    struct ask ask;
+    enum cv_status status;
+    bool shows;
+} asks[] = {
+    {{.rules = LIMIT("p", "count: 2, per: 1h"), .offer = "p"}, CV_OK, true},
+    {{.rules = LIMIT("p", "count: 2, per: 1h"),
+      .was = {{"p", 2, 60, 0, false}},
+      .says = "list must wait: its limit of 2 in 1h"},
+     CV_BUSY,
+     false},
+    {{.rules = PERMIT("p", ", limit: {count: 2, per: 1h}, entries: {names: "
+                           "[a]}"),
+      .was = {{"p", 2, 60, 0, false}},
+      .says = "list must wait: its limit of 2 in 1h"},
+     CV_BUSY,
+     false},
+    {{.rules = PERMIT("p", ", require: {approvals: {count: 1, " LEADS
+                           "}}, entries: {names: [a]}"),
+      .says = "list must wait: it wants 1 approval"},
+     CV_BUSY,
+     false},
+    {{.rules = LIMIT("p", "count: 2, per: 1h"),
+      .blind = true,
+      .says = "how often rule \"p\""},
+     CV_DENIED,
+     false},
+    {{.rules = LIMIT("p", "count: 2, per: 1h"),
+      .was = {{"p", 2, 60, 0, false}},
+      .held = "p",
+      .offer = "p"},
+     CV_OK,
+     true},
+    {{.rules = LIMIT("p", "sessions: 1"), .blind = true, .offer = "p"},
+     CV_OK,
+     true},
+    {{.rules = ASK("p", "count: 1, " LEADS),
+      .says = "list must wait: it wants 1 approval"},
+     CV_BUSY,
+     false},
+    {{.rules = ASK("p", "count: 1, " LEADS),
+      .consents = {{1002, 2002, 0, false}},
+      .offer = "p"},
+     CV_OK,
+     true},
+    {{.rules = ASK("p", "count: 1, " LEADS) PERMIT("q", ""), .offer = "q"},
+     CV_OK,
+     true},
+    {{.rules =
+          ASK("p", "count: 1, " LEADS) PERMIT("q", ", entries: {names: [b]}"),
+      .offer = "q"},
+     CV_OK,
+     false},
+    {{.rules = PERMIT("q", "") LIMIT("p", "count: 2, per: 1h"), .offer = "q"},
+     CV_OK,
+     true},
+    {{.rules = LIMIT("q", "count: 2, per: 1h") LIMIT("p", "count: 2, per: "
+                                                          "1h"),
+      .was = {{"p", 2, 60, 0, false}},
+      .offer = "q"},
+     CV_OK,
+     true},
+    {{.rules = GLASS("g", ""), .offer = "g"}, CV_OK, true},
+    {{.rules = GLASS("g", "") PERMIT("q", ""), .offer = "q"}, CV_OK, true},
+    {{.rules = GLASS("g", ""), .mute = true, .says = "a reason"},
+     CV_DENIED,
+     false},
+    {{.rules =
+          GLASS("g", "") PERMIT("q", ", require: {approvals: {count: 1, " LEADS
+                                     "}}, entries: {names: [a]}"),
+      .offer = "g"},
+     CV_OK,
+     false},
+};
+
 /* Each entry is shown as it would be decided. */
 static void lists(void **state)
 {
     (void)state;
-    static const struct {
-        struct ask ask;
-        enum cv_status status;
-        bool shows;
-    } asks[] = {
-        {{.rules = LIMIT("p", "count: 2, per: 1h"), .offer = "p"}, CV_OK, true},
-        {{.rules = LIMIT("p", "count: 2, per: 1h"),
-          .was = {{"p", 2, 60, 0, false}},
-          .says = "list must wait: its limit of 2 in 1h"},
-         CV_BUSY,
-         false},
-        {{.rules = PERMIT("p", ", limit: {count: 2, per: 1h}, entries: {names: "
-                               "[a]}"),
-          .was = {{"p", 2, 60, 0, false}},
-          .says = "list must wait: its limit of 2 in 1h"},
-         CV_BUSY,
-         false},
-        {{.rules = PERMIT("p", ", require: {approvals: {count: 1, " LEADS
-                               "}}, entries: {names: [a]}"),
-          .says = "list must wait: it wants 1 approval"},
-         CV_BUSY,
-         false},
-        {{.rules = LIMIT("p", "count: 2, per: 1h"),
-          .blind = true,
-          .says = "how often rule \"p\""},
-         CV_DENIED,
-         false},
-        {{.rules = LIMIT("p", "count: 2, per: 1h"),
-          .was = {{"p", 2, 60, 0, false}},
-          .held = "p",
-          .offer = "p"},
-         CV_OK,
-         true},
-        {{.rules = LIMIT("p", "sessions: 1"), .blind = true, .offer = "p"},
-         CV_OK,
-         true},
-        {{.rules = ASK("p", "count: 1, " LEADS),
-          .says = "list must wait: it wants 1 approval"},
-         CV_BUSY,
-         false},
-        {{.rules = ASK("p", "count: 1, " LEADS),
-          .consents = {{1002, 2002, 0, false}},
-          .offer = "p"},
-         CV_OK,
-         true},
-        {{.rules = ASK("p", "count: 1, " LEADS) PERMIT("q", ""), .offer = "q"},
-         CV_OK,
-         true},
-        {{.rules = ASK("p", "count: 1, " LEADS)
-              PERMIT("q", ", entries: {names: [b]}"),
-          .offer = "q"},
-         CV_OK,
-         false},
-        {{.rules = PERMIT("q", "") LIMIT("p", "count: 2, per: 1h"),
-          .offer = "q"},
-         CV_OK,
-         true},
-        {{.rules = LIMIT("q", "count: 2, per: 1h") LIMIT("p", "count: 2, per: "
-                                                              "1h"),
-          .was = {{"p", 2, 60, 0, false}},
-          .offer = "q"},
-         CV_OK,
-         true},
-        {{.rules = GLASS("g", ""), .offer = "g"}, CV_OK, true},
-        {{.rules = GLASS("g", "") PERMIT("q", ""), .offer = "q"}, CV_OK, true},
-        {{.rules = GLASS("g", ""), .mute = true, .says = "a reason"},
-         CV_DENIED,
-         false},
-        {{.rules = GLASS("g", "")
-              PERMIT("q", ", require: {approvals: {count: 1, " LEADS
-                          "}}, entries: {names: [a]}"),
-          .offer = "g"},
-         CV_OK,
-         false},
-    };
     for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
         struct asked a;
         struct cv_decide_list *list;
