@@ -133,6 +133,11 @@ def test_grants_end(rig):
     order = rig.stub.closed(grant, 1)
     assert "frozen" in order["why"] and "unlock --all" in order["hint"]
     assert "error" in rig.stub.sign(grant)
+    end, = [r for r in rig.json("audit", "query", *rig.to, "--action",
+                                "use")["items"]
+            if r["details"].get("method") == "UseEnd"]
+    assert end["details"]["grant"] == grant
+    assert "frozen" in end["details"]["because"]
     assert use(rig.broker, on=s)["parameters"]["code"] == "denied"
     assert rig.json("grants", "list", *rig.to)["items"] == []
     s.close()
