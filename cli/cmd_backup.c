@@ -109,6 +109,10 @@ static enum cv_status examine_alone(struct cv_cli *cli, int file,
     if (s == CV_OK) {
         s = examine(cli, file, scratch.dir, scratch.path, NULL, true, report,
                     err);
+        if (s == CV_IO) {
+            cv_err_hint(err, "the runtime folder (XDG_RUNTIME_DIR) wants room "
+                             "for the backup's store while it is checked");
+        }
         cv_scratch_remove(&scratch);
     }
     return s;

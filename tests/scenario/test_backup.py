@@ -289,6 +289,38 @@ def test_what_is_there_is_damaged(kept):
     assert v.names() == ["a", "b"]
 
 
+def test_an_init_that_was_cut_off_is_no_vault(kept):
+    v = kept
+    v("backup", v.backup, code=0)
+    o = other(v, "drill")
+    shutil.copytree(v.folder, o.folder)
+    with open(o.path("initialising"), "w", encoding="ascii"):
+        pass
+    assert o.json("restore", v.backup, "--yes")["target"] == "new"
+    assert not os.path.exists(o.path("initialising"))
+    assert o.names() == ["a", "b"] and o.verify()["ok"]
+
+
+def test_what_leads_elsewhere_is_not_followed(kept, tmp_path):
+    v = kept
+    v("backup", v.backup, code=0)
+    o = other(v, "drill")
+    os.symlink(tmp_path, o.folder)
+    o("restore", v.backup, "--yes", code=CONFIG)
+    os.unlink(o.folder)
+    os.mkdir(o.folder, 0o700)
+    (tmp_path / "precious").write_text("x")
+    for name in ("restoring.new", "restoring"):
+        os.symlink(tmp_path, o.path(name))
+        done = o("restore", v.backup, "--yes")
+        assert done.code != 0, done
+        os.unlink(o.path(name))
+    os.chmod(o.folder, 0o755)
+    o("restore", v.backup, "--yes", code=CONFIG)
+    assert (tmp_path / "precious").read_text() == "x"
+    assert "vault.db" not in os.listdir(tmp_path)
+
+
 def test_a_damaged_backup_is_refused(kept):
     """Each byte counts; nothing of it is put anywhere."""
     v = kept
