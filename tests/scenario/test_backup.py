@@ -321,6 +321,35 @@ def test_what_leads_elsewhere_is_not_followed(kept, tmp_path):
     assert "vault.db" not in os.listdir(tmp_path)
 
 
+def test_what_was_written_ahead_for_the_old_store_is_not_read_into_the_new(
+        kept):
+    """Killed between the moment and the moving, with a WAL lying there."""
+    v = kept
+    v("backup", v.backup, code=0)
+    o = other(v, "drill")
+    o("restore", v.backup, "--yes", code=0)
+    db = sqlite3.connect(v.path("vault.db"))
+    db.execute("pragma wal_autocheckpoint = 0")
+    db.execute("create table junk(x)")
+    db.execute("insert into junk values (zeroblob(100000))")
+    db.commit()
+    cut = other(v, "cut")
+    shutil.copytree(v.folder, cut.folder)
+    db.execute("drop table junk")
+    db.commit()
+    db.close()
+    assert os.path.getsize(cut.path("vault.db-wal")) > 100000
+    os.mkdir(cut.path("restoring"), 0o700)
+    shutil.copy(o.path("vault.db"), cut.path("restoring/vault.db"))
+    shutil.copytree(o.path("audit"), cut.path("restoring/audit"))
+    assert cut.names() == ["a", "b"] and cut.verify()["ok"]
+    assert not left_behind(cut.folder)
+    db = sqlite3.connect(cut.path("vault.db"))
+    assert not db.execute("select * from sqlite_schema where name = 'junk'"
+                          ).fetchall()
+    db.close()
+
+
 def test_a_damaged_backup_is_refused(kept):
     """Each byte counts; nothing of it is put anywhere."""
     v = kept
@@ -333,9 +362,11 @@ def test_a_damaged_backup_is_refused(kept):
     def refused(changed, code, words=""):
         with open(bad, "wb") as f:
             f.write(changed)
-        done = o("restore", bad, "--yes", code=code)
-        assert words in done.note, done
-        assert not os.path.exists(o.folder), done
+        # By a look at it alone, too: that is what `backup` goes by.
+        for how in ("--dry-run", "--yes"):
+            done = o("restore", bad, how, code=code)
+            assert words in done.note, done
+            assert not os.path.exists(o.folder), done
 
     for at in [rng.randrange(len(data)) for _ in range(100 if harness.FULL
                                                        else 6)]:
