@@ -557,7 +557,9 @@ def served(kept):
     s.sendall(json.dumps(hello).encode() + b"\0")
     assert "error" not in wire.answer(s)
     for i in range(2000):
-        v.broker.call("io.certvault.Broker.List", {"reason": "x" * 250}, on=s)
+        got = v.broker.call("io.certvault.Broker.List",
+                            {"reason": "words " * 40}, on=s)
+        assert "error" not in got, got
     s.close()
     yield v
     v.broker.end()
