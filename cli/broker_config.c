@@ -122,13 +122,43 @@ enum cv_status cv_broker_config_tree(const char *path, cJSON **tree,
     return path != NULL ? parse(path, tree, err) : CV_OK;
 }
 
+/* The command that is told of events: nobody else may have a say in what it
+ * is. */
+static enum cv_status read_notify(const cJSON *tree, char **out,
+                                  struct cv_err *err)
+{
+    const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(tree, "notify"), "command"));
+    struct stat st;
+
+    if (path == NULL) {
+        return CV_OK;
+    }
+    if (path[0] != '/') {
+        return cv_fail(err, CV_CONFIG,
+                       "notify.command is not an absolute path");
+    }
+    if (stat(path, &st) == -1) {
+        return cv_fail_errno(err, CV_CONFIG, "notify.command");
+    }
+    if (!S_ISREG(st.st_mode) || (st.st_mode & S_IXUSR) == 0 ||
+        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+        (st.st_uid != 0 && st.st_uid != geteuid())) {
+        return cv_fail(err, CV_CONFIG,
+                       "notify.command is no program that only root or this "
+                       "user can write");
+    }
+    *out = strdup(path);
+    return *out != NULL ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
 enum cv_status cv_broker_config_load(const char *path, bool service,
                                      struct cv_spawner_options *programs,
                                      struct cv_broker_relay *relay,
                                      struct cv_err *err)
 {
     struct cv_config_schema_relay said = {0, 0, 0};
-    char **environment = NULL, *modules = NULL;
+    char **environment = NULL, *modules = NULL, *notify = NULL;
     cJSON *tree = NULL;
     enum cv_status s = CV_OK;
 
@@ -147,7 +177,11 @@ enum cv_status cv_broker_config_load(const char *path, bool service,
     if (s == CV_OK && !service) {
         s = cv_module_env_new(NULL, &environment, err);
     }
+    if (s == CV_OK) {
+        s = read_notify(tree, &notify, err);
+    }
     cJSON_Delete(tree);
+    programs->notify = notify;
     programs->modules = modules;
     programs->environment = environment;
     return s;
@@ -157,6 +191,8 @@ void cv_broker_config_free(struct cv_spawner_options *programs)
 {
     cv_module_env_free(programs->environment);
     free(programs->modules);
+    free((char *)(uintptr_t)programs->notify);
+    programs->notify = NULL;
     programs->modules = NULL;
     programs->environment = NULL;
 }

@@ -3,6 +3,7 @@
 #include "cli/connect.h"
 #include "cli/pin.h"
 #include "cli/unlock.h"
+#include "cli/wait.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,11 +62,57 @@ static enum cv_status open_up(struct cv_cli *cli, const cJSON *failure,
         cli, cJSON_GetObjectItemCaseSensitive(failure, "slots"), err);
 }
 
+/* One call, and again after what its answers ask for was done. `again` are its
+ * parameters; `first` a copy of them, taken. */
+static enum cv_status call_opening(struct cv_cli *cli,
+                                   const struct cv_call *call, cJSON *first,
+                                   const cJSON *again, struct cv_message *reply,
+                                   struct cv_err *err)
+{
+    bool unlocked = false;
+    enum cv_status s = call_once(cli, call, first, reply, err);
+
+    for (int i = 0; i < ROUNDS && s == CV_LOCKED && reply->tree != NULL; i++) {
+        cJSON *next = copy_in(call->arena, again);
+
+        s = open_up(cli, reply->tree, &unlocked, err);
+        cv_message_free(reply);
+        if (s == CV_OK && next != NULL) {
+            s = call_once(cli, call, next, reply, err);
+        } else {
+            cJSON_Delete(next);
+        }
+    }
+    return s;
+}
+
+/* --wait: until the request is answered, then the call once more. What is
+ * refused then is no matter of waiting. */
+static enum cv_status wait_and_repeat(struct cv_cli *cli,
+                                      const struct cv_call *call,
+                                      const cJSON *again,
+                                      struct cv_message *reply,
+                                      struct cv_err *err)
+{
+    char id[CV_ERR_ID_LEN];
+    cJSON *next;
+    enum cv_status s;
+
+    (void)snprintf(id, sizeof(id), "%s", err->request_id);
+    cv_message_free(reply);
+    s = cv_wait_run(cli, id, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    next = copy_in(call->arena, again);
+    return next != NULL ? call_opening(cli, call, next, again, reply, err)
+                        : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
 enum cv_status cv_call_run(struct cv_cli *cli, const struct cv_call *call,
                            struct cv_message *reply, struct cv_err *err)
 {
     cJSON *again = NULL;
-    bool unlocked = false;
     enum cv_status s;
 
     memset(reply, 0, sizeof(*reply));
@@ -80,17 +127,9 @@ enum cv_status cv_call_run(struct cv_cli *cli, const struct cv_call *call,
         cJSON_Delete(call->parameters);
         return s != CV_OK ? s : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    s = call_once(cli, call, call->parameters, reply, err);
-    for (int i = 0; i < ROUNDS && s == CV_LOCKED && reply->tree != NULL; i++) {
-        cJSON *next = copy_in(call->arena, again);
-
-        s = open_up(cli, reply->tree, &unlocked, err);
-        cv_message_free(reply);
-        if (s == CV_OK && next != NULL) {
-            s = call_once(cli, call, next, reply, err);
-        } else {
-            cJSON_Delete(next);
-        }
+    s = call_opening(cli, call, call->parameters, again, reply, err);
+    if (s == CV_BUSY && cli->wait && cv_wait_is_for(err)) {
+        s = wait_and_repeat(cli, call, again, reply, err);
     }
     cJSON_Delete(again);
     if (s != CV_OK) {

@@ -71,6 +71,8 @@ enum cv_status cv_cli_begin(struct cv_cli *cli, const struct cv_args *args,
     cli->pin_file = environment("CERTVAULT_PIN_FILE");
     cli->yes = cv_args_has(args, "yes");
     cli->dry_run = cv_args_has(args, "dry-run");
+    cli->break_glass = cv_args_has(args, "break-glass");
+    cli->wait = cv_args_has(args, "wait");
     cli->no_input = cv_args_has(args, "no-input");
     cli->no_agent = cv_args_has(args, "no-agent");
     cli->allow_unlocked = cv_args_has(args, "allow-unlocked");
@@ -138,7 +140,9 @@ cJSON *cv_cli_parameters(const struct cv_cli *cli)
 
     if (parameters != NULL &&
         (!cv_json_add_str(parameters, "reason", cli->reason) ||
-         !cv_json_add_str(parameters, "ticket", cli->ticket))) {
+         !cv_json_add_str(parameters, "ticket", cli->ticket) ||
+         (cli->break_glass &&
+          !cv_json_add_bool(parameters, "break_glass", true)))) {
         cJSON_Delete(parameters);
         return NULL;
     }

@@ -31,6 +31,8 @@ struct cv_cli {
     cJSON *logged_in;    /* tokens that this run logged in to; the run's */
     cJSON *pin_also;     /* others that the call must log in to; the run's */
     bool yes, dry_run, no_input, allow_unlocked;
+    bool break_glass;     /* --break-glass */
+    bool wait;            /* --wait: for approval */
     bool no_agent;        /* --no-agent: not even one that runs */
     bool no_start;        /* this command starts none */
     bool quiet_build;     /* and does not mind of which build it is */
@@ -66,8 +68,8 @@ void cv_cli_forget(struct cv_cli *cli);
  */
 void cv_cli_note_excerpt(struct cv_cli *cli, const cJSON *parameters);
 
-/* An empty object for a call's parameters, with reason and ticket where they
- * were given. It is the caller's; NULL where memory is gone. */
+/* An empty object for a call's parameters, with reason, ticket and break_glass
+ * where they were given. It is the caller's; NULL where memory is gone. */
 cJSON *cv_cli_parameters(const struct cv_cli *cli);
 
 #endif

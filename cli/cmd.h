@@ -31,6 +31,10 @@ CV_CMD(credential);       /* cmd_credential.c */
 CV_CMD(kubeconfig);       /* cmd_kubeconfig.c */
 CV_CMD(export);           /* cmd_export.c */
 CV_CMD(status);           /* cmd_status.c */
+CV_CMD(request);          /* cmd_request.c */
+CV_CMD(request_list);     /* cmd_request.c */
+CV_CMD(request_approve);  /* cmd_request.c */
+CV_CMD(request_deny);     /* cmd_request.c */
 CV_CMD(slot_list);        /* cmd_slot.c */
 CV_CMD(slot_add);         /* cmd_slot.c */
 CV_CMD(slot_remove);      /* cmd_slot.c */

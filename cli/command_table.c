@@ -35,6 +35,9 @@ const struct cv_option cv_command_global[] = {
      CV_KIND_WORDS, FORMATS, false, false},
     VALUE("reason", "TEXT", "why; goes into the record"),
     VALUE("ticket", "ID", "the ticket that asks for it; goes into the record"),
+    SWITCH("wait", "where approval is needed, wait for it"),
+    SWITCH("break-glass",
+           "by the rules for emergencies; people are told at once"),
     FILE_OF("passphrase-file", "FILE",
             "the passphrase; - is standard input (CERTVAULT_PASSPHRASE_FILE)"),
     FILE_OF("key-file", "FILE",
@@ -279,6 +282,23 @@ static const struct cv_option exposure_options[] = {
     VALUE("actor", "USER", "whose, by name or uid; default everybody's"), END,
 };
 
+static const struct cv_option request_options[] = {
+    VALUE("context", "NAME", "the entry's context; else its default one"),
+    VALUE("for", "D", "how long it is to be used, as --for will say"),
+    SWITCH("read-only", "as --read-only will say"), END,
+};
+
+static const struct cv_option requests_options[] = {
+    SWITCH("all", "those too that were answered, used, or are over"), END,
+};
+
+static const struct cv_option approve_options[] = {
+    FILE_OF("sign-key", "FILE",
+            "sign with this OpenSSH key (or its .pub, by the SSH agent)"),
+    FILE_OF("signature", "FILE", "a signature that ssh-keygen -Y sign made"),
+    SWITCH("print", "print what is to be signed; approve nothing"), END,
+};
+
 static const struct cv_option grants_list_options[] = {
     SWITCH("all", "everybody's, not only one's own"), END,
 };
@@ -394,6 +414,23 @@ const struct cv_command cv_command_table[] = {
      credential_options, 1, 1, CHANGES, TEXT_OPERAND,
      "credential prod --vault-id 0123456789abcdef0123456789abcdef\n",
      cv_cmd_credential},
+    {"request", "ACTION [NAME]", "ask for approval beforehand", request_options,
+     1, 2, CHANGES, CV_KIND_WORDS, ACTIONS,
+     "request export prod --reason 'audit copy' --ticket OPS-17\n"
+     "request use prod --for 2h --reason 'node is down' --wait\n",
+     cv_cmd_request},
+    {"requests", "", "requests that wait: one's own, and those one may approve",
+     requests_options, 0, 0, READS, TEXT_OPERAND,
+     "requests\nrequests --all -o json\n", cv_cmd_request_list},
+    {"approve", "ID", "consent to somebody's request", approve_options, 1, 1,
+     CHANGES, TEXT_OPERAND,
+     "approve 4f1c2a9b03de\n"
+     "approve 4f1c2a9b03de --sign-key ~/.ssh/id_ed25519_sk\n",
+     cv_cmd_request_approve},
+    {"deny", "ID", "refuse somebody's request, or withdraw one's own", NULL, 1,
+     1, CHANGES, TEXT_OPERAND,
+     "deny 4f1c2a9b03de --reason 'not during the freeze'\n",
+     cv_cmd_request_deny},
     {"grants list", "", "the grants that live: who may use what, until when",
      grants_list_options, 0, 0, READS, TEXT_OPERAND,
      "grants list\ngrants list --all -o json\n", cv_cmd_grants_list},

@@ -81,7 +81,7 @@ def test_usage_errors(cli, words):
 
 
 @pytest.mark.parametrize("words", [
-    ["requests"],
+    ["sync"],
     ["audit", "rebuild"], ["renew", "a"],
     ["pin", "a", "--show"], ["init", "--token", "pkcs11:x"]])
 def test_what_later_versions_have(cli, words):
@@ -810,11 +810,11 @@ def test_without_a_configuration(cli):
 
 
 def test_a_configuration_is_checked(cli):
-    path = configure(cli, "vault: /v\nnotify: {a: b}\n")
+    path = configure(cli, "vault: /v\naudit: {sinks: [b]}\n")
     done = cli("config", "check", code=0)
-    assert "notify" in done.note and done.text == f"{path}: ok\n"
+    assert "audit" in done.note and done.text == f"{path}: ok\n"
     assert yaml.safe_load(cli("config", "show", code=0).out) == {
-        "vault": "/v", "notify": {"a": "b"}}
+        "vault": "/v", "audit": {"sinks": ["b"]}}
     for text, key in (("{port: 0}", "port"), ("{port: 65536}", "port"),
                       ("{port: a}", "port"), ("{port: 1.5}", "port"),
                       ("{idle: 60}", "idle"), ("{idle: 2d}", "idle"),

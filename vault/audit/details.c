@@ -42,6 +42,15 @@ static const struct rule rules[] = {
     {"*", "offer", TEXT},           /* the rule whose offer was taken */
     {"*", "request_id", TEXT},      /* a cloud API's */
     {"*", "native", TEXT},          /* the number beneath an error */
+    {"*", "request", TEXT},         /* for approval: filed, approved or used */
+    {"*", "approvals", COUNT},      /* that it had */
+    {"*", "break_glass", FLAG},     /* by a rule for emergencies */
+    {"*", "uncounted", FLAG},       /* permitted and counted before */
+    {"approve", "for_action", TEXT},
+    {"approve", "for_uid", COUNT},
+    {"approve", "for_rule", TEXT},
+    {"approve", "digest", TEXT},    /* of what is approved, SHA-256 */
+    {"approve", "key", TEXT},       /* that signed it */
     /* keys and certificates taken in */
     {TAKES_IN, "source", TEXT},     /* cce, file, token */
     {TAKES_IN, "api", TEXT},

@@ -118,6 +118,14 @@
 #define CV_LIMIT_RULE_COUNT 100000    /* limit.count of a rule */
 #define CV_LIMIT_RULE_PER_S (366 * 86400) /* limit.per */
 #define CV_LIMIT_RULE_APPROVALS 32        /* that a rule may require */
+#define CV_LIMIT_REQUEST_S 86400          /* a request for approval lives */
+#define CV_LIMIT_REQUESTS 32              /* open ones of one user */
+#define CV_LIMIT_REQUESTS_DAY 200         /* filed by one user in a day */
+#define CV_LIMIT_REQUEST_DAYS 400         /* ended ones are kept for so long */
+#define CV_LIMIT_APPROVALS 64             /* of one request */
+#define CV_LIMIT_NOTIFY_S 30              /* a notify command may take */
+#define CV_LIMIT_NOTIFY_RUNNING 4         /* of them at a time */
+#define CV_LIMIT_NOTIFY_QUEUE 64          /* that wait */
 #define CV_LIMIT_POLICY_KEYS 4096         /* lines in `keys` */
 #define CV_LIMIT_POLICY_KEY 1024          /* bytes of one of them */
 #define CV_LIMIT_MEMBERS 2000             /* users that a review looks at */

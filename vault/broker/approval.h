@@ -14,6 +14,41 @@
 #include "vault/broker/broker_internal.h"
 #include "vault/store/store_request.h"
 
+/* The key of what `ask` asks: 64 hex digits. CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_approval_key(const struct cv_ask *ask,
+                                           char out[CV_STORE_REQUEST_KEY + 1],
+                                           struct cv_err *err);
+
+/* The request that stands for `ask` and may be used by it: open or approved,
+ * its time not over. *row NULL: there is none; else both are the caller's. */
+CV_MUST_USE enum cv_status cv_approval_of(const struct cv_ask *ask,
+                                          struct cv_store_request **row,
+                                          cJSON **doc, struct cv_err *err);
+
+/* Its document; CV_INTEGRITY where it is none. */
+CV_MUST_USE enum cv_status cv_approval_doc(const struct cv_store_request *row,
+                                           cJSON **out, struct cv_err *err);
+
+/* Is its time over? Then nobody can approve or use it any more. */
+bool cv_approval_is_over(const struct cv_store_request *row, const cJSON *doc);
+
+/* Entered or in a transaction: writes `doc` and `state` over `row`, if that is
+ * still as it was (CV_NOT_FOUND). */
+CV_MUST_USE enum cv_status cv_approval_put(struct cv_broker *b,
+                                           const struct cv_store_request *row,
+                                           enum cv_store_request_state state,
+                                           const cJSON *doc,
+                                           struct cv_err *err);
+
+/* JSON shape `Request` for whoever may see it, with the state of now. NULL when
+ * memory is gone. */
+cJSON *cv_approval_view(const struct cv_store_request *row, const cJSON *doc);
+
+/* Appends what a signed approval of it signs (docs/formats.md). */
+void cv_approval_text(const struct cv_broker *b,
+                      const struct cv_store_request *row, const cJSON *doc,
+                      struct cv_buf *out);
+
 /* Entered. `ask` was decided: it lacks approvals (CV_DECIDE_APPROVALS). Names
  * its request, in *id, and in `err` (request_id, and words); *file: there is
  * none yet, and it is to be filed with cv_approval_file once its leaf is

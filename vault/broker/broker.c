@@ -12,6 +12,8 @@
 #include "vault/base/name.h"
 #include "vault/broker/agent.h"
 #include "vault/broker/meanwhile.h"
+#include "vault/broker/notify.h"
+#include "vault/broker/tally.h"
 #include "vault/wire/interface.h"
 
 #include <stdlib.h>
@@ -195,6 +197,7 @@ static bool idle(void *context)
     busy = cv_grant_tick(b);
     cv_freeze_tick(b);
     busy = cv_broker_strangers(b, false) || busy;
+    busy = cv_notify_tick(b) || busy;
     busy = cv_denials_tick(b, false) || busy;
     busy = cv_broker_flush(b, false) || busy;
     if (checkpoint_due(b)) {
@@ -493,7 +496,9 @@ static void broker_free(struct cv_broker *b)
     cv_helper_stop(&b->token);
     cv_helper_stop(&b->intake);
     cv_helper_stop(&b->names);
+    cv_notify_end(b);
     cv_spawner_free(b->spawner);
+    cv_tally_free(b->tally);
     cv_policy_free(b->policy);
     cv_agent_free(b->agent);
     cv_denials_free(b->denials);

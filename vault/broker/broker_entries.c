@@ -129,7 +129,7 @@ struct listing {
     struct cv_reply *reply;
     cJSON *items;
     int n;
-    struct cv_decide_list *shown;
+    struct cv_ask_list *shown;
 };
 
 static enum cv_status list_piece(struct listing *l, struct cv_err *err)
@@ -153,7 +153,7 @@ static enum cv_status list_one(void *context, const struct cv_store_entry *row,
         return s;
     }
     cv_entry_subject_fill(doc, &subject);
-    if (!cv_decide_list_shows(l->shown, &subject.entry)) {
+    if (!cv_ask_list_shows(l->shown, &subject.entry)) {
         cJSON_Delete(doc);
         return CV_OK;
     }
@@ -231,7 +231,7 @@ static enum cv_status list_pending(struct cv_broker *b, struct listing *l,
             continue;
         }
         cv_entry_subject_fill(doc, &subject);
-        if (!cv_decide_list_shows(l->shown, &subject.entry)) {
+        if (!cv_ask_list_shows(l->shown, &subject.entry)) {
             continue;
         }
         view = cv_entry_view(doc);
@@ -251,22 +251,10 @@ static enum cv_status run_list(struct cv_ask *ask,
                                struct cv_reply *reply, struct cv_err *err)
 {
     struct cv_broker *b = ask->broker;
-    struct cv_decide_request rq = {
-        .subject = {.uid = ask->caller->peer.uid,
-                    .gid = ask->caller->peer.gid,
-                    .gids = ask->caller->peer.groups,
-                    .n_gids = ask->caller->peer.n_groups},
-        .action = CV_ACTION_LIST,
-        .reason = ask->reason,
-        .ticket = ask->ticket,
-        .mode =
-            (enum cv_decide_mode)(CV_DECIDE_MODE_EXEC + (int)b->options->mode),
-        .now_s = cv_clock_now_s(),
-    };
     struct listing l = {.reply = reply};
-    enum cv_status s;
+    bool recorded = false;
+    enum cv_status s = cv_ask_list(ask, &l.shown, &recorded, err);
 
-    s = cv_decide_list_new(b->policy, &rq, &l.shown, &ask->result, err);
     if (s != CV_OK) {
         return s;
     }
@@ -277,8 +265,8 @@ static enum cv_status run_list(struct cv_ask *ask,
     if (s == CV_OK) {
         s = list_pending(b, &l, filter, err);
     }
-    cv_decide_list_free(l.shown);
-    return s == CV_OK ? cv_ask_read_permitted(ask, err) : s;
+    cv_ask_list_free(l.shown);
+    return s == CV_OK && !recorded ? cv_ask_read_permitted(ask, err) : s;
 }
 
 CV_BROKER_METHOD(list)

@@ -73,7 +73,9 @@ struct cv_broker {
     struct cv_agent *agent;     /* NULL: it is none */
     struct cv_backup *backup;   /* that is being read; NULL: none */
     struct cv_prompt prompt;
-    uint64_t strangers;   /* turned away and not told of yet */
+    struct cv_tally *tally;         /* NULL: no limit was asked about yet */
+    struct cv_notify_queue *notify; /* NULL: nobody was told of anything yet */
+    uint64_t strangers;             /* turned away and not told of yet */
     int64_t strangers_ms; /* when the record was last told; 0: never */
     uid_t stranger;       /* the last of them */
     uint64_t decisions[2][CV_ACTION_COUNT]; /* denied, permitted */
@@ -92,10 +94,16 @@ struct cv_ask {
     bool read_only;     /* asked for, as a grant's */
     int64_t duration_s; /* likewise; 0: not asked for */
     bool break_glass;   /* --break-glass was said */
-    /* The grant under which it is asked: what was used and counted for that is
-     * not used or counted again. NULL: none. */
-    const struct cv_grant *grant;
-    /* The request for approval that was used for it; "": none. */
+    bool dry_run;       /* nothing is filed */
+    /* Only what it might come to is asked: what waits for approvals or for its
+     * limit is a yes, counts for nothing and uses nothing up. */
+    bool preview;
+    /* It is held against the policy again: the rule that gave it, and how many
+     * approvals it had. "": it is a new one. Set by cv_ask_decide, and by
+     * cv_grant_ask. Such a request counts for no limit. */
+    char held_rule[CV_LIMIT_NAME + 1];
+    uint64_t held_approvals;
+    /* The request for approval that its approvals are of; "": none. */
     char request[CV_FACTS_REQUEST_LEN];
     char op[CV_LEAF_OP + 1];
     const cJSON *doc; /* the entry, NULL: none; borrowed */
@@ -132,7 +140,9 @@ CV_MUST_USE enum cv_status cv_ask_begin(struct cv_broker *b,
 
 /* Entered. Decides, queues the leaf. A denial is committed and told with its
  * leaf's number; a permit is durable after cv_ask_commit. `details` (may be
- * NULL) is borrowed. */
+ * NULL) is borrowed. Where approvals are missing a request for them is filed
+ * (CV_BUSY, with its id); those that it has are used up, here and not in
+ * cv_ask_check. */
 CV_MUST_USE enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
                                          const cJSON *details,
                                          struct cv_err *err);
@@ -151,8 +161,23 @@ cv_ask_event(struct cv_ask *ask, const cJSON *details, struct cv_err *err);
 void cv_ask_event_later(struct cv_ask *ask, enum cv_status status,
                         const cJSON *details);
 
-/* Decides by the policy of the last cv_broker_enter; nothing is recorded.
- * CV_DENIED: `err` says why. ask->result is filled. */
+/* ask.c: what policy says, by that of the last cv_broker_enter; nothing is
+ * recorded, nothing used up. */
+
+/* CV_DENIED, CV_BUSY (approvals, limits): `err` (may be NULL) says why.
+ * ask->result and ask->request are filled. */
+CV_MUST_USE enum cv_status cv_ask_run(struct cv_ask *ask, struct cv_err *err);
+
+/* The same for `list`, once; then for each entry. `ask` must outlive *out. */
+struct cv_ask_list;
+CV_MUST_USE enum cv_status cv_ask_run_list(struct cv_ask *ask,
+                                           struct cv_ask_list **out,
+                                           struct cv_err *err);
+bool cv_ask_list_shows(const struct cv_ask_list *list,
+                       const struct cv_decide_entry *entry);
+void cv_ask_list_free(struct cv_ask_list *list);
+
+/* As cv_ask_run, for `doc`. */
 CV_MUST_USE enum cv_status
 cv_ask_would_now(struct cv_ask *ask, const cJSON *doc, struct cv_err *err);
 
@@ -162,9 +187,15 @@ CV_MUST_USE enum cv_status cv_ask_check(struct cv_ask *ask, const cJSON *doc,
                                         const cJSON *details,
                                         struct cv_err *err);
 
-/* Would it be permitted for `doc`? The policy is that of the last
- * cv_broker_enter; nothing is recorded. */
+/* Would it be permitted for `doc`? */
 bool cv_ask_would(const struct cv_ask *ask, const cJSON *doc);
+
+/* broker_door.c again. Decides `list`, not entered; where the permit counts for
+ * a limit or uses approvals up it is recorded at once, and *recorded; else
+ * cv_ask_read_permitted is for afterwards. */
+CV_MUST_USE enum cv_status cv_ask_list(struct cv_ask *ask,
+                                       struct cv_ask_list **out, bool *recorded,
+                                       struct cv_err *err);
 
 /* Entered. Everything queued is durable when this is CV_OK. */
 CV_MUST_USE enum cv_status cv_broker_commit(struct cv_broker *b,

@@ -52,13 +52,72 @@ static enum cv_status read_use(const cJSON *parameters, struct call *c,
     return s;
 }
 
+static bool is_same(const char *asked, const char *given)
+{
+    return strcmp(asked != NULL ? asked : "", given) == 0;
+}
+
+/* One that is near its end is given again where another might not be had. */
+static bool is_scarce(const struct cv_ask *ask, const struct cv_grant *g)
+{
+    const struct cv_policy_limit *l =
+        cv_policy_limit_of(ask->broker->policy, g->rule);
+
+    return g->approvals > 0 || (l != NULL && (l->count > 0 || l->sessions > 0));
+}
+
+/* Was `g` asked for in the same words? Its approvals are for no other. */
+static bool is_asked_again(const struct cv_ask *ask, const struct cv_grant *g,
+                           int64_t now)
+{
+    return g->opened && g->asked_read_only == ask->read_only &&
+           g->asked_s == ask->duration_s &&
+           g->break_glass == ask->break_glass &&
+           (g->approvals == 0 || (is_same(ask->reason, g->reason) &&
+                                  is_same(ask->ticket, g->ticket))) &&
+           (g->ends_ms - now >= REUSE_MS || is_scarce(ask, g));
+}
+
+/* One that lives and is the same, for `credential`: each kubectl asks again.
+ * Decided as that grant's, it counts for no limit and uses up no approval. */
+static void find_again(struct cv_broker *b, struct call *c)
+{
+    struct cv_ask *ask = &c->use.ask;
+    int64_t now = cv_clock_boot_ms();
+    struct cv_grant *g;
+
+    c->again = false;
+    c->grant = NULL;
+    ask->held_rule[0] = '\0';
+    if (c->kind != CV_GRANT_CREDENTIAL) {
+        return;
+    }
+    g = cv_grant_find_credential(&b->grants, b->caller->peer.uid,
+                                 c->use.row->entry_id, ask->context, now);
+    if (g == NULL || !is_asked_again(ask, g, now)) {
+        return;
+    }
+    (void)snprintf(ask->held_rule, sizeof(ask->held_rule), "%s", g->rule);
+    ask->held_approvals = g->approvals;
+    if (cv_ask_would_now(ask, c->use.doc, NULL) == CV_OK &&
+        cv_use_differs(&c->use, g) == NULL) {
+        c->grant = g;
+        c->again = true;
+    } else {
+        ask->held_rule[0] = '\0';
+        ask->held_approvals = 0;
+    }
+}
+
 /* Entered. What there is now, and whether it may be used. */
-static enum cv_status check(struct cv_broker *b, struct cv_use *use,
+static enum cv_status check(struct cv_broker *b, struct call *c,
                             struct cv_err *err)
 {
+    struct cv_use *use = &c->use;
     enum cv_status s = cv_use_load(b, use, err);
 
     if (s == CV_OK) {
+        find_again(b, c);
         s = cv_ask_check(&use->ask, use->doc, NULL, err);
     }
     return s == CV_OK ? cv_use_fits(use, err) : s;
@@ -66,13 +125,14 @@ static enum cv_status check(struct cv_broker *b, struct cv_use *use,
 
 /* Not entered. Before anything is recorded as permitted: what would stop it for
  * want of a secret is asked for now, while there is somebody to give it. */
-static enum cv_status make_ready(struct cv_broker *b, struct cv_use *use,
+static enum cv_status make_ready(struct cv_broker *b, struct call *c,
                                  struct cv_reply *reply, struct cv_err *err)
 {
+    const struct cv_use *use = &c->use;
     enum cv_status s = cv_broker_enter(b, err);
 
     if (s == CV_OK) {
-        s = check(b, use, err);
+        s = check(b, c, err);
         cv_broker_leave(b);
     }
     if (s == CV_OK && cv_entry_token_has(use->doc)) {
@@ -118,6 +178,7 @@ static enum cv_status new_grant(struct cv_broker *b, struct call *c,
     g->tty = ask->tty;
     g->asked_read_only = ask->read_only;
     g->asked_s = ask->duration_s;
+    g->break_glass = ask->break_glass;
     g->read_only = ask->result.grant.read_only;
     g->record = ask->result.grant.record;
     g->on_token = cv_entry_token_has(c->use.doc);
@@ -187,36 +248,13 @@ static cJSON *details_of(const struct call *c)
     return out;
 }
 
-/* One that lives and is the same, for `credential`: each kubectl asks again. */
-static void find_again(struct cv_broker *b, struct call *c)
-{
-    int64_t now = cv_clock_boot_ms();
-    struct cv_grant *g;
-
-    if (c->kind != CV_GRANT_CREDENTIAL) {
-        return;
-    }
-    g = cv_grant_find_credential(&b->grants, b->caller->peer.uid,
-                                 c->use.row->entry_id, c->use.ask.context, now);
-    if (g != NULL && g->opened && g->ends_ms - now >= REUSE_MS &&
-        g->asked_read_only == c->use.ask.read_only &&
-        g->asked_s == c->use.ask.duration_s &&
-        cv_use_differs(&c->use, g) == NULL) {
-        c->grant = g;
-        c->again = true;
-    }
-}
-
 /* Entered. The decision and its leaf, durable. */
 static enum cv_status decide(struct cv_broker *b, struct call *c,
                              struct cv_err *err)
 {
     cJSON *details;
-    enum cv_status s = check(b, &c->use, err);
+    enum cv_status s = check(b, c, err);
 
-    if (s == CV_OK) {
-        find_again(b, c);
-    }
     if (s == CV_OK && !c->again) {
         s = new_grant(b, c, err);
     }
@@ -228,6 +266,12 @@ static enum cv_status decide(struct cv_broker *b, struct call *c,
     cJSON_Delete(details);
     /* Whose it is, by the name that the leaf has. */
     memcpy(c->grant->who.user, b->caller->user, sizeof(b->caller->user));
+    if (s == CV_OK && !c->again) {
+        c->grant->approvals = c->use.ask.held_approvals;
+        memcpy(c->grant->request, c->use.ask.request,
+               sizeof(c->grant->request));
+        c->grant->counted = true;
+    }
     return s == CV_OK ? cv_broker_commit(b, err) : s;
 }
 
@@ -322,7 +366,7 @@ CV_BROKER_METHOD(use)
         s = read_use(parameters, &c, err);
     }
     if (s == CV_OK) {
-        s = make_ready(b, &c.use, reply, err);
+        s = make_ready(b, &c, reply, err);
     }
     if (s == CV_OK) {
         s = pass_door(b, &c, err);
@@ -428,6 +472,8 @@ static enum cv_status decide_keyless(struct cv_broker *b, struct keyless *k,
     cJSON *details;
     enum cv_status s;
 
+    /* Nothing is given here: approvals and limits are for when it is used. */
+    k->use.ask.preview = true;
     k->use.name = k->name;
     k->use.ask.context = k->context;
     s = cv_use_load(b, &k->use, err);

@@ -37,6 +37,7 @@ struct cv_grant {
     bool tty, asked_read_only; /* what was asked for, to decide again */
     int64_t asked_s;
     bool break_glass;
+    uint64_t approvals;                 /* by which it was given */
     char request[CV_FACTS_REQUEST_LEN]; /* for approval, used; "": none */
     /* What was given. */
     bool read_only;

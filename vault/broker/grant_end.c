@@ -38,6 +38,9 @@ void cv_grant_ask(struct cv_broker *b, struct cv_grant *g, struct cv_ask *ask)
     ask->tty = g->tty;
     ask->read_only = g->asked_read_only;
     ask->duration_s = g->asked_s;
+    ask->break_glass = g->break_glass;
+    (void)snprintf(ask->held_rule, sizeof(ask->held_rule), "%s", g->rule);
+    ask->held_approvals = g->approvals;
     ask->doc = g->subject;
     ask->seq = -1;
     cv_leaf_new_op(ask->op);

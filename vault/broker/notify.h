@@ -10,6 +10,8 @@
 
 #include "vault/base/json.h"
 
+#include <stdbool.h>
+
 struct cv_broker;
 
 /* `event`: "request", "approved", "denied", "break-glass", "freeze",
@@ -18,9 +20,20 @@ struct cv_broker;
 void cv_notify_event(struct cv_broker *b, const char *event,
                      const cJSON *about);
 
+/* Entered. The same, once what is queued is durable; cv_notify_release then
+ * says so, cv_notify_forget that it was not. */
+void cv_notify_later(struct cv_broker *b, const char *event,
+                     const cJSON *about);
+void cv_notify_release(struct cv_broker *b);
+void cv_notify_forget(struct cv_broker *b);
+
 /* Starts what waits, ends what takes too long; called when the broker has
  * nothing else to do. True while there is something. */
 bool cv_notify_tick(struct cv_broker *b);
+
+/* The child's side: becomes `command`, with `socket` as its standard input and
+ * nothing else. Returns never. */
+_Noreturn void cv_notify_run(const char *command, int socket);
 
 /* Forgets what waits; what runs is left to its end. */
 void cv_notify_end(struct cv_broker *b);

@@ -3,6 +3,8 @@
 #include "vault/base/file.h"
 #include "vault/base/process.h"
 #include "vault/broker/names.h"
+#include "vault/broker/notify.h"
+#include "vault/broker/sshsig.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -177,6 +179,10 @@ static int fork_child(const struct table *t, unsigned program, int socket,
         }
         if (program == CV_SPAWNER_NAMES) {
             cv_names_serve(socket);
+        } else if (program == CV_SPAWNER_SSHSIG) {
+            cv_sshsig_serve(socket);
+        } else if (program == CV_SPAWNER_NOTIFY) {
+            cv_notify_run(t->options->notify, socket);
         } else {
             t->options->settings(t->options->context, socket);
         }
@@ -351,6 +357,13 @@ static void connect_helper(const struct table *t, int socket, unsigned program,
     close_pairs(&pairs);
 }
 
+/* Those that are no program of ours. */
+static bool is_forked(unsigned program)
+{
+    return program == CV_SPAWNER_NAMES || program == CV_SPAWNER_SETTINGS ||
+           program == CV_SPAWNER_SSHSIG || program == CV_SPAWNER_NOTIFY;
+}
+
 static void serve_one(struct table *t, int socket, unsigned program)
 {
     struct child *child = child_place(t);
@@ -365,14 +378,17 @@ static void serve_one(struct table *t, int socket, unsigned program)
     }
     if (child == NULL || program >= CV_SPAWNER_COUNT ||
         (program == CV_SPAWNER_SETTINGS && t->options->settings == NULL) ||
+        (program == CV_SPAWNER_NOTIFY && t->options->notify == NULL) ||
         !make_pairs(program, &pairs)) {
         close_pairs(&pairs);
         answer_with(socket, EINVAL, 0, NULL);
         return;
     }
-    child->module = program == CV_SPAWNER_MODULE;
+    /* What may not be ended at once. */
+    child->module =
+        program == CV_SPAWNER_MODULE || program == CV_SPAWNER_NOTIFY;
     child->number = t->last = (t->last + 1) & ~(KILL | RELOAD);
-    if (program == CV_SPAWNER_NAMES || program == CV_SPAWNER_SETTINGS) {
+    if (is_forked(program)) {
         error = fork_child(t, program, pairs.socket[1], pairs.socket[0],
                            &child->pid);
     } else {

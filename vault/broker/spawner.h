@@ -28,6 +28,8 @@ enum cv_spawner_program {
     CV_SPAWNER_RELAY,    /* libexec/certvault/relay; has two sockets */
     CV_SPAWNER_SETTINGS, /* a child of the spawner itself: what the
                             configuration says now (vault/broker/settings.h) */
+    CV_SPAWNER_SSHSIG,   /* likewise: checks a signature (sshsig.h) */
+    CV_SPAWNER_NOTIFY,   /* likewise: becomes the notify command (notify.h) */
     CV_SPAWNER_COUNT
 };
 
@@ -43,6 +45,9 @@ struct cv_spawner_options {
     /* The folder with intake.sock, relay-orders.sock and relay-asks.sock, at
      * which these programs are to be had; NULL: they are started here. */
     const char *helpers_at;
+    /* What is told of events (vault/broker/notify.h), absolute; NULL: nothing.
+     */
+    const char *notify;
     /* Run in children of the spawner, forked for it, with what was in memory
      * when the spawner was. NULL: there is nothing to be asked.
      * Serves io.certvault.Settings on `socket` until that closes. */

@@ -272,17 +272,21 @@ enum cv_status cv_store_request_list(struct cv_store *store, bool all,
     return status;
 }
 
-enum cv_status cv_store_request_count(struct cv_store *store, int64_t uid,
-                                      uint64_t *out, struct cv_err *err)
+static enum cv_status count_rows(struct cv_store *store,
+                                 enum cv_store_sql which, int64_t uid,
+                                 int64_t since, uint64_t *out,
+                                 struct cv_err *err)
 {
     sqlite3_stmt *s;
     bool row = false;
-    enum cv_status status =
-        cv_store_sql_get(store, CV_SQL_REQUEST_COUNT, &s, err);
+    enum cv_status status = cv_store_sql_get(store, which, &s, err);
 
     *out = 0;
     if (status == CV_OK) {
         cv_store_sql_int(s, 1, uid);
+        if (which == CV_SQL_REQUEST_SINCE) {
+            cv_store_sql_int(s, 2, since);
+        }
         status = cv_store_sql_step(store, s, &row, err);
     }
     if (status == CV_OK && row) {
@@ -290,6 +294,19 @@ enum cv_status cv_store_request_count(struct cv_store *store, int64_t uid,
         cv_store_sql_done(s);
     }
     return status;
+}
+
+enum cv_status cv_store_request_count(struct cv_store *store, int64_t uid,
+                                      uint64_t *out, struct cv_err *err)
+{
+    return count_rows(store, CV_SQL_REQUEST_COUNT, uid, 0, out, err);
+}
+
+enum cv_status cv_store_request_since(struct cv_store *store, int64_t uid,
+                                      int64_t since, uint64_t *out,
+                                      struct cv_err *err)
+{
+    return count_rows(store, CV_SQL_REQUEST_SINCE, uid, since, out, err);
 }
 
 enum cv_status cv_store_request_prune(struct cv_store *store, int64_t before,

@@ -72,6 +72,12 @@ CV_MUST_USE enum cv_status cv_store_request_count(struct cv_store *store,
                                                   int64_t uid, uint64_t *out,
                                                   struct cv_err *err);
 
+/* How many `uid` filed since then, whatever became of them. */
+CV_MUST_USE enum cv_status cv_store_request_since(struct cv_store *store,
+                                                  int64_t uid, int64_t since,
+                                                  uint64_t *out,
+                                                  struct cv_err *err);
+
 /* Removes those that ended, whatever way, and were filed before `before`. */
 CV_MUST_USE enum cv_status cv_store_request_prune(struct cv_store *store,
                                                   int64_t before,

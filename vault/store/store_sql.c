@@ -130,6 +130,8 @@ static const char *const texts[CV_SQL_COUNT] = {
     [CV_SQL_REQUEST_LIST] = REQUEST "WHERE state <= ?1 ORDER BY pos",
     [CV_SQL_REQUEST_COUNT] = "SELECT count(*) FROM requests"
                              " WHERE state <= 1 AND (?1 = -1 OR uid = ?1)",
+    [CV_SQL_REQUEST_SINCE] = "SELECT count(*) FROM requests"
+                             " WHERE uid = ?1 AND created >= ?2",
     [CV_SQL_REQUEST_PRUNE] =
         "DELETE FROM requests WHERE state > 1 AND created < ?1",
 };

@@ -1,0 +1,691 @@
+"""Approvals, limits and break-glass against the running service, asked by
+several users at once: filed, approved, used once; counted from the record.
+Needs root: the users are others, by number."""
+
+import grp
+import json
+import os
+import stat
+import subprocess
+import time
+
+import pytest
+
+import harness
+import kube
+import signing
+import users
+from harness import BUSY, DENIED
+from relay_stub import Stub, install, use
+from users import ALICE, BOB, CAROL, permit
+from wire import Broker
+
+pytestmark = users.needs_root
+
+BROKER = "io.certvault.Broker."
+DAVE = 64004
+LEADS = next(g for g in grp.getgrall() if g.gr_gid and not g.gr_mem)
+
+
+def approvals(n=1, signed=False, **who):
+    return {"require": {"approvals": {"count": n, "from": who or
+                                      {"uids": [BOB, CAROL]},
+                                      **({"signed": True} if signed else {})}}}
+
+
+MAY_APPROVE = permit("approvers", [ALICE, BOB, CAROL, DAVE], ["approve"])
+
+
+class Rig:
+    """A service with an exportable entry `a`, and its users."""
+
+    def __init__(self, vault, config=None):
+        self.v, self.config = vault, config
+        self.version = 0
+        self.broker = None
+
+    def start(self):
+        args = ["--config", self.config] if self.config else []
+        self.broker = Broker(self.v, "--key-file", self.v.key_file, *args)
+        self.v.to = ("--broker", "unix:" + self.broker.path)
+        users.open_way(self.broker.path)
+
+    def policy(self, *rules, **more):
+        """The next version of the policy: the owner's rule, these, and that
+        everybody may approve."""
+        self.version += 1
+        document = {
+            "apiVersion": "certvault/v1", "kind": "Policy",
+            "metadata": {"name": "t", "version": self.version}, **more,
+            "rules": [permit("owner", [0], ["*"]), MAY_APPROVE, *rules]}
+        path = self.v.write("policy.yaml", json.dumps(document))
+        self.v(*(self.v.to if self.broker else ()), "policy", "apply", path,
+               code=0)
+
+    def ask(self, uid, method, on=None, groups=(), **parameters):
+        s = on or users.connect_as(self.broker.path, uid, groups=groups)
+        try:
+            return self.broker.call(BROKER + method, parameters, on=s)
+        finally:
+            if not on:
+                s.close()
+
+    def export(self, uid, **more):
+        return self.ask(uid, "Export", name="a", dry_run=False,
+                        **{"reason": "copy", **more})
+
+    def requests(self, uid, **more):
+        return given(self.ask(uid, "Requests", **more))["items"]
+
+    def leaves(self, **wanted):
+        return [r for r in self.v.json(*self.v.to, "audit", "query")["items"]
+                if all(r.get(k) == w or r["details"].get(k) == w
+                       for k, w in wanted.items())]
+
+
+def given(answer):
+    assert "error" not in answer, answer
+    return answer["parameters"]
+
+
+def refused(answer, code):
+    assert answer.get("parameters", {}).get("code") == code, answer
+    return answer["parameters"]
+
+
+def asked(answer):
+    """The id of the request that this answer names."""
+    error = refused(answer, "busy")
+    assert len(error["request_id"]) == 12, error
+    assert error["request_id"] in error["state"]
+    return error["request_id"]
+
+
+@pytest.fixture
+def vault_with_entry(home, secrets):
+    v = harness.Vault(home, secrets)
+    v.add(kube.as_yaml(kube.config(kube.Identity("p256", secrets=secrets))),
+          "a", "--exportable")
+    yield v
+    v.verify()
+
+
+@pytest.fixture
+def rig(vault_with_entry):
+    r = Rig(vault_with_entry)
+    r.start()
+    yield r
+    assert r.broker.end() == 0
+
+
+EXPORT = permit("copies", [ALICE], ["export"], **approvals())
+
+
+def test_filed_approved_used_once(rig):
+    rig.policy(EXPORT)
+    first = rig.export(ALICE, ticket="OPS-1")
+    id = asked(first)
+    # The denial names it, and is the request's leaf.
+    leaf, = rig.leaves(request=id)
+    assert leaf["decision"] == "deny" and leaf["phase"] == "decision"
+    assert leaf["seq"] == first["parameters"]["audit_seq"]
+    assert leaf["error"] == "busy" and leaf["actor"]["uid"] == ALICE
+    # Asked again it is the same one.
+    assert asked(rig.export(ALICE, ticket="OPS-1")) == id
+    seen, = rig.requests(BOB)
+    assert seen["id"] == id and seen["state"] == "open"
+    assert seen["actor"]["uid"] == ALICE and seen["entry"] == "a"
+    assert seen["action"] == "export" and seen["reason"] == "copy"
+    assert seen["ticket"] == "OPS-1" and seen["approvals"] == []
+    assert seen["needed"] == 1 and seen["rule"] == "copies"
+    assert seen["server"] == "https://10.0.0.1:6443"
+    assert [r["id"] for r in rig.requests(ALICE)] == [id]
+    assert rig.requests(DAVE) == []       # does not count for the rule
+
+    done = given(rig.ask(BOB, "Approve", id=id, reason="fine"))["request"]
+    assert done["state"] == "approved"
+    assert [a["uid"] for a in done["approvals"]] == [BOB]
+    assert "gids" not in done["approvals"][0]
+    out = given(rig.export(ALICE, ticket="OPS-1"))
+    permit_leaf, = rig.leaves(request=id, decision="permit", action="export",
+                              phase="decision")
+    assert permit_leaf["seq"] == out["audit_seq"]
+    assert permit_leaf["details"]["approvals"] == 1
+    approve, = rig.leaves(request=id, action="approve", phase="decision")
+    assert approve["actor"]["uid"] == BOB and \
+        approve["details"]["for_uid"] == ALICE
+    # Once.
+    again = asked(rig.export(ALICE, ticket="OPS-1"))
+    assert again != id
+    states = {r["id"]: r["state"] for r in rig.requests(ALICE, all=True)}
+    assert states == {id: "used", again: "open"}
+
+
+def test_it_stands_for_that_call_alone(rig):
+    rig.policy(permit("copies", [ALICE, DAVE], ["export"], **approvals()))
+    id = asked(rig.export(ALICE, ticket="T-1"))
+    given(rig.ask(BOB, "Approve", id=id))
+    others = [asked(rig.export(ALICE)),
+              asked(rig.export(ALICE, ticket="T-2")),
+              asked(rig.export(ALICE, ticket="T-1", reason="other")),
+              asked(rig.export(ALICE, ticket="T-1", context="main")),
+              asked(rig.export(DAVE, ticket="T-1"))]
+    assert len({id, *others}) == 6
+    given(rig.export(ALICE, ticket="T-1"))
+
+
+def test_who_may_not_approve(rig):
+    rig.policy(permit("copies", [ALICE], ["export"],
+                      **approvals(uids=[ALICE, BOB, CAROL])))
+    id = asked(rig.export(ALICE))
+    own = refused(rig.ask(ALICE, "Approve", id=id), "denied")
+    assert own["audit_seq"] > 0
+    refused(rig.ask(DAVE, "Approve", id=id), "denied")
+    # Counts for the rule, but may not approve.
+    rig.policy(permit("copies", [ALICE], ["export"],
+                      **approvals(uids=[ALICE, BOB, CAROL])),
+               {"name": "not-carol", "effect": "forbid",
+                "subjects": {"uids": [CAROL]}, "actions": ["approve"]})
+    refused(rig.ask(CAROL, "Approve", id=id), "denied")
+    denials = rig.leaves(action="approve", decision="deny", request=id)
+    assert sorted(r["actor"]["uid"] for r in denials) == [ALICE, CAROL, DAVE]
+    assert asked(rig.export(ALICE)) == id
+    refused(rig.ask(BOB, "Approve", id="0" * 12), "not-found")
+
+
+def test_several_are_needed_and_each_counts_once(rig):
+    rig.policy(permit("copies", [ALICE], ["export"], **approvals(2)))
+    id = asked(rig.export(ALICE))
+    given(rig.ask(BOB, "Approve", id=id))
+    refused(rig.ask(BOB, "Approve", id=id), "exists")
+    again = rig.export(ALICE)
+    assert asked(again) == id
+    assert "1 of 2" in again["parameters"]["state"]
+    given(rig.ask(CAROL, "Approve", id=id))
+    given(rig.export(ALICE))
+
+
+def test_groups_as_they_were_and_the_policy_of_now(rig):
+    """Carol counts by a group that she has only while she approves. Under the
+    rule of now she must count too."""
+    by_group = permit("copies", [ALICE], ["export"],
+                      **approvals(groups=[LEADS.gr_name]))
+    rig.policy(by_group)
+    id = asked(rig.export(ALICE))
+    refused(rig.ask(CAROL, "Approve", id=id), "denied")
+    given(rig.ask(CAROL, "Approve", id=id, groups=[LEADS.gr_gid]))
+    rig.policy(EXPORT | approvals(uids=[BOB]))
+    waits = rig.export(ALICE)
+    assert asked(waits) == id and "0 of 1" in waits["parameters"]["state"]
+    rig.policy(by_group)
+    given(rig.export(ALICE))
+
+
+def test_denied_and_withdrawn(rig):
+    rig.policy(EXPORT)
+    id = asked(rig.export(ALICE))
+    refused(rig.ask(DAVE, "Deny", id=id), "denied")
+    done = given(rig.ask(BOB, "Deny", id=id, reason="freeze"))["request"]
+    assert done["state"] == "denied" and done["closed"]["reason"] == "freeze"
+    refused(rig.ask(CAROL, "Approve", id=id), "invalid")
+    again = asked(rig.export(ALICE))
+    assert again != id
+    done = given(rig.ask(ALICE, "Deny", id=again))["request"]
+    assert done["state"] == "withdrawn"
+    refused(rig.ask(BOB, "Approve", id=again), "invalid")
+    assert asked(rig.export(ALICE)) not in (id, again)
+
+
+def test_asked_beforehand(rig):
+    rig.policy(EXPORT)
+    said = given(rig.ask(ALICE, "Request", action="export", name="a",
+                         reason="copy"))
+    assert said["filed"] and said["request"]["state"] == "open"
+    id = said["request"]["id"]
+    assert not given(rig.ask(ALICE, "Request", action="export", name="a",
+                             reason="copy"))["filed"]
+    assert asked(rig.export(ALICE)) == id
+    given(rig.ask(BOB, "Approve", id=id))
+    given(rig.export(ALICE))
+    refused(rig.ask(0, "Request", action="export", name="a"), "invalid")
+    refused(rig.ask(DAVE, "Request", action="export", name="a"), "denied")
+    refused(rig.ask(ALICE, "Request", action="fly", name="a"), "usage")
+
+
+def test_a_dry_run_files_nothing(rig):
+    rig.policy(EXPORT)
+    error = refused(rig.ask(ALICE, "Export", name="a", dry_run=True,
+                            reason="copy"), "busy")
+    assert "request_id" not in error
+    assert rig.requests(ALICE, all=True) == []
+
+
+def test_not_too_many_at_once(rig):
+    rig.policy(EXPORT)
+    s = users.connect_as(rig.broker.path, ALICE)
+    ids = {asked(rig.export(ALICE, on=s, reason=f"r{i}")) for i in range(32)}
+    error = refused(rig.export(ALICE, on=s, reason="one more"), "busy")
+    assert "request_id" not in error and len(ids) == 32
+    given(rig.ask(ALICE, "Deny", on=s, id=sorted(ids)[0]))
+    asked(rig.export(ALICE, on=s, reason="one more"))
+    s.close()
+
+
+def test_outside_the_service_it_is_a_denial(vault_with_entry):
+    r = Rig(vault_with_entry)
+    r.policy(permit("mine", [0], ["sign.raw"], **approvals()),
+             {"name": "no", "effect": "forbid", "subjects": {"uids": [0]},
+              "actions": ["export"]})
+    r.v("export", "a", "--reason", "x", code=DENIED)
+
+
+# --- the command line ---
+
+def person(rig, uid, *args, code=None, groups=(), start=False, **env):
+    """The command line as another user."""
+    home = os.path.join("/tmp", f"cv-approvals-{uid}-{os.getpid()}")
+    os.makedirs(home, mode=0o700, exist_ok=True)
+    os.chown(home, uid, uid)
+    program = harness.program()
+    if subprocess.run(["test", "-x", program], user=uid, group=uid,
+                      extra_groups=[], check=False).returncode:
+        pytest.skip("other users cannot reach the programs here")
+    argv = [program, "--no-agent", "--no-input", *rig.v.to, *map(str, args)]
+    options = dict(env={**harness.environment(home), **env}, user=uid,
+                   group=uid, extra_groups=list(groups),
+                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                   stderr=subprocess.PIPE, cwd="/")
+    if start:
+        return subprocess.Popen(argv, **options)
+    done = subprocess.run(argv, timeout=120, check=False, **options)
+    result = harness.Result(args, done.returncode, done.stdout, done.stderr)
+    assert b"Sanitizer" not in result.err, result
+    if code is not None:
+        assert result.code == code, result
+    return result
+
+
+def test_by_the_command_line(rig):
+    rig.policy(EXPORT)
+    done = person(rig, ALICE, "-o", "json", "export", "a", "--reason", "copy",
+                  code=BUSY)
+    id = done.error["request_id"]
+    assert done.error["code"] == "busy"
+    done = person(rig, ALICE, "export", "a", "--reason", "copy", code=BUSY)
+    assert id in done.note and "--wait" in done.note
+    table = person(rig, BOB, "requests", code=0).out.decode()
+    for word in (id, "open", f"uid {ALICE}", "export", "a", "copy", "copies",
+                 "https://10.0.0.1:6443", "0 of 1"):
+        assert word in table, (word, table)
+    person(rig, ALICE, "approve", id, code=DENIED)
+    shown = person(rig, BOB, "approve", id, code=0).out.decode()
+    assert "1 of 1" in shown and "approved" in shown
+    person(rig, BOB, "approve", "xyz", code=64)
+    person(rig, ALICE, "export", "a", "--reason", "copy", code=0)
+    listed = person(rig, ALICE, "-o", "json", "requests", "--all", code=0).json
+    assert listed["kind"] == "RequestList"
+    assert [r["state"] for r in listed["items"]] == ["used"]
+
+
+def wait_for_request(rig, uid):
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        found = rig.requests(uid)
+        if found:
+            return found[0]["id"]
+        time.sleep(0.05)
+    raise AssertionError("no request was filed")
+
+
+def test_wait(rig):
+    rig.policy(EXPORT)
+    waits = person(rig, ALICE, "--wait", "export", "a", "--reason", "copy",
+                   start=True)
+    id = wait_for_request(rig, BOB)
+    assert waits.poll() is None
+    person(rig, BOB, "approve", id, code=0)
+    out, err = waits.communicate(timeout=30)
+    assert waits.returncode == 0 and b"client-key-data" in out, err
+    waits = person(rig, ALICE, "request", "export", "a", "--reason", "copy",
+                   "--wait", start=True)
+    id = wait_for_request(rig, BOB)
+    person(rig, BOB, "deny", id, "--reason", "not today", code=0)
+    out, err = waits.communicate(timeout=30)
+    assert waits.returncode == DENIED and b"not today" in err
+
+
+def keygen(folder, uid):
+    key = os.path.join(folder, f"key{uid}")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C",
+                    "a comment", "-f", key], check=True)
+    os.chown(key, uid, uid)
+    with open(key + ".pub", encoding="ascii") as f:
+        return key, f.read().strip()
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/ssh-keygen"),
+                    reason="no ssh-keygen here")
+def test_signed(rig, tmp_path):
+    folder = os.path.join("/tmp", f"cv-approvals-{BOB}-{os.getpid()}")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    os.chown(folder, BOB, BOB)
+    name = "games"                   # a user by name, whose keys these are
+    games = __import__("pwd").getpwnam(name).pw_uid
+    key, line = keygen(folder, BOB)
+    other, _ = keygen(str(tmp_path), 1)
+    rule = permit("copies", [ALICE], ["export"],
+                  **approvals(signed=True, uids=[games, BOB]))
+    rig.policy(rule, permit("games", [games], ["approve"]),
+               keys={name: [line]})
+    id = asked(rig.export(ALICE))
+    assert "signed" not in rig.requests(BOB)[0]["approvals"]
+    refused(rig.ask(games, "Approve", id=id), "denied")
+    text = rig.requests(games, ids=[id])[0]["text"]
+    assert text.startswith("certvault-approval/v1\n")
+    said = json.loads(text.split("\n")[1])
+    assert said["id"] == id and said["entry"] == "a" and \
+        said["actor"]["uid"] == ALICE and said["reason"] == "copy"
+
+    def sign(what, by=key, namespace="certvault-approval"):
+        done = subprocess.run(
+            ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", by],
+            input=what.encode(), capture_output=True, check=True)
+        return done.stdout.decode()
+
+    bad = [sign(text + " "), sign(text, namespace="file"), sign(text, other),
+           "x", sign(text).replace("A", "B", 3), sign(text)[:200],
+           sign(text) + "tail"]
+    for signature in bad:
+        refused(rig.ask(games, "Approve", id=id, signature=signature),
+                "denied")
+    # Somebody else's key is not one's own.
+    refused(rig.ask(BOB, "Approve", id=id, signature=sign(text)), "denied")
+    assert asked(rig.export(ALICE)) == id
+    done = given(rig.ask(games, "Approve", id=id, signature=sign(text)))
+    approval, = done["request"]["approvals"]
+    assert approval["signed"] and approval["key"].startswith("SHA256:")
+    fingerprint = subprocess.run(
+        ["ssh-keygen", "-l", "-f", key + ".pub"], capture_output=True,
+        text=True, check=True).stdout.split()[1]
+    assert approval["key"] == fingerprint
+    leaf, = rig.leaves(action="approve", phase="decision", decision="permit")
+    assert leaf["details"]["key"] == fingerprint
+    given(rig.export(ALICE))
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/ssh-keygen"),
+                    reason="no ssh-keygen here")
+def test_signed_by_the_command_line(rig):
+    pwd = __import__("pwd")
+    games = pwd.getpwnam("games").pw_uid
+    folder = os.path.join("/tmp", f"cv-approvals-{games}-{os.getpid()}")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    os.chown(folder, games, games)
+    key, line = keygen(folder, games)
+    rig.policy(permit("copies", [ALICE], ["export"],
+                      **approvals(signed=True, uids=[games])),
+               permit("games", [games], ["approve"]), keys={"games": [line]})
+    id = asked(rig.export(ALICE))
+    person(rig, games, "approve", id, code=DENIED)
+    text = person(rig, games, "approve", id, "--print", code=0).out
+    assert text.startswith(b"certvault-approval/v1\n")
+    done = person(rig, games, "approve", id, "--sign-key", key, code=0)
+    assert "(signed)" in done.out.decode()
+    given(rig.export(ALICE))
+
+
+# --- limits ---
+
+LIMITED = permit("few", [ALICE, BOB], ["export"],
+                 limit={"count": 3, "per": "1h"})
+
+
+def test_limits_count_the_record(rig):
+    rig.policy(LIMITED)
+    for _ in range(3):
+        given(rig.export(ALICE))
+    error = refused(rig.export(ALICE), "busy")
+    assert 3500 <= error["retry_after"] <= 3600 and "request_id" not in error
+    given(rig.export(BOB))               # each has his own
+    # Another broker that starts counts the same.
+    rig.broker.end()
+    rig.start()
+    refused(rig.export(ALICE), "busy")
+    given(rig.export(BOB))
+    # A dry run and a denial count nothing.
+    for _ in range(3):
+        given(rig.ask(BOB, "Export", name="a", dry_run=True, reason="x"))
+    given(rig.export(BOB))
+    refused(rig.export(BOB), "busy")
+    # The limit belongs to the rule of that name.
+    rig.policy({**LIMITED, "name": "others"})
+    given(rig.export(ALICE))
+
+
+def test_a_short_limit_is_free_again(rig):
+    rig.policy(permit("few", [ALICE], ["export"],
+                      limit={"count": 1, "per": "3s"}))
+    given(rig.export(ALICE))
+    error = refused(rig.export(ALICE), "busy")
+    end = time.monotonic() + error["retry_after"]
+    assert 0 < error["retry_after"] <= 3
+    time.sleep(max(0, end - time.monotonic()))
+    given(rig.export(ALICE))
+
+
+def test_several_in_one_commit_stay_within_the_limit(rig):
+    """Signatures that come together are decided one after the other, and
+    recorded by one sync."""
+    rig.policy(permit("few", [ALICE], ["use"],
+                      limit={"count": 5, "per": "1h"}))
+    sockets = [users.connect_as(rig.broker.path, ALICE) for _ in range(40)]
+    data = __import__("base64").b64encode(signing.tls13()).decode()
+    for s in sockets:
+        s.sendall(json.dumps({
+            "method": BROKER + "Sign", "parameters": {
+                "name": "a", "purpose": "tls13-client",
+                "algorithm": "ecdsa_secp256r1_sha256", "data": data}})
+            .encode() + b"\0")
+    got = [__import__("wire").answer(s) for s in sockets]
+    for s in sockets:
+        s.close()
+    assert sum("error" not in g for g in got) == 5
+    assert all(g["parameters"]["code"] == "busy" for g in got if "error" in g)
+    assert len(rig.leaves(action="use", decision="permit", phase="decision",
+                          )) == 5
+
+
+def test_reads_count_too(rig):
+    rig.policy(permit("few", [ALICE], ["show"], limit={"count": 2, "per": "1h"}),
+               permit("lists", [ALICE], ["list"],
+                      limit={"count": 2, "per": "1h"}))
+    for _ in range(2):
+        given(rig.ask(ALICE, "Show", name="a"))
+        assert given(rig.ask(ALICE, "List", labels={}))["items"]
+    refused(rig.ask(ALICE, "Show", name="a"), "busy")
+    refused(rig.ask(ALICE, "List", labels={}), "busy")
+
+
+# --- grants ---
+
+@pytest.fixture
+def relayed(home, secrets, tmp_path):
+    """A service whose relay the test plays."""
+    build = install(tmp_path / "installed", harness.BUILD)
+    v = harness.Vault(home, secrets, build=build)
+    v.add(kube.as_yaml(kube.config(kube.Identity("p256", secrets=secrets))),
+          "a")
+    r = Rig(v)
+    r.start()
+    v.stub = Stub(build)
+    yield r
+    assert r.broker.end() == 0
+    v.verify()
+
+
+USES = permit("uses", [ALICE], ["use"], **approvals())
+
+
+def lives(rig, s, grant):
+    return given(rig.broker.call(BROKER + "Hello", {"grant": grant}, on=s))[
+        "grant"]
+
+
+def until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_an_approved_grant_goes_on(relayed):
+    """Its signatures ask for no other approval, and being looked at again does
+    not end it: not after a change of the record, not after a change of the
+    policy that would still give it."""
+    rig = relayed
+    rig.policy(USES)
+    s = users.connect_as(rig.broker.path, ALICE)
+    id = asked(use(rig.broker, on=s, reason="fix"))
+    given(rig.ask(BOB, "Approve", id=id))
+    grant = given(use(rig.broker, on=s, reason="fix"))["grant"]["id"]
+    for _ in range(3):
+        assert "error" not in rig.v.stub.sign(grant)
+    signed = rig.leaves(grant=grant, purpose="tls13-client",
+                        phase="decision")
+    assert len(signed) == 3
+    assert all(r["details"]["uncounted"] for r in signed)
+    rig.policy(USES, permit("more", [DAVE], ["list"]))
+    assert not until(lambda: not lives(rig, s, grant), 6)
+    assert "error" not in rig.v.stub.sign(grant)
+    # The next is another.
+    assert asked(use(rig.broker, on=s, reason="fix")) != id
+    # Whoever approved it counts no more: it ends.
+    rig.policy(USES | approvals(2))
+    assert until(lambda: not lives(rig, s, grant))
+    s.close()
+
+
+def test_a_credential_that_is_given_again(relayed):
+    rig = relayed
+    rig.policy(permit("uses", [ALICE], ["use"], **approvals(),
+                      limit={"count": 1, "per": "1h", "sessions": 1}))
+    s = users.connect_as(rig.broker.path, ALICE)
+    ask = dict(on=s, kind="credential", reason="fix")
+    id = asked(use(rig.broker, **ask))
+    given(rig.ask(BOB, "Approve", id=id))
+    grant = given(use(rig.broker, **ask))["grant"]["id"]
+    for _ in range(3):
+        assert given(use(rig.broker, **ask))["grant"]["id"] == grant
+    # For another reason it is not what was approved.
+    refused(use(rig.broker, **{**ask, "reason": "other"}), "busy")
+    leaves = rig.leaves(method="Use", decision="permit", phase="decision")
+    assert [bool(r["details"].get("uncounted")) for r in leaves] == \
+        [False, True, True, True]
+    s.close()
+
+
+def test_sessions(relayed):
+    rig = relayed
+    rig.policy(permit("uses", [ALICE, BOB], ["use"], limit={"sessions": 2}))
+    s = users.connect_as(rig.broker.path, ALICE)
+    b = users.connect_as(rig.broker.path, BOB)
+    grants = [given(use(rig.broker, on=s))["grant"]["id"] for _ in range(2)]
+    refused(use(rig.broker, on=s), "busy")
+    given(use(rig.broker, on=b))
+    given(rig.broker.call(BROKER + "UseEnd", {"grant": grants[0]}, on=s))
+    grants.append(given(use(rig.broker, on=s))["grant"]["id"])
+    refused(use(rig.broker, on=s), "busy")
+    # Full as it is, those that live go on.
+    assert not until(lambda: not lives(rig, s, grants[1]), 6)
+    s.close()
+    b.close()
+
+
+def test_a_kubeconfig_without_a_key_needs_no_approval(relayed):
+    rig = relayed
+    rig.policy(USES)
+    said = given(rig.ask(ALICE, "Keyless", name="a"))
+    assert [c["name"] for c in said["contexts"]] == ["main"]
+    assert rig.requests(ALICE, all=True) == []
+
+
+# --- break-glass and notify ---
+
+def notifier(tmp_path, body="cat >> {out}"):
+    out = tmp_path / "told"
+    program = tmp_path / "notify"
+    program.write_text("#!/bin/sh\n" + body.format(out=out) + "\n")
+    program.chmod(stat.S_IRWXU)
+    config = tmp_path / "certvault.yaml"
+    config.write_text(f"notify: {{command: {program}}}\n")
+    config.chmod(0o600)
+    return str(config), out
+
+
+def told(out):
+    if not out.exists():
+        return []
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+GLASS = permit("glass", [ALICE], ["export"], break_glass=True,
+               when={"reason": "required"})
+
+
+def test_break_glass(vault_with_entry, tmp_path):
+    config, out = notifier(tmp_path)
+    rig = Rig(vault_with_entry, config)
+    rig.start()
+    try:
+        rig.policy(EXPORT, GLASS)
+        waits = rig.export(ALICE)
+        id = asked(waits)
+        assert "--break-glass" in waits["parameters"]["hint"]
+        # Without a reason it waits for approval like any other.
+        refused(rig.ask(ALICE, "Export", name="a", dry_run=True,
+                        break_glass=True), "busy")
+        got = given(rig.export(ALICE, break_glass=True))
+        leaf, = rig.leaves(seq=got["audit_seq"])
+        assert leaf["details"]["break_glass"] is True
+        assert leaf["rules"] == ["glass"]
+        assert until(lambda: len(told(out)) == 2)
+        filed, broken = told(out)
+        assert filed["event"] == "request" and filed["request"]["id"] == id
+        assert broken["event"] == "break-glass"
+        assert broken["actor"]["uid"] == ALICE and broken["entry"] == "a"
+        assert broken["audit_seq"] == got["audit_seq"]
+        given(rig.ask(BOB, "Approve", id=id))
+        assert until(lambda: len(told(out)) == 3)
+        assert told(out)[2]["event"] == "approved"
+    finally:
+        assert rig.broker.end() == 0
+
+
+def test_notify_holds_nobody_up(vault_with_entry, tmp_path):
+    """A command that never ends: the door stays as quick, what is too much is
+    dropped, and the record says so."""
+    config, out = notifier(tmp_path, "echo $$ >> {out}; exec sleep 600")
+    rig = Rig(vault_with_entry, config)
+    rig.start()
+    try:
+        rig.policy(GLASS)
+        begin = time.monotonic()
+        for i in range(80):
+            given(rig.export(ALICE, break_glass=True, reason=f"r{i}"))
+        assert time.monotonic() - begin < 60
+        assert until(lambda: out.exists() and
+                     len(out.read_text().splitlines()) == 4)
+    finally:
+        assert rig.broker.end() == 0
+    for pid in out.read_text().split():
+        assert until(lambda p=pid: not os.path.exists(f"/proc/{p}"))
+
+
+def test_a_notify_command_that_others_can_write(vault_with_entry, tmp_path):
+    config, _ = notifier(tmp_path)
+    os.chmod(tmp_path / "notify", 0o777)
+    with pytest.raises(AssertionError):
+        Broker(vault_with_entry, "--key-file", vault_with_entry.key_file,
+               "--config", config)
