@@ -3,6 +3,8 @@ client key is for, many of them with one sync."""
 
 import base64
 import json
+import os
+import signal
 
 import pytest
 
@@ -193,3 +195,26 @@ def test_a_caller_that_hangs_up_harms_nobody(signer):
         signing.verify(public(signer, "rsa2048"), "rsa_pss_rsae_sha256", d,
                        signing.signature(answer(s)))
         s.close()
+
+
+def test_what_holds_the_key_dies(vault):
+    """A signature or an error: an answer without either was given where the
+    vault was found locked and opened by the time of the answer."""
+    identity = Identity("p256")
+    vault.add(as_yaml(config(identity)), "mine")
+    broker = Broker(vault, "--key-file", vault.key_file)
+    ask = {"name": "mine", "purpose": "challenge", "data": base64.b64encode(
+        signing.challenge()).decode(), "algorithm": "ecdsa_secp256r1_sha256"}
+    codes = []
+    try:
+        for _ in range(6):
+            said = broker.call("io.certvault.Broker.Sign", ask)
+            assert "error" in said or "signature" in said["parameters"], said
+            codes.append(said["parameters"].get("code", "ok"))
+            for pid, name in harness.our_processes():
+                if name == "token":
+                    os.kill(pid, signal.SIGKILL)
+    finally:
+        broker.end()
+    assert codes[0] == "ok" and set(codes) <= {"ok", "busy", "locked",
+                                               "unavailable"}, codes

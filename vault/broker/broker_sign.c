@@ -279,7 +279,12 @@ static enum cv_status refuse(struct cv_broker *b, struct cv_sign *sign,
 {
     *err = sign->err;
     if (sign->status == CV_LOCKED && sign->token[0] == '\0') {
-        return cv_broker_need_open(b, reply, err);
+        enum cv_status s = cv_broker_need_open(b, reply, err);
+
+        /* Nothing was signed: an answer without an error would say so. */
+        return s != CV_OK
+                   ? s
+                   : cv_fail(err, CV_BUSY, "the vault is open only now: again");
     }
     /* Asked again, for what is to be told of the PIN. */
     if (sign->status == CV_LOCKED) {
