@@ -44,6 +44,8 @@ def edges():
     yield zone_file(), plain
     for version in b"234":
         yield zone_file(version=bytes([version])), plain
+    for magic in b"xZif", b"Txif", b"TZxf", b"TZix":
+        yield magic + zone_file()[4:], None
     for version in b"\x00", b"1", b"5", b"9":
         yield zone_file(version=version), None
     # Counts, in either block. What is told of UT and standard time must be 0
@@ -270,6 +272,9 @@ BEGINS = [
       for y, m, d in [(2026, 4, 30), (2026, 5, 31), (2026, 6, 30),
                       (2026, 7, 31), (2026, 8, 31), (2026, 9, 30),
                       (2026, 10, 31), (2026, 11, 30), (2024, 3, 31)]),
+    *(("ABC0DEF,M%d.1.%d/0,J%d" % (m, datetime.date(y, m, 1).isoweekday() % 7,
+                                   (m * 30 + 180) % 365), at(y, m, 1))
+      for y in (2024, 2026) for m in range(1, 13)),
 ]
 
 
@@ -280,6 +285,24 @@ def compare_begins(driver):
                           "file": base64.b64encode(file).decode()})
         if "error" in got or [r[0] for r in got["results"]] != [0, 3600]:
             raise SystemExit(f"{rule} at {t}: {got}")
+
+
+def compare_ages(driver, rnd, count):
+    """The calendar comes again after 400 years, weekdays too; before the year 1
+    as well, where Python does not go."""
+    age = 146097 * DAY
+    for _ in range(count):
+        rule = random_rule(rnd)[0]
+        file = zone_file(footer=f"\n{rule}\n".encode(), version=b"3")
+        times = [at(2000 + rnd.choice([0, 1, 4, 99, 100, 101, 200, 399]),
+                    rnd.choice([1, 2, 3, 12]), rnd.choice([1, 28]),
+                    rnd.randrange(24)) for _ in range(20)]
+        before = [t - n * age for t in times for n in (5, 6, 20)]
+        got = driver.ask({"op": "zone", "times": times + before,
+                          "file": base64.b64encode(file).decode()})["results"]
+        wanted = [r for r in got[:20] for _ in range(3)]
+        if got[20:] != wanted:
+            raise SystemExit(f"{rule}: other times in other ages: {times}")
 
 
 def compare_edges(driver):
@@ -302,3 +325,4 @@ def compare(driver, rnd, count):
     compare_forms(driver)
     compare_begins(driver)
     compare_rules(driver, rnd, count)
+    compare_ages(driver, rnd, count)

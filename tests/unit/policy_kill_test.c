@@ -1,0 +1,158 @@
+/* Edges that mistakes made on purpose (tests/mutate) found unguarded. */
+#include "policy/pattern.h"
+#include "policy/zone.h"
+#include "tests/unit/policy_test.h"
+
+#define RULE                                                        \
+    HEAD "- {name: r, effect: permit, subjects: {users: [alice]}, " \
+         "actions: [\"*\"]"
+
+static struct cv_decide_request asked(enum cv_action action)
+{
+    struct cv_decide_request r = {
+        .action = action, .mode = CV_DECIDE_MODE_SERVICE, .now_s = MONDAY_10};
+    r.subject.uid = 1001;
+    r.subject.gid = 1001;
+    return r;
+}
+
+static bool permits(const char *text, const struct cv_decide_request *request,
+                    struct cv_err *err)
+{
+    struct cv_policy *policy = policy_of(text);
+    struct cv_decide_result result;
+    cv_err_init(err);
+    enum cv_status st = cv_decide_run(policy, request, &result, err);
+    cv_policy_free(policy);
+    return st == CV_OK;
+}
+
+/* What leaves with the key, or signs anything, cannot be held to a grant's
+ * limits: each of the three. */
+static void limits_nothing_can_keep(void **state)
+{
+    static const char text[] = RULE ", grant: {read_only: true}}\n";
+    static const enum cv_action never[] = {CV_ACTION_EXPORT, CV_ACTION_SIGN_RAW,
+                                           CV_ACTION_ISSUE};
+    struct cv_err err;
+    (void)state;
+    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+        struct cv_decide_request r = asked(never[i]);
+        assert_false(permits(text, &r, &err));
+        assert_true(permits(RULE "}\n", &r, &err));
+    }
+    struct cv_decide_request r = asked(CV_ACTION_USE);
+    assert_true(permits(text, &r, &err));
+}
+
+static void words(void **state)
+{
+    struct cv_err err;
+    struct cv_decide_request r = asked(CV_ACTION_USE);
+    (void)state;
+    assert_false(permits(RULE ", when: {hours: \"11:00-12:00\"}}\n", &r, &err));
+    assert_non_null(strstr(err.text, "UTC"));
+    r.duration_s = 5401;
+    assert_false(permits(RULE ", grant: {max_duration: 90m}}\n", &r, &err));
+    assert_non_null(strstr(err.text, "90m"));
+    /* Three forbids are named, and no others hinted at. */
+    static const char three[] = HEAD "- {name: a, effect: forbid, subjects: "
+                                     "{uids: [1001]}, actions: [use]}\n"
+                                     "- {name: b, effect: forbid, subjects: "
+                                     "{uids: [1001]}, actions: [use]}\n"
+                                     "- {name: c, effect: forbid, subjects: "
+                                     "{uids: [1001]}, actions: [use]}\n";
+    r.duration_s = 0;
+    assert_false(permits(three, &r, &err));
+    assert_non_null(strstr(err.text, "\"c\""));
+    assert_null(strstr(err.text, "others"));
+}
+
+static void hours_are_digits(void **state)
+{
+    static const char *const bad[] = {"1/:00-18:00", "0::00-18:00",
+                                      "08:0/-18:00", "08:00-1/:00",
+                                      "08x00-18:00", "08:00-18x00"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[512];
+        struct cv_policy *policy = NULL;
+        (void)snprintf(text, sizeof(text), RULE ", when: {hours: \"%s\"}}\n",
+                       bad[i]);
+        assert_int_equal(cv_policy_parse(bytes_of(text), &policy, NULL, NULL),
+                         CV_INVALID);
+        assert_null(policy);
+    }
+}
+
+static enum cv_status compiled(const char *text)
+{
+    struct cv_pattern *p = NULL;
+    enum cv_status st = cv_pattern_compile(text, &p, NULL);
+    cv_pattern_free(p);
+    return st;
+}
+
+static void patterns(void **state)
+{
+    struct cv_pattern *p = NULL;
+    (void)state;
+    assert_int_equal(cv_pattern_compile("a b", &p, NULL), CV_OK);
+    assert_true(cv_pattern_matches(p, "a b", 3));
+    assert_false(cv_pattern_matches(p, "a_b", 3));
+    cv_pattern_free(p);
+    assert_int_equal(compiled("a\\1"), CV_INVALID);
+    assert_int_equal(compiled("a\\9"), CV_INVALID);
+    /* One beside the other is not one within the other. */
+    assert_int_equal(compiled("(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)(a)"
+                              "(a)(a)"),
+                     CV_OK);
+    /* The largest that is taken. */
+    assert_int_equal(compiled("(x{255}){4}xxx"), CV_OK);
+    assert_int_equal(compiled("(x{255}){4}xxxx"), CV_INVALID);
+}
+
+static void names_and_numbers(void **state)
+{
+    struct cv_policy *policy = NULL;
+    cJSON *o = cJSON_CreateObject();
+    cJSON *users = cJSON_AddObjectToObject(o, "users");
+    (void)state;
+    assert_true(cv_zone_is_name("z/zZ"));
+    assert_int_equal(cv_policy_parse(bytes_of(RULE "}\n"), &policy, NULL, NULL),
+                     CV_OK);
+    assert_non_null(cJSON_AddObjectToObject(o, "groups"));
+    assert_non_null(cJSON_AddObjectToObject(o, "zones"));
+    assert_non_null(cJSON_AddNumberToObject(users, "alice", -1));
+    assert_int_equal(cv_policy_resolve(policy, o, NULL, NULL), CV_INVALID);
+    cJSON_Delete(o);
+    cv_policy_free(policy);
+}
+
+static void cases_of_another_kind(void **state)
+{
+    static const char text[] =
+        "apiVersion: certvault/v2\nkind: PolicyTest\ncases:\n"
+        "- {user: alice, groups: [], action: use, expect: deny}\n";
+    struct cv_policy *policy = policy_of(RULE "}\n");
+    cJSON *out = NULL;
+    (void)state;
+    assert_int_equal(
+        cv_cases_run(policy, bytes_of(text), MONDAY_10, &out, NULL, NULL),
+        CV_INVALID);
+    assert_null(out);
+    cv_policy_free(policy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(limits_nothing_can_keep),
+        cmocka_unit_test(words),
+        cmocka_unit_test(hours_are_digits),
+        cmocka_unit_test(patterns),
+        cmocka_unit_test(names_and_numbers),
+        cmocka_unit_test(cases_of_another_kind),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
