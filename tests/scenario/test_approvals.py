@@ -2,9 +2,12 @@
 several users at once: filed, approved, used once; counted from the record.
 Needs root: the users are others, by number."""
 
+import contextlib
 import grp
 import json
 import os
+import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -689,3 +692,71 @@ def test_a_notify_command_that_others_can_write(vault_with_entry, tmp_path):
     with pytest.raises(AssertionError):
         Broker(vault_with_entry, "--key-file", vault_with_entry.key_file,
                "--config", config)
+
+
+# --- killed ---
+
+KILLS = [(call, n) for call in ("pwrite64", "fdatasync", "fsync")
+         for n in range(1, 16)]
+
+
+@contextlib.contextmanager
+def killer(rig, call, n):
+    """strace on the running broker, which kills it at its nth `call`."""
+    p = subprocess.Popen(
+        ["strace", "-qq", "-o", "/dev/null", "-p",
+         str(rig.broker.process.pid), "-e", "trace=" + call, "-e",
+         "signal=none", "-e", f"inject={call}:signal=SIGKILL:when={n}"],
+        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def traced():
+        with open(f"/proc/{rig.broker.process.pid}/status",
+                  encoding="ascii") as f:
+            return any(line.startswith("TracerPid:") and
+                       line.split()[1] != "0" for line in f)
+    assert until(traced)
+    try:
+        yield
+    finally:
+        p.terminate()
+        p.wait()
+
+
+@pytest.mark.skipif(not harness.have_strace(),
+                    reason="strace is not to be used here")
+def test_killed_anywhere_an_approval_is_used_once_at_most(rig):
+    """The broker is killed at the nth write or sync since it began to answer;
+    the call is made again by the next one. Released: never twice."""
+    v = rig.v
+    rig.policy(EXPORT)
+    id = asked(rig.export(ALICE))
+    given(rig.ask(BOB, "Approve", id=id))
+    assert rig.broker.end() == 0
+    template = os.path.join(v.home, "template")
+    shutil.copytree(v.folder, template)
+    kills = KILLS if harness.FULL else harness.seeded().sample(KILLS, 7)
+    ends = set()
+    for call, n in kills:
+        shutil.rmtree(v.folder)
+        shutil.copytree(template, v.folder)
+        rig.start()
+        with killer(rig, call, n):
+            first = rig.export(ALICE)
+        rig.broker.end(signal.SIGKILL)
+        harness.wait_for_none()
+        rig.start()
+        second = rig.export(ALICE)
+        permits = rig.leaves(request=id, decision="permit", action="export",
+                             phase="decision")
+        released = [a for a in (first, second)
+                    if a is not None and "error" not in a]
+        assert len(permits) <= 1 and len(released) <= 1, (call, n)
+        # What was released has its leaf.
+        for a in released:
+            assert a["parameters"]["audit_seq"] == permits[0]["seq"]
+        ends.add((first is not None, len(released)))
+        assert rig.broker.end() == 0
+        v.verify()
+    rig.start()
+    rig.requests(ALICE)                  # it serves: it may be ended
+    assert len(ends) > 1, ends           # some died, and not all of them
