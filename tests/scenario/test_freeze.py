@@ -160,6 +160,35 @@ def test_who_may(rig):
     carol.close()
 
 
+def test_people_are_told(vault, tmp_path):
+    """The command that the configuration names, at both ends of the freeze."""
+    out, program = tmp_path / "told", tmp_path / "notify"
+    program.write_text(f"#!/bin/sh\ncat >> {out}\n")
+    program.chmod(0o700)
+    config = tmp_path / "certvault.yaml"
+    config.write_text(f"notify: {{command: {program}}}\n")
+    config.chmod(0o600)
+    broker = Broker(vault, "--key-file", vault.key_file, "--config",
+                    str(config))
+    to = ("--broker", "unix:" + broker.path)
+
+    def told(n):
+        end = time.monotonic() + 20
+        while not out.exists() or len(out.read_text().splitlines()) < n:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return [json.loads(line) for line in out.read_text().splitlines()]
+    try:
+        vault("lock", "--all", "--reason", "stolen", *to, code=0)
+        one, = told(1)
+        assert one["event"] == "freeze" and one["reason"] == "stolen"
+        assert one["by"]
+        vault("unlock", "--all", *to, code=0)
+        assert told(2)[1]["event"] == "unfreeze"
+    finally:
+        assert broker.end() == 0
+
+
 def test_other_brokers_of_the_vault(vault, secrets):
     """An agent that is open and a private broker: one freezes, both are."""
     vault.policy(harness.MAY_EXPORT)
