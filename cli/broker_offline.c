@@ -1,4 +1,5 @@
 #include "cli/broker_offline.h"
+#include "cli/policy_offline.h"
 
 #include "policy/cases.h"
 #include "policy/policy.h"
@@ -230,6 +231,9 @@ static const struct cv_method methods[] = {
     {"PolicyCheck", policy_check, false}, {"PolicyTest", policy_test, false},
     {"ConfigRead", config_read, false},   {"AuditVerify", audit_verify, false},
     {"Restore", restore, false},
+    {"PolicyKey", cv_policy_offline_key, true},
+    {"PolicyNote", cv_policy_offline_note, false},
+    {"PolicySign", cv_policy_offline_sign, true},
 };
 
 static const struct cv_interface offline_interface = {

@@ -13,7 +13,6 @@ static const char *const later[] = {
     "sync",
     "policy fmt",
     "policy lint",
-    "policy sign",
     "audit rebuild",
     "audit prove",
     "audit consistency",

@@ -245,6 +245,17 @@ static const struct cv_option policy_diff_options[] = {
     VALUE("entry", "PATTERN", "with these entries alone"), END,
 };
 
+static const struct cv_option policy_sign_options[] = {
+    FILE_OF("key", "FILE", "the key that signs (certvault policy key)"),
+    VALUE("vault-id", "ID", "for the vault of this id; default: it is asked"),
+    FILE_OF("output", "FILE", "where the signature goes; default FILE.sig"),
+    END,
+};
+
+static const struct cv_option policy_key_options[] = {
+    VALUE("name", "NAME", "what the key is called; default policy"), END,
+};
+
 static const struct cv_option query_options[] = {
     VALUE("actor", "USER", "by whom"),
     WORD_OF("action", "ACTION", "what", ACTIONS),
@@ -500,6 +511,13 @@ const struct cv_command cv_command_table[] = {
      CV_KIND_WORDS, ACTIONS,
      "policy who-can export prod\npolicy who-can policy.apply -o json\n",
      cv_cmd_policy_who_can},
+    {"policy sign", "FILE", "sign a policy, for one vault",
+     policy_sign_options, 1, 1, READS, FILE_OPERAND,
+     "policy sign prod.yaml --key policy.key\n", cv_cmd_policy_sign},
+    {"policy key", "FILE",
+     "make a key that signs policies, and print its verifier key",
+     policy_key_options, 1, 1, READS, FILE_OPERAND,
+     "policy key policy.key --name alice\n", cv_cmd_policy_sign_key},
     {"policy history", "", "which policies were applied, when and by whom",
      NULL, 0, 0, READS, TEXT_OPERAND, "policy history\n",
      cv_cmd_policy_history},

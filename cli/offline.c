@@ -111,9 +111,9 @@ static void full_name(const struct cv_offline *o, const char *method,
     (void)snprintf(out, 96, "%s.%s", o->interface, method);
 }
 
-enum cv_status cv_offline_call(struct cv_offline *o, const char *method,
-                               cJSON *parameters, struct cv_message *reply,
-                               struct cv_err *err)
+static enum cv_status call(struct cv_offline *o, const char *method,
+                           cJSON *parameters, unsigned flags,
+                           struct cv_message *reply, struct cv_err *err)
 {
     char name[96];
 
@@ -122,7 +122,23 @@ enum cv_status cv_offline_call(struct cv_offline *o, const char *method,
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     full_name(o, method, name);
-    return cv_client_call(o->channel, name, parameters, 0, CALL_MS, reply, err);
+    return cv_client_call(o->channel, name, parameters, flags, CALL_MS, reply,
+                          err);
+}
+
+enum cv_status cv_offline_call(struct cv_offline *o, const char *method,
+                               cJSON *parameters, struct cv_message *reply,
+                               struct cv_err *err)
+{
+    return call(o, method, parameters, 0, reply, err);
+}
+
+enum cv_status cv_offline_secret(struct cv_offline *o, const char *method,
+                                 cJSON *parameters, struct cv_message *reply,
+                                 struct cv_err *err)
+{
+    return call(o, method, parameters,
+                CV_CLIENT_SECRET_IN | CV_CLIENT_SECRET_OUT, reply, err);
 }
 
 enum cv_status cv_offline_stream(struct cv_offline *o, const char *method,

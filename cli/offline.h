@@ -32,6 +32,12 @@ CV_MUST_USE enum cv_status
 cv_offline_call(struct cv_offline *o, const char *method, cJSON *parameters,
                 struct cv_message *reply, struct cv_err *err);
 
+/* The same for what carries secrets, both ways: `parameters` live in an arena,
+ * and so does the answer. */
+CV_MUST_USE enum cv_status
+cv_offline_secret(struct cv_offline *o, const char *method, cJSON *parameters,
+                  struct cv_message *reply, struct cv_err *err);
+
 /* The same as a stream of answers. */
 CV_MUST_USE enum cv_status
 cv_offline_stream(struct cv_offline *o, const char *method, cJSON *parameters,
