@@ -228,12 +228,16 @@ static enum cv_status restore(void *context, const cJSON *parameters,
 }
 
 static const struct cv_method methods[] = {
-    {"PolicyCheck", policy_check, false}, {"PolicyTest", policy_test, false},
-    {"ConfigRead", config_read, false},   {"AuditVerify", audit_verify, false},
+    {"PolicyCheck", policy_check, false},
+    {"PolicyTest", policy_test, false},
+    {"ConfigRead", config_read, false},
+    {"AuditVerify", audit_verify, false},
     {"Restore", restore, false},
     {"PolicyKey", cv_policy_offline_key, true},
     {"PolicyNote", cv_policy_offline_note, false},
     {"PolicySign", cv_policy_offline_sign, true},
+    {"PolicyLint", cv_policy_offline_lint, false},
+    {"PolicyFormat", cv_policy_offline_format, false},
 };
 
 static const struct cv_interface offline_interface = {
@@ -253,8 +257,10 @@ enum cv_status cv_broker_offline_run(struct cv_err *err)
     size_t n = fcntl(CV_PROCESS_EXTRA, F_GETFD) == -1       ? 1
                : fcntl(CV_PROCESS_EXTRA + 1, F_GETFD) == -1 ? 2
                                                             : 3;
-    enum cv_status s =
-        cv_sandbox_enter(CV_SANDBOX_OFFLINE, folders, n, NULL, err);
+    enum cv_status s;
+
+    cv_policy_offline_begin();
+    s = cv_sandbox_enter(CV_SANDBOX_OFFLINE, folders, n, NULL, err);
 
     return s == CV_OK ? cv_serve_loop(&offline_interface, NULL,
                                       CV_PROCESS_SOCKET, -1, err)

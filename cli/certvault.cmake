@@ -5,7 +5,7 @@ cv_library(cli LAYER 6
           cmd_cloud.c cmd_completion.c cmd_config.c cmd_credential.c cmd_destroy.c cmd_doctor.c cmd_entry.c
           cmd_exec.c cmd_export.c cmd_exposure.c cmd_grants.c cmd_held.c cmd_import.c cmd_init.c cmd_kubeconfig.c cmd_policy.c cmd_request.c cmd_slot.c
           cmd_status.c status_http.c status_text.c
-          cmd_policy_sign.c cmd_policy_review.c
+          cmd_policy_sign.c cmd_policy_file.c cmd_policy_review.c
           cmd_token.c
           cmd_vault.c cmd_verify.c command.c command_table.c complete.c
           config.c config_schema.c connect.c connect_socket.c doctor_host.c

@@ -54,6 +54,8 @@ CV_CMD(policy_diff);      /* cmd_policy_review.c */
 CV_CMD(policy_who_can);   /* cmd_policy_review.c */
 CV_CMD(policy_history);   /* cmd_policy_review.c */
 CV_CMD(policy_sign);      /* cmd_policy_sign.c */
+CV_CMD(policy_file_lint); /* cmd_policy_file.c */
+CV_CMD(policy_file_fmt);  /* cmd_policy_file.c */
 CV_CMD(policy_sign_key);  /* cmd_policy_sign.c */
 CV_CMD(audit_query);      /* cmd_audit.c */
 CV_CMD(audit_exposure);   /* cmd_exposure.c */

@@ -360,6 +360,91 @@ static cJSON *recorded_rules(const cJSON *leaf)
     return rules;
 }
 
+/* The question that a record's decision answered. */
+static cJSON *recorded_question(const cJSON *leaf)
+{
+    static const char *const texts[] = {"action", "entry", "reason", "ticket",
+                                        "context"};
+    const cJSON *actor = cJSON_GetObjectItemCaseSensitive(leaf, "actor");
+    const cJSON *uid = cJSON_GetObjectItemCaseSensitive(actor, "uid");
+    const cJSON *gids = cJSON_GetObjectItemCaseSensitive(actor, "gids");
+    cJSON *q = cJSON_CreateObject();
+    bool ok =
+        cJSON_IsNumber(uid) &&
+        cv_json_add_int(q, "uid", (int64_t)uid->valuedouble) &&
+        (gids == NULL ||
+         cv_json_add_item(q, "gids", cJSON_Duplicate(gids, true))) &&
+        cv_json_add_str(q, "at", cv_output_table_text(leaf, "time")) &&
+        cv_json_add_str(q, "mode", cv_output_table_text(leaf, "broker.mode")) &&
+        cv_json_add_bool(q, "tty",
+                         cv_output_table_at(leaf, "actor.hints.tty") != NULL);
+
+    for (size_t i = 0; ok && i < sizeof(texts) / sizeof(texts[0]); i++) {
+        ok = cv_json_add_str(q, texts[i], cv_output_table_text(leaf, texts[i]));
+    }
+    ok = ok && cv_json_add_int(q, "version",
+                               (int64_t)cJSON_GetNumberValue(
+                                   cv_output_table_at(leaf, "policy.version")));
+    if (!ok) {
+        cJSON_Delete(q);
+        return NULL;
+    }
+    return q;
+}
+
+/* Decides it again, by the policy of then: `again` in `out`, where the caller
+ * may ask and that can be done. The record counts; this only explains it. */
+static void decide_again(struct cv_cli *cli, const cJSON *leaf, cJSON *out)
+{
+    cJSON *parameters = cv_cli_parameters(cli);
+    cJSON *question = recorded_question(leaf);
+    const cJSON *answer, *again;
+    struct cv_err err;
+
+    cv_err_init(&err);
+    if (question == NULL ||
+        cv_output_table_at(leaf, "policy.version") == NULL ||
+        !cv_json_add_item(parameters, "request", question)) {
+        cJSON_Delete(parameters);
+        return;
+    }
+    if (cv_call_simple(cli, "PolicyExplain", parameters, &answer, &err) !=
+        CV_OK) {
+        cv_output_warn(&cli->out, "it was not decided again: %s", err.text);
+        return;
+    }
+    again = cJSON_GetObjectItemCaseSensitive(answer, "explanation");
+    (void)cv_json_add_item(out, "again", cJSON_Duplicate(again, true));
+    (void)cv_json_add_str(out, "words", cv_output_table_text(answer, "words"));
+}
+
+static enum cv_status show_again(struct cv_cli *cli, const cJSON *leaf,
+                                 const cJSON *out, struct cv_err *err)
+{
+    const char *words = cv_output_table_text(out, "words");
+    const char *then = cv_output_table_text(leaf, "decision");
+    const char *now = cv_output_table_text(out, "again.decision");
+    enum cv_status s;
+
+    if (words == NULL || now == NULL) {
+        return CV_OK;
+    }
+    s = cv_output_line(&cli->out, err,
+                       "decided again by that version, with the entry as it "
+                       "is now:");
+    if (s == CV_OK) {
+        s = cv_output_text(&cli->out, words, err);
+    }
+    if (s == CV_OK && strcmp(then, now) != 0) {
+        cv_output_warn(&cli->out,
+                       "then it was %s: the entry's labels, the duration asked "
+                       "for, approvals and counts of then are not known, and "
+                       "not every denial is the policy's",
+                       then);
+    }
+    return s;
+}
+
 static enum cv_status show_recorded(struct cv_cli *cli, const cJSON *leaf,
                                     struct cv_err *err)
 {
@@ -368,6 +453,7 @@ static enum cv_status show_recorded(struct cv_cli *cli, const cJSON *leaf,
     const char *decision = cv_output_table_text(leaf, "decision");
     cJSON *out = cv_cli_keep(cli, cJSON_CreateObject(), err);
     bool ok = out != NULL;
+    enum cv_status s;
 
     if (decision == NULL) {
         return cv_fail(err, CV_NOT_FOUND, "this record holds no decision");
@@ -382,22 +468,25 @@ static enum cv_status show_recorded(struct cv_cli *cli, const cJSON *leaf,
         !cv_json_add_item(out, "obligations", cJSON_CreateObject())) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
+    if (cli->out.format != CV_OUTPUT_NAME) {
+        decide_again(cli, leaf, out);
+    }
     if (cli->out.format == CV_OUTPUT_JSON ||
         cli->out.format == CV_OUTPUT_YAML) {
         return cv_output_document(&cli->out, out, err);
     }
-    if (cli->out.format == CV_OUTPUT_TABLE) {
-        enum cv_status s = cv_output_line(
-            &cli->out, err, "%s, by policy version %.0f", decision,
-            cJSON_GetNumberValue(cv_output_table_at(leaf, "policy.version")));
-
-        if (s != CV_OK) {
-            return s;
-        }
+    s = cli->out.format == CV_OUTPUT_TABLE
+            ? cv_output_line(&cli->out, err, "%s, by policy version %.0f",
+                             decision,
+                             cJSON_GetNumberValue(
+                                 cv_output_table_at(leaf, "policy.version")))
+            : CV_OK;
+    if (s == CV_OK) {
+        s = cv_output_table_list(&cli->out, &rule_view,
+                                 cJSON_GetObjectItemCaseSensitive(out, "rules"),
+                                 err);
     }
-    return cv_output_table_list(&cli->out, &rule_view,
-                                cJSON_GetObjectItemCaseSensitive(out, "rules"),
-                                err);
+    return s == CV_OK ? show_again(cli, leaf, out, err) : s;
 }
 
 /* What record `seq` says of its own decision. */

@@ -11,8 +11,6 @@ static const char *const later[] = {
     "rotate",
     "revoke",
     "sync",
-    "policy fmt",
-    "policy lint",
     "audit rebuild",
     "audit prove",
     "audit consistency",

@@ -245,6 +245,12 @@ static const struct cv_option policy_diff_options[] = {
     VALUE("entry", "PATTERN", "with these entries alone"), END,
 };
 
+static const struct cv_option policy_fmt_options[] = {
+    SWITCH("write", "into the file itself, instead of to stdout"),
+    SWITCH("check", "only say whether it is so already (else exit code 1)"),
+    END,
+};
+
 static const struct cv_option policy_sign_options[] = {
     FILE_OF("key", "FILE", "the key that signs (certvault policy key)"),
     VALUE("vault-id", "ID", "for the vault of this id; default: it is asked"),
@@ -511,6 +517,14 @@ const struct cv_command cv_command_table[] = {
      CV_KIND_WORDS, ACTIONS,
      "policy who-can export prod\npolicy who-can policy.apply -o json\n",
      cv_cmd_policy_who_can},
+    {"policy lint", "FILE",
+     "what is doubtful in a policy: rules that never work, add nothing, give "
+     "too much", NULL, 1, 1, READS, FILE_OPERAND, "policy lint prod.yaml\n",
+     cv_cmd_policy_file_lint},
+    {"policy fmt", "FILE", "tidy a policy file; comments stay",
+     policy_fmt_options, 1, 1, READS, FILE_OPERAND,
+     "policy fmt prod.yaml\npolicy fmt --write prod.yaml\n"
+     "policy fmt --check prod.yaml\n", cv_cmd_policy_file_fmt},
     {"policy sign", "FILE", "sign a policy, for one vault",
      policy_sign_options, 1, 1, READS, FILE_OPERAND,
      "policy sign prod.yaml --key policy.key\n", cv_cmd_policy_sign},

@@ -419,6 +419,34 @@ def test_dry_run_shows_the_difference(three):
     assert three.json("policy", "history")["items"][0]["version"] == 0
 
 
+# --- explain --seq ---
+
+def test_a_record_is_decided_again_by_the_policy_of_then(three):
+    no = rule("no", "forbid", {"users": ["*"]}, ["show"],
+              entries={"labels": {"env": "prod"}}, when={"reason": "required"})
+    three("policy", "apply", three.write("1.yaml", policy(no)), code=0)
+    seq = three.error(harness.DENIED, "show", "prod-a", "--reason", "why")[
+        "audit_seq"]
+    three("policy", "apply", three.write("2.yaml", policy(version=2)), code=0)
+    three("show", "prod-a", code=0)
+    said = three.json("policy", "explain", "--seq", str(seq))
+    assert said["decision"] == said["again"]["decision"] == "deny"
+    assert said["policy"]["version"] == 1
+    rules = {r["name"]: r for r in said["again"]["rules"]}
+    assert rules["no"]["matched"] is True and rules["owner"]["matched"] is True
+    shown = three("policy", "explain", "--seq", str(seq), code=0)
+    assert "decided again" in shown.text and "warning" not in shown.note
+    # Of the entry only its name is recorded: what it is now may differ.
+    three("label", "prod-a", "env=dev", code=0)
+    shown = three("policy", "explain", "--seq", str(seq), code=0)
+    assert "then it was deny" in shown.note
+    # A permit, by the policy of now.
+    last = three.records("--action", "show", "--outcome", "permit")[-1]["seq"]
+    said = three.json("policy", "explain", "--seq", str(last))
+    assert said["again"]["offer"] == "owner"
+    assert said["policy"]["version"] == 2
+
+
 # --- the floor ---
 
 def copy_store(vault, to):

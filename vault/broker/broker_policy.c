@@ -447,13 +447,19 @@ struct question {
     const cJSON *groups;
     bool tty;
     int64_t duration;
+    int64_t uid; /* by number, as a record has it; -1: by name */
+    const cJSON *gids;
+    int64_t version; /* by this policy; -1: the one in force */
 };
 
 static enum cv_status read_question(const cJSON *request, struct question *q,
                                     struct cv_err *err)
 {
     const struct cv_json_field fields[] = {
-        {"user", CV_JSON_STRING, true, &q->user, 256},
+        {"user", CV_JSON_STRING, false, &q->user, 256},
+        {"uid", CV_JSON_INT, false, &q->uid, 0},
+        {"gids", CV_JSON_ARRAY, false, &q->gids, 0},
+        {"version", CV_JSON_INT, false, &q->version, 0},
         {"groups", CV_JSON_ARRAY, false, &q->groups, 0},
         {"action", CV_JSON_STRING, true, &q->action, 64},
         {"entry", CV_JSON_STRING, false, &q->entry, CV_LIMIT_NAME},
@@ -465,9 +471,40 @@ static enum cv_status read_question(const cJSON *request, struct question *q,
         {"tty", CV_JSON_BOOL, false, &q->tty, 0},
         {"duration", CV_JSON_INT, false, &q->duration, 0},
     };
+    enum cv_status s;
 
-    return cv_json_read(request, "the question", CV_BROKER_FIELDS(fields), true,
-                        err);
+    q->uid = q->version = -1;
+    s = cv_json_read(request, "the question", CV_BROKER_FIELDS(fields), true,
+                     err);
+    if (s == CV_OK && ((q->user != NULL) == (q->uid != -1) || q->uid < -1 ||
+                       q->uid > UINT32_MAX)) {
+        s = cv_fail(err, CV_INVALID, "a user or a uid is asked about");
+    }
+    return s;
+}
+
+/* The highest gid that stands for a group: nobody's, where none is told. */
+#define NO_GROUP 4294967293U
+
+/* As a record has them. */
+static void group_numbers(const struct question *q, gid_t *gids,
+                          struct cv_decide_subject *who)
+{
+    const cJSON *item;
+
+    who->by_name = false;
+    who->uid = (uid_t)q->uid;
+    who->gid = NO_GROUP;
+    cJSON_ArrayForEach(item, q->gids)
+    {
+        if (cJSON_IsNumber(item) && who->n_gids < CV_DECIDE_GROUPS) {
+            gids[who->n_gids++] = (gid_t)item->valuedouble;
+        }
+    }
+    who->gids = gids;
+    if (who->n_gids > 0) {
+        who->gid = gids[0];
+    }
 }
 
 static size_t group_names(const cJSON *groups,
@@ -509,10 +546,37 @@ static enum cv_status load_subject(struct cv_broker *b, const char *name,
                : cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
+/* By the policy in force, or by that of a version. */
+static enum cv_status explain_by(struct cv_broker *b, int64_t version,
+                                 const struct cv_decide_request *rq,
+                                 cJSON **out, struct cv_err *err)
+{
+    struct cv_store_policy *row = NULL;
+    struct cv_policy *policy = NULL;
+    cJSON *resolution = NULL;
+    enum cv_status s;
+
+    if (version == -1) {
+        return cv_explain_make(b->policy, rq, out, err);
+    }
+    s = cv_store_policy_version(b->vault->store, version, &row, err);
+    if (s == CV_OK) {
+        s = cv_broker_policy_row(row, &policy, &resolution, err);
+    }
+    if (s == CV_OK) {
+        s = cv_explain_make(policy, rq, out, err);
+    }
+    cJSON_Delete(resolution);
+    cv_policy_free(policy);
+    cv_store_policy_free(row);
+    return s;
+}
+
 static enum cv_status explain(struct cv_broker *b, const struct question *q,
                               cJSON **out, struct cv_err *err)
 {
     const char *groups[CV_DECIDE_GROUPS];
+    gid_t gids[CV_DECIDE_GROUPS];
     struct cv_entry_subject subject;
     struct cv_decide_request rq = {
         .subject = {.by_name = true, .user = q->user, .groups = groups},
@@ -531,7 +595,12 @@ static enum cv_status explain(struct cv_broker *b, const struct question *q,
     cJSON *doc = NULL;
     enum cv_status s = CV_OK;
 
-    rq.subject.n_groups = group_names(q->groups, groups);
+    if (q->uid != -1) {
+        rq.subject = (struct cv_decide_subject){0};
+        group_numbers(q, gids, &rq.subject);
+    } else {
+        rq.subject.n_groups = group_names(q->groups, groups);
+    }
     if (rq.action == CV_ACTION_NONE) {
         s = cv_fail(err, CV_USAGE, "there is no such action");
         cv_err_hint(err, "certvault(1) lists the actions");
@@ -544,13 +613,15 @@ static enum cv_status explain(struct cv_broker *b, const struct question *q,
         if (s == CV_OK) {
             cv_entry_subject_fill(doc, &subject);
             if (subject.entry.provenance[0] == '\0') {
-                subject.entry.provenance = NULL;
+                /* By number a request says what it is; of an entry that is
+                 * gone the usual is taken. */
+                subject.entry.provenance = q->uid != -1 ? "sealed" : NULL;
             }
             rq.entry = &subject.entry;
         }
     }
     if (s == CV_OK) {
-        s = cv_explain_make(b->policy, &rq, out, err);
+        s = explain_by(b, q->version, &rq, out, err);
     }
     cJSON_Delete(doc);
     return s;
