@@ -292,9 +292,8 @@ CV_CMD(policy_sign)
         return s;
     }
     if (output == NULL) {
-        if (strcmp(file, "-") == 0 ||
-            snprintf(beside, sizeof(beside), "%s.sig", file) >=
-                (int)sizeof(beside)) {
+        if (strcmp(file, "-") == 0 || snprintf(beside, sizeof(beside), "%s.sig",
+                                               file) >= (int)sizeof(beside)) {
             return cv_fail(err, CV_USAGE, "where to? --output FILE");
         }
         output = beside;

@@ -142,7 +142,8 @@ static bool mark_parted(struct cv_format *f, struct cv_bytes text)
         struct cv_format_node *node = &f->nodes[i];
         uint32_t line =
             node->n_lead > 0 ? f->comments[node->lead].at.line : node->at.line;
-        node->parted = i > 1 && line > 1 && is_empty_line(text, lines, n, line - 1);
+        node->parted =
+            i > 1 && line > 1 && is_empty_line(text, lines, n, line - 1);
     }
     free(lines);
     return true;

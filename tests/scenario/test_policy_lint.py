@@ -386,3 +386,71 @@ def test_fmt_of_json(cli):
     text = json.dumps(yaml.safe_load(TIDY))
     out = cli("policy", "fmt", cli.write("p.json", text), code=0).text
     assert json.loads(out) == yaml.safe_load(TIDY) and out.count("\n") > 20
+
+
+# --- the schema for editors ---
+
+EVERYTHING = """\
+apiVersion: certvault/v1
+kind: Policy
+metadata: {name: t, version: 1}
+keys:
+  bin: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPO2jKxNnH1jJ0vHkA4qn0nBYdVfCkzT0y3yWzYQ7uXr"]
+rules:
+- name: all
+  effect: permit
+  break_glass: true
+  subjects: {users: [bin], groups: [bin], uids: [7]}
+  actions: [use]
+  entries: {names: ["a*"], labels: {env: prod}, provenance: [born], leaky: true}
+  when: {reason: required, ticket: A, hours: "08:00-18:00", days: [mon],
+    timezone: UTC, contexts: [x], mode: [service], tty: required}
+  grant: {max_duration: 1h, read_only: true, verbs: [get], namespaces: [x],
+    resources: [pods], record: all}
+  limit: {count: 5, per: 1h, sessions: 3}
+  require: {approvals: {count: 1, from: {users: [bin]}, signed: true}}
+"""
+
+
+def keys_of(schema, defs, found):
+    if "$ref" in schema:
+        return
+    for key, value in schema.get("properties", {}).items():
+        if isinstance(value, dict):
+            found.add(key)
+            keys_of(value, defs, found)
+    if isinstance(schema.get("items"), dict):
+        keys_of(schema["items"], defs, found)
+
+
+def test_the_schema_has_the_keys_that_the_parser_has(cli):
+    import json
+    with open(os.path.join(harness.SOURCE, "docs", "policy.schema.json"),
+              encoding="utf-8") as f:
+        schema = json.load(f)
+    told = set()
+    keys_of(schema, schema["$defs"], told)
+    for part in schema["$defs"].values():
+        keys_of(part, schema["$defs"], told)
+    parsed = set()
+    for name in os.listdir(os.path.join(harness.SOURCE, "policy")):
+        if re.fullmatch(r"parse.*\.c", name):
+            with open(os.path.join(harness.SOURCE, "policy", name),
+                      encoding="utf-8") as f:
+                parsed |= set(re.findall(
+                    r'\{"([A-Za-z_]+)", (?:true|false), &', f.read()))
+    assert parsed == told
+    cli("policy", "check", cli.write("p.yaml", EVERYTHING), code=0)
+
+    def used(node):
+        if isinstance(node, dict):
+            return set(node) | {k for v in node.values() for k in used(v)}
+        if isinstance(node, list):
+            return {k for v in node for k in used(v)}
+        return set()
+    assert told <= used(yaml.safe_load(EVERYTHING))
+    # Words of an enumeration are the parser's too.
+    actions = schema["$defs"]["rule"]["properties"]["actions"]["items"]["enum"]
+    cli("policy", "check", cli.write("p.yaml", policy(rule(
+        "r", actions="[" + ", ".join(f'"{a}"' for a in actions) + "]"))),
+        code=0)

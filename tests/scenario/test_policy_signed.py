@@ -36,8 +36,9 @@ class Signed(harness.Vault):
             self.vkeys[name] = self.json(
                 "policy", "key", self.key(name), "--name", name)["vkey"]
             with open(self.key(name), "rb") as f:
+                # Behind PRIVATE, KEY, name and id; base64 has a + too.
                 self.secrets.add(f"{name}'s key", f.read().strip()
-                                 .split(b"+")[-1])
+                                 .split(b"+", 4)[-1])
         self("init", "--key", "file:" + self.key_file,
              *[w for n in signers for w in ("--policy-signer",
                                             self.vkeys[n])], code=0)

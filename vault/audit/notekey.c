@@ -20,8 +20,8 @@ enum cv_status cv_notekey_make(const char *name, struct cv_buf *secret,
                                struct cv_note_key *out, struct cv_err *err)
 {
     uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
-    uint8_t *room = cv_arena_alloc(secret->arena,
-                                   TYPED + crypto_sign_SECRETKEYBYTES, err);
+    uint8_t *room =
+        cv_arena_alloc(secret->arena, TYPED + crypto_sign_SECRETKEYBYTES, err);
     enum cv_status s;
 
     if (room == NULL) {
@@ -46,8 +46,9 @@ enum cv_status cv_notekey_make(const char *name, struct cv_buf *secret,
 
 static enum cv_status not_a_key(struct cv_err *err)
 {
-    enum cv_status s = cv_fail(err, CV_INVALID, "this is no key that signs "
-                                                "notes");
+    enum cv_status s = cv_fail(err, CV_INVALID,
+                               "this is no key that signs "
+                               "notes");
 
     cv_err_hint(err, "certvault policy key FILE makes one");
     return s;

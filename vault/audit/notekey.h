@@ -23,11 +23,9 @@ CV_MUST_USE enum cv_status cv_notekey_make(const char *name,
  * the whole note to `out`; `key` (may be NULL) is the public half. What is
  * derived from the secret lies in `arena`. CV_INVALID: it is not such a file;
  * the text is none (note.h). */
-CV_MUST_USE enum cv_status cv_notekey_sign(struct cv_bytes file,
-                                           struct cv_arena *arena,
-                                           struct cv_bytes text,
-                                           struct cv_buf *out,
-                                           struct cv_note_key *key,
-                                           struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_notekey_sign(struct cv_bytes file, struct cv_arena *arena,
+                struct cv_bytes text, struct cv_buf *out,
+                struct cv_note_key *key, struct cv_err *err);
 
 #endif
