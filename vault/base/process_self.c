@@ -50,7 +50,9 @@ static void restrict_self(void)
     (void)umask(077);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct rlimit none = {0, 0};
+    /* What cannot be written fails, and is told; it ends nobody. */
     if (sigaction(SIGPIPE, &ignore, NULL) != 0 ||
+        sigaction(SIGXFSZ, &ignore, NULL) != 0 ||
         setrlimit(RLIMIT_CORE, &none) != 0 ||
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         stop("cannot restrict itself");

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -488,9 +489,29 @@ static void end(const struct table *t)
     _exit(0);
 }
 
+/* It types into no terminal (TIOCSTI), reads none, and gets no signal of one;
+ * what goes wrong can still be said on standard error. */
+static void leave_terminal(void)
+{
+    int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (tty != -1) {
+        (void)ioctl(tty, TIOCNOTTY);
+        (void)close(tty);
+    }
+    if (nothing > 2) {
+        (void)dup2(nothing, 0);
+        (void)dup2(nothing, 1);
+        (void)close(nothing);
+    }
+}
+
 static void spawner_main(struct table *t, int socket)
 {
     unsigned program;
+
+    leave_terminal();
 
     /* Either may lie where the other is to be: a service begins with nothing
      * behind standard error. */
