@@ -20,3 +20,5 @@ target_link_options(policy_memory_test PRIVATE -Wl,--wrap=malloc
                     -Wl,--wrap=calloc -Wl,--wrap=realloc
                     -Wl,--wrap=cv_pool_alloc -Wl,--wrap=cv_pool_copy
                     -Wl,--wrap=cv_pool_intern)
+
+cv_unit(policy_cover_test SOURCES policy_cover_test.c LINK policy yaml base)
