@@ -12,6 +12,7 @@ set_tests_properties(unit/seal_vectors_made PROPERTIES LABELS unit TIMEOUT 120)
 
 cv_unit(seal_token_test
   SOURCES seal_token_test.c ${CMAKE_SOURCE_DIR}/cli/token_hop.c
+          ${CMAKE_SOURCE_DIR}/cli/token_log.c
           ${CMAKE_SOURCE_DIR}/cli/token_methods.c
           ${CMAKE_SOURCE_DIR}/cli/token_slot.c
   LINK pkcs11 seal wire base)
