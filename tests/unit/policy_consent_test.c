@@ -347,6 +347,8 @@ static void lists(void **state)
             assert_string_equal(r.offer, asks[i].ask.offer);
             assert_string_equal(r.rules[0], asks[i].ask.offer);
             assert_int_equal(r.n_rules, 1);
+            assert_int_equal(r.limit.count,
+                             cv_policy_limit_of(p, r.offer)->count);
             assert_int_equal(r.break_glass, r.offer[0] == 'g');
             assert_int_equal(r.approved, r.require.approvals > 0);
             if (cv_decide_list_shows(list, &a.entry) != asks[i].shows)

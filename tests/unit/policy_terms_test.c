@@ -177,6 +177,9 @@ static const struct {
      6, 16, "not a public key", ""},
     {HEAD PERMIT "keys: {alice: [" KEY0 "], bob: ['" KEY0 " x']}\n", 6, 105,
      "keys: another user has this key", ""},
+    {HEAD PERMIT "keys:\n  alice: [" KEY0 "]\n  bob: [" KEY1
+                 "]\n  carol: [" KEY1 "]\n",
+     9, 11, "keys: another user has this key", ""},
     {HEAD PERMIT "kees: {alice: [" KEY0 "]}\n", 6, 1, "unknown key \"kees\"",
      "did you mean \"keys\"?"},
 };
