@@ -24,7 +24,7 @@ SHORT = ["test_export.py"]
 LONG = ["test_init.py", "test_list_show.py", "test_sign.py",
         "test_import.py", "test_fetch.py", "test_slots.py", "test_policy.py",
         "test_audit.py", "test_reach.py", "test_use.py",
-        "test_socket.py", "test_relay_servers.py", "test_token_ways.py",
+        "test_socket.py", "test_relay_servers.py",
         "test_token_login.py", "test_slot_token.py"]
 
 
