@@ -3,3 +3,4 @@ cv_unit(broker_ledger SOURCES broker_ledger_test.c store_test.c LINK broker stor
 cv_unit(broker_held_test SOURCES broker_held_test.c LINK broker)
 cv_unit(broker_grant_test SOURCES broker_grant_test.c LINK broker)
 cv_unit(broker_archive_test SOURCES broker_archive_test.c LINK broker)
+cv_unit(broker_sshsig_test SOURCES broker_sshsig_test.c LINK broker)
