@@ -10,8 +10,9 @@
 
 #define LETTERS "ab*?"
 #define LONGEST 3
-#define TEXTS 4 /* letters of a text: the globs' own, and one that they lack \
-                 */
+#define TEXTS                                                      \
+    4 /* letters of a text: the globs' own, and one that they lack \
+       */
 
 /* The n-th string over `letters`, shortest first; false: longer than `max`. */
 static bool nth(size_t n, const char *letters, size_t max, char *out)
