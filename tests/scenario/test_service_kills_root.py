@@ -53,6 +53,10 @@ class Lost(Exception):
     """The connection ended without an answer."""
 
 
+class Late(Lost):
+    """No answer came in time; the user goes away."""
+
+
 class Wire:
     """One user's connection; it notices an answer that nobody waits for."""
 
@@ -103,6 +107,9 @@ class Wire:
                 data = self.socket.recv(65536)
             except ConnectionError:
                 data = b""
+            except TimeoutError as e:
+                self.close()
+                raise Late() from e
             if not data:
                 self.close()
                 return b""
@@ -185,7 +192,11 @@ class User:
         reason = f"u{self.uid}-{len(self.notes)}"
         note = [reason, kind, "lost", None]
         self.notes.append(note)
-        answer = getattr(self, kind)(reason)
+        try:
+            answer = getattr(self, kind)(reason)
+        except Late:
+            note[2] = "late"
+            raise
         said = answer["parameters"]
         note[2] = said.get("code", "ok")
         note[3] = said.get("audit_seq")
@@ -414,7 +425,7 @@ def check_note(uid, note, leaves):
         return
     assert leaves, f"{note} was answered and has no leaf"
     leaf = leaves[0]
-    if outcome == "lost":
+    if outcome in ("lost", "late"):
         return
     if seq is not None and outcome in ("ok", "denied"):
         assert leaf["seq"] == seq, (note, leaf)
