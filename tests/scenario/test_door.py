@@ -253,7 +253,7 @@ def test_h54_in_single_bytes_as_root(door):
 def test_h54_large_messages_as_root(door):
     """Several at once, of several users, and all are answered."""
     path = door.broker.path
-    size = (4 << 20) if FULL else (1 << 20)
+    size = (2 << 20) if FULL else (1 << 20)
     text = request("Hello", {"no_such": "x" * size})
     all_of_them = [connect(path, FIRST + 1 + i % 3) for i in range(9)]
     for s in all_of_them:
