@@ -3,6 +3,7 @@
 
 #include "policy/cases.h"
 #include "policy/policy.h"
+#include "vault/audit/tlogproof.h"
 #include "vault/audit/verify.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
@@ -17,6 +18,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+
+/* A log's key and its witnesses'. */
+#define PROOF_KEYS 16
 
 #define FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
 
@@ -165,6 +169,65 @@ static enum cv_status config_read(void *context, const cJSON *parameters,
     return s;
 }
 
+/* The keys of `list`, the log's first. */
+static enum cv_status read_keys(const cJSON *list,
+                                struct cv_note_key keys[PROOF_KEYS], size_t *n,
+                                struct cv_err *err)
+{
+    const cJSON *item;
+    enum cv_status s = CV_OK;
+
+    *n = 0;
+    cJSON_ArrayForEach(item, list)
+    {
+        if (*n == PROOF_KEYS || !cJSON_IsString(item)) {
+            return cv_fail(err, CV_USAGE, "at most %d keys", PROOF_KEYS);
+        }
+        s = cv_note_key_parse(item->valuestring, &keys[(*n)++], err);
+        if (s != CV_OK) {
+            return s;
+        }
+    }
+    return *n > 0 ? CV_OK : cv_fail(err, CV_USAGE, "no key was given");
+}
+
+static enum cv_status proof_verify(void *context, const cJSON *parameters,
+                                   struct cv_reply *reply, struct cv_err *err)
+{
+    const char *proof = NULL, *record = NULL;
+    const cJSON *list = NULL;
+    const struct cv_json_field fields[] = {
+        {"proof", CV_JSON_TEXT, true, &proof, CV_TLOGPROOF_LEN},
+        {"record", CV_JSON_TEXT, true, &record, CV_LIMIT_LEAF + 1},
+        {"keys", CV_JSON_ARRAY, true, &list, 0},
+    };
+    struct cv_note_key keys[PROOF_KEYS];
+    struct cv_checkpoint at;
+    size_t n = 0;
+    uint64_t index = 0;
+    enum cv_status s =
+        cv_json_read(parameters, "ProofVerify", FIELDS(fields), true, err);
+
+    (void)context;
+    if (s == CV_OK) {
+        s = read_keys(list, keys, &n, err);
+    }
+    if (s == CV_OK) {
+        s = cv_tlogproof_check(bytes_of(proof), bytes_of(record), keys, n, &at,
+                               &index, err);
+    }
+    if (s == CV_OK) {
+        cJSON *out = cv_reply_parameters(reply);
+
+        if (!cv_json_add_int(out, "index", (int64_t)index) ||
+            !cv_json_add_int(out, "size", (int64_t)at.size) ||
+            !cv_json_add_str(out, "origin", at.origin)) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    return s;
+}
+
 static enum cv_status audit_verify(void *context, const cJSON *parameters,
                                    struct cv_reply *reply, struct cv_err *err)
 {
@@ -238,6 +301,7 @@ static const struct cv_method methods[] = {
     {"PolicySign", cv_policy_offline_sign, true},
     {"PolicyLint", cv_policy_offline_lint, false},
     {"PolicyFormat", cv_policy_offline_format, false},
+    {"ProofVerify", proof_verify, false},
 };
 
 static const struct cv_interface offline_interface = {

@@ -1,6 +1,7 @@
 /* audit verify: the whole log, by a reader that has no key and changes
  * nothing. */
 #include "cli/cmd.h"
+#include "cli/cmd_prove.h"
 #include "cli/connect.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
@@ -141,7 +142,15 @@ CV_CMD(audit_verify)
     cJSON *parameters = cJSON_CreateObject();
     char path[PATH_MAX];
     int folder = -1;
-    enum cv_status s = cv_connect_folder(cli, path, sizeof(path), err);
+    enum cv_status s;
+
+    if (cv_args_value(args, "proof") != NULL ||
+        cv_args_value(args, "key") != NULL ||
+        cv_args_value(args, "record") != NULL) {
+        cJSON_Delete(parameters);
+        return cv_cmd_prove_verify(cli, args, err);
+    }
+    s = cv_connect_folder(cli, path, sizeof(path), err);
 
     if (s == CV_OK && checkpoint != NULL) {
         s = add_checkpoint(cli, parameters, checkpoint, err);

@@ -287,8 +287,15 @@ static const struct cv_option tail_options[] = {
 
 static const struct cv_option verify_options[] = {
     FILE_OF("checkpoint", "FILE", "a signed checkpoint that it must extend"),
-    LATER("proof", "FILE"), LATER("key", "VKEY"), LATER("record", "FILE"),
+    FILE_OF("proof", "FILE", "instead: does this proof show ..."),
+    FILE_OF("record", "FILE", "... that this record ..."),
+    VALUE("key", "VKEY", "... is in the log with this key?"),
     LATER("bundle", "DIR"), END,
+};
+
+static const struct cv_option prove_options[] = {
+    FILE_OF("output", "FILE", "where to write the proof; else standard output"),
+    END,
 };
 
 static const struct cv_option agent_start_options[] = {
@@ -563,8 +570,18 @@ const struct cv_command cv_command_table[] = {
      READS, TEXT_OPERAND, "audit status\n", cv_cmd_audit_status},
     {"audit verify", "", "check the whole log, offline", verify_options, 0, 0,
      READS, TEXT_OPERAND,
-     "audit verify\naudit verify --checkpoint last-week.txt -o json\n",
+     "audit verify\naudit verify --checkpoint last-week.txt -o json\n"
+     "audit verify --proof 42.tlog-proof --record 42.json --key \"$KEY\"\n",
      cv_cmd_audit_verify},
+    {"audit prove", "SEQ", "a proof that a record is in the log, for anyone",
+     prove_options, 1, 1, READS, TEXT_OPERAND,
+     "audit prove 42 --output 42.tlog-proof\n", cv_cmd_audit_prove},
+    {"audit consistency", "SIZE1 SIZE2",
+     "a proof that the log of SIZE2 records goes on from that of SIZE1", NULL,
+     2, 2, READS, TEXT_OPERAND, "audit consistency 100 250 -o json\n",
+     cv_cmd_audit_consistency},
+    {"audit rebuild", "", "make again what is derived from the log", NULL, 0, 0,
+     CHANGES, TEXT_OPERAND, "audit rebuild\n", cv_cmd_audit_rebuild},
     {"audit checkpoint", "", "a signed checkpoint of the log", NULL, 0, 0,
      READS, TEXT_OPERAND, "audit checkpoint > checkpoint.txt\n",
      cv_cmd_audit_checkpoint},

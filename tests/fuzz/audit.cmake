@@ -1,2 +1,3 @@
 cv_fuzz(audit_log SOURCES audit_log_fuzz.c LINK audit)
 cv_fuzz(audit_note SOURCES audit_note_fuzz.c LINK audit)
+cv_fuzz(audit_proof SOURCES audit_proof_fuzz.c LINK audit)

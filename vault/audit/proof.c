@@ -119,6 +119,45 @@ static uint64_t split(uint64_t n)
     return UINT64_C(1) << (63 - __builtin_clzll(n - 1));
 }
 
+/* The root of `n` leaves from `start` on, which is a multiple of a power of two
+ * that is at least n: perfect subtrees, the largest first. */
+static enum cv_status root_of(const struct cv_proof_source *source,
+                              uint64_t start, uint64_t n,
+                              uint8_t out[CV_TREE_HASH], struct cv_err *err)
+{
+    uint8_t part[CV_TREE_DEPTH + 1][CV_TREE_HASH];
+    unsigned parts = 0;
+    enum cv_status status = CV_OK;
+
+    while (n > 0 && status == CV_OK) {
+        unsigned level = 63 - (unsigned)__builtin_clzll(n);
+
+        status = source->subtree(source->context, level, start >> level,
+                                 part[parts++], err);
+        start += UINT64_C(1) << level;
+        n -= UINT64_C(1) << level;
+    }
+    if (status != CV_OK) {
+        return status;
+    }
+    memcpy(out, part[--parts], CV_TREE_HASH);
+    while (parts > 0) {
+        cv_tree_node(part[--parts], out, out);
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_proof_root(const struct cv_proof_source *source,
+                             uint64_t size, uint8_t out[CV_TREE_HASH],
+                             struct cv_err *err)
+{
+    if (size == 0) {
+        crypto_hash_sha256(out, NULL, 0);
+        return CV_OK;
+    }
+    return root_of(source, 0, size, out, err);
+}
+
 static void reverse(struct cv_proof *p)
 {
     uint8_t h[CV_TREE_HASH];
@@ -133,39 +172,43 @@ static void reverse(struct cv_proof *p)
 
 /* PATH of RFC 6962 section 2.1.1, from the root downwards and then turned
  * round. */
-enum cv_status cv_proof_make_inclusion(const uint8_t *leaves, uint64_t size,
-                                       uint64_t index, struct cv_proof *out,
-                                       struct cv_err *err)
+enum cv_status cv_proof_make_inclusion(const struct cv_proof_source *source,
+                                       uint64_t size, uint64_t index,
+                                       struct cv_proof *out, struct cv_err *err)
 {
+    uint64_t start = 0;
+    enum cv_status status = CV_OK;
+
     memset(out, 0, sizeof *out);
     if (index >= size) {
         return cv_fail(err, CV_INVALID, "the tree has no such leaf");
     }
-    while (size > 1) {
+    while (size > 1 && status == CV_OK) {
         uint64_t k = split(size);
+        uint8_t *hash = out->hash[out->n++];
 
-        if (index < k) {
-            cv_tree_root_of(leaves + k * CV_TREE_HASH, size - k,
-                            out->hash[out->n++]);
+        if (index - start < k) {
+            status = root_of(source, start + k, size - k, hash, err);
             size = k;
         } else {
-            cv_tree_root_of(leaves, k, out->hash[out->n++]);
-            leaves += k * CV_TREE_HASH;
+            status = root_of(source, start, k, hash, err);
+            start += k;
             size -= k;
-            index -= k;
         }
     }
     reverse(out);
-    return CV_OK;
+    return status;
 }
 
 /* SUBPROOF of RFC 6962 section 2.1.2, likewise. */
-enum cv_status cv_proof_make_consistency(const uint8_t *leaves, uint64_t size,
-                                         uint64_t old_size,
+enum cv_status cv_proof_make_consistency(const struct cv_proof_source *source,
+                                         uint64_t size, uint64_t old_size,
                                          struct cv_proof *out,
                                          struct cv_err *err)
 {
     bool known = true; /* the verifier has the old subtree's root */
+    uint64_t start = 0;
+    enum cv_status status = CV_OK;
 
     memset(out, 0, sizeof *out);
     if (old_size > size) {
@@ -174,24 +217,23 @@ enum cv_status cv_proof_make_consistency(const uint8_t *leaves, uint64_t size,
     if (old_size == 0) {
         return CV_OK;
     }
-    while (old_size != size) {
+    while (old_size - start != size && status == CV_OK) {
         uint64_t k = split(size);
+        uint8_t *hash = out->hash[out->n++];
 
-        if (old_size <= k) {
-            cv_tree_root_of(leaves + k * CV_TREE_HASH, size - k,
-                            out->hash[out->n++]);
+        if (old_size - start <= k) {
+            status = root_of(source, start + k, size - k, hash, err);
             size = k;
         } else {
-            cv_tree_root_of(leaves, k, out->hash[out->n++]);
-            leaves += k * CV_TREE_HASH;
+            status = root_of(source, start, k, hash, err);
+            start += k;
             size -= k;
-            old_size -= k;
             known = false;
         }
     }
-    if (!known) {
-        cv_tree_root_of(leaves, size, out->hash[out->n++]);
+    if (status == CV_OK && !known) {
+        status = root_of(source, start, size, out->hash[out->n++], err);
     }
     reverse(out);
-    return CV_OK;
+    return status;
 }

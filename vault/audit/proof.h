@@ -35,15 +35,30 @@ cv_proof_check_consistency(uint64_t old_size, uint64_t new_size,
                            const uint8_t new_root[CV_TREE_HASH],
                            const struct cv_proof *proof, struct cv_err *err);
 
-/* Makes the proof from all leaf hashes (`size` of them, one behind the other).
- * Time grows with `size`. CV_INVALID: index >= size, or old_size > size. */
+/* Where proofs come from: the roots of perfect subtrees. subtree gives that of
+ * the 2^level leaves from index * 2^level on; it fails as it says. */
+struct cv_proof_source {
+    void *context;
+    enum cv_status (*subtree)(void *context, unsigned level, uint64_t index,
+                              uint8_t out[CV_TREE_HASH], struct cv_err *err);
+};
+
+/* The root of the first `size` leaves. */
+CV_MUST_USE enum cv_status cv_proof_root(const struct cv_proof_source *source,
+                                         uint64_t size,
+                                         uint8_t out[CV_TREE_HASH],
+                                         struct cv_err *err);
+
+/* Makes the proof. A few subtrees are asked for, however large the tree is.
+ * CV_INVALID: index >= size, or old_size > size; or what `source` fails with.
+ */
 CV_MUST_USE enum cv_status
-cv_proof_make_inclusion(const uint8_t *leaves, uint64_t size, uint64_t index,
-                        struct cv_proof *out, struct cv_err *err);
-CV_MUST_USE enum cv_status cv_proof_make_consistency(const uint8_t *leaves,
-                                                     uint64_t size,
-                                                     uint64_t old_size,
-                                                     struct cv_proof *out,
-                                                     struct cv_err *err);
+cv_proof_make_inclusion(const struct cv_proof_source *source, uint64_t size,
+                        uint64_t index, struct cv_proof *out,
+                        struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_proof_make_consistency(const struct cv_proof_source *source, uint64_t size,
+                          uint64_t old_size, struct cv_proof *out,
+                          struct cv_err *err);
 
 #endif

@@ -46,25 +46,6 @@ unsigned cv_tile_width(int level, uint64_t n, uint64_t size)
     return hashes < CV_TILE_WIDTH ? (unsigned)hashes : CV_TILE_WIDTH;
 }
 
-enum cv_status cv_tile_make(const uint8_t *leaves, uint64_t size, int level,
-                            uint64_t n, struct cv_buf *out, struct cv_err *err)
-{
-    unsigned width = level < 0 ? 0 : cv_tile_width(level, n, size);
-    uint64_t span = span_of(level);
-    uint8_t hash[CV_TREE_HASH];
-
-    if (width == 0) {
-        return cv_fail(err, CV_INVALID, "the tree has no such tile");
-    }
-    for (unsigned i = 0; i < width; i++) {
-        uint64_t first = (n * CV_TILE_WIDTH + i) * span;
-
-        cv_tree_root_of(leaves + first * CV_TREE_HASH, span, hash);
-        cv_buf_add(out, hash, sizeof hash);
-    }
-    return cv_buf_status(out, "a tile", err);
-}
-
 enum cv_status cv_tile_bundle_add(struct cv_bytes record, struct cv_buf *out,
                                   struct cv_err *err)
 {

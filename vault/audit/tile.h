@@ -1,5 +1,5 @@
 /* Tiles and entry bundles of C2SP tlog-tiles: where they lie and what is in
- * them. Nothing is written yet: this is the form alone. */
+ * them: the form alone; tiles.h reads and writes them. */
 #ifndef CERTVAULT_AUDIT_TILE_H
 #define CERTVAULT_AUDIT_TILE_H
 
@@ -15,12 +15,6 @@ void cv_tile_path(int level, uint64_t n, unsigned width, struct cv_buf *out);
 /* How many hashes tile `n` of `level` holds in a tree of `size` leaves: 0 (it
  * is not there) to 256. */
 unsigned cv_tile_width(int level, uint64_t n, uint64_t size);
-
-/* Appends tile `n` of `level`, made from all leaf hashes of a tree. CV_INVALID
- * where there is none. */
-CV_MUST_USE enum cv_status cv_tile_make(const uint8_t *leaves, uint64_t size,
-                                        int level, uint64_t n,
-                                        struct cv_buf *out, struct cv_err *err);
 
 /* Appends one record of an entry bundle: u16be length, bytes. CV_INVALID over
  * CV_LIMIT_LEAF. */

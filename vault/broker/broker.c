@@ -91,6 +91,9 @@ static const struct cv_method methods[] = {
     {"BackupRead", cv_broker_backup_read, false},
     {"BackupEnd", cv_broker_backup_end, false},
     {"Destroy", cv_broker_destroy, false},
+    {"AuditProve", cv_broker_audit_prove, false},
+    {"AuditConsistency", cv_broker_audit_consistency, false},
+    {"AuditRebuild", cv_broker_audit_rebuild, false},
 };
 
 static const struct cv_interface broker_interface = {

@@ -12,10 +12,11 @@
  */
 #define PIECE 1000
 
-static enum cv_status begin(struct cv_broker *b, const cJSON *parameters,
-                            struct cv_ask *ask,
-                            const struct cv_json_field *fields, size_t n,
-                            struct cv_err *err)
+enum cv_status cv_broker_audit_begin(struct cv_broker *b,
+                                     const cJSON *parameters,
+                                     struct cv_ask *ask,
+                                     const struct cv_json_field *fields,
+                                     size_t n, struct cv_err *err)
 {
     enum cv_status s =
         cv_ask_begin(b, CV_ACTION_AUDIT_READ, parameters, ask, err);
@@ -102,8 +103,8 @@ CV_BROKER_METHOD(audit_query)
     struct cv_query_filter filter;
     struct stream st;
     struct cv_ask ask;
-    enum cv_status s =
-        begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+    enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
+                                             CV_BROKER_FIELDS(fields), err);
 
     cv_query_init(&filter);
     if (s == CV_OK && wanted != NULL) {
@@ -136,7 +137,8 @@ CV_BROKER_METHOD(audit_who)
     enum cv_status s;
 
     cv_query_init(&filter);
-    s = begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+    s = cv_broker_audit_begin(b, parameters, &ask, CV_BROKER_FIELDS(fields),
+                              err);
     if (s != CV_OK) {
         return s;
     }
@@ -171,7 +173,8 @@ CV_BROKER_METHOD(audit_tail)
     enum cv_status s = CV_OK;
 
     if (cJSON_GetObjectItemCaseSensitive(parameters, "after") == NULL) {
-        s = begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+        s = cv_broker_audit_begin(b, parameters, &ask, CV_BROKER_FIELDS(fields),
+                                  err);
     } else {
         s = cv_ask_begin(b, CV_ACTION_AUDIT_READ, parameters, &ask, err);
         if (s == CV_OK) {
@@ -209,8 +212,8 @@ CV_BROKER_METHOD(audit_record)
     };
     struct cv_buf leaf;
     struct cv_ask ask;
-    enum cv_status s =
-        begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+    enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
+                                             CV_BROKER_FIELDS(fields), err);
 
     cv_buf_init(&leaf, NULL, CV_LIMIT_LEAF);
     if (s == CV_OK && seq < 0) {
@@ -253,8 +256,8 @@ CV_BROKER_METHOD(audit_checkpoint)
     struct cv_checkpoint c;
     struct cv_buf note;
     struct cv_ask ask;
-    enum cv_status s =
-        begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+    enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
+                                             CV_BROKER_FIELDS(fields), err);
 
     cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
     if (s == CV_OK && cv_backup_is_log_key_sealed(b)) {
@@ -283,8 +286,8 @@ CV_BROKER_METHOD(audit_key)
     const struct cv_json_field fields[] = {CV_BROKER_ASK_FIELDS};
     struct cv_buf vkey;
     struct cv_ask ask;
-    enum cv_status s =
-        begin(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+    enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
+                                             CV_BROKER_FIELDS(fields), err);
 
     cv_buf_init(&vkey, NULL, CV_LIMIT_NOTE);
     if (s == CV_OK) {

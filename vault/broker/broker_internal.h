@@ -316,6 +316,13 @@ CV_MUST_USE enum cv_status cv_broker_split_entry(const cJSON *doc,
 cJSON *cv_broker_sealed(const struct cv_broker *b,
                         const struct cv_store_entry *row, const cJSON *doc);
 
+/* broker_audit.c: begins a question to the record: decided, and what waits to
+ * be written is in the log. */
+CV_MUST_USE enum cv_status
+cv_broker_audit_begin(struct cv_broker *b, const cJSON *parameters,
+                      struct cv_ask *ask, const struct cv_json_field *fields,
+                      size_t n, struct cv_err *err);
+
 /* broker_asks.c: io.certvault.Door, served to the relay alone. */
 extern const struct cv_interface cv_broker_door_interface;
 
@@ -404,5 +411,8 @@ CV_BROKER_METHOD(backup);
 CV_BROKER_METHOD(backup_read);
 CV_BROKER_METHOD(backup_end);
 CV_BROKER_METHOD(destroy);
+CV_BROKER_METHOD(audit_prove);
+CV_BROKER_METHOD(audit_consistency);
+CV_BROKER_METHOD(audit_rebuild);
 
 #endif

@@ -1,0 +1,282 @@
+/* Tiles, and what is proved by them: audit prove, consistency, rebuild. */
+#include "vault/broker/broker_internal.h"
+
+#include "vault/audit/checkpoint.h"
+#include "vault/audit/tiles.h"
+#include "vault/audit/tlogproof.h"
+#include "vault/base/encode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a proof is made under: a checkpoint over all that is in the log now, and
+ * the tiles up to it. */
+struct proving {
+    struct cv_checkpoint checkpoint;
+    struct cv_buf note;
+    struct cv_tiles_reader *reader;
+    struct cv_proof_source source;
+};
+
+static void proving_free(struct proving *p)
+{
+    cv_buf_wipe(&p->note);
+    free(p->reader);
+}
+
+static enum cv_status proving_begin(struct cv_broker *b, struct proving *p,
+                                    struct cv_err *err)
+{
+    enum cv_status s;
+
+    p->reader = calloc(1, sizeof(*p->reader));
+    if (p->reader == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_broker_checkpoint(b);
+    s = cv_checkpoint_read(b->vault->dir, &b->vault->log_key, &p->checkpoint,
+                           &p->note, NULL, err);
+    /* The note leaves the house. */
+    if (s == CV_OK) {
+        s = cv_checkpoint_sync(b->vault->dir, err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_enter(b, err);
+    }
+    if (s == CV_OK) {
+        s = cv_tiles_update(b->vault->dir, p->checkpoint.size, err);
+        cv_broker_leave(b);
+    }
+    if (s == CV_OK) {
+        s = cv_tiles_size(b->vault->dir, &p->reader->size, err);
+    }
+    p->reader->vault = b->vault->dir;
+    p->source = cv_tiles_source(p->reader);
+    return s;
+}
+
+/* A proof that does not verify is not given out: a tile was changed. */
+static enum cv_status distrust(enum cv_status s, struct cv_err *err)
+{
+    if (s == CV_INTEGRITY) {
+        cv_err_prefix(err, "the tiles differ from the log");
+        cv_err_state(err, "no proof was made");
+        cv_err_hint(err, "find out who changed them (certvault audit verify), "
+                         "then certvault audit rebuild makes them again");
+    }
+    return s;
+}
+
+static enum cv_status prove(struct cv_broker *b, struct proving *p,
+                            uint64_t seq, struct cv_reply *reply,
+                            struct cv_err *err)
+{
+    struct cv_buf leaf, file;
+    struct cv_proof proof;
+    enum cv_status s;
+
+    cv_buf_init(&leaf, NULL, CV_LIMIT_LEAF);
+    cv_buf_init(&file, NULL, CV_TLOGPROOF_LEN);
+    s = distrust(cv_tiles_record(p->reader, seq, &leaf, err), err);
+    if (s == CV_OK) {
+        s = distrust(cv_proof_make_inclusion(&p->source, p->checkpoint.size,
+                                             seq, &proof, err),
+                     err);
+    }
+    if (s == CV_OK) {
+        s = cv_tlogproof_write(seq, &proof, cv_buf_bytes(&p->note), &file, err);
+    }
+    if (s == CV_OK) {
+        s = distrust(cv_tlogproof_check(cv_buf_bytes(&file),
+                                        cv_buf_bytes(&leaf), &b->vault->log_key,
+                                        1, NULL, NULL, err),
+                     err);
+    }
+    if (s == CV_OK) {
+        cJSON *out = cv_reply_parameters(reply);
+
+        if (!cv_json_add_str(out, "proof", cv_buf_text(&file)) ||
+            !cv_json_add_str(out, "leaf", cv_buf_text(&leaf))) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    cv_buf_wipe(&leaf);
+    cv_buf_wipe(&file);
+    return s;
+}
+
+static enum cv_status not_there(int64_t seq, uint64_t size, struct cv_err *err)
+{
+    cv_fail(err, CV_NOT_FOUND, "the audit log has no record %lld",
+            (long long)seq);
+    cv_err_hint(err, "it has %llu, numbered from 0", (unsigned long long)size);
+    return CV_NOT_FOUND;
+}
+
+CV_BROKER_METHOD(audit_prove)
+{
+    struct cv_broker *b = context;
+    int64_t seq = -1;
+    const struct cv_json_field fields[] = {
+        {"seq", CV_JSON_INT, true, &seq, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct proving p = {0};
+    struct cv_ask ask;
+    enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
+                                             CV_BROKER_FIELDS(fields), err);
+
+    cv_buf_init(&p.note, NULL, CV_LIMIT_NOTE);
+    if (s == CV_OK) {
+        s = proving_begin(b, &p, err);
+    }
+    if (s == CV_OK && (seq < 0 || (uint64_t)seq >= p.checkpoint.size)) {
+        s = not_there(seq, p.checkpoint.size, err);
+    }
+    if (s == CV_OK) {
+        s = prove(b, &p, (uint64_t)seq, reply, err);
+    }
+    proving_free(&p);
+    return s;
+}
+
+static bool add_hashes(cJSON *out, const struct cv_proof *proof)
+{
+    cJSON *list = cJSON_AddArrayToObject(out, "proof");
+    bool ok = list != NULL;
+
+    for (unsigned i = 0; i < proof->n && ok; i++) {
+        struct cv_buf text;
+        cJSON *item;
+
+        cv_buf_init(&text, NULL, 64);
+        cv_encode_base64((struct cv_bytes){proof->hash[i], CV_TREE_HASH},
+                         &text);
+        item = cJSON_CreateString(cv_buf_text(&text));
+        ok = item != NULL && cJSON_AddItemToArray(list, item);
+        cv_buf_wipe(&text);
+    }
+    return ok;
+}
+
+static bool add_root(cJSON *out, const char *key,
+                     const uint8_t root[CV_TREE_HASH])
+{
+    return cv_json_add_base64(out, key, (struct cv_bytes){root, CV_TREE_HASH});
+}
+
+static enum cv_status consistency(struct proving *p, uint64_t from, uint64_t to,
+                                  struct cv_reply *reply, struct cv_err *err)
+{
+    uint8_t old_root[CV_TREE_HASH], new_root[CV_TREE_HASH];
+    cJSON *out = cv_reply_parameters(reply);
+    struct cv_proof proof;
+    enum cv_status s = cv_proof_root(&p->source, from, old_root, err);
+
+    if (s == CV_OK) {
+        s = cv_proof_root(&p->source, to, new_root, err);
+    }
+    if (s == CV_OK && to == p->checkpoint.size &&
+        memcmp(new_root, p->checkpoint.root, CV_TREE_HASH) != 0) {
+        s = cv_fail(err, CV_INTEGRITY, "their root is not the checkpoint's");
+    }
+    if (s == CV_OK) {
+        s = cv_proof_make_consistency(&p->source, to, from, &proof, err);
+    }
+    if (s == CV_OK) {
+        s = cv_proof_check_consistency(from, to, old_root, new_root, &proof,
+                                       err);
+    }
+    if (s != CV_OK) {
+        return distrust(s, err);
+    }
+    return add_hashes(out, &proof) && add_root(out, "old_root", old_root) &&
+                   add_root(out, "new_root", new_root)
+               ? CV_OK
+               : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
+CV_BROKER_METHOD(audit_consistency)
+{
+    struct cv_broker *b = context;
+    int64_t from = -1, to = -1;
+    const struct cv_json_field fields[] = {
+        {"old", CV_JSON_INT, true, &from, 0},
+        {"new", CV_JSON_INT, true, &to, 0},
+        CV_BROKER_ASK_FIELDS,
+    };
+    struct proving p = {0};
+    struct cv_ask ask;
+    enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
+                                             CV_BROKER_FIELDS(fields), err);
+
+    cv_buf_init(&p.note, NULL, CV_LIMIT_NOTE);
+    if (s == CV_OK && (from < 0 || to < from)) {
+        s = cv_fail(err, CV_USAGE, "the first size is the smaller one");
+    }
+    if (s == CV_OK) {
+        s = proving_begin(b, &p, err);
+    }
+    if (s == CV_OK && (uint64_t)to > p.checkpoint.size) {
+        s = cv_fail(err, CV_NOT_FOUND, "the log has %llu records only",
+                    (unsigned long long)p.checkpoint.size);
+    }
+    if (s == CV_OK) {
+        s = consistency(&p, (uint64_t)from, (uint64_t)to, reply, err);
+    }
+    proving_free(&p);
+    return s;
+}
+
+/* Entered; decided and recorded. */
+static enum cv_status rebuild(struct cv_broker *b, struct cv_ask *ask,
+                              uint64_t *size, struct cv_err *err)
+{
+    struct cv_checkpoint c;
+    enum cv_status s = cv_checkpoint_read(b->vault->dir, &b->vault->log_key, &c,
+                                          NULL, NULL, err);
+
+    *size = c.size;
+    if (s == CV_OK) {
+        s = cv_tiles_rebuild(b->vault->dir, c.size, err);
+    }
+    if (cv_ask_outcome(ask, s, NULL, NULL) == CV_OK) {
+        (void)!cv_broker_commit(b, NULL);
+    }
+    return s;
+}
+
+CV_BROKER_METHOD(audit_rebuild)
+{
+    struct cv_broker *b = context;
+    const struct cv_json_field fields[] = {CV_BROKER_ASK_FIELDS};
+    uint64_t size = 0;
+    struct cv_ask ask;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_ADMIN, parameters, &ask, err);
+
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "AuditRebuild", CV_BROKER_FIELDS(fields),
+                         true, err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_enter(b, err);
+    }
+    if (s == CV_OK) {
+        s = cv_ask_decide(&ask, NULL, NULL, err);
+        if (s == CV_OK) {
+            s = cv_broker_commit(b, err);
+        }
+        if (s == CV_OK) {
+            s = rebuild(b, &ask, &size, err);
+        }
+        cv_broker_leave(b);
+    }
+    if (s == CV_OK &&
+        !cv_json_add_int(cv_reply_parameters(reply), "size", (int64_t)size)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(&ask, err);
+    }
+    return s;
+}
