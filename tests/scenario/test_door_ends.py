@@ -10,11 +10,18 @@ import time
 import pytest
 
 import harness
-from harness import BUSY
+from harness import BUSY, UNAVAILABLE
 from kube import Identity, as_yaml, config
 from strangers import request
 from wire import Broker, answer
 
+# A name to look up: that wants a helper.
+POLICY = """apiVersion: certvault/v1
+kind: Policy
+metadata: {name: x, version: 900}
+rules:
+- {name: a, effect: permit, subjects: {users: [root]}, actions: ["*"]}
+"""
 EXPORT = request("Export", {"name": "a", "reason": "x", "dry_run": False})
 
 
@@ -61,6 +68,20 @@ def test_h56_the_peer_is_gone_before_the_answer(served):
     assert [r["phase"] for r in found] == ["decision", "outcome"]
     assert found[0]["decision"] == "permit"
     assert found[1]["outcome"] == "failed"
+
+
+def test_without_its_spawner_a_broker_ends(served):
+    """It could start nothing any more: whoever watches it starts it anew."""
+    pid = served.broker.pid()
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        (spawner,) = map(int, f.read().split())
+    os.kill(spawner, signal.SIGKILL)
+    with open(os.path.join(served.home, "p.yaml"), "w",
+              encoding="utf-8") as f:
+        f.write(POLICY)
+    got = served(*served.to, "policy", "apply", f.name, code=UNAVAILABLE)
+    assert b"starts them was killed" in got.err
+    assert served.broker.process.wait(30) == UNAVAILABLE
 
 
 def test_h60_stopped_for_a_while(served):

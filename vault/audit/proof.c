@@ -119,24 +119,24 @@ static uint64_t split(uint64_t n)
     return UINT64_C(1) << (63 - __builtin_clzll(n - 1));
 }
 
-/* The root of `n` leaves from `start` on, which is a multiple of a power of two
- * that is at least n: perfect subtrees, the largest first. */
+/* The root of `n` leaves (at least one) from `start` on, which is a multiple of
+ * a power of two that is at least n: perfect subtrees, the largest first. */
 static enum cv_status root_of(const struct cv_proof_source *source,
                               uint64_t start, uint64_t n,
                               uint8_t out[CV_TREE_HASH], struct cv_err *err)
 {
     uint8_t part[CV_TREE_DEPTH + 1][CV_TREE_HASH];
     unsigned parts = 0;
-    enum cv_status status = CV_OK;
+    enum cv_status status;
 
-    while (n > 0 && status == CV_OK) {
+    do {
         unsigned level = 63 - (unsigned)__builtin_clzll(n);
 
         status = source->subtree(source->context, level, start >> level,
                                  part[parts++], err);
         start += UINT64_C(1) << level;
         n -= UINT64_C(1) << level;
-    }
+    } while (n > 0 && status == CV_OK);
     if (status != CV_OK) {
         return status;
     }

@@ -164,6 +164,9 @@ static int64_t rest(void *context, size_t n_callers)
 {
     struct cv_broker *b = context;
 
+    if (cv_spawner_is_gone(b->spawner)) {
+        return 0;
+    }
     return b->agent != NULL ? cv_agent_rest(b->agent, n_callers)
                             : cv_service_rest();
 }
@@ -469,6 +472,12 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         b->options->ready(b->options->ready_context);
     }
     s = cv_loop_run(&hooks, b->options->socket, *listener, err);
+    if (s == CV_OK && cv_spawner_is_gone(b->spawner)) {
+        s = cv_fail(err, CV_UNAVAILABLE,
+                    "the process that starts the helpers was killed");
+        cv_err_state(err, "the broker ended; what it held open is closed");
+        cv_err_hint(err, "start it again");
+    }
     cv_manager_stopping();
     b->loop = NULL;
     b->relay.asks = NULL;

@@ -55,6 +55,7 @@ struct cv_spawner {
     uint32_t child;              /* the last answer's */
     int second;  /* the second descriptor of the last answer; -1: none */
     bool remote; /* intake and relay are another's to start */
+    bool gone;   /* it was killed */
 };
 
 struct child {
@@ -759,6 +760,11 @@ void cv_spawner_kill(struct cv_spawner *sp, uint32_t child)
     (void)!send(sp->socket, &number, sizeof(number), MSG_NOSIGNAL);
 }
 
+bool cv_spawner_is_gone(const struct cv_spawner *sp)
+{
+    return sp->gone;
+}
+
 enum cv_status cv_spawner_run(struct cv_spawner *sp,
                               enum cv_spawner_program program, int *fd,
                               struct cv_err *err)
@@ -769,11 +775,16 @@ enum cv_status cv_spawner_run(struct cv_spawner *sp,
         *fd = answer_for(sp, program);
     }
     if (*fd == -1) {
-        enum cv_status s =
-            cv_fail_errno(err, CV_UNAVAILABLE, "cannot start a helper program");
+        enum cv_status s;
 
-        if (sp->remote &&
-            (program == CV_SPAWNER_INTAKE || program == CV_SPAWNER_RELAY)) {
+        sp->gone = sp->gone || errno == EPIPE || errno == ECONNRESET;
+        s = cv_fail_errno(err, CV_UNAVAILABLE, "cannot start a helper program");
+
+        if (sp->gone) {
+            cv_err_hint(err, "what starts them was killed, and the broker ends "
+                             "with it: try again when it runs again");
+        } else if (sp->remote && (program == CV_SPAWNER_INTAKE ||
+                                  program == CV_SPAWNER_RELAY)) {
             cv_err_hint(err, "systemctl status certvault-intake.socket "
                              "certvault-relay.socket");
         } else {

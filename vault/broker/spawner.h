@@ -102,6 +102,10 @@ CV_MUST_USE enum cv_status cv_spawner_run_relay(struct cv_spawner *sp,
 CV_MUST_USE enum cv_status cv_spawner_reload(struct cv_spawner *sp,
                                              bool *changed, struct cv_err *err);
 
+/* Was it found dead when a program was asked for? Nothing can be started any
+ * more: the broker ends, so that whoever watches it starts it anew. */
+bool cv_spawner_is_gone(const struct cv_spawner *sp);
+
 /* Ends it at once (SIGKILL), whatever it is doing; nothing happens where it has
  * ended, and to what was not started here: its service manager sees to that.
  * Does not wait. */
