@@ -263,6 +263,32 @@ static cJSON *answer_parameters(const struct cv_cli *cli, const char *id)
     return NULL;
 }
 
+/* Is `text` what a signature of this request signs, and of no other? */
+static bool is_text_of(const char *text, const char *id)
+{
+    static const char head[] = "certvault-approval/v1\n";
+    const size_t len = sizeof(head) - 1;
+    const char *line = text + len, *end, *said;
+    cJSON *tree = NULL;
+    bool is;
+
+    if (strncmp(text, head, len) != 0) {
+        return false;
+    }
+    end = strchr(line, '\n');
+    if (end == NULL || end[1] != '\0' ||
+        cv_json_parse(
+            NULL,
+            (struct cv_bytes){(const uint8_t *)line, (size_t)(end - line)},
+            &tree, NULL) != CV_OK) {
+        return false;
+    }
+    said = cv_output_table_text(tree, "id");
+    is = said != NULL && strcmp(said, id) == 0;
+    cJSON_Delete(tree);
+    return is;
+}
+
 /* What a signature of the request signs; the run's. */
 static enum cv_status text_of(struct cv_cli *cli, const char *id,
                               const char **text, struct cv_err *err)
@@ -285,6 +311,10 @@ static enum cv_status text_of(struct cv_cli *cli, const char *id,
         s = cv_fail(err, CV_NOT_FOUND,
                     "there is no request %s that you may approve", id);
         cv_err_hint(err, "certvault requests lists them");
+    } else if (!is_text_of(*text, id)) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "the broker gave the text of something else to sign");
+        cv_err_state(err, "nothing was signed");
     }
     return s;
 }

@@ -26,7 +26,7 @@ static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 /* As we were started. */
 static mode_t first_umask;
-static struct sigaction first_pipe;
+static struct sigaction first_pipe, first_size;
 static sigset_t first_mask;
 
 void cv_foreground_remember(void)
@@ -34,6 +34,7 @@ void cv_foreground_remember(void)
     first_umask = umask(077);
     (void)umask(first_umask);
     (void)sigaction(SIGPIPE, NULL, &first_pipe);
+    (void)sigaction(SIGXFSZ, NULL, &first_size);
     (void)sigprocmask(SIG_SETMASK, NULL, &first_mask);
 }
 
@@ -90,6 +91,7 @@ static void become(const struct cv_foreground *f, int failure)
     }
     (void)umask(first_umask);
     (void)sigaction(SIGPIPE, &first_pipe, NULL);
+    (void)sigaction(SIGXFSZ, &first_size, NULL);
     (void)sigprocmask(SIG_SETMASK, &first_mask, NULL);
     /* execvp(3) changes nothing in it. */
     memcpy(&argv, &f->argv, sizeof(argv));

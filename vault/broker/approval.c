@@ -54,7 +54,41 @@ static bool add_asked(cJSON *to, const struct cv_ask *ask)
            add_text(to, "ticket", ask->ticket) &&
            add_text(to, "context", ask->context) &&
            cv_json_add_int(to, "duration", ask->duration_s) &&
-           cv_json_add_bool(to, "read_only", ask->read_only);
+           cv_json_add_bool(to, "read_only", ask->read_only) &&
+           add_text(to, "call", ask->call);
+}
+
+enum cv_status cv_approval_bind(struct cv_ask *ask, const cJSON *parameters,
+                                const char *const *keys, size_t n,
+                                struct cv_err *err)
+{
+    unsigned char hash[crypto_hash_sha256_BYTES];
+    struct cv_arena *before = cv_json_use(NULL);
+    cJSON *tree = cJSON_CreateObject();
+    struct cv_buf text;
+    enum cv_status s = CV_OK;
+
+    cv_buf_init(&text, NULL, DOC_MAX);
+    for (size_t i = 0; i < n && s == CV_OK; i++) {
+        const cJSON *item = member(parameters, keys[i]);
+
+        if (item != NULL &&
+            !cv_json_add_item(tree, keys[i], cJSON_Duplicate(item, true))) {
+            s = no_memory(err);
+        }
+    }
+    if (s == CV_OK) {
+        cv_json_write(tree, CV_JSON_CANONICAL, &text);
+        s = cv_buf_status(&text, "a call", err);
+    }
+    if (s == CV_OK) {
+        (void)crypto_hash_sha256(hash, text.data, text.len);
+        (void)sodium_bin2hex(ask->call, sizeof(ask->call), hash, sizeof(hash));
+    }
+    cJSON_Delete(tree);
+    (void)cv_json_use(before);
+    cv_buf_wipe(&text);
+    return s;
 }
 
 enum cv_status cv_approval_key(const struct cv_ask *ask,
@@ -555,8 +589,8 @@ void cv_approval_text(const struct cv_broker *b,
                       struct cv_buf *out)
 {
     static const char *const keys[] = {
-        "action",  "entry",  "entry_id", "reason",    "ticket",
-        "context", "server", "duration", "read_only", "actor"};
+        "action", "entry",    "entry_id",  "reason", "ticket", "context",
+        "server", "duration", "read_only", "actor",  "call"};
     struct cv_arena *before = cv_json_use(NULL);
     cJSON *tree = cJSON_CreateObject();
     bool ok = cv_json_add_str(tree, "id", row->id) && add_times(tree, row) &&

@@ -173,7 +173,8 @@ static enum cv_status read_request(const cJSON *parameters, struct call *c,
     }
     if (s == CV_OK &&
         (ask->action == CV_ACTION_IMPORT || ask->action == CV_ACTION_FETCH ||
-         ask->action == CV_ACTION_FETCH_SERVICE)) {
+         ask->action == CV_ACTION_FETCH_SERVICE ||
+         ask->action == CV_ACTION_POLICY_APPLY)) {
         s = cv_fail(err, CV_USAGE, "%s is asked for by the command itself",
                     c->action);
         cv_err_hint(err, "run it: what it lacks is filed, and it says so");
@@ -307,6 +308,7 @@ list_one(void *context, const struct cv_store_request *row, struct cv_err *err)
     struct cv_broker *b = l->ask->broker;
     struct cv_store_request copy = *row;
     struct about a = {.row = &copy};
+    bool lost = false;
     cJSON *view = NULL;
     enum cv_status s;
 
@@ -318,8 +320,9 @@ list_one(void *context, const struct cv_store_request *row, struct cv_err *err)
         load_entry(b, a.doc, &a.entry_row, &a.entry, NULL) != CV_OK) {
         cJSON_Delete(a.entry); /* it is gone: shown to its own alone */
         a.entry = NULL;
+        lost = true;
     }
-    if (s == CV_OK && may_see(l->ask, &a)) {
+    if (s == CV_OK && (lost ? is_own(l->ask, &a) : may_see(l->ask, &a))) {
         view =
             l->ids != NULL ? whole_view(b, &a) : cv_approval_view(row, a.doc);
         if (view == NULL || !cJSON_AddItemToArray(l->items, view)) {

@@ -191,6 +191,11 @@ CV_BROKER_METHOD(audit_tail)
             cv_broker_leave(b);
             last = (int64_t)size - 1 - after;
         }
+        /* What is given once, or loudly, is given in the record. */
+        if (s == CV_OK && (ask.result.break_glass || ask.result.approved)) {
+            s = cv_broker_audit_begin(b, parameters, &ask,
+                                      CV_BROKER_FIELDS(fields), err);
+        }
     }
     if (s == CV_OK) {
         s = stream_begin(&st, reply, err);

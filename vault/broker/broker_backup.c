@@ -329,6 +329,14 @@ CV_BROKER_METHOD(backup)
         s = cv_json_read(parameters, "Backup", CV_BROKER_FIELDS(fields), true,
                          err);
     }
+    /* Nobody's backup ends for who may make none, and no key is touched. */
+    if (s == CV_OK && b->vault != NULL) {
+        s = cv_broker_enter(b, err);
+        if (s == CV_OK) {
+            s = cv_ask_check(&ask, NULL, NULL, err);
+            cv_broker_leave(b);
+        }
+    }
     if (s == CV_OK) {
         s = only_one(b, err);
     }

@@ -1,6 +1,8 @@
 /* clusters and fetch: intake asks the cloud, the broker decides and stores. */
 #include "vault/base/clock.h"
 #include "vault/base/name.h"
+#include "vault/broker/approval.h"
+#include "vault/broker/freeze.h"
 #include "vault/broker/held_internal.h"
 #include "vault/broker/meanwhile.h"
 #include "vault/broker/service_internal.h"
@@ -328,6 +330,15 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
     cJSON *details = fetch_details(f, n);
     enum cv_status s = cv_broker_enter(b, err);
 
+    /* Others were served meanwhile; one of them may have frozen it. */
+    if (s == CV_OK && (s = cv_freeze_check(ask, err)) != CV_OK) {
+        cv_err_state(err, "the cloud issued a certificate; nothing of it was "
+                          "kept");
+        if (cv_ask_outcome(ask, s, details, NULL) == CV_OK) {
+            (void)!cv_broker_commit(b, NULL);
+        }
+        cv_broker_leave(b);
+    }
     if (s != CV_OK) {
         cJSON_Delete(details);
         return s;
@@ -529,6 +540,9 @@ static enum cv_status may_as_service(struct cv_ask *ask, const struct fetch *f,
 
 CV_BROKER_METHOD(fetch)
 {
+    static const char *const bound[] = {"cluster_id", "cluster", "duration",
+                                        "expire_at",  "name",    "exportable",
+                                        "labels",     "to"};
     struct cv_broker *b = context;
     struct cv_held held = {.lock = -1};
     struct fetch f = {.duration = 1};
@@ -538,6 +552,10 @@ CV_BROKER_METHOD(fetch)
 
     if (s == CV_OK) {
         s = read_fetch(parameters, &f, err);
+    }
+    if (s == CV_OK) {
+        s = cv_approval_bind(&ask, parameters, bound,
+                             sizeof(bound) / sizeof(bound[0]), err);
     }
     if (s == CV_OK && f.as_service) {
         ask.action = CV_ACTION_FETCH_SERVICE;

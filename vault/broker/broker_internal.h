@@ -91,7 +91,9 @@ struct cv_ask {
     const char *ticket;
     const char *context;
     bool tty;
-    bool read_only;     /* asked for, as a grant's */
+    bool read_only; /* asked for, as a grant's */
+    char call[65];  /* what else an approval of it is bound to (approval.h), a
+                       SHA-256 in hex; "": nothing */
     int64_t duration_s; /* likewise; 0: not asked for */
     bool break_glass;   /* --break-glass was said */
     bool dry_run;       /* nothing is filed */

@@ -5,9 +5,13 @@
 #include "vault/audit/tiles.h"
 #include "vault/audit/tlogproof.h"
 #include "vault/base/encode.h"
+#include "vault/base/manager.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Leaves whose tiles are made in one go. */
+#define STEP 65536
 
 /* What a proof is made under: a checkpoint over all that is in the log now, and
  * the tiles up to it. */
@@ -22,6 +26,29 @@ static void proving_free(struct proving *p)
 {
     cv_buf_wipe(&p->note);
     free(p->reader);
+}
+
+/* The first time that is the whole log: bit by bit, so that what was made stays
+ * made, and whoever watches the broker sees it move. */
+static enum cv_status bring_up(struct cv_broker *b, uint64_t size,
+                               struct cv_err *err)
+{
+    uint64_t at = 0;
+    enum cv_status s;
+
+    if (cv_tiles_size(b->vault->dir, &at, NULL) != CV_OK) {
+        at = 0;
+    }
+    do {
+        at = size - at > STEP && at < size ? at + STEP : size;
+        s = cv_broker_enter(b, err);
+        if (s == CV_OK) {
+            s = cv_tiles_update(b->vault->dir, at, err);
+            cv_broker_leave(b);
+        }
+        cv_manager_feed(true);
+    } while (s == CV_OK && at < size);
+    return s;
 }
 
 static enum cv_status proving_begin(struct cv_broker *b, struct proving *p,
@@ -41,11 +68,7 @@ static enum cv_status proving_begin(struct cv_broker *b, struct proving *p,
         s = cv_checkpoint_sync(b->vault->dir, err);
     }
     if (s == CV_OK) {
-        s = cv_broker_enter(b, err);
-    }
-    if (s == CV_OK) {
-        s = cv_tiles_update(b->vault->dir, p->checkpoint.size, err);
-        cv_broker_leave(b);
+        s = bring_up(b, p->checkpoint.size, err);
     }
     if (s == CV_OK) {
         s = cv_tiles_size(b->vault->dir, &p->reader->size, err);

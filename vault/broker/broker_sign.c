@@ -83,12 +83,16 @@ static enum cv_status load(struct cv_broker *b, struct cv_sign *sign)
 /* What is signed for whoever asks could not be held to a grant's limits. */
 static enum cv_status check_limits(struct cv_sign *sign)
 {
-    const struct cv_policy_grant *g = &sign->ask.result.grant;
+    const struct cv_decide_result *r = &sign->ask.result;
+    const struct cv_policy_grant *g = &r->grant;
+    /* A handshake is a session, and consent to a use is consent to a grant. */
+    const bool held = strncmp(sign->purpose, "tls", 3) == 0 &&
+                      (r->approvals_needed > 0 || r->limit.sessions > 0);
     enum cv_status s;
 
     if (sign->grant != NULL ||
         (!g->read_only && g->verbs == NULL && g->namespaces == NULL &&
-         g->resources == NULL)) {
+         g->resources == NULL && !held)) {
         return CV_OK;
     }
     s = cv_fail(&sign->err, CV_DENIED,

@@ -96,6 +96,17 @@ static char *text_of(const struct cv_broker *b, const char *event,
     return text;
 }
 
+/* What a caller must not be able to crowd out has places of its own. */
+#define KEPT_PLACES 16
+
+static size_t room_for(const char *event)
+{
+    return strcmp(event, "break-glass") == 0 || strcmp(event, "freeze") == 0 ||
+                   strcmp(event, "unfreeze") == 0
+               ? CV_LIMIT_NOTIFY_QUEUE
+               : CV_LIMIT_NOTIFY_QUEUE - KEPT_PLACES;
+}
+
 static void add(struct cv_broker *b, const char *event, const cJSON *about,
                 bool held)
 {
@@ -105,7 +116,7 @@ static void add(struct cv_broker *b, const char *event, const cJSON *about,
     if (q == NULL) {
         return;
     }
-    text = q->n < CV_LIMIT_NOTIFY_QUEUE ? text_of(b, event, about) : NULL;
+    text = q->n < room_for(event) ? text_of(b, event, about) : NULL;
     if (text == NULL) {
         q->dropped++;
         return;

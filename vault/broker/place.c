@@ -20,8 +20,11 @@ static bool exists(int dir, const char *name)
     return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* What lies in a folder of ours: files, and no folder below. */
-static void empty(int dir, const char *name)
+/* audit/tile/entries/x001/...: as deep as a folder of ours can be. */
+#define DEPTH 12
+
+/* What lies in a folder of ours. */
+static void empty(int dir, const char *name, int depth)
 {
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *list = fd < 0 ? NULL : fdopendir(fd);
@@ -33,7 +36,10 @@ static void empty(int dir, const char *name)
     }
     while ((item = readdir(list)) != NULL) {
         if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0) {
-            (void)unlinkat(dirfd(list), item->d_name, 0);
+            if (unlinkat(dirfd(list), item->d_name, 0) != 0 && depth > 0) {
+                empty(dirfd(list), item->d_name, depth - 1);
+                (void)unlinkat(dirfd(list), item->d_name, AT_REMOVEDIR);
+            }
         }
     }
     (void)closedir(list);
@@ -41,7 +47,7 @@ static void empty(int dir, const char *name)
 
 static void remove_folder(int dir, const char *name)
 {
-    empty(dir, name);
+    empty(dir, name, DEPTH);
     (void)unlinkat(dir, name, AT_REMOVEDIR);
 }
 

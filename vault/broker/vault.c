@@ -295,6 +295,22 @@ static void overwrite(int dir, const char *name)
     cv_file_close(&fd);
 }
 
+/* The records that restores put aside keep the key that signed them. */
+static void overwrite_replaced(int dir)
+{
+    for (int i = 1; i <= 9999; i++) {
+        char name[48];
+
+        (void)snprintf(name, sizeof(name), "audit.replaced-%d", i);
+        if (!exists(dir, name)) {
+            return;
+        }
+        (void)snprintf(name, sizeof(name), "audit.replaced-%d/log.key", i);
+        overwrite(dir, name);
+        (void)unlinkat(dir, name, 0);
+    }
+}
+
 void cv_vault_end(int dir)
 {
     struct cv_buf text;
@@ -312,6 +328,7 @@ void cv_vault_end(int dir)
     overwrite(dir, "vault.db");
     overwrite(dir, "vault.db-wal");
     overwrite(dir, "audit/log.key");
+    overwrite_replaced(dir);
     cv_place_clear(dir, with_record);
     (void)!cv_file_sync_folder(dir, NULL);
     if (with_record && !exists(dir, "vault.db") && !exists(dir, "audit")) {
