@@ -2,6 +2,7 @@
 several users at once: filed, approved, used once; counted from the record.
 Needs root: the users are others, by number."""
 
+import base64
 import contextlib
 import grp
 import json
@@ -762,3 +763,45 @@ def test_killed_anywhere_an_approval_is_used_once_at_most(rig):
     rig.start()
     rig.requests(ALICE)                  # it serves: it may be ended
     assert len(ends) > 1, ends           # some died, and not all of them
+
+
+def test_an_approval_is_for_the_policy_that_was_shown(rig):
+    """Another file with the same words is another request."""
+    def document(version, *rules):
+        return json.dumps({
+            "apiVersion": "certvault/v1", "kind": "Policy",
+            "metadata": {"name": "t", "version": version},
+            "rules": [permit("owner", [0], ["*"]), MAY_APPROVE, *rules]})
+
+    rig.policy(permit("appliers", [ALICE], ["policy.apply"], **approvals()))
+    good = document(rig.version + 1)
+    evil = document(rig.version + 1, permit("mine", [ALICE], ["*"]))
+
+    def apply(text):
+        return rig.ask(ALICE, "PolicyApply", text=text, dry_run=False,
+                       reason="tidy up")
+
+    number = asked(apply(good))
+    given(rig.ask(BOB, "Approve", id=number))
+    assert asked(apply(evil)) != number
+    assert given(apply(good))["policy"]["version"] == rig.version + 1
+    # Nor is one to be had without the file.
+    refused(rig.ask(ALICE, "Request", action="policy.apply",
+                    reason="tidy up"), "usage")
+
+
+def test_consent_to_a_use_is_no_signature(rig):
+    """What a handshake would be signed with goes past the grant."""
+    rig.policy(permit("users", [ALICE], ["use"], **approvals()))
+
+    def sign():
+        return rig.ask(ALICE, "Sign", name="a", purpose="tls13-client",
+                       algorithm="ecdsa_secp256r1_sha256",
+                       data=base64.b64encode(
+                           signing.tls13()).decode(), reason="look")
+
+    answer = sign()
+    if answer["parameters"].get("code") == "busy":
+        given(rig.ask(BOB, "Approve", id=asked(answer)))
+        answer = sign()
+    refused(answer, "denied")

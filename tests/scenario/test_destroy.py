@@ -61,6 +61,32 @@ def test_with_its_record(kept):
     v("init", "--key", "file:" + v.key_file, code=0)
 
 
+def test_tiles_and_old_records_go_too(kept):
+    """What was made for a proof holds records; what a restore put aside holds
+    the key that signed them."""
+    v = kept
+    v("audit", "prove", "1", code=0)
+    backup = os.path.join(v.home, "b")
+    v("backup", backup, code=0)
+    v("restore", backup, "--accept-rollback", "--yes", code=0)
+    v("unlock", code=0)
+    assert os.path.exists(v.path("audit.replaced-1/log.key"))
+    v("audit", "prove", "1", code=0)
+    v("destroy", "--with-record", "--yes", code=0)
+    assert os.listdir(v.folder) == []
+
+
+def test_the_key_of_old_records_goes(kept):
+    v = kept
+    backup = os.path.join(v.home, "b")
+    v("backup", backup, code=0)
+    v("restore", backup, "--accept-rollback", "--yes", code=0)
+    assert os.path.exists(v.path("audit.replaced-1/log.key"))
+    v("destroy", "--yes", code=0)
+    assert not os.path.exists(v.path("audit.replaced-1/log.key"))
+    assert os.path.exists(v.path("audit.replaced-1/log"))
+
+
 def test_policy_decides(kept):
     v = kept
     text = """
