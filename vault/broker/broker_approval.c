@@ -477,7 +477,7 @@ static enum cv_status check_answer(struct answer *a, struct cv_err *err)
                       "certvault approve ID --sign-key FILE", err);
     }
     if (!a->deny && before != NULL &&
-        (!a->is_signed || cJSON_IsTrue(member(before, "signed")))) {
+        (!a->is_signed || strcmp(cv_entry_text(before, "key"), a->key) == 0)) {
         s = cv_fail(err, CV_EXISTS, "you have approved the request %s already",
                     a->about.row->id);
         cv_err_state(err, "nothing was changed");

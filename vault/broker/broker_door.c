@@ -570,8 +570,7 @@ enum cv_status cv_ask_read_permitted(struct cv_ask *ask, struct cv_err *err)
     return keep_waiting(ask->broker, &leaf, err);
 }
 
-/* Is this a permit of which there are only so many? */
-static bool is_used_up(const struct cv_ask *ask)
+bool cv_ask_is_used_up(const struct cv_ask *ask)
 {
     const struct cv_decide_result *r = &ask->result;
 
@@ -608,7 +607,7 @@ enum cv_status cv_ask_list(struct cv_ask *ask, struct cv_ask_list **out,
     enum cv_status s = cv_ask_run_list(ask, out, err);
 
     *recorded = false;
-    if (s == CV_OK && !is_used_up(ask)) {
+    if (s == CV_OK && !cv_ask_is_used_up(ask)) {
         return CV_OK;
     }
     cv_ask_list_free(*out);
@@ -641,7 +640,7 @@ enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
     }
     ask->doc = doc;
     s = cv_ask_run(ask, err);
-    if (s == CV_OK && !is_used_up(ask)) {
+    if (s == CV_OK && !cv_ask_is_used_up(ask)) {
         return cv_ask_read_permitted(ask, err);
     }
     /* Again, with the lock held: the policy may be another one by now. */

@@ -395,10 +395,24 @@ static enum cv_status edit_decide(struct edit *e, const cJSON *details,
                                   struct cv_err *err)
 {
     struct cv_ask *ask = &e->ask;
-    enum cv_status s = cv_ask_check(ask, e->after, details, err);
+    struct cv_ask after = *ask;
+    enum cv_status s = cv_ask_check(&after, e->after, details, err);
 
+    ask->seq = after.seq;
+    ask->told = after.told;
+    ask->counted = after.counted;
     if (s == CV_OK) {
         s = cv_ask_decide(ask, e->before, details, err);
+    }
+    /* What gives the other half only so often, or loudly, is in the record. */
+    if (s == CV_OK && cv_ask_is_used_up(&after) &&
+        strcmp(after.result.offer, ask->result.offer) != 0) {
+        cv_leaf_new_op(after.op);
+        s = cv_ask_decide(&after, e->after, details, err);
+        if (s != CV_OK) {
+            (void)!cv_ask_outcome(ask, s, details, NULL);
+            (void)!cv_broker_commit(ask->broker, NULL);
+        }
     }
     if (s == CV_OK) {
         s = cv_change_intend(&ask, 1, err);

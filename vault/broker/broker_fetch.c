@@ -322,6 +322,17 @@ static enum cv_status name_takes(const struct fetch *f, struct cv_take *takes,
     return CV_OK;
 }
 
+/* What was minted is one fetch: each entry of it is given by the same rule, and
+ * by what that was given by. */
+static void hold_to(const struct cv_ask *ask, struct cv_take *takes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(takes[i].ask.held_rule, sizeof(takes[i].ask.held_rule),
+                       "%s", ask->held_rule);
+        takes[i].ask.held_approvals = ask->held_approvals;
+    }
+}
+
 static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
                             const cJSON *parameters, struct cv_take *takes,
                             size_t n, struct cv_err *err)
@@ -344,6 +355,7 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
         return s;
     }
     cv_take_prepare(b, ask->action, parameters, takes, n);
+    hold_to(ask, takes, n);
     if (n == 1 && takes[0].err.status == CV_OK &&
         strcmp(takes[0].name, f->base_name) == 0) {
         /* It was decided before it was minted: the outcome is that request's.
@@ -375,6 +387,7 @@ static enum cv_status store_on_token(struct cv_ask *ask, const struct fetch *f,
     enum cv_status s;
 
     cv_take_prepare(ask->broker, ask->action, parameters, takes, n);
+    hold_to(ask, takes, n);
     s = cv_take_first_refused(takes, n, err);
     for (size_t i = 0; i < n && s == CV_OK; i++) {
         if (!cv_entry_token_set(takes[i].doc, "ready",

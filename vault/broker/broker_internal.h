@@ -179,6 +179,9 @@ bool cv_ask_list_shows(const struct cv_ask_list *list,
                        const struct cv_decide_entry *entry);
 void cv_ask_list_free(struct cv_ask_list *list);
 
+/* Is this a permit of which there are only so many, or a loud one? */
+bool cv_ask_is_used_up(const struct cv_ask *ask);
+
 /* As cv_ask_run, for `doc`. */
 CV_MUST_USE enum cv_status
 cv_ask_would_now(struct cv_ask *ask, const cJSON *doc, struct cv_err *err);

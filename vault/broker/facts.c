@@ -2,6 +2,7 @@
 
 #include "vault/base/clock.h"
 #include "vault/broker/approval.h"
+#include "vault/broker/sshsig.h"
 #include "vault/broker/tally.h"
 
 #include <stdlib.h>
@@ -140,8 +141,27 @@ static bool is_number(const cJSON *item)
            item->valuedouble < (double)UINT32_MAX;
 }
 
-static enum cv_status take(struct cv_facts *f, const cJSON *approvals,
-                           struct cv_err *err)
+/* Is the key that it was signed with still its user's, by the policy of now? */
+static bool has_key(const struct cv_policy *policy, uid_t uid,
+                    const cJSON *approval)
+{
+    const struct cv_policy_key *keys;
+    const char *signer =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(approval, "key"));
+    char print[CV_SSHSIG_FINGERPRINT];
+    size_t n = cv_policy_keys(policy, uid, &keys);
+
+    for (size_t i = 0; i < n && signer != NULL; i++) {
+        cv_sshsig_fingerprint(&keys[i], print);
+        if (strcmp(print, signer) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum cv_status take(struct cv_facts *f, const struct cv_policy *policy,
+                           const cJSON *approvals, struct cv_err *err)
 {
     const cJSON *item, *gid;
     gid_t *next;
@@ -166,7 +186,8 @@ static enum cv_status take(struct cv_facts *f, const cJSON *approvals,
         a->gid = (gid_t)own->valuedouble;
         a->gids = next;
         a->is_signed =
-            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "signed"));
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "signed")) &&
+            has_key(policy, a->uid, item);
         cJSON_ArrayForEach(gid, cJSON_GetObjectItemCaseSensitive(item, "gids"))
         {
             if (!is_number(gid)) {
@@ -187,7 +208,8 @@ static enum cv_status approve(const struct cv_ask *ask, struct cv_facts *f,
     enum cv_status s = cv_approval_of(ask, &row, &doc, err);
 
     if (s == CV_OK && row != NULL) {
-        s = take(f, cJSON_GetObjectItemCaseSensitive(doc, "approvals"), err);
+        s = take(f, ask->broker->policy,
+                 cJSON_GetObjectItemCaseSensitive(doc, "approvals"), err);
     }
     if (s == CV_OK && row != NULL) {
         memcpy(f->request, row->id, sizeof(f->request));

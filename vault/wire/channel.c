@@ -21,6 +21,9 @@ struct piece {
     size_t done; /* of it */
 };
 
+/* How long a queue's owner waits for one who takes nothing, in all. */
+#define STALL_MS 2000
+
 struct cv_channel {
     int fd;
     int watched;
@@ -33,6 +36,7 @@ struct cv_channel {
     bool queues;
     struct piece *first, *last; /* to be sent */
     size_t unsent;              /* bytes of them */
+    int stalled_ms;             /* that others waited since all was sent last */
 };
 
 enum cv_status cv_channel_new(int fd, size_t ceiling, struct cv_channel **out,
@@ -222,6 +226,9 @@ enum cv_status cv_channel_flush(struct cv_channel *ch, struct cv_err *err)
             drop_piece(ch);
         }
     }
+    if (ch->first == NULL) {
+        ch->stalled_ms = 0;
+    }
     return CV_OK;
 }
 
@@ -232,6 +239,9 @@ static enum cv_status make_room(struct cv_channel *ch, int timeout_ms,
     struct timespec start;
     enum cv_status s = CV_OK;
 
+    if (timeout_ms == -1 || timeout_ms > STALL_MS - ch->stalled_ms) {
+        timeout_ms = STALL_MS - ch->stalled_ms;
+    }
     (void)clock_gettime(CLOCK_MONOTONIC, &start);
     while (s == CV_OK && ch->unsent > CV_LIMIT_UNSENT) {
         s = wait_for(ch, POLLOUT, timeout_ms, &start, err);
@@ -239,6 +249,7 @@ static enum cv_status make_room(struct cv_channel *ch, int timeout_ms,
             s = cv_channel_flush(ch, err);
         }
     }
+    ch->stalled_ms += timeout_ms - left_ms(timeout_ms, &start);
     return s;
 }
 
