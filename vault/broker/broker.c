@@ -13,6 +13,7 @@
 #include "vault/broker/agent.h"
 #include "vault/broker/meanwhile.h"
 #include "vault/broker/notify.h"
+#include "vault/broker/publish.h"
 #include "vault/broker/tally.h"
 #include "vault/wire/interface.h"
 
@@ -204,6 +205,7 @@ static bool idle(void *context)
     cv_freeze_tick(b);
     busy = cv_broker_strangers(b, false) || busy;
     busy = cv_notify_tick(b) || busy;
+    busy = cv_publish_tick(b) || busy;
     busy = cv_denials_tick(b, false) || busy;
     busy = cv_broker_flush(b, false) || busy;
     if (checkpoint_due(b)) {
@@ -279,9 +281,12 @@ void cv_broker_checkpoint(struct cv_broker *b)
             s = cv_vault_enter(b->vault, &err);
         }
         if (s == CV_OK) {
-            (void)!cv_checkpoint_finish(b->vault->log, cv_buf_bytes(&text),
-                                        line, &err);
+            s = cv_checkpoint_finish(b->vault->log, cv_buf_bytes(&text), line,
+                                     &err);
             cv_vault_leave(b->vault);
+        }
+        if (s == CV_OK) {
+            cv_publish_stored(b);
         }
     }
     cv_message_free(&reply);
@@ -328,6 +333,9 @@ static bool commit_last(struct cv_broker *b)
         cv_broker_forget_waiting(b);
     }
     cv_broker_leave(b);
+    if (s == CV_OK) {
+        cv_publish_stored(b);
+    }
     cv_message_free(&reply);
     cv_buf_wipe(&text);
     return s == CV_OK;
@@ -495,6 +503,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         (void)cv_broker_flush(b, true);
         cv_broker_checkpoint(b);
     }
+    cv_publish_end(b);
     return s;
 }
 

@@ -53,6 +53,8 @@ struct cv_broker {
     int64_t waiting_since_ms;
     uint64_t checkpoint_size; /* leaves under the last checkpoint made here */
     int64_t checkpoint_ms;    /* when that was */
+    uint64_t publish_size;    /* leaves that the tiles are still to get up to;
+                                 0: they are there (publish.h) */
     struct cv_caller *caller; /* whose request is being answered */
     char ready_name[CV_LIMIT_NAME + 1];   /* an entry, and its token, which */
     char ready_token[CV_LIMIT_TOKEN_URI]; /* signed a moment ago ... */
