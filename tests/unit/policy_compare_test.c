@@ -91,7 +91,7 @@ static void ask(const char *question, struct cv_buf *answer)
 static void answers_to_the_word(void **state)
 {
     (void)state;
-    blocks_ask("compare.txt", 9, ask);
+    blocks_ask("compare.txt", 10, ask);
 }
 
 static void wants_it_resolved(void **state)
@@ -141,6 +141,8 @@ static void same_or_not(void **state)
          RULE("c", TICKET) RULE("d", REASON), true, true},
         {RULE("a", REASON) RULE("b", TICKET), RULE("c", TICKET), false, false},
         {RULE("a", REASON) RULE("b", REASON), RULE("c", REASON), true, true},
+        {RULE("a", REASON) RULE("b", TICKET),
+         RULE("a", REASON) RULE("b", ", when: {ticket: y}"), false, false},
         {RULE("a", REASON) RULE("b", REASON SHORT), RULE("c", REASON), false,
          true},
         {RULE("a", ""), RULE("a", "") FORBID("n", REASON), false, true},

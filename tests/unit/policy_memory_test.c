@@ -3,6 +3,9 @@
  * pool's, whose chunks seldom need more. */
 #include "tests/unit/policy_test.h"
 
+#include "policy/compare.h"
+#include "policy/format.h"
+#include "policy/lint.h"
 #include "policy/pool_internal.h"
 
 static long left = -1; /* allocations until one fails; below 0: none does */
@@ -260,6 +263,60 @@ static enum cv_status run_cases(struct cv_policy *p, const cJSON *resolution)
     return st;
 }
 
+static enum cv_status compare(struct cv_policy *p, const cJSON *resolution)
+{
+    struct cv_compare *made;
+    (void)resolution;
+    enum cv_status st = cv_compare_new(p, CV_DECIDE_MODE_SERVICE, &made, NULL);
+    left = -1;
+    assert_int_equal(made != NULL, st == CV_OK);
+    cv_compare_free(made);
+    return st;
+}
+
+static enum cv_status compare_texts(struct cv_policy *p,
+                                    const cJSON *resolution)
+{
+    static const char old[] = "rules:\n- {name: a}\n- {name: b}\n";
+    static const char new[] = "rules:\n- {name: c}\n- {name: b, x: 1}\n";
+    cJSON *o;
+    (void)p;
+    (void)resolution;
+    enum cv_status st =
+        cv_compare_texts(bytes_of(old), bytes_of(new), &o, NULL);
+    left = -1;
+    assert_int_equal(o != NULL, st == CV_OK);
+    cJSON_Delete(o);
+    return st;
+}
+
+static enum cv_status lint(struct cv_policy *p, const cJSON *resolution)
+{
+    cJSON *o;
+    (void)resolution;
+    enum cv_status st = cv_lint_run(p, NULL, &o, NULL);
+    left = -1;
+    assert_int_equal(o != NULL, st == CV_OK);
+    cJSON_Delete(o);
+    return st;
+}
+
+static enum cv_status format(struct cv_policy *p, const cJSON *resolution)
+{
+    static const char text[] = "# one\nkind: Policy # two\nx: [a, {b: c}]\n";
+    struct cv_buf out;
+    (void)p;
+    (void)resolution;
+    cv_buf_init(&out, NULL, CV_MIB(1));
+    enum cv_status st = cv_format_policy(bytes_of(text), &out, NULL);
+    left = -1;
+    if (st == CV_OK)
+        assert_string_equal(cv_buf_text(&out),
+                            "# one\nkind: Policy  # two\nx: [a, {b: c}]\n");
+    cv_buf_wipe(&out);
+    return st;
+}
+
 /* Runs `what` with the first, the second, ... allocation failing, until none
  * does. With `words`, what fails may be no more than the words of a denial. */
 static void try_all(step what, bool resolved, bool words)
@@ -340,6 +397,25 @@ static void testing(void **state)
     try_all(run_cases, true, true);
 }
 
+static void comparing(void **state)
+{
+    (void)state;
+    try_all(compare, true, false);
+    try_all(compare_texts, false, false);
+}
+
+static void linting(void **state)
+{
+    (void)state;
+    try_all(lint, false, false);
+}
+
+static void formatting(void **state)
+{
+    (void)state;
+    try_all(format, false, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +423,8 @@ int main(void)
         cmocka_unit_test(telling),    cmocka_unit_test(deciding),
         cmocka_unit_test(explaining), cmocka_unit_test(listing),
         cmocka_unit_test(testing),    cmocka_unit_test(waiting),
+        cmocka_unit_test(comparing),  cmocka_unit_test(linting),
+        cmocka_unit_test(formatting),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
