@@ -485,7 +485,7 @@ static void test_tiles(void **state)
         assert_int_equal(cv_tiles_add(tiles, cv_buf_bytes(&records[i]), NULL),
                          CV_OK);
     }
-    assert_int_equal(cv_tiles_finish(tiles, 0, NULL), CV_OK);
+    assert_int_equal(cv_tiles_finish(tiles, NULL), CV_OK);
     cv_tiles_free(tiles);
     cJSON_ArrayForEach(item, get(vectors, "tiles"))
     {

@@ -2,13 +2,23 @@
  *
  *     audit/tile/<L>/<N>[.p/<W>]         hashes
  *     audit/tile/entries/<N>[.p/<W>]     the records themselves
- *     audit/tiles                        {"offset":..,"size":..} LF: how far
+ *     audit/tiles         {"offset":..,"size":..} LF: full tiles, how far
+ *     audit/tiles.last    {"boot":..,"size":..} LF: with partial ones
  *
  * All of it is derived from audit/log and can be made again from it; nothing
  * that is decided or released waits for it. Tiles are brought up to a
- * checkpoint's size when that was stored; a full one never changes. Of partial
- * ones the last is kept. A file that is damaged or not there is found when it
- * is read: `audit verify` compares all, a proof is checked before it is given.
+ * checkpoint's size when that was stored; a full one never changes, of partial
+ * ones the last is kept.
+ *
+ * Every 256 leaves the new full tiles are synced, then audit/tiles is. The
+ * partial tiles between are written without waiting for the disk, by every
+ * command: they count only as long as the machine runs (audit/tiles.last has
+ * its boot id). After a power failure they are as good as not there, and the
+ * next checkpoint writes them again, from the log. The writer reads no partial
+ * tile of records or leaves back, the log alone.
+ *
+ * A file that is damaged or not there is found when it is read: `audit verify`
+ * compares all, a proof is checked before it is given.
  *
  * Blocking: files. */
 #ifndef CERTVAULT_AUDIT_TILES_H
@@ -19,8 +29,8 @@
 
 /* Brings the tiles up to `size` leaves of the log of the vault whose folder is
  * `vault`; the caller holds the vault's lock. Where they cannot be gone on
- * from, they are made again from the log's beginning. CV_INTEGRITY (the log is
- * shorter, or damaged), CV_IO. */
+ * from, they are made again from the log's beginning. CV_OK at once where they
+ * are there. CV_INTEGRITY (the log is shorter, or damaged), CV_IO. */
 CV_MUST_USE enum cv_status cv_tiles_update(int vault, uint64_t size,
                                            struct cv_err *err);
 
@@ -28,7 +38,8 @@ CV_MUST_USE enum cv_status cv_tiles_update(int vault, uint64_t size,
 CV_MUST_USE enum cv_status cv_tiles_rebuild(int vault, uint64_t size,
                                             struct cv_err *err);
 
-/* How many leaves the tiles have; CV_NOT_FOUND where there are none. */
+/* How many leaves the tiles have that can be relied on after the last crash;
+ * CV_NOT_FOUND where there are none. */
 CV_MUST_USE enum cv_status cv_tiles_size(int vault, uint64_t *size,
                                          struct cv_err *err);
 
@@ -57,16 +68,18 @@ CV_MUST_USE enum cv_status cv_tiles_record(struct cv_tiles_reader *reader,
 /* The writer itself, for records that come from elsewhere. */
 struct cv_tiles;
 
-/* Goes on from what is there, or (`anew`, and where that is not whole) from
- * nothing. CV_IO, CV_INTERNAL. */
+/* Goes on from the full tiles that are there, or (`anew`, and where those above
+ * them are not whole) from nothing. CV_IO, CV_INTERNAL. */
 CV_MUST_USE enum cv_status
 cv_tiles_open(int vault, bool anew, struct cv_tiles **out, struct cv_err *err);
+/* The next record's number, and where it begins in the log. */
 uint64_t cv_tiles_at(const struct cv_tiles *t);
-/* The next record; it begins at `offset` of the log. Full tiles are written. */
+uint64_t cv_tiles_offset(const struct cv_tiles *t);
 CV_MUST_USE enum cv_status
 cv_tiles_add(struct cv_tiles *t, struct cv_bytes record, struct cv_err *err);
-/* Writes partial tiles, and audit/tiles: the next record begins at `offset`. */
-CV_MUST_USE enum cv_status cv_tiles_finish(struct cv_tiles *t, uint64_t offset,
+/* Syncs what became full; writes partial tiles, and the two files that say how
+ * far. CV_IO. */
+CV_MUST_USE enum cv_status cv_tiles_finish(struct cv_tiles *t,
                                            struct cv_err *err);
 void cv_tiles_free(struct cv_tiles *t);
 

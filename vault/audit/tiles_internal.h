@@ -18,8 +18,22 @@ CV_MUST_USE enum cv_status cv_tiles_read(int vault, int level, uint64_t n,
                                          unsigned width, struct cv_buf *out,
                                          struct cv_err *err);
 
-/* audit/tiles. CV_NOT_FOUND also where it is not one: then there is none. */
+#define CV_TILES_MARK "audit/tiles"
+#define CV_TILES_LAST "audit/tiles.last"
+
+/* tiles_mark.c. audit/tiles: tiles that are full, and those of the levels above
+ * them, are on the disk up to *size leaves, a multiple of 256; the next record
+ * begins at *offset of the log. CV_NOT_FOUND also where it is not one: then
+ * there are none. */
 CV_MUST_USE enum cv_status cv_tiles_mark(int vault, uint64_t *size,
                                          uint64_t *offset, struct cv_err *err);
+CV_MUST_USE enum cv_status cv_tiles_set_mark(int vault, uint64_t size,
+                                             uint64_t offset,
+                                             struct cv_err *err);
+
+/* audit/tiles.last: the partial tiles of level 0 and of the records go up to
+ * `size`. Not synced, like these tiles. */
+CV_MUST_USE enum cv_status cv_tiles_set_last(int vault, uint64_t size,
+                                             struct cv_err *err);
 
 #endif

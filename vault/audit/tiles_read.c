@@ -2,7 +2,6 @@
 #include "vault/audit/tiles_internal.h"
 
 #include "vault/base/file.h"
-#include "vault/base/json.h"
 #include "vault/base/limits.h"
 
 #include <fcntl.h>
@@ -34,49 +33,6 @@ enum cv_status cv_tiles_read(int vault, int level, uint64_t n, unsigned width,
     }
     cv_file_close(&fd);
     return status;
-}
-
-enum cv_status cv_tiles_mark(int vault, uint64_t *size, uint64_t *offset,
-                             struct cv_err *err)
-{
-    int64_t s = 0, o = 0;
-    const struct cv_json_field fields[] = {
-        {"offset", CV_JSON_INT, true, &o, 0},
-        {"size", CV_JSON_INT, true, &s, 0},
-    };
-    struct cv_buf text;
-    cJSON *root = NULL;
-    int fd = -1;
-    enum cv_status status =
-        cv_file_open(vault, "audit/tiles", O_RDONLY, &fd, err);
-
-    if (status != CV_OK) {
-        return status;
-    }
-    cv_buf_init(&text, NULL, CV_KIB(4));
-    status = cv_file_read(fd, "audit/tiles", &text, err);
-    cv_file_close(&fd);
-    if (status == CV_OK) {
-        status = cv_json_parse(NULL, cv_buf_bytes(&text), &root, err);
-    }
-    if (status == CV_OK) {
-        status = cv_json_read(root, "audit/tiles", fields, 2, true, err);
-    }
-    if (status == CV_INVALID || (status == CV_OK && (s < 0 || o < 0))) {
-        status = cv_fail(err, CV_NOT_FOUND, "audit/tiles cannot be read");
-    }
-    *size = (uint64_t)s;
-    *offset = (uint64_t)o;
-    cJSON_Delete(root);
-    cv_buf_wipe(&text);
-    return status;
-}
-
-enum cv_status cv_tiles_size(int vault, uint64_t *size, struct cv_err *err)
-{
-    uint64_t offset;
-
-    return cv_tiles_mark(vault, size, &offset, err);
 }
 
 static enum cv_status missing(int level, uint64_t n, struct cv_err *err)

@@ -1,7 +1,7 @@
 /* Making tiles out of records. */
 #include "vault/audit/tiles_internal.h"
 
-#include "vault/audit/query_internal.h"
+#include "vault/audit/wal_internal.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
@@ -14,14 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* tile/entries/x001/x234/.../567.p: as deep as 64 bits can be. */
-#define DEPTH 10
-
 struct cv_tiles {
     int vault; /* borrowed */
     uint64_t size;
-    uint64_t offset;      /* of the next record in the log, as it was opened */
-    uint64_t from;        /* size as it was opened */
+    uint64_t offset;      /* of the next record in the log */
+    uint64_t from;        /* size as it was opened: whole tiles */
+    uint64_t full_offset; /* of the first record of level 0's tile */
+    bool marked;          /* audit/tiles was there */
     struct cv_buf bundle; /* of the leaves in level 0's tile */
     struct {
         unsigned n;
@@ -46,6 +45,7 @@ static enum cv_status make_folders(int vault, const char *path,
     return CV_OK;
 }
 
+/* Nothing here waits for the disk: sync_tiles does, once for all. */
 static enum cv_status write_tile(const struct cv_tiles *t, int level,
                                  uint64_t n, unsigned width,
                                  struct cv_bytes bytes, struct cv_err *err)
@@ -56,11 +56,11 @@ static enum cv_status write_tile(const struct cv_tiles *t, int level,
 
     cv_err_init(&why);
     cv_tiles_path(level, n, width, path);
-    status = cv_file_replace(t->vault, path, bytes, 0600, &why);
+    status = cv_file_replace_unsynced(t->vault, path, bytes, 0600, &why);
     if (status == CV_NOT_FOUND) {
         status = make_folders(t->vault, path, err);
         return status == CV_OK
-                   ? cv_file_replace(t->vault, path, bytes, 0600, err)
+                   ? cv_file_replace_unsynced(t->vault, path, bytes, 0600, err)
                    : status;
     }
     if (status != CV_OK && err != NULL) {
@@ -69,19 +69,33 @@ static enum cv_status write_tile(const struct cv_tiles *t, int level,
     return status;
 }
 
-/* Takes a partial tile away that another has taken the place of. */
-static void drop_partial(const struct cv_tiles *t, int level, uint64_t n,
-                         unsigned width, bool folder)
+/* Takes partial tiles away that another has taken the place of: all of tile
+ * `n` but that of width `but`; with 0 their folder too. */
+static void drop_partials(const struct cv_tiles *t, int level, uint64_t n,
+                          unsigned but)
 {
-    char path[CV_TILES_PATH];
+    char path[CV_TILES_PATH], keep[16];
+    const struct dirent *item;
+    DIR *list;
+    int fd;
 
-    if (width == 0) {
+    cv_tiles_path(level, n, 1, path);
+    *strrchr(path, '/') = '\0';
+    (void)snprintf(keep, sizeof keep, "%u", but);
+    fd =
+        openat(t->vault, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    list = fd < 0 ? NULL : fdopendir(fd);
+    if (list == NULL) {
+        cv_file_close(&fd);
         return;
     }
-    cv_tiles_path(level, n, width, path);
-    (void)unlinkat(t->vault, path, 0);
-    if (folder) {
-        *strrchr(path, '/') = '\0';
+    while ((item = readdir(list)) != NULL) {
+        if (strcmp(item->d_name, keep) != 0 && item->d_name[0] != '.') {
+            (void)unlinkat(fd, item->d_name, 0);
+        }
+    }
+    (void)closedir(list);
+    if (but == 0) {
         (void)unlinkat(t->vault, path, AT_REMOVEDIR);
     }
 }
@@ -89,14 +103,6 @@ static void drop_partial(const struct cv_tiles *t, int level, uint64_t n,
 static uint64_t tile_of(uint64_t size, int level)
 {
     return size >> 8 * (level < 0 ? 0 : level) >> 8;
-}
-
-/* Widths that the tiles had when they were opened: 0, or none of this tile. */
-static unsigned width_before(const struct cv_tiles *t, int level, uint64_t n)
-{
-    return tile_of(t->from, level) == n
-               ? (unsigned)(t->from >> 8 * (level < 0 ? 0 : level) & 255)
-               : 0;
 }
 
 /* Level `level`'s tile is full: it goes to the disk, and its root into the one
@@ -110,7 +116,6 @@ static enum cv_status complete(struct cv_tiles *t, int level,
     enum cv_status status = write_tile(t, level, n, CV_TILE_WIDTH, bytes, err);
 
     if (status == CV_OK) {
-        drop_partial(t, level, n, width_before(t, level, n), true);
         t->level[level].n = 0;
         if (level + 1 < CV_TILES_LEVELS) {
             cv_tree_root_of(bytes.data, CV_TILE_WIDTH,
@@ -127,7 +132,7 @@ static enum cv_status complete_bundle(struct cv_tiles *t, struct cv_err *err)
         write_tile(t, -1, n, CV_TILE_WIDTH, cv_buf_bytes(&t->bundle), err);
 
     if (status == CV_OK) {
-        drop_partial(t, -1, n, width_before(t, -1, n), true);
+        t->full_offset = t->offset;
         cv_buf_wipe(&t->bundle);
         cv_buf_init(&t->bundle, NULL, CV_TILES_BUNDLE);
     }
@@ -144,6 +149,7 @@ enum cv_status cv_tiles_add(struct cv_tiles *t, struct cv_bytes record,
     }
     cv_tree_leaf(record, t->level[0].hash[t->level[0].n++]);
     t->size++;
+    t->offset += CV_WAL_HEADER + record.len;
     if (t->level[0].n == CV_TILE_WIDTH) {
         status = complete_bundle(t, err);
     }
@@ -155,53 +161,153 @@ enum cv_status cv_tiles_add(struct cv_tiles *t, struct cv_bytes record,
     return status;
 }
 
-static enum cv_status write_mark(const struct cv_tiles *t, uint64_t offset,
-                                 struct cv_err *err)
+/* Waits until a file, and the folders on its way, are on the disk. `before` is
+ * the path that was synced before; its folders need it no more. */
+static enum cv_status sync_file(int vault, char path[CV_TILES_PATH],
+                                char before[CV_TILES_PATH], struct cv_err *err)
 {
-    char text[80];
-    int len = snprintf(text, sizeof text, "{\"offset\":%llu,\"size\":%llu}\n",
-                       (unsigned long long)offset, (unsigned long long)t->size);
+    int fd = openat(vault, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    bool done = fd >= 0 && fsync(fd) == 0;
+    char *slash;
 
-    return cv_file_replace(
-        t->vault, "audit/tiles",
-        (struct cv_bytes){(const uint8_t *)text, (size_t)len}, 0600, err);
+    if (!done) {
+        (void)cv_fail_errno(err, CV_IO, "cannot put %s on disk", path);
+    }
+    cv_file_close(&fd);
+    while (done && (slash = strrchr(path, '/')) != NULL) {
+        size_t len = (size_t)(slash - path);
+
+        if (strncmp(path, before, len) == 0 && before[len] == '/' &&
+            strchr(before + len + 1, '/') == NULL) {
+            break;
+        }
+        *slash = '\0';
+        fd = openat(vault, path,
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        done = fd >= 0 && cv_file_sync_folder(fd, err) == CV_OK;
+        cv_file_close(&fd);
+    }
+    return done ? CV_OK : CV_IO;
 }
 
-enum cv_status cv_tiles_finish(struct cv_tiles *t, uint64_t offset,
-                               struct cv_err *err)
+static enum cv_status sync_tile(const struct cv_tiles *t, int level, uint64_t n,
+                                unsigned width, char before[CV_TILES_PATH],
+                                struct cv_err *err)
+{
+    char path[CV_TILES_PATH], gone[CV_TILES_PATH];
+    enum cv_status status;
+
+    cv_tiles_path(level, n, width, path);
+    memcpy(gone, path, sizeof gone);
+    status = sync_file(t->vault, gone, before, err);
+    memcpy(before, path, sizeof path);
+    return status;
+}
+
+/* The tiles that became full since the opening, and the partial ones above. */
+static enum cv_status sync_tiles(const struct cv_tiles *t, struct cv_err *err)
+{
+    char before[CV_TILES_PATH] = "";
+    enum cv_status status = CV_OK;
+
+    for (int l = -1; l < CV_TILES_LEVELS && status == CV_OK; l++) {
+        uint64_t end = tile_of(t->size, l);
+
+        for (uint64_t n = tile_of(t->from, l); n < end && status == CV_OK;
+             n++) {
+            status = sync_tile(t, l, n, CV_TILE_WIDTH, before, err);
+        }
+        if (status == CV_OK && l > 0 && t->level[l].n > 0) {
+            status = sync_tile(t, l, end, t->level[l].n, before, err);
+        }
+    }
+    return status;
+}
+
+static enum cv_status write_above(const struct cv_tiles *t, struct cv_err *err)
 {
     enum cv_status status = CV_OK;
 
-    if (t->size == t->from && t->size > 0) {
-        return CV_OK;
-    }
-    if (t->level[0].n > 0) {
-        status = write_tile(t, -1, tile_of(t->size, -1), t->level[0].n,
-                            cv_buf_bytes(&t->bundle), err);
-    }
-    for (int l = 0; status == CV_OK && l < CV_TILES_LEVELS; l++) {
-        uint64_t n = tile_of(t->size, l);
-
-        if (t->level[l].n > 0 && width_before(t, l, n) != t->level[l].n) {
+    for (int l = 1; status == CV_OK && l < CV_TILES_LEVELS; l++) {
+        if (t->level[l].n > 0) {
             status = write_tile(
-                t, l, n, t->level[l].n,
+                t, l, tile_of(t->size, l), t->level[l].n,
                 (struct cv_bytes){t->level[l].hash[0],
                                   t->level[l].n * (size_t)CV_TREE_HASH},
                 err);
         }
     }
-    if (status == CV_OK) {
-        status = write_mark(t, offset, err);
-    }
-    for (int l = -1; status == CV_OK && l < CV_TILES_LEVELS; l++) {
-        uint64_t n = tile_of(t->size, l);
-        unsigned before = width_before(t, l, n);
+    return status;
+}
 
-        if (before != t->level[l < 0 ? 0 : l].n) {
-            drop_partial(t, l, n, before, false);
+/* Partial tiles that full ones, or wider ones, took the place of. */
+static void drop_old(const struct cv_tiles *t)
+{
+    for (int l = -1; l < CV_TILES_LEVELS; l++) {
+        uint64_t from = tile_of(t->from, l), n = tile_of(t->size, l);
+
+        if (from != n) {
+            drop_partials(t, l, from, 0);
+        } else if (l > 0 && t->level[l].n > 0) {
+            drop_partials(t, l, n, t->level[l].n);
         }
     }
+}
+
+/* What is full, and the levels above it. */
+static enum cv_status finish_full(struct cv_tiles *t, struct cv_err *err)
+{
+    uint64_t full = t->size & ~UINT64_C(255);
+    enum cv_status status = write_above(t, err);
+
+    if (status == CV_OK) {
+        status = sync_tiles(t, err);
+    }
+    if (status == CV_OK) {
+        status = cv_tiles_set_mark(t->vault, full, t->full_offset, err);
+    }
+    if (status == CV_OK) {
+        drop_old(t);
+        t->from = full;
+        t->marked = true;
+    }
     return status;
+}
+
+/* The last bundle and the last tile of level 0. */
+static enum cv_status finish_partial(const struct cv_tiles *t,
+                                     struct cv_err *err)
+{
+    uint64_t n = tile_of(t->size, 0);
+    unsigned width = t->level[0].n;
+    enum cv_status status =
+        write_tile(t, -1, n, width, cv_buf_bytes(&t->bundle), err);
+
+    if (status == CV_OK) {
+        status = write_tile(t, 0, n, width,
+                            (struct cv_bytes){t->level[0].hash[0],
+                                              width * (size_t)CV_TREE_HASH},
+                            err);
+    }
+    if (status == CV_OK) {
+        status = cv_tiles_set_last(t->vault, t->size, err);
+    }
+    if (status == CV_OK) {
+        drop_partials(t, -1, n, width);
+        drop_partials(t, 0, n, width);
+    }
+    return status;
+}
+
+enum cv_status cv_tiles_finish(struct cv_tiles *t, struct cv_err *err)
+{
+    enum cv_status status = CV_OK;
+
+    if (!t->marked || t->size >> 8 != t->from >> 8) {
+        status = finish_full(t, err);
+    }
+    return status == CV_OK && t->level[0].n > 0 ? finish_partial(t, err)
+                                                : status;
 }
 
 /* What is there of the last tiles. False: it is not whole. */
@@ -225,39 +331,16 @@ static bool load_level(struct cv_tiles *t, int level)
     return whole;
 }
 
-static bool load_bundle(struct cv_tiles *t)
-{
-    unsigned width = (unsigned)(t->size & 255);
-    uint8_t hash[CV_TREE_HASH];
-    size_t at = 0;
-    bool whole = width == 0 || cv_tiles_read(t->vault, -1, tile_of(t->size, -1),
-                                             width, &t->bundle, NULL) == CV_OK;
-
-    /* Records and hashes must be each other's: both came from the disk. */
-    for (unsigned i = 0; whole && i < width; i++) {
-        size_t len = t->bundle.len - at < 2 ? SIZE_MAX
-                                            : (size_t)t->bundle.data[at] << 8 |
-                                                  t->bundle.data[at + 1];
-
-        whole = len != SIZE_MAX && t->bundle.len - at - 2 >= len;
-        if (whole) {
-            cv_tree_leaf((struct cv_bytes){t->bundle.data + at + 2, len}, hash);
-            whole = memcmp(hash, t->level[0].hash[i], sizeof hash) == 0;
-            at += 2 + len;
-        }
-    }
-    return whole && at == t->bundle.len;
-}
-
 static bool load(struct cv_tiles *t)
 {
-    bool whole = cv_tiles_mark(t->vault, &t->size, &t->offset, NULL) == CV_OK &&
-                 t->size <= UINT64_C(1) << 53;
+    bool whole = cv_tiles_mark(t->vault, &t->size, &t->offset, NULL) == CV_OK;
 
-    for (int l = 0; whole && l < CV_TILES_LEVELS; l++) {
+    for (int l = 1; whole && l < CV_TILES_LEVELS; l++) {
         whole = load_level(t, l);
     }
-    return whole && load_bundle(t);
+    t->full_offset = t->offset;
+    t->marked = whole;
+    return whole;
 }
 
 enum cv_status cv_tiles_open(int vault, bool anew, struct cv_tiles **out,
@@ -287,102 +370,15 @@ uint64_t cv_tiles_at(const struct cv_tiles *t)
     return t->size;
 }
 
+uint64_t cv_tiles_offset(const struct cv_tiles *t)
+{
+    return t->offset;
+}
+
 void cv_tiles_free(struct cv_tiles *t)
 {
     if (t != NULL) {
         cv_buf_wipe(&t->bundle);
         free(t);
     }
-}
-
-struct up_to {
-    struct cv_tiles *tiles;
-    uint64_t size;
-};
-
-static enum cv_status take(void *ctx, const struct cv_query_cursor *at,
-                           struct cv_bytes leaf, struct cv_err *err)
-{
-    const struct up_to *u = ctx;
-    struct cv_record record;
-    enum cv_status status;
-
-    if (at->seq == u->size) {
-        return CV_QUERY_STOP;
-    }
-    status = cv_query_check(at, leaf, &record, err);
-    return status == CV_OK ? cv_tiles_add(u->tiles, leaf, err) : status;
-}
-
-static enum cv_status update(int vault, uint64_t size, bool anew,
-                             struct cv_err *err)
-{
-    struct up_to u = {.size = size};
-    struct cv_query_cursor at;
-    enum cv_status status = cv_tiles_open(vault, anew, &u.tiles, err);
-
-    if (status != CV_OK) {
-        return status;
-    }
-    at = (struct cv_query_cursor){u.tiles->offset, u.tiles->size};
-    if (u.tiles->size < size) {
-        status = cv_query_scan(vault, &at, take, &u, err);
-        if (status == CV_OK && u.tiles->size < size) {
-            status = cv_fail(err, CV_INTEGRITY,
-                             "the log is shorter than its checkpoint");
-        }
-        if (status == CV_OK || status == CV_QUERY_STOP) {
-            status = cv_tiles_finish(u.tiles, at.offset, err);
-        }
-    }
-    cv_tiles_free(u.tiles);
-    return status;
-}
-
-enum cv_status cv_tiles_update(int vault, uint64_t size, struct cv_err *err)
-{
-    return update(vault, size, false, err);
-}
-
-/* Takes a folder's files away, and folders in it, which are not many deep. */
-static enum cv_status empty(int dir, const char *name, int depth,
-                            struct cv_err *err)
-{
-    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *item;
-    enum cv_status status = CV_OK;
-
-    if (list == NULL) {
-        cv_file_close(&fd);
-        return errno == ENOENT
-                   ? CV_OK
-                   : cv_fail_errno(err, CV_IO, "cannot open audit/tile");
-    }
-    while (status == CV_OK && (item = readdir(list)) != NULL) {
-        if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0) {
-            continue;
-        }
-        if (unlinkat(fd, item->d_name, 0) != 0) {
-            status = errno == EISDIR && depth > 0
-                         ? empty(fd, item->d_name, depth - 1, err)
-                         : cv_fail_errno(err, CV_IO, "cannot empty audit/tile");
-        }
-    }
-    (void)closedir(list);
-    if (status == CV_OK && unlinkat(dir, name, AT_REMOVEDIR) != 0) {
-        status = cv_fail_errno(err, CV_IO, "cannot remove audit/tile");
-    }
-    return status;
-}
-
-enum cv_status cv_tiles_rebuild(int vault, uint64_t size, struct cv_err *err)
-{
-    enum cv_status status = CV_OK;
-
-    if (unlinkat(vault, "audit/tiles", 0) != 0 && errno != ENOENT) {
-        return cv_fail_errno(err, CV_IO, "cannot remove audit/tiles");
-    }
-    status = empty(vault, "audit/tile", DEPTH, err);
-    return status == CV_OK ? update(vault, size, true, err) : status;
 }

@@ -61,6 +61,14 @@ CV_MUST_USE enum cv_status cv_file_replace(int dir, const char *name,
                                            struct cv_bytes data, mode_t mode,
                                            struct cv_err *err);
 
+/* cv_file_replace without waiting for the disk, for what can be made again: as
+ * long as the machine runs one finds the old file or the new one, whole; after
+ * a power failure either, none, or a damaged one. */
+CV_MUST_USE enum cv_status cv_file_replace_unsynced(int dir, const char *name,
+                                                    struct cv_bytes data,
+                                                    mode_t mode,
+                                                    struct cv_err *err);
+
 /* cv_file_replace in two steps, for what may get its name only after something
  * else is on disk: what both leave to be synced, the disk takes in one go.
  *

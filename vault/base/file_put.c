@@ -18,6 +18,7 @@ struct put {
     const char *base;    /* its name there */
     char temp[NAME_LEN]; /* the new file's name until it is whole */
     bool made;           /* there is one by that name */
+    bool unsynced;       /* nothing waits for the disk */
 };
 
 /* The folder of `name` and what is behind its last slash. */
@@ -73,7 +74,8 @@ static enum cv_status write_open(int fd, const struct put *put,
 {
     enum cv_status status = cv_file_write(fd, data, put->base, err);
     if (status == CV_OK &&
-        (fchmod(fd, mode == 0 ? 0600 : mode) != 0 || fsync(fd) != 0)) {
+        (fchmod(fd, mode == 0 ? 0600 : mode) != 0 ||
+         (!put->unsynced && fsync(fd) != 0))) {
         (void)cv_file_fail("write", put->base, err);
         status = CV_IO;
     }
@@ -168,9 +170,10 @@ static enum cv_status rename_temp(struct put *put, bool replace,
 }
 
 static enum cv_status put_file(int dir, const char *name, struct cv_bytes data,
-                               mode_t mode, bool replace, struct cv_err *err)
+                               mode_t mode, bool replace, bool unsynced,
+                               struct cv_err *err)
 {
-    struct put put = {.folder = -1};
+    struct put put = {.folder = -1, .unsynced = unsynced};
     enum cv_status status = open_parent(dir, name, &put, err);
     if (status == CV_OK) {
         status = pick_temp(&put, err);
@@ -187,7 +190,7 @@ static enum cv_status put_file(int dir, const char *name, struct cv_bytes data,
     }
     if (put.made) {
         (void)unlinkat(put.folder, put.temp, 0);
-    } else if (status == CV_OK) {
+    } else if (status == CV_OK && !unsynced) {
         status = cv_file_sync_folder(put.folder, err);
         if (status != CV_OK) {
             cv_err_state(err, "the file is in place, but may be gone after a "
@@ -201,13 +204,20 @@ static enum cv_status put_file(int dir, const char *name, struct cv_bytes data,
 enum cv_status cv_file_replace(int dir, const char *name, struct cv_bytes data,
                                mode_t mode, struct cv_err *err)
 {
-    return put_file(dir, name, data, mode, true, err);
+    return put_file(dir, name, data, mode, true, false, err);
+}
+
+enum cv_status cv_file_replace_unsynced(int dir, const char *name,
+                                        struct cv_bytes data, mode_t mode,
+                                        struct cv_err *err)
+{
+    return put_file(dir, name, data, mode, true, true, err);
 }
 
 enum cv_status cv_file_create(int dir, const char *name, struct cv_bytes data,
                               mode_t mode, struct cv_err *err)
 {
-    return put_file(dir, name, data, mode, false, err);
+    return put_file(dir, name, data, mode, false, false, err);
 }
 
 enum cv_status cv_file_stage(int dir, const char *name, struct cv_bytes data,
