@@ -191,30 +191,53 @@ static enum cv_status read_keys(const cJSON *list,
     return *n > 0 ? CV_OK : cv_fail(err, CV_USAGE, "no key was given");
 }
 
+/* What was proved, where the caller has not seen it. In the log of another it
+ * may be anything. */
+static enum cv_status add_leaf(const struct cv_buf *leaf, cJSON *out,
+                               struct cv_err *err)
+{
+    cJSON *tree = NULL;
+
+    if (cv_json_parse(NULL, cv_buf_bytes(leaf), &tree, NULL) != CV_OK) {
+        return CV_OK;
+    }
+    return cv_json_add_item(out, "leaf", tree)
+               ? CV_OK
+               : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
 static enum cv_status proof_verify(void *context, const cJSON *parameters,
                                    struct cv_reply *reply, struct cv_err *err)
 {
     const char *proof = NULL, *record = NULL;
     const cJSON *list = NULL;
     const struct cv_json_field fields[] = {
-        {"proof", CV_JSON_TEXT, true, &proof, CV_TLOGPROOF_LEN},
-        {"record", CV_JSON_TEXT, true, &record, CV_LIMIT_LEAF + 1},
+        {"proof", CV_JSON_TEXT, true, &proof, CV_LIMIT_PROOF},
+        {"record", CV_JSON_TEXT, false, &record, CV_LIMIT_LEAF + 1},
         {"keys", CV_JSON_ARRAY, true, &list, 0},
     };
     struct cv_note_key keys[PROOF_KEYS];
     struct cv_checkpoint at;
+    struct cv_buf leaf;
     size_t n = 0;
     uint64_t index = 0;
     enum cv_status s =
         cv_json_read(parameters, "ProofVerify", FIELDS(fields), true, err);
 
     (void)context;
+    cv_buf_init(&leaf, NULL, CV_LIMIT_PROOF);
     if (s == CV_OK) {
         s = read_keys(list, keys, &n, err);
     }
+    if (s == CV_OK && record != NULL) {
+        cv_buf_add_str(&leaf, record);
+        s = cv_buf_status(&leaf, "the record", err);
+    } else if (s == CV_OK) {
+        s = cv_tlogproof_record(bytes_of(proof), &leaf, err);
+    }
     if (s == CV_OK) {
-        s = cv_tlogproof_check(bytes_of(proof), bytes_of(record), keys, n, &at,
-                               &index, err);
+        s = cv_tlogproof_check(bytes_of(proof), cv_buf_bytes(&leaf), keys, n,
+                               &at, &index, err);
     }
     if (s == CV_OK) {
         cJSON *out = cv_reply_parameters(reply);
@@ -225,6 +248,10 @@ static enum cv_status proof_verify(void *context, const cJSON *parameters,
             s = cv_fail(err, CV_INTERNAL, "memory is gone");
         }
     }
+    if (s == CV_OK && record == NULL) {
+        s = add_leaf(&leaf, cv_reply_parameters(reply), err);
+    }
+    cv_buf_wipe(&leaf);
     return s;
 }
 

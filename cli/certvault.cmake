@@ -12,7 +12,7 @@ cv_library(cli LAYER 6
           entry_view.c foreground.c help.c hop.c hop_file.c import_read.c interrupt.c
           keyless.c kube_file.c module_env.c offline.c
           output.c output_table.c output_yaml.c path.c pin.c pin_source.c pinentry.c
-          place.c prompt.c runtime.c scratch.c
+          place.c prompt.c receipt.c runtime.c scratch.c
           secret.c unlock.c wait.c
   LINK base wire)
 cv_program(certvault SOURCES main.c LINK cli)

@@ -8,6 +8,7 @@
 #include "cli/output_yaml.h"
 #include "cli/path.h"
 #include "cli/prompt.h"
+#include "cli/receipt.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
@@ -21,6 +22,7 @@ struct target {
     const char *path; /* NULL: standard output */
     int dir;
     const char *name;
+    struct cv_receipt receipt;
 };
 
 static enum cv_status look_at_file(const struct cv_cli *cli,
@@ -133,13 +135,16 @@ static enum cv_status take_answer(struct cv_cli *cli,
     }
     cv_arena_free(arena);
     if (s != CV_OK) {
+        /* The receipt is for a release that stands all the same. */
+        (void)!cv_receipt_write(cli, &target->receipt, reply->tree, "", NULL);
         cv_err_state(err, "the release stands in the record (%.0f)",
                      cJSON_IsNumber(seq) ? seq->valuedouble : -1);
         return s;
     }
     cv_output_note(&cli->out, "the key left the vault; record %.0f says so",
                    cJSON_IsNumber(seq) ? seq->valuedouble : -1);
-    return CV_OK;
+    return cv_receipt_write(cli, &target->receipt, reply->tree,
+                            "the kubeconfig was written", err);
 }
 
 static enum cv_status ask(struct cv_cli *cli, const struct cv_args *args,
@@ -154,7 +159,8 @@ static enum cv_status ask(struct cv_cli *cli, const struct cv_args *args,
         !cv_json_add_str(parameters, "context",
                          cv_args_value(args, "context")) ||
         !cv_json_add_bool(parameters, "tty", cv_prompt_possible(cli)) ||
-        !cv_json_add_bool(parameters, "dry_run", cli->dry_run)) {
+        !cv_json_add_bool(parameters, "dry_run", cli->dry_run) ||
+        !cv_receipt_ask(&target->receipt, parameters)) {
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
@@ -169,9 +175,12 @@ static enum cv_status ask(struct cv_cli *cli, const struct cv_args *args,
 
 CV_CMD(export)
 {
-    struct target target = {cv_args_value(args, "output"), -1, NULL};
-    enum cv_status s = cv_check_name(args->operands[0], err);
+    struct target target = {cv_args_value(args, "output"), -1, NULL, {0}};
+    enum cv_status s = cv_receipt_begin(cli, args, &target.receipt, err);
 
+    if (s == CV_OK) {
+        s = cv_check_name(args->operands[0], err);
+    }
     if (s == CV_OK) {
         s = cv_check_shown(cv_args_value(args, "context"), "context",
                            CV_LIMIT_NAME, err);
@@ -183,5 +192,6 @@ CV_CMD(export)
         s = ask(cli, args, &target, err);
     }
     cv_file_close(&target.dir);
+    cv_receipt_end(&target.receipt);
     return s;
 }

@@ -160,6 +160,13 @@ static const struct cv_output_column proof_columns[] = {
     {"record", "index", NULL, NULL},
     {"size", "size", NULL, NULL},
     {"origin", "origin", NULL, NULL},
+    {"time", "leaf.time", NULL, NULL},
+    {"user", "leaf.actor.user", NULL, NULL},
+    {"action", "leaf.action", NULL, NULL},
+    {"entry", "leaf.entry", NULL, NULL},
+    {"phase", "leaf.phase", NULL, NULL},
+    {"decision", "leaf.decision", NULL, NULL},
+    {"reason", "leaf.reason", NULL, NULL},
 };
 
 static const struct cv_output_view proof_view = {
@@ -207,18 +214,21 @@ enum cv_status cv_cmd_prove_verify(struct cv_cli *cli,
     const cJSON *answer;
     enum cv_status s;
 
-    if (proof == NULL || key == NULL || record == NULL ||
+    if (proof == NULL || key == NULL ||
         cv_args_value(args, "checkpoint") != NULL) {
-        return cv_fail(err, CV_USAGE,
-                       "--proof, --key and --record go together");
+        s = cv_fail(err, CV_USAGE,
+                    "--proof and --key go together, and with "
+                    "--record where the proof is no receipt");
+        cv_err_hint(err, "certvault audit key prints the key");
+        return s;
     }
     parameters = cJSON_CreateObject();
     keys = cJSON_AddArrayToObject(parameters, "keys");
     if (keys == NULL || !cJSON_AddItemToArray(keys, cJSON_CreateString(key))) {
         return no_memory(parameters, err);
     }
-    s = add_file(cli, parameters, "proof", proof, CV_KIB(64), err);
-    if (s == CV_OK) {
+    s = add_file(cli, parameters, "proof", proof, CV_LIMIT_PROOF, err);
+    if (s == CV_OK && record != NULL) {
         s = add_file(cli, parameters, "record", record, RECORD_FILE, err);
     }
     if (s != CV_OK) {

@@ -3,6 +3,7 @@
 #include "cli/check.h"
 #include "cli/cmd.h"
 #include "cli/output_table.h"
+#include "cli/receipt.h"
 #include "cli/secret.h"
 #include "cli/wait.h"
 #include "vault/base/clock.h"
@@ -424,20 +425,26 @@ static enum cv_status print_text(struct cv_cli *cli, const char *id,
 }
 
 static enum cv_status answer(struct cv_cli *cli, const char *method,
-                             const char *id, const struct cv_buf *signature,
-                             struct cv_err *err)
+                             const char *id, const struct cv_receipt *receipt,
+                             const struct cv_buf *signature, struct cv_err *err)
 {
     cJSON *parameters = answer_parameters(cli, id);
     const cJSON *answer = NULL;
     enum cv_status s;
 
-    if (signature->len > 0 &&
-        !cv_json_add_str(parameters, "signature", cv_buf_text(signature))) {
+    if ((signature->len > 0 &&
+         !cv_json_add_str(parameters, "signature", cv_buf_text(signature))) ||
+        !cv_receipt_ask(receipt, parameters)) {
         cJSON_Delete(parameters);
         parameters = NULL;
     }
     s = cv_call_simple(cli, method, parameters, &answer, err);
-    return s == CV_OK ? show(cli, answer, err) : s;
+    if (s == CV_OK) {
+        s = show(cli, answer, err);
+    }
+    return s == CV_OK ? cv_receipt_write(cli, receipt, answer,
+                                         "the answer stands", err)
+                      : s;
 }
 
 CV_CMD(request_approve)
@@ -445,6 +452,7 @@ CV_CMD(request_approve)
     const char *id = args->operands[0];
     const char *key = cv_args_value(args, "sign-key");
     const char *file = cv_args_value(args, "signature");
+    struct cv_receipt receipt = {.dir = -1};
     struct cv_buf signature;
     enum cv_status s = check_id(id, err);
 
@@ -455,23 +463,35 @@ CV_CMD(request_approve)
         return print_text(cli, id, err);
     }
     cv_buf_init(&signature, NULL, SIGNATURE_MAX);
+    if (s == CV_OK) {
+        s = cv_receipt_begin(cli, args, &receipt, err);
+    }
     if (s == CV_OK && key != NULL) {
         s = sign(cli, id, key, &signature, err);
     } else if (s == CV_OK && file != NULL) {
         s = read_signature(file, &signature, err);
     }
     if (s == CV_OK) {
-        s = answer(cli, "Approve", id, &signature, err);
+        s = answer(cli, "Approve", id, &receipt, &signature, err);
     }
+    cv_receipt_end(&receipt);
     cv_buf_wipe(&signature);
     return s;
 }
 
 CV_CMD(request_deny)
 {
+    struct cv_receipt receipt = {.dir = -1};
     struct cv_buf none;
     enum cv_status s = check_id(args->operands[0], err);
 
     cv_buf_init(&none, NULL, 1);
-    return s == CV_OK ? answer(cli, "Deny", args->operands[0], &none, err) : s;
+    if (s == CV_OK) {
+        s = cv_receipt_begin(cli, args, &receipt, err);
+    }
+    if (s == CV_OK) {
+        s = answer(cli, "Deny", args->operands[0], &receipt, &none, err);
+    }
+    cv_receipt_end(&receipt);
+    return s;
 }

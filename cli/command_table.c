@@ -198,7 +198,8 @@ static const struct cv_option credential_options[] = {
 static const struct cv_option export_options[] = {
     VALUE("context", "NAME", "only this context"),
     FILE_OF("output", "FILE", "write it there (0600) instead of to stdout"),
-    LATER("receipt", "FILE"), END,
+    FILE_OF("receipt", "FILE", "write a proof there that the record has it"),
+    END,
 };
 
 static const struct cv_option slot_add_options[] = {
@@ -320,7 +321,14 @@ static const struct cv_option approve_options[] = {
     FILE_OF("sign-key", "FILE",
             "sign with this OpenSSH key (or its .pub, by the SSH agent)"),
     FILE_OF("signature", "FILE", "a signature that ssh-keygen -Y sign made"),
-    SWITCH("print", "print what is to be signed; approve nothing"), END,
+    SWITCH("print", "print what is to be signed; approve nothing"),
+    FILE_OF("receipt", "FILE", "write a proof there that the record has it"),
+    END,
+};
+
+static const struct cv_option deny_options[] = {
+    FILE_OF("receipt", "FILE", "write a proof there that the record has it"),
+    END,
 };
 
 static const struct cv_option grants_list_options[] = {
@@ -451,8 +459,8 @@ const struct cv_command cv_command_table[] = {
      "approve 4f1c2a9b03de\n"
      "approve 4f1c2a9b03de --sign-key ~/.ssh/id_ed25519_sk\n",
      cv_cmd_request_approve},
-    {"deny", "ID", "refuse somebody's request, or withdraw one's own", NULL, 1,
-     1, CHANGES, TEXT_OPERAND,
+    {"deny", "ID", "refuse somebody's request, or withdraw one's own",
+     deny_options, 1, 1, CHANGES, TEXT_OPERAND,
      "deny 4f1c2a9b03de --reason 'not during the freeze'\n",
      cv_cmd_request_deny},
     {"grants list", "", "the grants that live: who may use what, until when",
@@ -467,7 +475,10 @@ const struct cv_command cv_command_table[] = {
      "a kubeconfig WITH its key; only if the entry and policy allow it",
      export_options, 1, 1, DRY, TEXT_OPERAND,
      "export prod --reason 'restore drill' --output prod.yaml\n"
-     "export prod --reason 'CI' -o json > kubeconfig.json\n", cv_cmd_export},
+     "export prod --reason 'CI' -o json > kubeconfig.json\n"
+     "export prod --reason 'drill' --output prod.yaml --receipt "
+     "prod.tlog-proof\n",
+     cv_cmd_export},
     {"slot list", "", "what opens the vault", NULL, 0, 0, READS, TEXT_OPERAND,
      "slot list\n", cv_cmd_slot_list},
     {"slot add", "passphrase|file:PATH|credential:NAME|token:URI",

@@ -12,6 +12,10 @@ def leaf(data):
     return hashlib.sha256(b"\0" + data).digest()
 
 
+def node(left, right):
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
 def root(leaves):
     """MTH over the leaves' data."""
     if not leaves:
@@ -83,3 +87,62 @@ def open_note(note, vkey):
     origin, size, digest = text.splitlines()[:3]
     assert str(int(size)) == size
     return origin, int(size), base64.b64decode(digest)
+
+
+def included(index, size, leaf, path, root):
+    """RFC 9162 section 2.1.3.2."""
+    if index >= size:
+        return False
+    fn, sn, r = index, size - 1, leaf
+    for c in path:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            r = node(c, r)
+            while not fn & 1 and fn:
+                fn >>= 1
+                sn >>= 1
+        else:
+            r = node(r, c)
+        fn >>= 1
+        sn >>= 1
+    return sn == 0 and r == root
+
+
+def proof_of(text):
+    """(index, hashes, note, extra) of a C2SP tlog-proof file; extra: None or
+    bytes."""
+    head, _, note = text.partition("\n\n")
+    magic, *lines = head.split("\n")
+    assert magic == "c2sp.org/tlog-proof@v1"
+    extra = None
+    if lines[0].startswith("extra "):
+        extra = base64.b64decode(lines.pop(0)[6:], validate=True)
+    word, number = lines.pop(0).split(" ")
+    assert word == "index" and str(int(number)) == number
+    return int(number), [base64.b64decode(h) for h in lines], note, extra
+
+
+def consistent(m, n, old, new, path):
+    """RFC 9162 section 2.1.4.2, 0 < m < n."""
+    path = list(path)
+    if m & (m - 1) == 0:
+        path.insert(0, old)
+    fn, sn = m - 1, n - 1
+    while fn & 1:
+        fn >>= 1
+        sn >>= 1
+    fr = sr = path[0]
+    for c in path[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            fr, sr = node(c, fr), node(c, sr)
+            while not fn & 1 and fn:
+                fn >>= 1
+                sn >>= 1
+        else:
+            sr = node(sr, c)
+        fn >>= 1
+        sn >>= 1
+    return sn == 0 and fr == old and sr == new

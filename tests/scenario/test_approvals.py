@@ -17,6 +17,7 @@ import pytest
 
 import harness
 import kube
+import merkle
 import signing
 import users
 from harness import BUSY, DENIED
@@ -805,3 +806,26 @@ def test_consent_to_a_use_is_no_signature(rig):
         given(rig.ask(BOB, "Approve", id=asked(answer)))
         answer = sign()
     refused(answer, "denied")
+
+
+def test_a_receipt_for_an_answer(rig):
+    """Who approved, or refused, has a proof of it (merkle.py checks it)."""
+    rig.policy(EXPORT)
+    key = rig.v(*rig.v.to, "audit", "key", code=0).out.decode().strip()
+    first = asked(rig.export(ALICE))
+    answers = [given(rig.ask(BOB, "Approve", id=first, receipt=True))]
+    second = asked(rig.export(ALICE, reason="another"))
+    answers.append(given(rig.ask(BOB, "Deny", id=second, receipt=True)))
+    third = asked(rig.export(ALICE, reason="a third"))
+    answers.append(given(rig.ask(ALICE, "Deny", id=third, receipt=True)))
+    for got, method, id in zip(answers, ("Approve", "Deny", "Deny"),
+                               (first, second, third)):
+        index, hashes, note, record = merkle.proof_of(got["receipt"])
+        _, size, root = merkle.open_note(note.encode(), key)
+        assert merkle.included(index, size, merkle.leaf(record), hashes, root)
+        leaf = json.loads(record)
+        assert leaf["seq"] == index == got["audit_seq"]
+        assert leaf["details"]["request"] == id
+        assert leaf["details"]["method"] == method
+    assert "receipt" not in given(rig.ask(
+        BOB, "Approve", id=asked(rig.export(ALICE, reason="x"))))

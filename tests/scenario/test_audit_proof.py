@@ -1,5 +1,6 @@
 """Proofs that travel: a record's place in the log, and that a log goes on from
-an older one, checked here with the algorithms of RFC 9162 written anew."""
+an older one, checked with the algorithms of RFC 9162 written anew
+(merkle.py)."""
 
 import base64
 import hashlib
@@ -9,6 +10,7 @@ import os
 import pytest
 
 import merkle
+from merkle import consistent, included, proof_of
 from harness import INTEGRITY, NOT_FOUND, USAGE
 
 
@@ -20,40 +22,6 @@ def busy(vault):
     return vault
 
 
-def node(left, right):
-    return hashlib.sha256(b"\1" + left + right).digest()
-
-
-def included(index, size, leaf, path, root):
-    """RFC 9162 section 2.1.3.2."""
-    if index >= size:
-        return False
-    fn, sn, r = index, size - 1, leaf
-    for c in path:
-        if sn == 0:
-            return False
-        if fn & 1 or fn == sn:
-            r = node(c, r)
-            while not fn & 1 and fn:
-                fn >>= 1
-                sn >>= 1
-        else:
-            r = node(r, c)
-        fn >>= 1
-        sn >>= 1
-    return sn == 0 and r == root
-
-
-def proof_of(text):
-    """(index, hashes, note) of a C2SP tlog-proof file."""
-    head, _, note = text.partition("\n\n")
-    magic, index, *hashes = head.split("\n")
-    assert magic == "c2sp.org/tlog-proof@v1"
-    word, number = index.split(" ")
-    assert word == "index"
-    return int(number), [base64.b64decode(h) for h in hashes], note
-
-
 def prove(vault, seq):
     return vault("audit", "prove", str(seq), code=0).out.decode()
 
@@ -61,7 +29,7 @@ def prove(vault, seq):
 def test_any_record_is_proved_to_anybody(busy):
     key = busy("audit", "key", code=0).out.decode().strip()
     for seq in (0, 1, 4, 8):
-        index, hashes, note = proof_of(prove(busy, seq))
+        index, hashes, note, _ = proof_of(prove(busy, seq))
         _, size, root = merkle.open_note(note.encode(), key)
         record = busy("audit", "record", str(seq), code=0).out[:-1]
         assert index == seq
@@ -123,31 +91,6 @@ def test_a_file_that_is_there_is_kept(busy, tmp_path):
     assert path.read_text().startswith("c2sp.org/")
 
 
-def consistent(m, n, old, new, path):
-    """RFC 9162 section 2.1.4.2, 0 < m < n."""
-    path = list(path)
-    if m & (m - 1) == 0:
-        path.insert(0, old)
-    fn, sn = m - 1, n - 1
-    while fn & 1:
-        fn >>= 1
-        sn >>= 1
-    fr = sr = path[0]
-    for c in path[1:]:
-        if sn == 0:
-            return False
-        if fn & 1 or fn == sn:
-            fr, sr = node(c, fr), node(c, sr)
-            while not fn & 1 and fn:
-                fn >>= 1
-                sn >>= 1
-        else:
-            sr = node(sr, c)
-        fn >>= 1
-        sn >>= 1
-    return sn == 0 and fr == old and sr == new
-
-
 def test_a_log_goes_on_from_an_older_one(busy):
     leaves = merkle.read_log(busy.path("audit/log"))
     for old, new in ((1, 2), (3, 7), (4, 8), (2, 9), (5, 6)):
@@ -182,7 +125,7 @@ def test_a_tile_that_was_changed(busy):
 
 def included_now(vault, seq):
     key = vault("audit", "key", code=0).out.decode().strip()
-    index, hashes, note = proof_of(prove(vault, seq))
+    index, hashes, note, _ = proof_of(prove(vault, seq))
     _, size, root = merkle.open_note(note.encode(), key)
     record = vault("audit", "record", str(seq), code=0).out[:-1]
     return included(index, size, merkle.leaf(record), hashes, root)

@@ -735,6 +735,37 @@ def test_export_where_nothing_can_be_written(to, broker):
     assert len(broker.asked("Export")) == 1     # the closed one asked nobody
 
 
+def test_a_receipt_that_cannot_be_written(to, broker):
+    """The folder goes away while the broker answers: what was done is said."""
+    folder = os.path.join(to.home, "gone")
+    out, receipt = os.path.join(to.home, "o"), os.path.join(folder, "r")
+
+    def answer(parameters):
+        assert parameters["receipt"] is True
+        os.rmdir(folder)
+        return {**EXPORT, "receipt": "c2sp.org/tlog-proof@v1\n"}
+
+    broker.answers["Export"] = answer
+    os.mkdir(folder)
+    done = to("export", "a", "--output", out, "--receipt", receipt, code=IO)
+    assert b"the kubeconfig was written" in done.err
+    assert b"audit prove" in done.err and os.path.exists(out)
+    # Nor the kubeconfig: the receipt is written all the same.
+    broker.answers["Export"] = {**EXPORT, "receipt": "c2sp.org/x\n"}
+    with open("/dev/full", "wb") as full:
+        done = to("export", "a", "--receipt", receipt + "2", stdout=full,
+                  code=NOT_FOUND)
+        assert len(broker.asked("Export")) == 1
+        os.mkdir(folder)
+        to("export", "a", "--receipt", receipt, stdout=full, code=IO)
+    with open(receipt, encoding="utf-8") as f:
+        assert f.read() == "c2sp.org/x\n"
+    # An older broker gives none.
+    broker.answers["Export"] = EXPORT
+    to("export", "a", "--output", out, "--yes", "--receipt", receipt + "3",
+       code=INVALID)
+
+
 def test_export_to_a_terminal(to, broker):
     broker.answers["Export"] = EXPORT
     t = Terminal(to, "export", "a")

@@ -4,6 +4,7 @@ first byte that carries the key moves. Seen from outside, by system calls."""
 import base64
 import json
 import os
+import re
 
 import pytest
 
@@ -74,6 +75,29 @@ def test_export(held, tmp_path):
     # Nothing that belongs to the answer at all was sent before.
     early = [c for c in calls[:durable] if b"client-key-data" in c.data]
     assert not early, early
+
+
+def test_a_receipt_before_the_key(held, tmp_path):
+    """The checkpoint over the decision has its name, and will keep it, before
+    anything of the key moves."""
+    path = str(tmp_path / "receipt")
+    _, calls = straced.watch(held, str(tmp_path / "trace"), CALLS, "export",
+                             "a", "--reason", "x", "--receipt", path, code=0,
+                             secret=True)
+    leaf = first(calls, lambda c: on_log(c) and
+                 b'"decision":"permit"' in c.data)
+    named = first(calls[leaf:], lambda c: c.name.startswith("rename") and
+                  b"checkpoint" in bytes.fromhex("".join(
+                      re.findall(r"\\x([0-9a-f]{2})", c.rest))) and
+                  c.result == 0)
+    assert named is not None, "no checkpoint was stored"
+    named += leaf
+    synced = first(calls[named:], lambda c: c.name == "fsync" and
+                   c.path.endswith("/audit") and c.result == 0)
+    assert synced is not None, "its folder was not synced"
+    moved = first(calls, carries_key(held.identity))
+    assert moved is not None and named + synced < moved
+    assert os.path.exists(path)
 
 
 def test_the_last_checkpoint_comes_after_its_leaves(held, tmp_path):

@@ -216,6 +216,28 @@ static struct cv_bytes bytes_of(const char *text)
     return (struct cv_bytes){(const uint8_t *)text, strlen(text)};
 }
 
+/* The time that the witness's line carries is the one that was signed. */
+static void check_cosign_time(const cJSON *item, const struct cv_note_key *w)
+{
+    const char *line = strstr(text_of(item, "note"), w->name);
+    const char *value = line + strlen(w->name) + 1;
+    uint64_t time_s = 0;
+    struct cv_buf bytes;
+
+    assert_non_null(line);
+    cv_buf_init(&bytes, NULL, 256);
+    assert_int_equal(cv_decode_base64(value, strcspn(value, "\n"), false,
+                                      "line", &bytes, NULL),
+                     CV_OK);
+    assert_int_equal(bytes.len, 4 + 8 + 64);
+    assert_memory_equal(bytes.data, w->id, 4);
+    for (int i = 4; i < 12; i++) {
+        time_s = time_s << 8 | bytes.data[i];
+    }
+    assert_int_equal(time_s, int_of(item, "cosign_time"));
+    cv_buf_wipe(&bytes);
+}
+
 static void test_checkpoints(void **state)
 {
     struct cv_note_key keys[2];
@@ -239,6 +261,7 @@ static void test_checkpoints(void **state)
                          CV_OK);
         assert_int_equal(cv_checkpoint_open(bytes_of(note), keys, &c, NULL),
                          CV_OK);
+        check_cosign_time(item, &keys[1]);
         assert_int_equal(c.size, int_of(item, "size"));
         hash_of(item, "root_hex", root);
         assert_memory_equal(c.root, root, HASH);
@@ -356,7 +379,8 @@ static void test_consistency(void **state)
     assert_int_equal(n, 14);
 }
 
-static void refuse_inclusion(const cJSON *item)
+/* True for a vector that only the record's own bytes refuse. */
+static bool refuse_inclusion(const cJSON *item)
 {
     const cJSON *level = cJSON_GetObjectItemCaseSensitive(item, "hash_level");
     uint64_t index = int_of(item, "index");
@@ -371,11 +395,12 @@ static void refuse_inclusion(const cJSON *item)
                                       root, NULL);
     if (level == NULL) {
         assert_int_equal(status, CV_INTEGRITY);
-        return;
+        return false;
     }
-    /* Only the record's own bytes tell that this is no leaf. */
+    assert_string_equal(level->valuestring, "accept");
     assert_int_equal(status, CV_OK);
     assert_memory_not_equal(leaf, leaves[index], HASH);
+    return true;
 }
 
 static void refuse_consistency(const cJSON *item)
@@ -410,7 +435,7 @@ static void refuse_checkpoint(const cJSON *item)
 static void test_negative(void **state)
 {
     const cJSON *item;
-    unsigned n = 0;
+    unsigned n = 0, notes = 0, consistency = 0, hash_level = 0;
 
     (void)state;
     cJSON_ArrayForEach(item, get(vectors, "negative"))
@@ -419,16 +444,21 @@ static void test_negative(void **state)
 
         assert_string_equal(text_of(item, "want"), "reject");
         if (strcmp(kind, "inclusion") == 0) {
-            refuse_inclusion(item);
+            hash_level += refuse_inclusion(item) ? 1 : 0;
         } else if (strcmp(kind, "consistency") == 0) {
             refuse_consistency(item);
+            consistency++;
         } else {
             assert_string_equal(kind, "checkpoint");
             refuse_checkpoint(item);
+            notes++;
         }
         n++;
     }
     assert_int_equal(n, 25);
+    assert_int_equal(hash_level, 1);
+    assert_int_equal(consistency, 7);
+    assert_int_equal(notes, 10);
 }
 
 /* level, number and width out of a path of ours. */

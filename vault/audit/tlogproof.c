@@ -8,12 +8,18 @@
 #define INDEX "index "
 #define EXTRA "extra "
 
-enum cv_status cv_tlogproof_write(uint64_t index, const struct cv_proof *proof,
+enum cv_status cv_tlogproof_write(struct cv_bytes extra, uint64_t index,
+                                  const struct cv_proof *proof,
                                   struct cv_bytes note, struct cv_buf *out,
                                   struct cv_err *err)
 {
-    cv_buf_add_format(out, MAGIC "\n" INDEX "%llu\n",
-                      (unsigned long long)index);
+    cv_buf_add_str(out, MAGIC "\n");
+    if (extra.len > 0) {
+        cv_buf_add_str(out, EXTRA);
+        cv_encode_base64(extra, out);
+        cv_buf_add_char(out, '\n');
+    }
+    cv_buf_add_format(out, INDEX "%llu\n", (unsigned long long)index);
     for (unsigned i = 0; i < proof->n; i++) {
         cv_encode_base64((struct cv_bytes){proof->hash[i], CV_TREE_HASH}, out);
         cv_buf_add_char(out, '\n');
@@ -85,13 +91,30 @@ static bool read_base64(struct cv_bytes line, uint8_t *out, size_t len)
     return cv_decode_base64_exact(text, "a hash", out, len, NULL) == CV_OK;
 }
 
+/* Any bytes, but in base64's one spelling. */
+static bool read_extra(struct cv_bytes line, struct cv_bytes *extra)
+{
+    struct cv_buf bytes;
+    bool ok;
+
+    line.data += strlen(EXTRA);
+    line.len -= strlen(EXTRA);
+    cv_buf_init(&bytes, NULL, CV_LIMIT_PROOF);
+    ok = line.len > 0 && memchr(line.data, '\0', line.len) == NULL &&
+         cv_decode_base64((const char *)line.data, line.len, false, "extra",
+                          &bytes, NULL) == CV_OK;
+    cv_buf_wipe(&bytes);
+    *extra = line;
+    return ok;
+}
+
 enum cv_status cv_tlogproof_read(struct cv_bytes file, struct cv_tlogproof *out,
                                  struct cv_err *err)
 {
     struct cv_bytes line;
 
     memset(out, 0, sizeof *out);
-    if (file.len > CV_TLOGPROOF_LEN) {
+    if (file.len > CV_LIMIT_PROOF) {
         return bad("it is too long", err);
     }
     if (!next_line(&file, &line) || line.len != strlen(MAGIC) ||
@@ -101,8 +124,13 @@ enum cv_status cv_tlogproof_read(struct cv_bytes file, struct cv_tlogproof *out,
     if (!next_line(&file, &line)) {
         return bad("it ends too soon", err);
     }
-    if (begins(line, EXTRA) && !next_line(&file, &line)) {
-        return bad("it ends too soon", err);
+    if (begins(line, EXTRA)) {
+        if (!read_extra(line, &out->extra)) {
+            return bad("its extra line is not base64", err);
+        }
+        if (!next_line(&file, &line)) {
+            return bad("it ends too soon", err);
+        }
     }
     if (!read_index(line, &out->index)) {
         return bad("it names no index", err);
@@ -118,6 +146,22 @@ enum cv_status cv_tlogproof_read(struct cv_bytes file, struct cv_tlogproof *out,
     }
     out->note = file;
     return CV_OK;
+}
+
+enum cv_status cv_tlogproof_record(struct cv_bytes file, struct cv_buf *out,
+                                   struct cv_err *err)
+{
+    struct cv_tlogproof said;
+    enum cv_status status = cv_tlogproof_read(file, &said, err);
+
+    if (status == CV_OK && said.extra.len == 0) {
+        status = cv_fail(err, CV_USAGE, "the proof does not bring its record");
+        cv_err_hint(err, "--record FILE: what audit record prints");
+    }
+    return status == CV_OK
+               ? cv_decode_base64((const char *)said.extra.data, said.extra.len,
+                                  false, "the record", out, err)
+               : status;
 }
 
 enum cv_status cv_tlogproof_check(struct cv_bytes file, struct cv_bytes record,

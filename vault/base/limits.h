@@ -137,7 +137,8 @@
 /* Audit log */
 #define CV_LIMIT_LEAF 65535
 #define CV_LIMIT_NOTE CV_KIB(64)
-#define CV_LIMIT_DENIED_USERS 256 /* whose denials are counted one by one */
+#define CV_LIMIT_PROOF CV_KIB(160) /* a proof file: note, hashes, a record */
+#define CV_LIMIT_DENIED_USERS 256  /* whose denials are counted one by one */
 
 /* Tokens: what a PKCS#11 module may say and hold */
 #define CV_LIMIT_MODULES 64             /* configured */

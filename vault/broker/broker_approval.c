@@ -4,6 +4,7 @@
 #include "vault/base/clock.h"
 #include "vault/broker/change_internal.h"
 #include "vault/broker/notify.h"
+#include "vault/broker/proving_internal.h"
 #include "vault/broker/sshsig.h"
 #include "vault/broker/use_internal.h"
 
@@ -371,7 +372,7 @@ CV_BROKER_METHOD(requests)
 
 struct answer {
     const char *id, *signature;
-    bool deny;
+    bool deny, receipt;
     struct cv_ask ask;
     struct about about;
     bool is_signed;
@@ -748,6 +749,7 @@ static enum cv_status run_call(struct cv_broker *b, struct answer *a,
         {"id", CV_JSON_STRING, true, &a->id, CV_STORE_REQUEST_ID},
         {"reason", CV_JSON_ANY, false, &(const cJSON *){0}, 0},
         {"ticket", CV_JSON_ANY, false, &(const cJSON *){0}, 0},
+        {"receipt", CV_JSON_BOOL, false, &a->receipt, 0},
         {"signature", CV_JSON_TEXT, false, &a->signature, CV_SSHSIG_MAX},
     };
     cJSON *out = cv_reply_parameters(reply);
@@ -756,7 +758,7 @@ static enum cv_status run_call(struct cv_broker *b, struct answer *a,
 
     if (s == CV_OK) {
         s = cv_json_read(parameters, a->deny ? "Deny" : "Approve", fields,
-                         a->deny ? 3 : 4, true, err);
+                         a->deny ? 4 : 5, true, err);
     }
     if (s == CV_OK && a->signature != NULL) {
         s = verify_first(b, a, err);
@@ -777,19 +779,18 @@ static enum cv_status run_call(struct cv_broker *b, struct answer *a,
         cv_ask_refused(&a->ask, err);
     }
     about_free(&a->about);
-    return s;
+    return s == CV_OK && a->receipt
+               ? cv_proving_receipt(&a->ask, "the answer stands", out, err)
+               : s;
 }
 
 CV_BROKER_METHOD(approve)
 {
-    struct answer a = {0};
-
-    return run_call(context, &a, parameters, reply, err);
+    return run_call(context, &(struct answer){0}, parameters, reply, err);
 }
 
 CV_BROKER_METHOD(deny)
 {
-    struct answer a = {.deny = true};
-
-    return run_call(context, &a, parameters, reply, err);
+    return run_call(context, &(struct answer){.deny = true}, parameters, reply,
+                    err);
 }

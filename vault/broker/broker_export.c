@@ -1,5 +1,5 @@
 /* export: the one way in which a key leaves. */
-#include "vault/broker/broker_internal.h"
+#include "vault/broker/proving_internal.h"
 
 #include "vault/store/store_entry.h"
 
@@ -8,7 +8,7 @@
 struct export
 {
     const char *name, *context;
-    bool dry_run, tty;
+    bool dry_run, tty, receipt;
     struct cv_store_entry *row;
     cJSON *doc;
 };
@@ -41,6 +41,7 @@ static enum cv_status read_export(const cJSON *parameters, struct export *x,
         {"context", CV_JSON_STRING, false, &x->context, CV_LIMIT_URL},
         {"dry_run", CV_JSON_BOOL, false, &x->dry_run, 0},
         {"tty", CV_JSON_BOOL, false, &x->tty, 0},
+        {"receipt", CV_JSON_BOOL, false, &x->receipt, 0},
         CV_BROKER_ASK_FIELDS,
     };
 
@@ -172,7 +173,14 @@ CV_BROKER_METHOD(export)
         (void)cv_json_add_item(cv_reply_parameters(reply), "entry",
                                cv_entry_view(x.doc));
     } else {
-        s = release(&ask, &x, reply, err);
+        /* Before the key is opened: both are given, or neither. */
+        if (x.receipt) {
+            s = cv_proving_receipt(&ask, "nothing was released",
+                                   cv_reply_parameters(reply), err);
+        }
+        if (s == CV_OK) {
+            s = release(&ask, &x, reply, err);
+        }
         /* A key that is out is out, whether the answer arrives or not: so the
          * outcome is told after it was sent. A private broker ends next, and
          * records it together with its checkpoint. */

@@ -1,120 +1,21 @@
 /* Tiles, and what is proved by them: audit prove, consistency, rebuild. */
-#include "vault/broker/broker_internal.h"
+#include "vault/broker/proving_internal.h"
 
-#include "vault/audit/checkpoint.h"
-#include "vault/audit/tiles.h"
-#include "vault/audit/tlogproof.h"
 #include "vault/base/encode.h"
-#include "vault/base/manager.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-/* Leaves whose tiles are made in one go. */
-#define STEP 65536
-
-/* What a proof is made under: a checkpoint over all that is in the log now, and
- * the tiles up to it. */
-struct proving {
-    struct cv_checkpoint checkpoint;
-    struct cv_buf note;
-    struct cv_tiles_reader *reader;
-    struct cv_proof_source source;
-};
-
-static void proving_free(struct proving *p)
-{
-    cv_buf_wipe(&p->note);
-    free(p->reader);
-}
-
-/* The first time that is the whole log: bit by bit, so that what was made stays
- * made, and whoever watches the broker sees it move. */
-static enum cv_status bring_up(struct cv_broker *b, uint64_t size,
-                               struct cv_err *err)
-{
-    uint64_t at = 0;
-    enum cv_status s;
-
-    if (cv_tiles_size(b->vault->dir, &at, NULL) != CV_OK) {
-        at = 0;
-    }
-    do {
-        at = size - at > STEP && at < size ? at + STEP : size;
-        s = cv_broker_enter(b, err);
-        if (s == CV_OK) {
-            s = cv_tiles_update(b->vault->dir, at, err);
-            cv_broker_leave(b);
-        }
-        cv_manager_feed(true);
-    } while (s == CV_OK && at < size);
-    return s;
-}
-
-static enum cv_status proving_begin(struct cv_broker *b, struct proving *p,
-                                    struct cv_err *err)
-{
-    enum cv_status s;
-
-    p->reader = calloc(1, sizeof(*p->reader));
-    if (p->reader == NULL) {
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    cv_broker_checkpoint(b);
-    s = cv_checkpoint_read(b->vault->dir, &b->vault->log_key, &p->checkpoint,
-                           &p->note, NULL, err);
-    /* The note leaves the house. */
-    if (s == CV_OK) {
-        s = cv_checkpoint_sync(b->vault->dir, err);
-    }
-    if (s == CV_OK) {
-        s = bring_up(b, p->checkpoint.size, err);
-    }
-    if (s == CV_OK) {
-        s = cv_tiles_size(b->vault->dir, &p->reader->size, err);
-    }
-    p->reader->vault = b->vault->dir;
-    p->source = cv_tiles_source(p->reader);
-    return s;
-}
-
-/* A proof that does not verify is not given out: a tile was changed. */
-static enum cv_status distrust(enum cv_status s, struct cv_err *err)
-{
-    if (s == CV_INTEGRITY) {
-        cv_err_prefix(err, "the tiles differ from the log");
-        cv_err_state(err, "no proof was made");
-        cv_err_hint(err, "find out who changed them (certvault audit verify), "
-                         "then certvault audit rebuild makes them again");
-    }
-    return s;
-}
-
-static enum cv_status prove(struct cv_broker *b, struct proving *p,
+/* Both go to the caller. */
+static enum cv_status prove(struct cv_broker *b, struct cv_proving *p,
                             uint64_t seq, struct cv_reply *reply,
                             struct cv_err *err)
 {
     struct cv_buf leaf, file;
-    struct cv_proof proof;
     enum cv_status s;
 
     cv_buf_init(&leaf, NULL, CV_LIMIT_LEAF);
-    cv_buf_init(&file, NULL, CV_TLOGPROOF_LEN);
-    s = distrust(cv_tiles_record(p->reader, seq, &leaf, err), err);
-    if (s == CV_OK) {
-        s = distrust(cv_proof_make_inclusion(&p->source, p->checkpoint.size,
-                                             seq, &proof, err),
-                     err);
-    }
-    if (s == CV_OK) {
-        s = cv_tlogproof_write(seq, &proof, cv_buf_bytes(&p->note), &file, err);
-    }
-    if (s == CV_OK) {
-        s = distrust(cv_tlogproof_check(cv_buf_bytes(&file),
-                                        cv_buf_bytes(&leaf), &b->vault->log_key,
-                                        1, NULL, NULL, err),
-                     err);
-    }
+    cv_buf_init(&file, NULL, CV_LIMIT_PROOF);
+    s = cv_proving_file(b, p, seq, false, &leaf, &file, err);
     if (s == CV_OK) {
         cJSON *out = cv_reply_parameters(reply);
 
@@ -144,14 +45,14 @@ CV_BROKER_METHOD(audit_prove)
         {"seq", CV_JSON_INT, true, &seq, 0},
         CV_BROKER_ASK_FIELDS,
     };
-    struct proving p = {0};
+    struct cv_proving p = {0};
     struct cv_ask ask;
     enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
                                              CV_BROKER_FIELDS(fields), err);
 
     cv_buf_init(&p.note, NULL, CV_LIMIT_NOTE);
     if (s == CV_OK) {
-        s = proving_begin(b, &p, err);
+        s = cv_proving_begin(b, &p, err);
     }
     if (s == CV_OK && (seq < 0 || (uint64_t)seq >= p.checkpoint.size)) {
         s = not_there(seq, p.checkpoint.size, err);
@@ -159,7 +60,7 @@ CV_BROKER_METHOD(audit_prove)
     if (s == CV_OK) {
         s = prove(b, &p, (uint64_t)seq, reply, err);
     }
-    proving_free(&p);
+    cv_proving_free(&p);
     return s;
 }
 
@@ -188,8 +89,9 @@ static bool add_root(cJSON *out, const char *key,
     return cv_json_add_base64(out, key, (struct cv_bytes){root, CV_TREE_HASH});
 }
 
-static enum cv_status consistency(struct proving *p, uint64_t from, uint64_t to,
-                                  struct cv_reply *reply, struct cv_err *err)
+static enum cv_status consistency(struct cv_proving *p, uint64_t from,
+                                  uint64_t to, struct cv_reply *reply,
+                                  struct cv_err *err)
 {
     uint8_t old_root[CV_TREE_HASH], new_root[CV_TREE_HASH];
     cJSON *out = cv_reply_parameters(reply);
@@ -211,7 +113,7 @@ static enum cv_status consistency(struct proving *p, uint64_t from, uint64_t to,
                                        err);
     }
     if (s != CV_OK) {
-        return distrust(s, err);
+        return cv_proving_distrust(s, err);
     }
     return add_hashes(out, &proof) && add_root(out, "old_root", old_root) &&
                    add_root(out, "new_root", new_root)
@@ -228,7 +130,7 @@ CV_BROKER_METHOD(audit_consistency)
         {"new", CV_JSON_INT, true, &to, 0},
         CV_BROKER_ASK_FIELDS,
     };
-    struct proving p = {0};
+    struct cv_proving p = {0};
     struct cv_ask ask;
     enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
                                              CV_BROKER_FIELDS(fields), err);
@@ -238,7 +140,7 @@ CV_BROKER_METHOD(audit_consistency)
         s = cv_fail(err, CV_USAGE, "the first size is the smaller one");
     }
     if (s == CV_OK) {
-        s = proving_begin(b, &p, err);
+        s = cv_proving_begin(b, &p, err);
     }
     if (s == CV_OK && (uint64_t)to > p.checkpoint.size) {
         s = cv_fail(err, CV_NOT_FOUND, "the log has %llu records only",
@@ -247,7 +149,7 @@ CV_BROKER_METHOD(audit_consistency)
     if (s == CV_OK) {
         s = consistency(&p, (uint64_t)from, (uint64_t)to, reply, err);
     }
-    proving_free(&p);
+    cv_proving_free(&p);
     return s;
 }
 
