@@ -15,7 +15,7 @@ typedef void blocks_fn(const char *question, struct cv_buf *answer);
 
 static inline char *blocks_read(const char *name)
 {
-    static char text[128 * 1024];
+    static char text[256 * 1024];
     char path[512];
     (void)snprintf(path, sizeof(path), CV_TEST_DATA "/policy/%s", name);
     FILE *f = fopen(path, "rb");
