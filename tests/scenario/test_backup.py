@@ -450,6 +450,30 @@ def test_h90_what_a_newer_program_wrote_is_not_guessed_at(kept):
         assert not os.path.exists(o.folder)
 
 
+def test_a_store_that_is_not_the_one_of_its_log(kept):
+    """Parts of two backups of one vault, each whole: what policy was in force
+    at the end of the log is in the store, or it is not restored."""
+    v = kept
+    older, newer = (os.path.join(v.home, n) for n in ("older", "newer"))
+    v("backup", older, code=0)
+    v.policy(harness.MAY_EXPORT, version=2)
+    v("backup", newer, code=0)
+    (one, old), (two, new) = parse(read(older)), parse(read(newer))
+    o = other(v, "drill")
+    bad = os.path.join(v.home, "bad")
+    for head, found in ((dict(two), {**new, "vault.db": old["vault.db"]}),
+                        (dict(one), {**old, "vault.db": new["vault.db"]})):
+        with open(bad, "wb") as f:
+            f.write(build(head, found))
+        for how in ("--dry-run", "--yes"):
+            done = o("restore", bad, how, code=INTEGRITY)
+            assert "the backup's store is not the one of its log" in \
+                done.note, done
+            assert not os.path.exists(o.folder), done
+    for path in (older, newer):
+        o("restore", path, "--dry-run", code=0)
+
+
 def test_h90_a_newer_journal_is_left_to_the_newer_program(kept):
     """The same in a vault that is opened: an older program over its journal."""
     v = kept

@@ -17,6 +17,7 @@ from wire import Broker
 
 BROKER = "io.certvault.Broker."
 SINGLE = 60          # a minute, one by one
+TOLD_APART = 256     # users
 # The door lets 200 a second of one user in: 10,000 take most of a minute.
 STORM = 10000 if harness.FULL else 2000
 
@@ -146,6 +147,29 @@ def test_each_user_has_a_minute_of_its_own(rig):
     for uid in (BOB, BOB + 1, BOB + 2):
         single, many = denials(rig, uid)
         assert single == SINGLE and many[0]["details"]["count"] == 40
+
+
+@users.needs_root
+def test_more_users_than_are_told_apart(rig):
+    """They share a minute, and the record names the first of them."""
+    wanted = message("Use", name="a", kind="exec", read_only=False)
+    first = BOB + 1000
+    for uid in range(first, first + TOLD_APART):
+        with users.connect_as(rig.broker.path, uid) as s:
+            assert storm(s, 1, wanted) == 1
+    late = [first + TOLD_APART + i for i in range(20)]
+    for uid in late:
+        with users.connect_as(rig.broker.path, uid) as s:
+            assert storm(s, 10, wanted) == 10
+    rig.broker.end()
+    rig.to = ()
+    single, many = denials(rig, late[0])
+    assert single == 10 and len(many) == 1, (single, many)
+    told = many[0]["details"]
+    assert told["count"] == 20 * 10 - SINGLE
+    assert told["because"] == "of several users"
+    # The first six had all their denials told one by one.
+    assert told["uids"] == [str(uid) for uid in late[6:6 + 14]]
 
 
 @users.needs_root

@@ -23,6 +23,7 @@ UID_CLIENTS = 256                  # limits.h
 UID_REQUESTS = 200
 UID_BURST = 600
 FRAME_S = 30
+SILENT_S = 10                      # loop_accept.c
 
 EVERYONE = {"name": "everyone", "effect": "permit",
             "subjects": {"users": ["*"]}, "actions": ["list"]}
@@ -308,6 +309,46 @@ def test_h54_all_connections_taken_as_root(vault, secrets):
         for s in crowd:
             s.close()
     finally:
+        broker.wrapped = False
+        broker.end()
+
+
+def test_seats_of_users_who_say_nothing_as_root(vault, secrets):
+    """As many uids as there are seats, each with one connection: whoever is
+    silent makes way for who has none, and who says something now and then does
+    not."""
+    strangers.needs_root()
+    vault.policy(EVERYONE)
+    vault.wrap = ["prlimit", "--nofile=160:160"]
+    broker = Broker(vault, "--key-file", vault.key_file)
+    vault.wrap = []
+    crowd = []
+    try:
+        strangers.open_way(vault, broker.path)
+        begin = time.monotonic()
+        crowd = [connect(broker.path, FIRST + 10 + i) for i in range(160)]
+        lively = crowd[:4]
+        for s in lively:
+            assert "parameters" in ask(s, "Hello")
+        # Nobody was silent for long yet.
+        s = connect(broker.path, FIRST)
+        said = answer(s)
+        s.close()
+        assert said and said["error"] == "io.certvault.Broker.Busy", said
+        assert time.monotonic() - begin < SILENT_S
+        time.sleep(SILENT_S + 0.5 - (time.monotonic() - begin))
+        for s in lively:
+            assert "parameters" in ask(s, "Hello")
+        for uid in range(FIRST, FIRST + 4):
+            s = connect(broker.path, uid)
+            said = ask(s, "Hello")
+            assert said is not None and "parameters" in said, (uid, said)
+            s.close()
+        for s in lively:
+            assert "parameters" in ask(s, "Hello")
+    finally:
+        for s in crowd:
+            s.close()
         broker.wrapped = False
         broker.end()
 

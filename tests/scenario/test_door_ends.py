@@ -15,13 +15,6 @@ from kube import Identity, as_yaml, config
 from strangers import request
 from wire import Broker, answer
 
-# A name to look up: that wants a helper.
-POLICY = """apiVersion: certvault/v1
-kind: Policy
-metadata: {name: x, version: 900}
-rules:
-- {name: a, effect: permit, subjects: {users: [root]}, actions: ["*"]}
-"""
 EXPORT = request("Export", {"name": "a", "reason": "x", "dry_run": False})
 
 
@@ -70,18 +63,23 @@ def test_h56_the_peer_is_gone_before_the_answer(served):
     assert found[1]["outcome"] == "failed"
 
 
-def test_without_its_spawner_a_broker_ends(served):
-    """It could start nothing any more: whoever watches it starts it anew."""
-    pid = served.broker.pid()
+def spawner_of(pid):
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
         (spawner,) = map(int, f.read().split())
-    os.kill(spawner, signal.SIGKILL)
-    with open(os.path.join(served.home, "p.yaml"), "w",
-              encoding="utf-8") as f:
-        f.write(POLICY)
-    got = served(*served.to, "policy", "apply", f.name, code=UNAVAILABLE)
-    assert b"starts them was killed" in got.err
-    assert served.broker.process.wait(30) == UNAVAILABLE
+    return spawner
+
+
+def test_a_spawner_that_dies_while_nobody_asks(served):
+    """The service says so and ends, for its manager to start it again; nobody
+    has to come and be refused first."""
+    pid = served.broker.pid()
+    served(*served.to, "list", code=0)
+    time.sleep(1.2)        # the last checkpoint is made; it rests from now on
+    os.kill(spawner_of(pid), signal.SIGKILL)
+    assert served.broker.process.wait(10) == UNAVAILABLE
+    said = served.broker.process.stderr.read()
+    assert b"the process that starts the helpers was killed" in said, said
+    served.verify()
 
 
 def test_h60_stopped_for_a_while(served):
@@ -223,7 +221,7 @@ def test_h62_no_child_has_the_terminal(vault, secrets):
             "certvaultd", "--vault", vault.folder, "--socket", path,
             "--foreground", "--key-file", vault.key_file], vault.env())
     try:
-        until(lambda: os.path.exists(path))
+        until(lambda: vault("--broker", "unix:" + path, "list").code == 0)
         vault("--broker", "unix:" + path, "export", "a", "--reason", "x",
               code=0, secret=True)
         ours = [p for p, _ in harness.our_processes() if p != pid]

@@ -186,8 +186,12 @@ def test_lock_need_not_wait_as_root(slow):
                   for i in range(2)) == ["a", "got"]
 
 
+GRACE_S = 20                       # GRACE_MS of loop.c
+
+
 def test_a_signal_meanwhile_as_root(slow):
-    """It ends when the call has ended, cleanly."""
+    """A call that is over in time is waited for, and others are served as
+    long; then it ends, cleanly."""
     p = slow.fetch("got")
     slow.wait()
     os.kill(slow.broker.process.pid, signal.SIGTERM)
@@ -196,8 +200,32 @@ def test_a_signal_meanwhile_as_root(slow):
     s.close()
     slow.go.set()
     p.communicate(timeout=60)
-    assert slow.broker.process.wait(60) == 0
+    assert slow.broker.process.wait(GRACE_S) == 0
     slow.vault.verify()
+    assert slow.vault.names() == ["a", "got"]
+
+
+def test_a_signal_and_a_cloud_that_does_not_answer_as_root(slow):
+    """No longer than a service manager waits (TimeoutStopSec): the call is cut
+    off, which the record and whoever asked are told."""
+    p = slow.fetch("got")
+    slow.wait()
+    begin = time.monotonic()
+    os.kill(slow.broker.process.pid, signal.SIGTERM)
+    s = slow.other()
+    assert "parameters" in ask(s, "List", {"labels": {}})
+    s.close()
+    out, err = p.communicate(timeout=60)
+    took = time.monotonic() - begin
+    assert p.returncode == harness.UNAVAILABLE, (out, err)
+    assert b"ended before the cloud answered" in err
+    assert slow.broker.process.wait(10) == 0
+    assert GRACE_S - 2 < took < GRACE_S + 15, took
+    slow.vault.verify()
+    fetch = [r for r in slow.vault.records() if r["action"] == "fetch"]
+    assert [r["phase"] for r in fetch] == ["decision", "outcome"]
+    assert fetch[1]["outcome"] == "failed"
+    assert slow.vault.names() == ["a"]
 
 
 @pytest.mark.parametrize("call", ["Find", "Clusters"])

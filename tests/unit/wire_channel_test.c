@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -258,6 +259,108 @@ static void who_asked_is_gone(void **state)
     done(&e);
 }
 
+/* A message of `n` bytes of text. */
+static enum cv_status send_long(struct cv_channel *ch, size_t n, int timeout_ms)
+{
+    cJSON *object = cJSON_CreateObject();
+    char *text = calloc(1, n + 1);
+    enum cv_status s;
+
+    memset(text, 'a', n);
+    assert_true(cv_json_add_str(object, "w", text));
+    s = cv_channel_send(ch, object, false, timeout_ms, NULL);
+    cJSON_Delete(object);
+    free(text);
+    return s;
+}
+
+/* Takes all that is there, and what comes of it; returns how much it was. */
+static size_t take_all(struct ends *e)
+{
+    static char got[CV_MIB(1)];
+    size_t all = 0;
+    ssize_t n;
+
+    do {
+        n = recv(e->other, got, sizeof(got), MSG_DONTWAIT);
+        all += n > 0 ? (size_t)n : 0;
+        assert_int_equal(cv_channel_flush(e->ch, NULL), CV_OK);
+    } while (n > 0);
+    return all;
+}
+
+/* A queue waits for nobody, keeps what is not taken, and sends it in order. */
+static void a_queue(void **state)
+{
+    struct ends e = make(CV_MIB(9));
+    const size_t one = CV_MIB(4) + sizeof("{\"w\":\"\"}");
+
+    (void)state;
+    cv_channel_queue(e.ch, NULL);
+    assert_int_equal(cv_channel_unsent(e.ch), 0);
+    for (size_t i = 1; i <= 3; i++) {
+        assert_int_equal(send_long(e.ch, CV_MIB(4), -1), CV_OK);
+        assert_in_range(cv_channel_unsent(e.ch), (i - 1) * CV_MIB(4), i * one);
+        assert_int_equal(cv_channel_held(e.ch), cv_channel_unsent(e.ch));
+    }
+    assert_int_equal(take_all(&e), 3 * one);
+    assert_int_equal(cv_channel_unsent(e.ch), 0);
+    done(&e);
+}
+
+/* Fills what is kept of a channel to its last byte but a few. */
+static void fill(const struct ends *e)
+{
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(send_long(e->ch, CV_MIB(5), -1), CV_OK);
+    }
+}
+
+/* Beyond what is kept there is one wait, of those who share it too; who took
+ * all begins anew where he counts for himself. */
+static void a_queue_that_is_full(void **state)
+{
+    struct ends a = make(CV_MIB(9)), b = make(CV_MIB(9)), c = make(CV_MIB(9));
+    int shared = CV_LIMIT_STALL_MS - 50, before;
+
+    (void)state;
+    cv_channel_queue(a.ch, &shared);
+    cv_channel_queue(b.ch, &shared);
+    cv_channel_queue(c.ch, NULL);
+    fill(&a);
+    fill(&b);
+    assert_int_equal(send_long(a.ch, CV_MIB(5), -1), CV_BUSY);
+    assert_int_equal(shared, CV_LIMIT_STALL_MS);
+    /* With all time left it would wait for ever. */
+    assert_int_equal(send_long(b.ch, CV_MIB(5), -1), CV_BUSY);
+    assert_int_equal(shared, CV_LIMIT_STALL_MS);
+    before = shared;
+    assert_true(take_all(&a) > 0);
+    assert_int_equal(shared, before); /* its owner's to take down */
+    fill(&c);
+    assert_int_equal(send_long(c.ch, CV_MIB(5), 10), CV_BUSY);
+    assert_true(take_all(&c) > 0);
+    fill(&c);
+    assert_int_equal(send_long(c.ch, CV_MIB(5), 10), CV_BUSY);
+    done(&a);
+    done(&b);
+    done(&c);
+}
+
+/* Who went is noticed when something is to be sent to him. */
+static void a_queue_to_nobody(void **state)
+{
+    struct ends e = make(CV_MIB(9));
+
+    (void)state;
+    cv_channel_queue(e.ch, NULL);
+    assert_int_equal(send_long(e.ch, CV_MIB(4), -1), CV_OK);
+    (void)close(e.other);
+    e.other = -1;
+    assert_int_equal(cv_channel_flush(e.ch, NULL), CV_UNAVAILABLE);
+    done(&e);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -268,13 +371,23 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_message),  cmocka_unit_test(public_message),
-        cmocka_unit_test(two_at_once),    cmocka_unit_test(in_pieces),
-        cmocka_unit_test(too_long),       cmocka_unit_test(longest_that_fits),
-        cmocka_unit_test(not_messages),   cmocka_unit_test(ends_between),
-        cmocka_unit_test(ends_within),    cmocka_unit_test(nothing_comes),
-        cmocka_unit_test(sends),          cmocka_unit_test(nobody_takes),
-        cmocka_unit_test(other_end_gone), cmocka_unit_test(who_asked_is_gone),
+        cmocka_unit_test(whole_message),
+        cmocka_unit_test(public_message),
+        cmocka_unit_test(two_at_once),
+        cmocka_unit_test(in_pieces),
+        cmocka_unit_test(too_long),
+        cmocka_unit_test(longest_that_fits),
+        cmocka_unit_test(not_messages),
+        cmocka_unit_test(ends_between),
+        cmocka_unit_test(ends_within),
+        cmocka_unit_test(nothing_comes),
+        cmocka_unit_test(sends),
+        cmocka_unit_test(nobody_takes),
+        cmocka_unit_test(other_end_gone),
+        cmocka_unit_test(who_asked_is_gone),
+        cmocka_unit_test(a_queue),
+        cmocka_unit_test(a_queue_that_is_full),
+        cmocka_unit_test(a_queue_to_nobody),
     };
 
     return cmocka_run_group_tests(tests, start, NULL);

@@ -35,6 +35,7 @@ static const struct rule rules[] = {
     {"*", "denials", COUNT},        /* connections turned away */
     {"*", "count", COUNT},          /* denials that this one stands for */
     {"*", "denied", LIST},          /* of what, why, how many: "use denied 9" */
+    {"*", "uids", LIST},            /* of them, the first who were counted */
     {"*", "since", TEXT},
     {"*", "until", TEXT},
     {"*", "because", TEXT},         /* a decision's own words, no input's */

@@ -99,6 +99,10 @@ struct cv_log_policy {
 };
 const struct cv_log_policy *cv_log_last_policy(const struct cv_log *log);
 
+/* Raises `policy` (version -1: none yet) to what `record`, a leaf, was written
+ * under, if that is higher; what is no leaf changes nothing. */
+void cv_log_policy_raise(struct cv_log_policy *policy, struct cv_bytes record);
+
 /* False once a commit or refresh failed for good. */
 bool cv_log_alive(const struct cv_log *log);
 

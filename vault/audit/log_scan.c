@@ -34,11 +34,10 @@ static enum cv_status check_root(const struct cv_log *log,
     return CV_OK;
 }
 
-/* Under which policy was it written? */
-static void take_policy(struct cv_log *log, const struct cv_record *record)
+static void raise_policy(struct cv_log_policy *policy,
+                         const struct cv_canon *record)
 {
-    struct cv_log_policy *policy = &log->policy;
-    struct cv_bytes said = cv_canon_get(&record->all, "policy"), sha256;
+    struct cv_bytes said = cv_canon_get(record, "policy"), sha256;
     struct cv_canon members;
     uint64_t version = 0;
 
@@ -53,6 +52,21 @@ static void take_policy(struct cv_log *log, const struct cv_record *record)
         memcpy(policy->sha256, sha256.data, sha256.len);
         policy->sha256[sha256.len] = '\0';
     }
+}
+
+void cv_log_policy_raise(struct cv_log_policy *policy, struct cv_bytes record)
+{
+    struct cv_canon all;
+
+    if (cv_canon_scan(record, &all)) {
+        raise_policy(policy, &all);
+    }
+}
+
+/* Under which policy was it written? */
+static void take_policy(struct cv_log *log, const struct cv_record *record)
+{
+    raise_policy(&log->policy, &record->all);
 }
 
 /* Copies a text as spelt; "" where it has no room. */

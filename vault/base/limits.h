@@ -21,6 +21,7 @@
 #define CV_LIMIT_FRAME_S 30              /* a begun message must be whole */
 #define CV_LIMIT_ANSWER_S 30             /* a part of an answer must be taken */
 #define CV_LIMIT_UNSENT CV_MIB(16)       /* of answers, kept for one client */
+#define CV_LIMIT_STALL_MS 2000           /* beyond that, for all of one user */
 
 /* Of one user of the service */
 #define CV_LIMIT_UID_CLIENTS 256      /* connections */
@@ -109,6 +110,10 @@
 #define CV_LIMIT_CONTEXTS 64 /* of one entry */
 #define CV_LIMIT_URL 2048
 #define CV_LIMIT_HOST 253
+
+#define CV_LIMIT_NAMES_KEPT 512 /* users whose names are not asked again */
+#define CV_LIMIT_NAME_KEPT_S 60 /* for so long */
+#define CV_LIMIT_NAME_REST_S 20 /* after one that nobody told in time */
 
 /* Policy */
 #define CV_LIMIT_POLICY CV_MIB(4)

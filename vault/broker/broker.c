@@ -12,6 +12,7 @@
 #include "vault/base/name.h"
 #include "vault/broker/agent.h"
 #include "vault/broker/meanwhile.h"
+#include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/publish.h"
 #include "vault/broker/tally.h"
@@ -165,7 +166,7 @@ static int64_t rest(void *context, size_t n_callers)
 {
     struct cv_broker *b = context;
 
-    if (cv_spawner_is_gone(b->spawner)) {
+    if (cv_spawner_look(b->spawner)) {
         return 0;
     }
     return b->agent != NULL ? cv_agent_rest(b->agent, n_callers)
@@ -472,6 +473,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         .watched = watched,
         .watch =
             b->agent != NULL ? cv_agent_watch(b->agent) : cv_service_watch(b),
+        .lifeline = cv_spawner_lifeline(b->spawner),
         .context = b,
     };
     enum cv_status s;
@@ -480,7 +482,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         b->options->ready(b->options->ready_context);
     }
     s = cv_loop_run(&hooks, b->options->socket, *listener, err);
-    if (s == CV_OK && cv_spawner_is_gone(b->spawner)) {
+    if (s == CV_OK && cv_spawner_look(b->spawner)) {
         s = cv_fail(err, CV_UNAVAILABLE,
                     "the process that starts the helpers was killed");
         cv_err_state(err, "the broker ended; what it held open is closed");
@@ -523,6 +525,7 @@ static void broker_free(struct cv_broker *b)
     cv_policy_free(b->policy);
     cv_agent_free(b->agent);
     cv_denials_free(b->denials);
+    cv_naming_free(b->naming);
     cv_vault_close(b->vault);
     cv_file_close(&b->folder);
     cv_file_close(&b->logins);
@@ -575,10 +578,11 @@ enum cv_status cv_broker_run(const struct cv_broker_options *o,
     if (s == CV_OK) {
         s = cv_spawner_start(&o->programs, &b->spawner, err);
     }
-    b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL, -1};
-    b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL, -1};
-    b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL, -1};
-    b->settings = (struct cv_helper){b->spawner, CV_SPAWNER_SETTINGS, NULL, -1};
+    b->token = (struct cv_helper){b->spawner, CV_SPAWNER_TOKEN, NULL, -1, 0};
+    b->intake = (struct cv_helper){b->spawner, CV_SPAWNER_INTAKE, NULL, -1, 0};
+    b->names = (struct cv_helper){b->spawner, CV_SPAWNER_NAMES, NULL, -1, 0};
+    b->settings =
+        (struct cv_helper){b->spawner, CV_SPAWNER_SETTINGS, NULL, -1, 0};
     /* Every command names its caller in the record and has a checkpoint signed
      * at its end: both start while the vault is opened. */
     if (s == CV_OK && o->mode != CV_BROKER_SERVICE) {

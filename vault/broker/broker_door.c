@@ -4,6 +4,7 @@
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/log.h"
 #include "vault/base/clock.h"
+#include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/tally.h"
 
@@ -41,14 +42,7 @@ static void leaf_begin(struct cv_broker *b, struct cv_leaf *leaf)
         memcpy(c->user, b->user, sizeof(c->user));
     }
     if (c->user[0] == '\0') {
-        int fd;
-
-        if (b->names.channel == NULL &&
-            cv_spawner_run(b->spawner, CV_SPAWNER_NAMES, &fd, NULL) == CV_OK) {
-            (void)!cv_channel_new(fd, CV_LIMIT_FRAME, &b->names.channel, NULL);
-        }
-        cv_names_user(b->names.channel, c->peer.uid, c->user);
-        cv_helper_stop(&b->names);
+        cv_naming_of(b, c->peer.uid, c->user);
         if (b->agent != NULL && strncmp(c->user, "uid:", 4) != 0) {
             memcpy(b->user, c->user, sizeof(b->user));
         }

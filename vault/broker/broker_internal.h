@@ -81,7 +81,8 @@ struct cv_broker {
     int64_t strangers_ms; /* when the record was last told; 0: never */
     uid_t stranger;       /* the last of them */
     uint64_t decisions[2][CV_ACTION_COUNT]; /* denied, permitted */
-    char user[CV_NAMES_LEN]; /* an agent's one user; "": not looked up yet */
+    char user[CV_NAMES_LEN];  /* an agent's one user; "": not looked up yet */
+    struct cv_naming *naming; /* others'; NULL: nobody's was asked for yet */
 };
 
 /* One request on its way through the door. */

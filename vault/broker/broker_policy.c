@@ -50,17 +50,12 @@ enum cv_status cv_broker_policy_names(struct cv_broker *b,
     if (cJSON_GetArraySize(users) + cJSON_GetArraySize(groups) +
             cJSON_GetArraySize(zones) >
         0) {
-        int fd;
-
-        s = cv_spawner_run(b->spawner, CV_SPAWNER_NAMES, &fd, err);
-        if (s == CV_OK) {
-            s = cv_channel_new(fd, CV_LIMIT_FRAME, &b->names.channel, err);
-        }
+        s = cv_helper_open(&b->names, err);
         if (s == CV_OK) {
             s = cv_names_resolve(b->names.channel, users, groups, zones,
                                  &answer, err);
-            cv_helper_stop(&b->names);
         }
+        cv_helper_stop(&b->names);
         if (s != CV_OK) {
             cv_err_prefix(err, "cannot look up the policy's names");
             cv_err_state(err, "the policy in force is unchanged");

@@ -211,14 +211,9 @@ static enum cv_status ask_host(struct cv_broker_policy_people *r,
         {"complete", CV_JSON_BOOL, true, &r->complete, 0},
     };
     struct cv_message reply = {0};
-    int fd = -1;
-    enum cv_status s =
-        cv_spawner_run(r->broker->spawner, CV_SPAWNER_NAMES, &fd, err);
+    enum cv_status s = cv_helper_open(&r->broker->names, err);
 
     r->complete = false;
-    if (s == CV_OK) {
-        s = cv_channel_new(fd, CV_LIMIT_FRAME, &r->broker->names.channel, err);
-    }
     if (s != CV_OK) {
         return s;
     }

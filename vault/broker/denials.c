@@ -11,6 +11,8 @@
 #define MINUTE_MS 60000
 /* Kinds (action and reason) that are told apart in one minute of one user. */
 #define KINDS 16
+/* Users who are named of those who share a minute. */
+#define NAMED 16
 
 struct kind {
     enum cv_action action;
@@ -35,6 +37,8 @@ struct cv_denials {
     /* All who find no room above share one minute: a machine's users can be
      * more than there is memory for, when somebody makes them for that. */
     struct minute others;
+    uid_t named[NAMED]; /* of them, the first */
+    size_t n_named;
 };
 
 void cv_denials_free(struct cv_denials *d)
@@ -77,8 +81,22 @@ static struct minute *find(struct cv_denials *d, uid_t uid, int64_t now)
     found = found != NULL ? found : &d->others;
     if (!found->used || (is_over(found, now) && found->counted == 0)) {
         begin(found, uid, now);
+        d->n_named = found == &d->others ? 0 : d->n_named;
     }
     return found;
+}
+
+/* One of those whose denials are counted together. */
+static void name_one(struct cv_denials *d, uid_t uid)
+{
+    size_t i = 0;
+
+    while (i < d->n_named && d->named[i] != uid) {
+        i++;
+    }
+    if (i == d->n_named && i < NAMED) {
+        d->named[d->n_named++] = uid;
+    }
 }
 
 static void count(struct minute *m, enum cv_action action,
@@ -132,6 +150,9 @@ bool cv_denials_take(struct cv_ask *ask, enum cv_status status)
         memcpy(m->user, ask->caller->user, sizeof(m->user));
     }
     count(m, ask->action, status);
+    if (m == &d->others) {
+        name_one(d, ask->caller->peer.uid);
+    }
     ask->counted = true;
     return true;
 }
@@ -146,6 +167,17 @@ void cv_denials_say(struct cv_err *err)
     }
 }
 
+static void add_named(const struct cv_denials *d, cJSON *details)
+{
+    cJSON *uids = cJSON_AddArrayToObject(details, "uids");
+    char text[24];
+
+    for (size_t i = 0; i < d->n_named; i++) {
+        (void)snprintf(text, sizeof(text), "%u", (unsigned)d->named[i]);
+        (void)cJSON_AddItemToArray(uids, cJSON_CreateString(text));
+    }
+}
+
 static cJSON *details_of(const struct cv_denials *d, const struct minute *m)
 {
     char text[CV_CLOCK_TEXT_LEN], kind[96];
@@ -157,6 +189,7 @@ static cJSON *details_of(const struct cv_denials *d, const struct minute *m)
                           cv_clock_format(cv_clock_now_s(), text));
     if (m == &d->others) {
         (void)cv_json_add_str(out, "because", "of several users");
+        add_named(d, out);
     }
     by = cJSON_AddArrayToObject(out, "denied");
     for (size_t i = 0; i < m->n_kinds; i++) {

@@ -8,8 +8,8 @@
 static enum cv_status start(struct cv_helper *helper, struct cv_err *err)
 {
     int fd;
-    enum cv_status s =
-        cv_spawner_run(helper->spawner, helper->program, &fd, err);
+    enum cv_status s = cv_spawner_run_child(helper->spawner, helper->program,
+                                            &fd, &helper->child, err);
 
     if (s == CV_OK) {
         s = cv_channel_new(fd, CV_LIMIT_FRAME, &helper->channel, err);
@@ -64,8 +64,21 @@ void cv_helper_look(struct cv_helper *helper)
     }
 }
 
+/* Children of the spawner itself that only look something up: they have nothing
+ * to bring to an end, and may hang in somebody else's code. */
+static bool may_be_killed(enum cv_spawner_program program)
+{
+    return program == CV_SPAWNER_NAMES || program == CV_SPAWNER_SETTINGS ||
+           program == CV_SPAWNER_SSHSIG;
+}
+
 void cv_helper_stop(struct cv_helper *helper)
 {
+    if (helper->channel != NULL && helper->child != 0 &&
+        may_be_killed(helper->program)) {
+        cv_spawner_kill(helper->spawner, helper->child);
+    }
+    helper->child = 0;
     cv_channel_free(helper->channel);
     helper->channel = NULL;
 }

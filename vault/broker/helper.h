@@ -15,6 +15,7 @@ struct cv_helper {
     struct cv_channel *channel; /* NULL: not running */
     int caller; /* the socket of whoever asked, -1: nobody. When it hangs up,
                    the call ends and the program is let go */
+    uint32_t child; /* what the spawner knows it by */
 };
 
 /* Calls `method` ("io.certvault.Token.Open"), starting the program if it does
@@ -31,7 +32,8 @@ CV_MUST_USE enum cv_status cv_helper_open(struct cv_helper *helper,
 /* Lets it go if it has ended; between calls only. */
 void cv_helper_look(struct cv_helper *helper);
 
-/* Lets it go: its socket closes, at which it ends. */
+/* Lets it go: its socket closes, at which it ends. What only looks something up
+ * is killed besides: a program that hangs takes no place. */
 void cv_helper_stop(struct cv_helper *helper);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@
 #define TICK_MS 1000
 /* What has no memory now is tried again this often. */
 #define HELD_MS 20
+/* How long what is waited for may still take when it is told to end. */
+#define GRACE_MS 20000
 /* Where there is no descriptor for another connection. */
 #define DEAF_MS 100
 #define EVENTS 256
@@ -147,7 +150,8 @@ static void sit_down(struct cv_loop *l, struct cv_loop_seat *seat,
     }
     l->seats[l->n_seats++] = seat;
     if (!l->single && is_client(seat)) {
-        cv_channel_queue(seat->caller.channel);
+        cv_channel_queue(seat->caller.channel,
+                         account->is_limited ? &account->stalled_ms : NULL);
     }
     watch_seat(l, seat, EPOLL_CTL_ADD);
 }
@@ -554,8 +558,9 @@ static void notice_all(struct cv_loop *l, const struct epoll_event *events,
             *knocked = true;
         } else if (events[i].data.ptr == l) {
             *watched = true;
-        } else if (events[i].data.ptr == &l->waiting) {
-            continue; /* who waits for it looks for itself */
+        } else if (events[i].data.ptr == &l->waiting ||
+                   events[i].data.ptr == &l->over) {
+            continue; /* who waits for it, or rests on it, looks for itself */
         } else {
             notice(l, events[i].data.ptr, events[i].events);
         }
@@ -642,6 +647,22 @@ bool cv_loop_wait(struct cv_loop *l, struct cv_caller *caller, int fd)
     return true;
 }
 
+/* It is to end: what is waited for gets some time, and is then cut off as if
+ * its other end had gone. */
+static void cut_off(struct cv_loop *l)
+{
+    const int64_t now = cv_clock_boot_ms();
+
+    if (!ended) {
+        return;
+    }
+    l->ended_ms = l->ended_ms != 0 ? l->ended_ms : now;
+    if (now - l->ended_ms >= GRACE_MS) {
+        l->cut = true;
+        (void)shutdown(l->waited_fd, SHUT_RDWR);
+    }
+}
+
 void cv_loop_wait_turn(struct cv_loop *l, int timeout_ms)
 {
     int64_t wait_ms = l->meanwhile_ms;
@@ -652,7 +673,13 @@ void cv_loop_wait_turn(struct cv_loop *l, int timeout_ms)
     if (l->busy != NULL && wait_ms < timeout) {
         timeout = (int)wait_ms;
     }
+    cut_off(l);
     (void)!turn(l, timeout, &l->meanwhile_ms, &busy, NULL);
+}
+
+bool cv_loop_wait_was_cut(const struct cv_loop *l)
+{
+    return l->cut;
 }
 
 void cv_loop_wait_end(struct cv_loop *l)
@@ -686,6 +713,9 @@ static enum cv_status open_loop(struct cv_loop *l, int fd, struct cv_err *err)
     cv_loop_watch(l, EPOLL_CTL_ADD, l->listener, EPOLLIN, &l->listener);
     if (l->hooks->watch != -1) {
         cv_loop_watch(l, EPOLL_CTL_ADD, l->hooks->watch, EPOLLIN, l);
+    }
+    if (l->hooks->lifeline != -1) {
+        cv_loop_watch(l, EPOLL_CTL_ADD, l->hooks->lifeline, EPOLLET, &l->over);
     }
     if (l->hooks->shared) {
         s = cv_arena_new(CV_KIB(64), &l->arena, err);

@@ -9,7 +9,8 @@
  * (more are answered late), bytes held for messages that are begun and answers
  * that are not taken, and how much of one is done before others have their
  * turn. Where all connections are taken, whoever has most of them loses the one
- * that was silent longest to whoever has fewer. Nobody waits for a client that
+ * that was silent longest to whoever has fewer, and who was silent for 10 s his
+ * only one to a user who has none. Nobody waits for a client that
  * sends or reads slowly, however few users there are. */
 #ifndef CERTVAULT_BROKER_LOOP_H
 #define CERTVAULT_BROKER_LOOP_H
@@ -78,6 +79,9 @@ struct cv_loop_hooks {
     /* Called when `watch` can be read; the loop then goes on. */
     void (*watched)(void *context);
     int watch; /* -1: none */
+    /* When its other end closes, a turn is made at once, and `idle` and `rest`
+     * can look; -1: none. */
+    int lifeline;
     void *context;
 };
 
@@ -104,10 +108,12 @@ CV_MUST_USE enum cv_status cv_loop_attach(struct cv_loop *loop, int fd,
  * loop does not do such a thing (only one that is shared does). `fd` may be
  * closed meanwhile. A turn ends at `fd` at the latest, or after `timeout_ms`
  * (-1: never). hooks->enter and hooks->idle are called: who uses this gives
- * back what they set. */
+ * back what they set. Once the loop was told to end, `fd` has 20 s: then it is
+ * shut down, and cv_loop_wait_was_cut is true. */
 bool cv_loop_wait(struct cv_loop *loop, struct cv_caller *caller, int fd);
 void cv_loop_wait_turn(struct cv_loop *loop, int timeout_ms);
 void cv_loop_wait_end(struct cv_loop *loop);
+bool cv_loop_wait_was_cut(const struct cv_loop *loop);
 
 /* Has it ended, so that `hooks->left` tells of callers that did not go by
  * themselves? */

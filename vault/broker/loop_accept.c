@@ -1,4 +1,5 @@
 /* Who gets a connection, and who makes way for whom. */
+#include "vault/base/clock.h"
 #include "vault/broker/loop_internal.h"
 #include "vault/wire/interface.h"
 
@@ -12,6 +13,8 @@
 #define ACCEPTS 64
 /* Descriptors for all but clients: files, helpers, the log. */
 #define RESERVE 64
+/* Who said nothing for so long gives his seat to a user who has none. */
+#define SILENT_MS 10000
 
 static size_t least(size_t a, size_t b)
 {
@@ -60,29 +63,40 @@ static bool is_idle(const struct cv_loop *l, const struct cv_loop_seat *seat)
 }
 
 /* All connections are taken: whoever has most loses the one that was silent
- * longest, if `newcomer` has fewer. */
+ * longest, if `newcomer` has fewer. Where everybody has one (a user can have
+ * many uids), a newcomer without any gets that of who was silent longest. */
 static bool make_way(struct cv_loop *l, const struct cv_loop_account *newcomer)
 {
+    const int64_t now = cv_clock_boot_ms();
     const struct cv_loop_account *most = NULL;
-    struct cv_loop_seat *gone = NULL;
+    struct cv_loop_seat *gone = NULL, *silent = NULL;
 
     for (size_t i = 0; i < l->n_seats; i++) {
         struct cv_loop_seat *seat = l->seats[i];
 
-        if (!is_idle(l, seat) || (most != NULL && seat->account->n < most->n)) {
+        if (!is_idle(l, seat)) {
             continue;
         }
+        if (silent == NULL || seat->caller.last_ms < silent->caller.last_ms) {
+            silent = seat;
+        }
         if (most == NULL || seat->account->n > most->n ||
-            seat->caller.last_ms < gone->caller.last_ms) {
+            (seat->account->n == most->n &&
+             seat->caller.last_ms < gone->caller.last_ms)) {
             most = seat->account;
             gone = seat;
         }
     }
-    if (gone == NULL || most->n <= newcomer->n + 1) {
-        return false;
+    if (gone != NULL && most->n > newcomer->n + 1) {
+        cv_loop_drop(l, gone);
+        return true;
     }
-    cv_loop_drop(l, gone);
-    return true;
+    if (newcomer->n == 0 && silent != NULL &&
+        now - silent->caller.last_ms >= SILENT_MS) {
+        cv_loop_drop(l, silent);
+        return true;
+    }
+    return false;
 }
 
 /* Is there a seat for who connected? */

@@ -6,6 +6,8 @@
 
 #define REQUEST 1000 /* tokens: thousandths, which is what a ms brings */
 #define FULL ((int64_t)CV_LIMIT_UID_BURST * REQUEST)
+/* In each second the others wait for no longer than that, in the long run. */
+#define STALL_BACK_MS 100
 
 struct cv_loop_account *cv_loop_account_of(struct cv_loop *l, uid_t uid)
 {
@@ -94,7 +96,11 @@ void cv_loop_account_sweep(struct cv_loop *l, int64_t now_ms, bool all)
             struct cv_loop_account *a = *at;
 
             refill(a, now_ms);
-            if (all || (a->n == 0 && !a->is_busy && a->tokens == FULL)) {
+            a->stalled_ms = a->stalled_ms > STALL_BACK_MS
+                                ? a->stalled_ms - STALL_BACK_MS
+                                : 0;
+            if (all || (a->n == 0 && !a->is_busy && a->tokens == FULL &&
+                        a->stalled_ms == 0)) {
                 *at = a->next;
                 free(a);
             } else {

@@ -33,10 +33,11 @@ struct cv_loop_account {
     struct cv_loop_account *next_busy; /* in the loop's list */
     uid_t uid;
     bool is_limited, is_busy;
-    size_t n;                          /* connections */
-    size_t bytes;                      /* held for them */
-    int64_t tokens;                    /* thousandths of a request */
-    int64_t filled_ms;                 /* when tokens were last added */
+    size_t n;          /* connections */
+    size_t bytes;      /* held for them */
+    int64_t tokens;    /* thousandths of a request */
+    int64_t filled_ms; /* when tokens were last added */
+    int stalled_ms;    /* that all others waited for it to take an answer */
     struct cv_loop_seat *first, *last; /* those with something to be read */
 };
 
@@ -60,6 +61,8 @@ struct cv_loop {
     size_t n_busy;
     int waited_fd;
     int64_t meanwhile_ms;         /* how long those who are late wait then */
+    int64_t ended_ms;             /* it was told to end then; 0: it was not */
+    bool cut;                     /* what was waited for then was cut off */
     sigset_t while_waiting;       /* signals that are blocked then */
     struct cv_loop_seat *waiting; /* its request's answer is waited for */
     int64_t swept_ms;

@@ -74,6 +74,12 @@ enum cv_status cv_meanwhile_call(struct cv_broker *b, struct cv_helper *helper,
     }
     if (waits) {
         cv_loop_wait_end(b->loop);
+        if (s != CV_OK && cv_loop_wait_was_cut(b->loop)) {
+            s = cv_fail(err, CV_UNAVAILABLE,
+                        "the service ended before the cloud answered");
+            cv_err_hint(err, "look what came of it when the service runs "
+                             "again, then repeat the command");
+        }
     }
     return s;
 }

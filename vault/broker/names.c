@@ -155,7 +155,13 @@ void cv_names_serve(int socket)
     (void)!cv_serve_loop(&iface, NULL, socket, RESOLVE_MS, NULL);
 }
 
-void cv_names_user(struct cv_channel *ch, uid_t uid, char out[CV_NAMES_LEN])
+void cv_names_unknown(uid_t uid, char out[CV_NAMES_LEN])
+{
+    (void)snprintf(out, CV_NAMES_LEN, "uid:%u", (unsigned)uid);
+}
+
+enum cv_status cv_names_user(struct cv_channel *ch, uid_t uid,
+                             char out[CV_NAMES_LEN])
 {
     struct cv_message reply = {0};
     const char *name = NULL;
@@ -163,15 +169,16 @@ void cv_names_user(struct cv_channel *ch, uid_t uid, char out[CV_NAMES_LEN])
         {"name", CV_JSON_STRING, false, &name, CV_NAMES_LEN - 1},
     };
     cJSON *parameters = cJSON_CreateObject();
+    enum cv_status s;
 
-    (void)snprintf(out, CV_NAMES_LEN, "uid:%u", (unsigned)uid);
-    if (ch == NULL || parameters == NULL ||
-        !cv_json_add_int(parameters, "uid", uid)) {
+    cv_names_unknown(uid, out);
+    if (!cv_json_add_int(parameters, "uid", uid)) {
         cJSON_Delete(parameters);
-        return;
+        return cv_fail(NULL, CV_INTERNAL, "memory is gone");
     }
-    if (cv_client_call(ch, INTERFACE ".User", parameters, 0, USER_MS, &reply,
-                       NULL) == CV_OK &&
+    s = cv_client_call(ch, INTERFACE ".User", parameters, 0, USER_MS, &reply,
+                       NULL);
+    if (s == CV_OK &&
         cv_json_read(reply.tree, "User", fields, 1, true, NULL) == CV_OK &&
         name != NULL &&
         cv_name_is_printable(
@@ -179,6 +186,7 @@ void cv_names_user(struct cv_channel *ch, uid_t uid, char out[CV_NAMES_LEN])
         (void)snprintf(out, CV_NAMES_LEN, "%s", name);
     }
     cv_message_free(&reply);
+    return s;
 }
 
 enum cv_status cv_names_resolve(struct cv_channel *ch, const cJSON *users,

@@ -19,8 +19,13 @@ void cv_names_serve(int socket);
 
 /* The broker's side. Each waits at most 2 s (Resolve: 10 s, Members: 6 s). */
 
-/* The name of `uid`, or "uid:N" where none is told in time. */
-void cv_names_user(struct cv_channel *ch, uid_t uid, char out[CV_NAMES_LEN]);
+/* The name of `uid`, or "uid:N" where it has none that can be shown, and where
+ * none is told: CV_BUSY (not in time), CV_UNAVAILABLE. naming.h keeps them. */
+CV_MUST_USE enum cv_status cv_names_user(struct cv_channel *ch, uid_t uid,
+                                         char out[CV_NAMES_LEN]);
+
+/* "uid:N". */
+void cv_names_unknown(uid_t uid, char out[CV_NAMES_LEN]);
 
 /* Looks up names: *reply's tree (the caller frees it) has `users` and `groups`,
  * objects from name to number (what is not known is absent), and `zones`, from

@@ -3,6 +3,7 @@
 #define CERTVAULT_BROKER_RESTORE_INTERNAL_H
 
 #include "vault/audit/checkpoint.h"
+#include "vault/audit/log.h"
 #include "vault/broker/archive.h"
 #include "vault/broker/restore.h"
 #include "vault/broker/vault.h"
@@ -20,7 +21,8 @@ struct cv_restore {
     struct cv_checkpoint checkpoint; /* size 0: none */
     struct cv_buf frames;
     struct cv_tree tree;
-    const char *wrong; /* what does not fit in it; NULL: nothing */
+    struct cv_log_policy policy; /* the highest that its leaves name */
+    const char *wrong;           /* what does not fit in it; NULL: nothing */
     /* what is there already */
     struct cv_vault *existing; /* NULL: nothing */
     int existing_log;

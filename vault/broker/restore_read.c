@@ -87,6 +87,7 @@ static void add_leaf(struct cv_restore *r, struct cv_bytes record)
 
     cv_tree_leaf(record, hash);
     cv_tree_append(&r->tree, hash);
+    cv_log_policy_raise(&r->policy, record);
     if (r->tree.size == r->checkpoint.size) {
         cv_tree_root(&r->tree, hash);
         if (memcmp(hash, r->checkpoint.root, sizeof(hash)) != 0) {
@@ -196,6 +197,7 @@ enum cv_status cv_restore_read(struct cv_restore *r, struct cv_err *err)
 
     cv_buf_init(&r->frames, NULL, CV_MIB(1));
     cv_tree_init(&r->tree);
+    r->policy.version = -1;
     r->out = -1;
     r->part = CV_ARCHIVE_PARTS;
     s = cv_archive_read(r->o->file, &r->head, NULL, each, r, r->digest, err);

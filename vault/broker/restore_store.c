@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SHOWN 100 /* names in a report; more are counted */
@@ -51,7 +52,29 @@ static enum cv_status check_belongs(struct cv_restore *r,
     return s;
 }
 
-static enum cv_status check_policy(struct cv_store *store, cJSON *about,
+/* A backup is one moment: the leaf that permitted it was written under the
+ * policy that its store has in force. */
+static enum cv_status check_floor(const struct cv_restore *r,
+                                  const struct cv_store_policy *row,
+                                  struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (r->policy.version == -1 ||
+        (row->version == r->policy.version &&
+         strcmp(row->sha256, r->policy.sha256) == 0)) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_INTEGRITY,
+                "the backup's store is not the one of its log: version %lld "
+                "of the policy is in force, the record ends with %lld",
+                (long long)row->version, (long long)r->policy.version);
+    cv_err_hint(err, "take another backup");
+    return s;
+}
+
+static enum cv_status check_policy(const struct cv_restore *r,
+                                   struct cv_store *store, cJSON *about,
                                    struct cv_err *err)
 {
     struct cv_store_policy *row = NULL;
@@ -64,12 +87,16 @@ static enum cv_status check_policy(struct cv_store *store, cJSON *about,
                    : s;
     }
     (void)cv_json_add_int(about, "policy_version", row->version);
-    s = cv_policy_parse(
-        (struct cv_bytes){(const uint8_t *)row->text, strlen(row->text)},
-        &policy, NULL, NULL);
+    s = check_floor(r, row, err);
+    if (s == CV_OK &&
+        cv_policy_parse(
+            (struct cv_bytes){(const uint8_t *)row->text, strlen(row->text)},
+            &policy, NULL, NULL) != CV_OK) {
+        s = newer(err, "a policy");
+    }
     cv_policy_free(policy);
     cv_store_policy_free(row);
-    return s == CV_OK ? CV_OK : newer(err, "a policy");
+    return s;
 }
 
 static enum cv_status add_slot(void *context, const char *id, const char *doc,
@@ -297,10 +324,26 @@ static enum cv_status close_requests(struct cv_restore *r,
     return s;
 }
 
+/* Whoever closed the store last left nothing behind that is not in the file. */
+static enum cv_status check_wal(const struct cv_restore *r, struct cv_err *err)
+{
+    struct stat st;
+
+    return fstatat(r->stage, "vault.db-wal", &st, AT_SYMLINK_NOFOLLOW) == -1 ||
+                   st.st_size == 0
+               ? CV_OK
+               : cv_fail(err, CV_IO,
+                         "the store could not be written into its file");
+}
+
 static enum cv_status sync_store(struct cv_restore *r, struct cv_err *err)
 {
     int fd = -1;
-    enum cv_status s = cv_file_open(r->stage, "vault.db", O_RDWR, &fd, err);
+    enum cv_status s = check_wal(r, err);
+
+    if (s == CV_OK) {
+        s = cv_file_open(r->stage, "vault.db", O_RDWR, &fd, err);
+    }
 
     if (s == CV_OK && fsync(fd) != 0) {
         s = cv_fail_errno(err, CV_IO, "cannot write vault.db");
@@ -324,7 +367,7 @@ enum cv_status cv_restore_store(struct cv_restore *r, cJSON *report,
         s = cv_store_check(store, err);
     }
     if (s == CV_OK) {
-        s = check_policy(store, about, err);
+        s = check_policy(r, store, about, err);
     }
     if (s == CV_OK) {
         s = check_journal(r, store, err);

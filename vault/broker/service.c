@@ -210,6 +210,7 @@ enum cv_status cv_service_give_socket(struct cv_broker *b, struct cv_err *err)
         s = cv_names_resolve(b->names.channel, names, groups, nothing, &reply,
                              err);
     }
+    cv_helper_stop(&b->names);
     gid = cJSON_GetObjectItemCaseSensitive(
         cJSON_GetObjectItemCaseSensitive(reply.tree, "groups"), group);
     if (s == CV_OK && !cJSON_IsNumber(gid)) {

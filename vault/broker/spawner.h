@@ -83,7 +83,7 @@ CV_MUST_USE enum cv_status cv_spawner_run(struct cv_spawner *sp,
                                           int *fd, struct cv_err *err);
 
 /* As cv_spawner_run for a program that may have to be ended by force; *child
- * is what cv_spawner_kill knows it by. Not for what was prepared. */
+ * is what cv_spawner_kill knows it by. */
 CV_MUST_USE enum cv_status cv_spawner_run_child(struct cv_spawner *sp,
                                                 enum cv_spawner_program program,
                                                 int *fd, uint32_t *child,
@@ -102,9 +102,12 @@ CV_MUST_USE enum cv_status cv_spawner_run_relay(struct cv_spawner *sp,
 CV_MUST_USE enum cv_status cv_spawner_reload(struct cv_spawner *sp,
                                              bool *changed, struct cv_err *err);
 
-/* Was it found dead when a program was asked for? Nothing can be started any
- * more: the broker ends, so that whoever watches it starts it anew. */
-bool cv_spawner_is_gone(const struct cv_spawner *sp);
+/* Is it dead? Looks without waiting. Nothing can be started any more then: the
+ * broker ends, so that whoever watches it starts it anew. */
+bool cv_spawner_look(struct cv_spawner *sp);
+
+/* The socket whose other end closes with it, to be watched for that alone. */
+int cv_spawner_lifeline(const struct cv_spawner *sp);
 
 /* Ends it at once (SIGKILL), whatever it is doing; nothing happens where it has
  * ended, and to what was not started here: its service manager sees to that.

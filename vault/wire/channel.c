@@ -21,9 +21,6 @@ struct piece {
     size_t done; /* of it */
 };
 
-/* How long a queue's owner waits for one who takes nothing, in all. */
-#define STALL_MS 2000
-
 struct cv_channel {
     int fd;
     int watched;
@@ -36,7 +33,8 @@ struct cv_channel {
     bool queues;
     struct piece *first, *last; /* to be sent */
     size_t unsent;              /* bytes of them */
-    int stalled_ms;             /* that others waited since all was sent last */
+    int *stalled_ms;            /* that others waited: its owner's */
+    int own_stalled_ms;         /* else since all was sent last */
 };
 
 enum cv_status cv_channel_new(int fd, size_t ceiling, struct cv_channel **out,
@@ -101,9 +99,10 @@ void cv_channel_meanwhile(struct cv_channel *ch,
     ch->context = context;
 }
 
-void cv_channel_queue(struct cv_channel *ch)
+void cv_channel_queue(struct cv_channel *ch, int *stalled_ms)
 {
     ch->queues = true;
+    ch->stalled_ms = stalled_ms != NULL ? stalled_ms : &ch->own_stalled_ms;
 }
 
 size_t cv_channel_unsent(const struct cv_channel *ch)
@@ -227,7 +226,7 @@ enum cv_status cv_channel_flush(struct cv_channel *ch, struct cv_err *err)
         }
     }
     if (ch->first == NULL) {
-        ch->stalled_ms = 0;
+        ch->own_stalled_ms = 0;
     }
     return CV_OK;
 }
@@ -239,8 +238,8 @@ static enum cv_status make_room(struct cv_channel *ch, int timeout_ms,
     struct timespec start;
     enum cv_status s = CV_OK;
 
-    if (timeout_ms == -1 || timeout_ms > STALL_MS - ch->stalled_ms) {
-        timeout_ms = STALL_MS - ch->stalled_ms;
+    if (timeout_ms == -1 || timeout_ms > CV_LIMIT_STALL_MS - *ch->stalled_ms) {
+        timeout_ms = CV_LIMIT_STALL_MS - *ch->stalled_ms;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &start);
     while (s == CV_OK && ch->unsent > CV_LIMIT_UNSENT) {
@@ -249,7 +248,7 @@ static enum cv_status make_room(struct cv_channel *ch, int timeout_ms,
             s = cv_channel_flush(ch, err);
         }
     }
-    ch->stalled_ms += timeout_ms - left_ms(timeout_ms, &start);
+    *ch->stalled_ms += timeout_ms - left_ms(timeout_ms, &start);
     return s;
 }
 

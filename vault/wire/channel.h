@@ -38,8 +38,12 @@ void cv_channel_meanwhile(struct cv_channel *ch,
 
 /* From now on cv_channel_send waits for nobody: what the other end does not
  * take at once is kept, and goes out by cv_channel_flush. Only where more than
- * CV_LIMIT_UNSENT bytes are kept does it wait as before, for room. */
-void cv_channel_queue(struct cv_channel *ch);
+ * CV_LIMIT_UNSENT bytes are kept does it wait for room, for CV_LIMIT_STALL_MS
+ * in all: then it is CV_BUSY. What was waited is added to *stalled_ms, which
+ * several channels may share and whose owner takes it down again (borrowed; as
+ * long as the channel); NULL: each counts for itself, from the last time that
+ * all was sent. */
+void cv_channel_queue(struct cv_channel *ch, int *stalled_ms);
 
 /* Bytes that are kept for the other end. */
 size_t cv_channel_unsent(const struct cv_channel *ch);
