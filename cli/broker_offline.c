@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PROGRESS_MS 100 /* between two answers that say how far it is */
 /* A log's key and its witnesses'. */
 #define PROOF_KEYS 16
 
@@ -255,6 +256,27 @@ static enum cv_status proof_verify(void *context, const cJSON *parameters,
     return s;
 }
 
+/* Where a verification's progress goes to. */
+struct telling {
+    struct cv_reply *reply;
+    int64_t told_ms;
+};
+
+static void tell_progress(void *context, const struct cv_verify_progress *now)
+{
+    struct telling *t = context;
+    cJSON *out = cv_reply_parameters(t->reply);
+
+    if (cv_clock_boot_ms() - t->told_ms < PROGRESS_MS) {
+        return;
+    }
+    t->told_ms = cv_clock_boot_ms();
+    if (cv_json_add_int(out, "records", (int64_t)now->records) &&
+        cv_json_add_int(out, "percent", (int64_t)(now->at * 100 / now->end))) {
+        (void)!cv_reply_continue(t->reply, NULL);
+    }
+}
+
 static enum cv_status audit_verify(void *context, const cJSON *parameters,
                                    struct cv_reply *reply, struct cv_err *err)
 {
@@ -262,7 +284,8 @@ static enum cv_status audit_verify(void *context, const cJSON *parameters,
     const struct cv_json_field fields[] = {
         {"checkpoint", CV_JSON_TEXT, false, &note, CV_LIMIT_NOTE},
     };
-    struct cv_verify_options options = {0};
+    struct telling telling = {reply, cv_clock_boot_ms()};
+    struct cv_verify_options options = {.context = &telling};
     cJSON *report = NULL;
     enum cv_status s =
         cv_json_read(parameters, "AuditVerify", FIELDS(fields), true, err);
@@ -272,6 +295,7 @@ static enum cv_status audit_verify(void *context, const cJSON *parameters,
         if (note != NULL) {
             options.checkpoint = bytes_of(note);
         }
+        options.progress = cv_reply_wants_more(reply) ? tell_progress : NULL;
         s = cv_verify_log(CV_PROCESS_EXTRA, &options, &report, err);
     }
     /* A log that does not verify is an answer, not a failure to answer. */

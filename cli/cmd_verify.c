@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 
 static void errors_cell(const cJSON *report, struct cv_buf *out)
 {
@@ -28,6 +29,38 @@ static void errors_cell(const cJSON *report, struct cv_buf *out)
     }
 }
 
+/* Errors about nothing but what is derived from the log? */
+static bool is_derived(const cJSON *report)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "errors"))
+    {
+        const char *what = cv_output_table_text(item, "what");
+
+        if (what == NULL ||
+            (strcmp(what, "tiles") != 0 && strcmp(what, "index") != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void notes_cell(const cJSON *report, struct cv_buf *out)
+{
+    const cJSON *item;
+    bool first = true;
+
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "notes"))
+    {
+        if (!first) {
+            cv_buf_add_str(out, "; ");
+        }
+        first = false;
+        cv_output_table_cell(cv_output_table_at(item, "message"), out);
+    }
+}
+
 static int ok_color(const cJSON *report)
 {
     return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(report, "ok")) ? 32
@@ -42,7 +75,11 @@ static const struct cv_output_column columns[] = {
     {"checkpoint", "checkpoint", NULL, NULL},
     {"tail", "tail", NULL, NULL},
     {"anchored", "anchored", NULL, NULL},
+    {"tiles", "tiles", NULL, NULL},
+    {"permits", "permits", NULL, NULL},
+    {"without outcome", "without_outcome", NULL, NULL},
     {"errors", NULL, errors_cell, NULL},
+    {"notes", NULL, notes_cell, NULL},
 };
 
 static const struct cv_output_view view = {
@@ -66,6 +103,8 @@ static enum cv_status take(void *context, const cJSON *parameters,
         cJSON_GetObjectItemCaseSensitive(parameters, "report");
     const cJSON *records =
         cJSON_GetObjectItemCaseSensitive(parameters, "records");
+    const cJSON *percent =
+        cJSON_GetObjectItemCaseSensitive(parameters, "percent");
 
     if (report != NULL) {
         cJSON_Delete(v->report);
@@ -74,7 +113,9 @@ static enum cv_status take(void *context, const cJSON *parameters,
                                  : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     if (cJSON_IsNumber(records)) {
-        cv_output_progress(&v->cli->out, "%.0f records", records->valuedouble);
+        cv_output_progress(&v->cli->out, "%.0f records, %.0f%%",
+                           records->valuedouble,
+                           cJSON_IsNumber(percent) ? percent->valuedouble : 0);
     }
     return CV_OK;
 }
@@ -130,8 +171,11 @@ static enum cv_status judge(const cJSON *report, struct cv_err *err)
     s = cv_fail(err, CV_INTEGRITY, "the log does not verify: %s",
                 what ? what : "no reason was given");
     cv_err_state(err, "nothing was changed");
-    cv_err_hint(err, "keep a copy of the vault's folder as it is, and see "
-                     "docs/operations.md");
+    cv_err_hint(err, is_derived(report)
+                         ? "the log itself is as it should be; what is derived "
+                           "from it is made again by: certvault audit rebuild"
+                         : "keep a copy of the vault's folder as it is, and "
+                           "see docs/operations.md");
     return s;
 }
 

@@ -2,11 +2,16 @@
 #include "audit_test.h"
 #include "tests/unit/full.h"
 
+#include "vault/audit/tiles.h"
 #include "vault/audit/verify.h"
 
+#include <fcntl.h>
+#include <ftw.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct cv_log *open_log(const struct audit_vault *v)
 {
@@ -173,10 +178,198 @@ static void test_mutations(void **state)
     audit_test_remove(&v);
 }
 
+/* The files of the tiles, beneath the vault. */
+static char tile_paths[64][160];
+static size_t n_tiles;
+static size_t root_len;
+
+static int take_path(const char *path, const struct stat *st, int kind,
+                     struct FTW *place)
+{
+    (void)st;
+    (void)place;
+    if (kind == FTW_F) {
+        assert_true(n_tiles < sizeof tile_paths / sizeof tile_paths[0]);
+        (void)snprintf(tile_paths[n_tiles++], sizeof tile_paths[0], "%s",
+                       path + root_len + 1);
+    }
+    return 0;
+}
+
+/* Spoils one file of the tiles at random, in `bytes` (len + 1 of room). */
+static const char *spoil(uint8_t *bytes, size_t *len)
+{
+    size_t place = draw(*len);
+
+    switch (draw(4)) {
+    case 0:
+        bytes[place] ^= (uint8_t)(1 << draw(8));
+        return "flip";
+    case 1:
+        *len = place;
+        return "truncate";
+    case 2:
+        memmove(bytes + place, bytes + place + 1, *len - place - 1);
+        (*len)--;
+        return "drop a byte";
+    default:
+        memmove(bytes + place + 1, bytes + place, *len - place);
+        bytes[place] = (uint8_t)draw(256);
+        (*len)++;
+        return "insert a byte";
+    }
+}
+
+static void tiles_are_found(const struct audit_vault *v, unsigned round,
+                            const char *kind, const char *path)
+{
+    struct cv_err err;
+    cJSON *report = NULL;
+    const cJSON *first;
+
+    cv_err_init(&err);
+    if (cv_verify_log(v->fd, NULL, &report, &err) != CV_INTEGRITY) {
+        fail_msg("round %u: %s of %s is not found", round, kind, path);
+    }
+    first = at(report, "errors")->child;
+    assert_string_equal(text_at(first, "what"), "tiles");
+    assert_non_null(strstr(err.hint, "audit rebuild"));
+    cJSON_Delete(report);
+}
+
+static void test_tile_mutations(void **state)
+{
+    unsigned rounds = cv_full_run() ? 1000 : 50;
+    struct audit_vault v;
+    struct cv_log *log;
+    char folder[192];
+    cJSON *report = NULL;
+
+    (void)state;
+    random_state = pick_seed();
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, MUTATED);
+    audit_test_checkpoint(&v, log);
+    cv_log_close(log);
+    assert_int_equal(cv_tiles_update(v.fd, MUTATED, NULL), CV_OK);
+    assert_int_equal(cv_verify_log(v.fd, NULL, &report, NULL), CV_OK);
+    assert_int_equal(at(report, "tiles")->valuedouble, MUTATED);
+    cJSON_Delete(report);
+    n_tiles = 0;
+    root_len = strlen(v.path);
+    (void)snprintf(folder, sizeof folder, "%s/audit/tile", v.path);
+    assert_int_equal(nftw(folder, take_path, 16, FTW_PHYS), 0);
+    /* Bundles and hashes: 19 whole ones of each and what is left, one above. */
+    assert_int_equal(n_tiles, 20 + 20 + 1);
+    (void)snprintf(tile_paths[n_tiles++], sizeof tile_paths[0], "audit/tiles");
+    for (unsigned i = 0; i < rounds; i++) {
+        const char *path = tile_paths[draw(n_tiles)];
+        size_t len, was;
+        uint8_t *good = audit_test_read(&v, path, &len);
+        uint8_t *bad = malloc(len + 1);
+        const char *kind;
+
+        assert_non_null(bad);
+        memcpy(bad, good, len);
+        was = len;
+        kind = spoil(bad, &len);
+        audit_test_write(&v, path, bad, len);
+        /* What was put in may be what was there, or white space in JSON. */
+        if ((len != was || memcmp(bad, good, len) != 0) &&
+            strcmp(path, "audit/tiles") != 0) {
+            tiles_are_found(&v, i, kind, path);
+        } else if (strcmp(path, "audit/tiles") != 0) {
+            print_message("round %u: nothing was changed\n", i);
+        } else if (cv_verify_log(v.fd, NULL, &report, NULL) == CV_OK) {
+            assert_int_equal(at(report, "tiles")->valuedouble, MUTATED);
+            cJSON_Delete(report);
+        } else {
+            cJSON_Delete(report);
+        }
+        if (i % 10 == 0) {
+            assert_int_equal(unlinkat(v.fd, path, 0), 0);
+            if (strcmp(path, "audit/tiles") != 0) {
+                tiles_are_found(&v, i, "taking away", path);
+            }
+        }
+        audit_test_write(&v, path, good, was);
+        free(good);
+        free(bad);
+    }
+    assert_int_equal(cv_verify_log(v.fd, NULL, &report, NULL), CV_OK);
+    cJSON_Delete(report);
+    audit_test_remove(&v);
+}
+
+static struct cv_bytes read_note(const struct audit_vault *v)
+{
+    size_t len;
+    uint8_t *data = audit_test_read(v, "audit/checkpoint", &len);
+
+    return (struct cv_bytes){data, len};
+}
+
+static enum cv_status verify_against(const struct audit_vault *v,
+                                     struct cv_bytes note, const char *anchored)
+{
+    const struct cv_verify_options options = {.checkpoint = note};
+    cJSON *report = NULL;
+    enum cv_status status = cv_verify_log(v->fd, &options, &report, NULL);
+
+    assert_string_equal(text_at(report, "anchored"), anchored);
+    cJSON_Delete(report);
+    return status;
+}
+
+/* P16, H70: a log cut back to where an older checkpoint was, with that
+ * checkpoint: whole by itself. Only who kept a later one sees it. */
+static void test_older_checkpoint(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    struct cv_bytes older, later;
+    uint8_t *bytes;
+    size_t len;
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, 3000);
+    audit_test_checkpoint(&v, log);
+    older = read_note(&v);
+    bytes = audit_test_read(&v, "audit/log", &len);
+    audit_test_fill(log, 2000);
+    audit_test_checkpoint(&v, log);
+    later = read_note(&v);
+    cv_log_close(log);
+    assert_int_equal(verify_against(&v, older, "file"), CV_OK);
+    assert_int_equal(verify_against(&v, later, "file"), CV_OK);
+    audit_test_write(&v, "audit/log", bytes, len);
+    assert_int_equal(verify_against(&v, (struct cv_bytes){NULL, 0}, "none"),
+                     CV_INTEGRITY); /* the checkpoint beside it is the later */
+    audit_test_write(&v, "audit/checkpoint", older.data, older.len);
+    (void)unlinkat(v.fd, "audit/state", 0);
+    assert_int_equal(verify_against(&v, (struct cv_bytes){NULL, 0}, "none"),
+                     CV_OK);
+    print_message("cut back to an older checkpoint: without an anchor nothing "
+                  "is found\n");
+    assert_int_equal(verify_against(&v, older, "file"), CV_OK);
+    assert_int_equal(verify_against(&v, later, "none"), CV_INTEGRITY);
+    print_message("cut back to an older checkpoint: found by the one that was "
+                  "kept\n");
+    free(bytes);
+    free((void *)(uintptr_t)older.data);
+    free((void *)(uintptr_t)later.data);
+    audit_test_remove(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_tile_mutations),
+        cmocka_unit_test(test_older_checkpoint),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

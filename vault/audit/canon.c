@@ -1,21 +1,13 @@
 #include "vault/audit/canon_internal.h"
 
-#include "vault/base/limits.h"
-
 #include <string.h>
 
 #define INTEGER_MAX UINT64_C(9007199254740991)
-
-struct level {
-    bool object;
-    struct cv_bytes key; /* the last one */
-};
 
 struct scan {
     const uint8_t *p;
     const uint8_t *end;
     size_t depth;
-    struct level levels[CV_LIMIT_JSON_DEPTH];
     const uint8_t *value; /* where the top object's member begins */
     struct cv_canon *out;
 };
@@ -92,9 +84,46 @@ static bool skip_escape(struct scan *s)
     return unit >= 0xdc00 && unit <= 0xdfff;
 }
 
+#if defined(__SSE2__)
+
+#include <emmintrin.h>
+
+/* Passes over what is printable ASCII but for quote and backslash, sixteen
+ * bytes at a time; where less than that is left, one by one does. */
+static void skip_plain(struct scan *s)
+{
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
+    const __m128i blank = _mm_set1_epi8(' '), del = _mm_set1_epi8(0x7f);
+
+    while (s->end - s->p >= 16) {
+        __m128i c = _mm_loadu_si128((const __m128i *)(const void *)s->p);
+        /* Signed: what is beyond ASCII is less than a blank, too. */
+        __m128i stop = _mm_or_si128(
+            _mm_or_si128(_mm_cmpeq_epi8(c, quote), _mm_cmpeq_epi8(c, slash)),
+            _mm_or_si128(_mm_cmplt_epi8(c, blank), _mm_cmpeq_epi8(c, del)));
+        unsigned mask = (unsigned)_mm_movemask_epi8(stop);
+
+        if (mask != 0) {
+            s->p += __builtin_ctz(mask);
+            return;
+        }
+        s->p += 16;
+    }
+}
+
+#else
+
+static void skip_plain(struct scan *s)
+{
+    (void)s;
+}
+
+#endif
+
 /* Behind the opening quote, to behind the closing one. */
 static bool skip_string(struct scan *s)
 {
+    skip_plain(s);
     while (s->p < s->end) {
         uint8_t c = *s->p++;
 
@@ -142,26 +171,58 @@ static int compare(struct cv_bytes a, struct cv_bytes b)
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
+/* The first eight bytes, the first of them the highest. */
+static uint64_t word_of(struct cv_bytes key, const uint8_t *end)
+{
+    uint64_t word = 0;
+
+    if (key.len == 0) {
+        return 0;
+    }
+    if (end - key.data >= 8) {
+        memcpy(&word, key.data, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        word = __builtin_bswap64(word);
+#endif
+        return key.len >= 8 ? word : word & ~(UINT64_MAX >> 8 * key.len);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        word = word << 8 | (i < key.len ? key.data[i] : 0);
+    }
+    return word;
+}
+
+/* Does `key` come behind the level's last one? */
+static bool rises(const struct cv_canon_level *level, struct cv_bytes key,
+                  uint64_t word)
+{
+    return level->key.data == NULL || level->word < word ||
+           (level->word == word && compare(level->key, key) < 0);
+}
+
 /* A member's key and colon. */
 static bool read_key(struct scan *s)
 {
-    struct level *level = &s->levels[s->depth - 1];
+    struct cv_canon_level *level = &s->out->levels[s->depth - 1];
     struct cv_bytes key;
+    uint64_t word;
 
     if (!take(s, '"')) {
         return false;
     }
     key.data = s->p;
+    skip_plain(s);
     while (s->p < s->end && *s->p >= 0x20 && *s->p < 0x7f && *s->p != '"' &&
            *s->p != '\\') {
         s->p++;
     }
     key.len = (size_t)(s->p - key.data);
-    if (!take(s, '"') || !take(s, ':') ||
-        (level->key.data != NULL && compare(level->key, key) >= 0)) {
+    word = word_of(key, s->end);
+    if (!take(s, '"') || !take(s, ':') || !rises(level, key, word)) {
         return false;
     }
     level->key = key;
+    level->word = word;
     if (s->depth == 1) {
         s->value = s->p;
     }
@@ -174,7 +235,7 @@ static bool open_level(struct scan *s, bool object)
         return false;
     }
     s->p++;
-    s->levels[s->depth++] = (struct level){object, {NULL, 0}};
+    s->out->levels[s->depth++] = (struct cv_canon_level){object, {NULL, 0}, 0};
     return true;
 }
 
@@ -204,8 +265,10 @@ static bool note_member(struct scan *s)
     if (o->n == CV_CANON_MEMBERS) {
         return false;
     }
-    o->members[o->n++] = (struct cv_canon_member){
-        s->levels[0].key, {s->value, (size_t)(s->p - s->value)}};
+    o->members[o->n++] =
+        (struct cv_canon_member){s->out->levels[0].key,
+                                 s->out->levels[0].word,
+                                 {s->value, (size_t)(s->p - s->value)}};
     return true;
 }
 
@@ -214,7 +277,7 @@ static bool note_member(struct scan *s)
 static bool after_value(struct scan *s, bool *done)
 {
     for (;;) {
-        struct level *level;
+        struct cv_canon_level *level;
 
         if (s->depth == 0) {
             *done = true;
@@ -223,7 +286,7 @@ static bool after_value(struct scan *s, bool *done)
         if (!note_member(s)) {
             return false;
         }
-        level = &s->levels[s->depth - 1];
+        level = &s->out->levels[s->depth - 1];
         if (take(s, ',')) {
             return !level->object || read_key(s);
         }

@@ -10,6 +10,7 @@
 #define CERTVAULT_AUDIT_CANON_INTERNAL_H
 
 #include "vault/base/arena.h"
+#include "vault/base/limits.h"
 
 #include <stdbool.h>
 
@@ -17,12 +18,19 @@
 
 struct cv_canon_member {
     struct cv_bytes key;   /* between the quotes */
+    uint64_t word;         /* its first eight bytes, filled up with zeros: they
+                              have the keys' order */
     struct cv_bytes value; /* with quotes, braces */
 };
 
 struct cv_canon {
     size_t n;
     struct cv_canon_member members[CV_CANON_MEMBERS];
+    struct cv_canon_level { /* where the scan is: its own */
+        bool object;
+        struct cv_bytes key;
+        uint64_t word;
+    } levels[CV_LIMIT_JSON_DEPTH];
 };
 
 /* Scans a whole object; its own members (not those below) are in *out. False:

@@ -7,6 +7,9 @@
 
 uint32_t cv_crc32c_of(struct cv_bytes data);
 
+/* The same of two texts at once, in less time than one after the other. */
+void cv_crc32c_two(const struct cv_bytes two[2], uint32_t out[2]);
+
 /* By table, for the test that compares. */
 uint32_t cv_crc32c_plain(struct cv_bytes data);
 

@@ -16,6 +16,8 @@ struct cv_record {
     struct cv_bytes time;
     struct cv_bytes decision;
     struct cv_bytes outcome;
+    struct cv_bytes boot;
+    struct cv_bytes mono; /* the number */
 };
 
 /* Reads a leaf. NULL when all is well; else what is wrong, a literal: its form

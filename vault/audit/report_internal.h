@@ -6,11 +6,21 @@
 
 #include <cjson/cJSON.h>
 
+#define CV_REPORT_MESSAGE 160
+
+struct cv_report_item {
+    const char *what; /* a literal */
+    uint64_t seq;
+    uint64_t offset;
+    char message[CV_REPORT_MESSAGE];
+};
+
+/* Plain values, so that whichever thread finds something may add it; one at a
+ * time. */
 struct cv_report {
-    cJSON *errors;  /* array */
-    uint64_t found; /* errors, also those that are not in the array */
-    bool memory;    /* it ran out */
-    char first[160];
+    struct cv_report_item *items; /* the first CV_VERIFY_ERRORS */
+    uint64_t found;               /* also those that are not in the array */
+    bool derived;                 /* all of them are about what is derived */
 };
 
 #define CV_REPORT_NOWHERE UINT64_MAX
@@ -19,9 +29,12 @@ struct cv_report {
 bool cv_report_init(struct cv_report *report);
 void cv_report_wipe(struct cv_report *report);
 
-/* Adds an error: `what` is its kind, a word; seq and offset where it is
+/* Adds an item: `what` is its kind, a literal; seq and offset where it is
  * (CV_REPORT_NOWHERE: nowhere); `why` is ours. */
 void cv_report_add(struct cv_report *report, const char *what, uint64_t seq,
                    uint64_t offset, const char *why);
+
+/* The items as an array; NULL when memory is gone. */
+cJSON *cv_report_json(const struct cv_report *report);
 
 #endif

@@ -75,16 +75,28 @@ struct state {
         FOUR_ROUNDS(s, m, i); \
     } while (0)
 
-CV_SHA_TARGET static struct state block(struct state s, const uint8_t *data)
+CV_SHA_TARGET static inline void load_block(const uint8_t *data, __m128i m[4])
 {
     const __m128i big_endian =
         _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
-    const struct state before = s;
-    __m128i m[4];
 
     for (int i = 0; i < 4; i++) {
         m[i] = _mm_shuffle_epi8(LOAD(data + 16 * i), big_endian);
     }
+}
+
+CV_SHA_TARGET static inline struct state sum(struct state a, struct state b)
+{
+    return (struct state){_mm_add_epi32(a.abef, b.abef),
+                          _mm_add_epi32(a.cdgh, b.cdgh)};
+}
+
+CV_SHA_TARGET static struct state block(struct state s, const uint8_t *data)
+{
+    const struct state before = s;
+    __m128i m[4];
+
+    load_block(data, m);
     FOUR_ROUNDS(s, m, 0);
     FOUR_ROUNDS(s, m, 1);
     FOUR_ROUNDS(s, m, 2);
@@ -101,9 +113,49 @@ CV_SHA_TARGET static struct state block(struct state s, const uint8_t *data)
     NEXT_FOUR(s, m, 13);
     NEXT_FOUR(s, m, 14);
     NEXT_FOUR(s, m, 15);
-    s.abef = _mm_add_epi32(s.abef, before.abef);
-    s.cdgh = _mm_add_epi32(s.cdgh, before.cdgh);
-    return s;
+    return sum(s, before);
+}
+
+#define BOTH_ROUNDS(i)        \
+    do {                      \
+        FOUR_ROUNDS(s, m, i); \
+        FOUR_ROUNDS(t, n, i); \
+    } while (0)
+#define BOTH_NEXT(i)    \
+    do {                \
+        NEXT(m, i);     \
+        NEXT(n, i);     \
+        BOTH_ROUNDS(i); \
+    } while (0)
+
+/* One block of each of two texts: an instruction waits long for the one before
+ * it, and the other text's fit in between. */
+CV_SHA_TARGET static void block_of_two(struct state both[2], const uint8_t *a,
+                                       const uint8_t *b)
+{
+    struct state s = both[0], t = both[1];
+    __m128i m[4], n[4];
+
+    load_block(a, m);
+    load_block(b, n);
+    BOTH_ROUNDS(0);
+    BOTH_ROUNDS(1);
+    BOTH_ROUNDS(2);
+    BOTH_ROUNDS(3);
+    BOTH_NEXT(4);
+    BOTH_NEXT(5);
+    BOTH_NEXT(6);
+    BOTH_NEXT(7);
+    BOTH_NEXT(8);
+    BOTH_NEXT(9);
+    BOTH_NEXT(10);
+    BOTH_NEXT(11);
+    BOTH_NEXT(12);
+    BOTH_NEXT(13);
+    BOTH_NEXT(14);
+    BOTH_NEXT(15);
+    both[0] = sum(s, both[0]);
+    both[1] = sum(t, both[1]);
 }
 
 CV_SHA_TARGET static void put_digest(struct state s, uint8_t out[32])
@@ -120,37 +172,95 @@ CV_SHA_TARGET static void put_digest(struct state s, uint8_t out[32])
     }
 }
 
+/* The blocks of first || data || padding. */
+struct text {
+    const uint8_t *data; /* behind the first block */
+    size_t whole;        /* blocks of nothing but data */
+    size_t n;            /* blocks */
+    bool has_head; /* the first one is there: else there is only the end */
+    uint8_t head[64];
+    uint8_t tail[128];
+};
+
+static void split(struct text *t, uint8_t first, struct cv_bytes data)
+{
+    uint64_t bits = __builtin_bswap64(((uint64_t)data.len + 1) * 8);
+    size_t fill = 0, at = 0, last;
+
+    memset(t->tail, 0, sizeof t->tail);
+    t->data = data.data;
+    t->whole = 0;
+    t->has_head = data.len >= 63;
+    if (t->has_head) {
+        t->head[0] = first;
+        memcpy(t->head + 1, data.data, 63);
+        t->data += 63;
+        t->whole = (data.len - 63) / 64;
+        at = 63 + 64 * t->whole;
+    } else {
+        t->tail[fill++] = first;
+    }
+    if (data.len > at) {
+        memcpy(t->tail + fill, data.data + at, data.len - at);
+    }
+    fill += data.len - at;
+    t->tail[fill++] = 0x80;
+    last = fill > 56 ? 2 : 1;
+    memcpy(t->tail + 64 * last - 8, &bits, 8);
+    t->n = (t->has_head ? 1 : 0) + t->whole + last;
+}
+
+static const uint8_t *block_at(const struct text *t, size_t i)
+{
+    if (t->has_head) {
+        if (i == 0) {
+            return t->head;
+        }
+        i--;
+    }
+    return i < t->whole ? t->data + 64 * i : t->tail + 64 * (i - t->whole);
+}
+
+CV_SHA_TARGET static struct state begin(void)
+{
+    return (struct state){
+        _mm_set_epi32(0x6a09e667, (int)0xbb67ae85, 0x510e527f, (int)0x9b05688c),
+        _mm_set_epi32(0x3c6ef372, (int)0xa54ff53a, 0x1f83d9ab, 0x5be0cd19)};
+}
+
+CV_SHA_TARGET static void finish(struct state s, const struct text *t,
+                                 size_t from, uint8_t out[32])
+{
+    for (size_t i = from; i < t->n; i++) {
+        s = block(s, block_at(t, i));
+    }
+    put_digest(s, out);
+}
+
 CV_SHA_TARGET void cv_sha256_fast(uint8_t first, struct cv_bytes data,
                                   uint8_t out[32])
 {
-    struct state s = {
-        _mm_set_epi32(0x6a09e667, (int)0xbb67ae85, 0x510e527f, (int)0x9b05688c),
-        _mm_set_epi32(0x3c6ef372, (int)0xa54ff53a, 0x1f83d9ab, 0x5be0cd19)};
-    uint8_t last[128] = {0};
-    size_t at = 0, fill = 1, blocks;
-    uint64_t bits = __builtin_bswap64(((uint64_t)data.len + 1) * 8);
+    struct text t;
 
-    last[0] = first;
-    if (data.len >= 63) { /* the first block holds the odd byte */
-        memcpy(last + 1, data.data, 63);
-        s = block(s, last);
-        memset(last, 0, sizeof last);
-        for (at = 63; data.len - at >= 64; at += 64) {
-            s = block(s, data.data + at);
-        }
-        fill = 0;
+    split(&t, first, data);
+    finish(begin(), &t, 0, out);
+}
+
+CV_SHA_TARGET void cv_sha256_fast_two(uint8_t first,
+                                      const struct cv_bytes two[2],
+                                      uint8_t *const out[2])
+{
+    struct text a, b;
+    struct state both[2] = {begin(), begin()};
+    size_t i = 0;
+
+    split(&a, first, two[0]);
+    split(&b, first, two[1]);
+    for (; i < a.n && i < b.n; i++) {
+        block_of_two(both, block_at(&a, i), block_at(&b, i));
     }
-    if (data.len > at) {
-        memcpy(last + fill, data.data + at, data.len - at);
-    }
-    fill += data.len - at;
-    last[fill++] = 0x80;
-    blocks = fill > 56 ? 2 : 1;
-    memcpy(last + 64 * blocks - 8, &bits, 8);
-    for (size_t i = 0; i < blocks; i++) {
-        s = block(s, last + 64 * i);
-    }
-    put_digest(s, out);
+    finish(both[0], &a, i, out[0]);
+    finish(both[1], &b, i, out[1]);
 }
 
 #else
@@ -165,9 +275,16 @@ void cv_sha256_fast(uint8_t first, struct cv_bytes data, uint8_t out[32])
     cv_sha256_plain(first, data, out);
 }
 
+void cv_sha256_fast_two(uint8_t first, const struct cv_bytes two[2],
+                        uint8_t *const out[2])
+{
+    cv_sha256_plain(first, two[0], out[0]);
+    cv_sha256_plain(first, two[1], out[1]);
+}
+
 #endif
 
-void cv_sha256_prefixed(uint8_t first, struct cv_bytes data, uint8_t out[32])
+static bool is_fast(void)
 {
     static int fast = -1; /* the same answer whoever asks first */
     int f = __atomic_load_n(&fast, __ATOMIC_RELAXED);
@@ -176,9 +293,25 @@ void cv_sha256_prefixed(uint8_t first, struct cv_bytes data, uint8_t out[32])
         f = cv_sha256_is_fast();
         __atomic_store_n(&fast, f, __ATOMIC_RELAXED);
     }
-    if (f) {
+    return f != 0;
+}
+
+void cv_sha256_prefixed(uint8_t first, struct cv_bytes data, uint8_t out[32])
+{
+    if (is_fast()) {
         cv_sha256_fast(first, data, out);
     } else {
         cv_sha256_plain(first, data, out);
+    }
+}
+
+void cv_sha256_prefixed_two(uint8_t first, const struct cv_bytes two[2],
+                            uint8_t *const out[2])
+{
+    if (is_fast()) {
+        cv_sha256_fast_two(first, two, out);
+    } else {
+        cv_sha256_plain(first, two[0], out[0]);
+        cv_sha256_plain(first, two[1], out[1]);
     }
 }

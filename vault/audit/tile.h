@@ -7,6 +7,7 @@
 #include "vault/base/buf.h"
 
 #define CV_TILE_WIDTH 256 /* hashes in a full tile */
+#define CV_TILE_HEIGHT 8  /* levels of the tree in one of tiles */
 
 /* Appends the path of tile `n` of `level` (-1: entry bundle) with `width`
  * (1..256) hashes: tile/0/x001/234.p/7. */

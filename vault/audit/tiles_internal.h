@@ -36,4 +36,28 @@ CV_MUST_USE enum cv_status cv_tiles_set_mark(int vault, uint64_t size,
 CV_MUST_USE enum cv_status cv_tiles_set_last(int vault, uint64_t size,
                                              struct cv_err *err);
 
+/* Holding the tiles against the log while that is read. */
+struct cv_tiles_check;
+
+/* CV_NOT_FOUND: there are none. CV_INTEGRITY: audit/tiles is not what it
+ * should be. CV_IO, CV_CONFIG, CV_INTERNAL. */
+CV_MUST_USE enum cv_status
+cv_tiles_check_open(int vault, struct cv_tiles_check **out, struct cv_err *err);
+
+/* The next record and its hash; `subtree`, when it is the last of
+ * CV_TILE_WIDTH, the root over these (else NULL); `offset`: where the one
+ * behind it begins in the log. NULL when all is well, else what is wrong: no
+ * further one may be added then. */
+const char *cv_tiles_check_add(struct cv_tiles_check *c, struct cv_bytes record,
+                               const uint8_t hash[CV_TREE_HASH],
+                               const uint8_t *subtree, uint64_t offset);
+
+/* How many leaves the tiles say they have. */
+uint64_t cv_tiles_check_size(const struct cv_tiles_check *c);
+
+/* The log ended. As cv_tiles_check_add. */
+const char *cv_tiles_check_end(struct cv_tiles_check *c);
+
+void cv_tiles_check_free(struct cv_tiles_check *c);
+
 #endif

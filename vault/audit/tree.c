@@ -10,6 +10,11 @@ void cv_tree_leaf(struct cv_bytes leaf, uint8_t out[CV_TREE_HASH])
     cv_sha256_prefixed(0x00, leaf, out);
 }
 
+void cv_tree_two_leaves(const struct cv_bytes leaves[2], uint8_t *const out[2])
+{
+    cv_sha256_prefixed_two(0x00, leaves, out);
+}
+
 void cv_tree_node(const uint8_t left[CV_TREE_HASH],
                   const uint8_t right[CV_TREE_HASH], uint8_t out[CV_TREE_HASH])
 {
@@ -25,19 +30,30 @@ void cv_tree_init(struct cv_tree *tree)
     memset(tree, 0, sizeof *tree);
 }
 
-void cv_tree_append(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH])
+bool cv_tree_append_told(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH],
+                         unsigned level, uint8_t out[CV_TREE_HASH])
 {
     uint8_t hash[CV_TREE_HASH];
     uint64_t full = tree->size;
+    unsigned height = 0;
 
     memcpy(hash, leaf, CV_TREE_HASH);
     /* Each trailing one bit is a subtree that this leaf completes to one of
      * twice its size. */
     for (; full & 1; full >>= 1) {
         cv_tree_node(tree->nodes[--tree->n], hash, hash);
+        if (++height == level) {
+            memcpy(out, hash, CV_TREE_HASH);
+        }
     }
     memcpy(tree->nodes[tree->n++], hash, CV_TREE_HASH);
     tree->size++;
+    return level > 0 && height >= level;
+}
+
+void cv_tree_append(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH])
+{
+    (void)cv_tree_append_told(tree, leaf, 0, NULL);
 }
 
 void cv_tree_root(const struct cv_tree *tree, uint8_t out[CV_TREE_HASH])

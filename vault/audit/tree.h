@@ -23,6 +23,9 @@ struct cv_tree {
 /* SHA-256(0x00 || leaf). */
 void cv_tree_leaf(struct cv_bytes leaf, uint8_t out[CV_TREE_HASH]);
 
+/* The same of two leaves at once: faster than one after the other. */
+void cv_tree_two_leaves(const struct cv_bytes leaves[2], uint8_t *const out[2]);
+
 /* SHA-256(0x01 || left || right). `out` may be either of them. */
 void cv_tree_node(const uint8_t left[CV_TREE_HASH],
                   const uint8_t right[CV_TREE_HASH], uint8_t out[CV_TREE_HASH]);
@@ -32,6 +35,11 @@ void cv_tree_init(struct cv_tree *tree);
 
 /* Appends a leaf by its hash. */
 void cv_tree_append(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH]);
+
+/* The same. True where a subtree of 2^level leaves (level > 0) became whole:
+ * its root is then in `out`. */
+bool cv_tree_append_told(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH],
+                         unsigned level, uint8_t out[CV_TREE_HASH]);
 
 /* The root; of the empty tree SHA-256(""). */
 void cv_tree_root(const struct cv_tree *tree, uint8_t out[CV_TREE_HASH]);

@@ -1,11 +1,6 @@
-#include "vault/audit/verify.h"
+#include "vault/audit/verify_internal.h"
 
-#include "vault/audit/checkpoint.h"
 #include "vault/audit/logkey.h"
-#include "vault/audit/ops_internal.h"
-#include "vault/audit/record_internal.h"
-#include "vault/audit/report_internal.h"
-#include "vault/audit/state_internal.h"
 #include "vault/audit/wal_internal.h"
 #include "vault/base/file.h"
 #include "vault/base/json.h"
@@ -17,48 +12,13 @@
 #define LOG_PATH "audit/log"
 #define RETRIES 8
 
-/* A statement about the log at some size, to be held against it. */
-struct claim {
-    bool there;
-    bool seen; /* the log reached its size */
-    struct cv_checkpoint c;
-};
-
-struct verify {
-    int vault;
-    int fd;
-    struct cv_report report;
-    bool has_key;
-    struct cv_note_key key;
-    struct claim checkpoint; /* audit/checkpoint */
-    bool checkpoint_bad;
-    struct claim anchor; /* the note that was given */
-    struct cv_state state;
-    bool state_seen[CV_STATE_FRONTIERS];
-    struct cv_frontier at; /* behind the last frame */
-    uint64_t records;      /* frames that are right */
-    struct cv_ops permits;
-    bool torn;
-    unsigned retries;
-};
-
-static void add(struct verify *v, const char *what, const char *why)
-{
-    cv_report_add(&v->report, what, CV_REPORT_NOWHERE, CV_REPORT_NOWHERE, why);
-}
-
-static void add_here(struct verify *v, const char *what, const char *why)
-{
-    cv_report_add(&v->report, what, v->at.tree.size, v->at.offset, why);
-}
-
 /* Failures that are no finding about the log. */
 static bool is_fatal(enum cv_status status)
 {
     return status == CV_IO || status == CV_INTERNAL || status == CV_CONFIG;
 }
 
-static enum cv_status read_key(struct verify *v,
+static enum cv_status read_key(struct cv_verify *v,
                                const struct cv_verify_options *options,
                                struct cv_err *err)
 {
@@ -78,12 +38,12 @@ static enum cv_status read_key(struct verify *v,
         return status;
     }
     if (status == CV_INTEGRITY) {
-        add(v, "key", why.text);
+        cv_verify_add(v, "key", why.text);
     }
     return CV_OK;
 }
 
-static enum cv_status read_checkpoint(struct verify *v, struct cv_err *err)
+static enum cv_status read_checkpoint(struct cv_verify *v, struct cv_err *err)
 {
     struct cv_err why;
     struct stat st;
@@ -105,12 +65,12 @@ static enum cv_status read_checkpoint(struct verify *v, struct cv_err *err)
     }
     if (status == CV_INTEGRITY) {
         v->checkpoint_bad = true;
-        add(v, "checkpoint", why.text);
+        cv_verify_add(v, "checkpoint", why.text);
     }
     return CV_OK;
 }
 
-static void read_anchor(struct verify *v,
+static void read_anchor(struct cv_verify *v,
                         const struct cv_verify_options *options)
 {
     struct cv_err why;
@@ -120,17 +80,18 @@ static void read_anchor(struct verify *v,
     }
     cv_err_init(&why);
     if (!v->has_key) {
-        add(v, "anchor", "there is no key to check the given checkpoint by");
+        cv_verify_add(v, "anchor",
+                      "there is no key to check the given checkpoint by");
     } else if (cv_checkpoint_open(options->checkpoint, &v->key, &v->anchor.c,
                                   &why) != CV_OK) {
         cv_err_prefix(&why, "the given checkpoint");
-        add(v, "anchor", why.text);
+        cv_verify_add(v, "anchor", why.text);
     } else {
         v->anchor.there = true;
     }
 }
 
-static enum cv_status read_state(struct verify *v, struct cv_err *err)
+static enum cv_status read_state(struct cv_verify *v, struct cv_err *err)
 {
     struct cv_err why;
     enum cv_status status;
@@ -142,17 +103,35 @@ static enum cv_status read_state(struct verify *v, struct cv_err *err)
         return status;
     }
     if (status == CV_INTEGRITY) {
-        add(v, "state", why.text);
+        cv_verify_add(v, "state", why.text);
     }
     if (v->state.n > 0 && !v->checkpoint.there && !v->checkpoint_bad) {
-        add(v, "checkpoint", "the last checkpoint is gone");
+        cv_verify_add(v, "checkpoint", "the last checkpoint is gone");
     }
+    return CV_OK;
+}
+
+static enum cv_status read_tiles(struct cv_verify *v, struct cv_err *err)
+{
+    struct cv_err why;
+    enum cv_status status;
+
+    cv_err_init(&why);
+    status = cv_tiles_check_open(v->vault, &v->tiles, &why);
+    if (is_fatal(status)) {
+        *err = why;
+        return status;
+    }
+    if (status == CV_INTEGRITY) {
+        cv_verify_add(v, "tiles", why.text);
+    }
+    v->tiles_size = v->tiles == NULL ? 0 : cv_tiles_check_size(v->tiles);
     return CV_OK;
 }
 
 /* Reads what is derived first and opens the log last: a writer that goes on
  * meanwhile can then only make the log longer. */
-static enum cv_status open_all(struct verify *v,
+static enum cv_status open_all(struct cv_verify *v,
                                const struct cv_verify_options *options,
                                struct cv_err *err)
 {
@@ -166,6 +145,9 @@ static enum cv_status open_all(struct verify *v,
         read_anchor(v, options);
         status = read_state(v, err);
     }
+    if (status == CV_OK) {
+        status = read_tiles(v, err);
+    }
     if (status != CV_OK) {
         return status;
     }
@@ -173,7 +155,7 @@ static enum cv_status open_all(struct verify *v,
     status = cv_file_open(v->vault, LOG_PATH, O_RDONLY, &v->fd, &why);
     if (status == CV_NOT_FOUND &&
         (v->has_key || v->checkpoint.there || v->report.found > 0)) {
-        add(v, "log", "the log is gone (" LOG_PATH ")");
+        cv_verify_add(v, "log", "the log is gone (" LOG_PATH ")");
         return CV_OK;
     }
     if (status != CV_OK) {
@@ -185,89 +167,9 @@ static enum cv_status open_all(struct verify *v,
     return status;
 }
 
-static void check_claim(struct verify *v, struct claim *claim, const char *what,
-                        const char *why)
-{
-    uint8_t root[CV_TREE_HASH];
-
-    if (!claim->there || claim->seen || claim->c.size != v->at.tree.size) {
-        return;
-    }
-    claim->seen = true;
-    cv_tree_root(&v->at.tree, root);
-    if (memcmp(root, claim->c.root, sizeof root) != 0) {
-        add(v, what, why);
-        v->checkpoint_bad = v->checkpoint_bad || claim == &v->checkpoint;
-    }
-}
-
-static void check_state(struct verify *v)
-{
-    for (unsigned i = 0; i < v->state.n; i++) {
-        const struct cv_frontier *f = &v->state.at[i];
-
-        if (f->tree.size != v->at.tree.size) {
-            continue;
-        }
-        v->state_seen[i] = true;
-        if (f->offset != v->at.offset ||
-            memcmp(f->prev, v->at.prev, sizeof f->prev) != 0 ||
-            memcmp(f->tree.nodes, v->at.tree.nodes,
-                   (size_t)f->tree.n * CV_TREE_HASH) != 0) {
-            add(v, "state", "audit/state is not what the log says");
-        }
-    }
-}
-
-/* At every size, the first one included. */
-static void check_claims(struct verify *v)
-{
-    check_claim(v, &v->checkpoint, "checkpoint",
-                "the log is not the one that its checkpoint signed");
-    check_claim(v, &v->anchor, "anchor",
-                "the log is not the one that the given checkpoint signed");
-    check_state(v);
-}
-
-static void check_pair(struct verify *v, const struct cv_record *r)
-{
-    if (cv_record_is(r->phase, "decision")) {
-        if (cv_record_is(r->decision, "permit") &&
-            !cv_ops_add(&v->permits, r->op)) {
-            v->report.memory = true;
-        }
-    } else if (cv_record_is(r->phase, "outcome") &&
-               !cv_ops_has(&v->permits, r->op)) {
-        add_here(v, "pair", "an outcome without a permit before it");
-    }
-}
-
-static void take_frame(struct verify *v, struct cv_bytes leaf, bool whole)
-{
-    struct cv_record record;
-    const char *wrong = cv_record_read(leaf, &record);
-
-    if (!whole) {
-        add_here(v, "crc", "the checksum is wrong");
-    } else if (wrong != NULL) {
-        add_here(v, "form", wrong);
-    } else if (record.seq != v->at.tree.size) {
-        add_here(v, "seq", "seq is not its place in the log");
-    } else if (memcmp(record.prev, v->at.prev, CV_TREE_HASH) != 0) {
-        add_here(v, "prev", "prev is not the hash of the record before it");
-    } else {
-        v->records++;
-        check_pair(v, &record);
-    }
-    cv_tree_leaf(leaf, v->at.prev);
-    cv_tree_append(&v->at.tree, v->at.prev);
-    v->at.offset += CV_WAL_HEADER + leaf.len;
-    check_claims(v);
-}
-
 /* Did a writer change the file's size since? Then what was read last may be of
  * two times, and is read again. */
-static bool changed_meanwhile(struct verify *v, struct cv_wal *wal)
+static bool changed_meanwhile(struct cv_verify *v, struct cv_wal *wal)
 {
     struct stat st;
 
@@ -281,14 +183,22 @@ static bool changed_meanwhile(struct verify *v, struct cv_wal *wal)
     return true;
 }
 
-static bool is_covered(const struct verify *v)
+static bool is_covered(const struct cv_verify *v)
 {
     return (v->checkpoint.there && v->checkpoint.c.size > v->at.tree.size) ||
            (v->anchor.there && v->anchor.c.size > v->at.tree.size);
 }
 
+static void take(struct cv_verify *v, struct cv_bytes leaf, bool whole)
+{
+    struct cv_verify_look look;
+
+    cv_verify_look_at(leaf, &look);
+    cv_verify_take(v, &look, leaf, whole);
+}
+
 /* One step; *more false at the end. */
-static enum cv_status step(struct verify *v, struct cv_wal *wal, bool *more,
+static enum cv_status step(struct cv_verify *v, struct cv_wal *wal, bool *more,
                            struct cv_err *err)
 {
     enum cv_wal_kind kind;
@@ -300,7 +210,7 @@ static enum cv_status step(struct verify *v, struct cv_wal *wal, bool *more,
         return status;
     }
     if (kind == CV_WAL_FRAME) {
-        take_frame(v, leaf, true);
+        take(v, leaf, true);
         return CV_OK;
     }
     *more = false;
@@ -321,15 +231,18 @@ static enum cv_status step(struct verify *v, struct cv_wal *wal, bool *more,
     if (kind == CV_WAL_CRC) {
         cv_wal_seek(wal, v->at.offset, wal->end);
         status = cv_wal_next(wal, &kind, &leaf, err);
-        take_frame(v, leaf, kind == CV_WAL_FRAME);
+        take(v, leaf, kind == CV_WAL_FRAME);
         *more = status == CV_OK && leaf.len > 0;
         return status;
     }
-    add_here(v, "frame", "the frame is damaged or cut off");
+    cv_verify_add_here(v, "frame", "the frame is damaged or cut off");
     return CV_OK;
 }
 
-static enum cv_status scan(struct verify *v, struct cv_err *err)
+/* All at once as far as all is well, and from there on step by step. */
+static enum cv_status scan(struct cv_verify *v,
+                           const struct cv_verify_options *options,
+                           struct cv_err *err)
 {
     struct cv_wal wal;
     struct stat st;
@@ -339,8 +252,9 @@ static enum cv_status scan(struct verify *v, struct cv_err *err)
     if (fstat(v->fd, &st) != 0) {
         return cv_fail_errno(err, CV_IO, "cannot look at %s", LOG_PATH);
     }
-    check_claims(v);
-    status = cv_wal_init(&wal, v->fd, 0, (uint64_t)st.st_size, err);
+    cv_verify_claims(v);
+    cv_verify_pass(v, (uint64_t)st.st_size, options);
+    status = cv_wal_init(&wal, v->fd, v->at.offset, (uint64_t)st.st_size, err);
     while (status == CV_OK && more) {
         status = step(v, &wal, &more, err);
     }
@@ -349,46 +263,59 @@ static enum cv_status scan(struct verify *v, struct cv_err *err)
 }
 
 /* What speaks of a size that the log did not reach. */
-static void check_short(struct verify *v)
+static void check_short(struct cv_verify *v)
 {
+    const char *wrong = v->tiles == NULL ? NULL : cv_tiles_check_end(v->tiles);
+
+    if (wrong != NULL) {
+        cv_verify_add(v, "tiles", wrong);
+    }
     if (v->checkpoint.there && !v->checkpoint.seen) {
-        add(v, "size", "the log is shorter than its checkpoint");
+        cv_verify_add(v, "size", "the log is shorter than its checkpoint");
         v->checkpoint_bad = true;
     }
     if (v->anchor.there && !v->anchor.seen) {
-        add(v, "anchor", "the log is shorter than the given checkpoint");
+        cv_verify_add(v, "anchor",
+                      "the log is shorter than the given checkpoint");
     }
     for (unsigned i = 0; i < v->state.n; i++) {
         if (!v->state_seen[i]) {
-            add(v, "state", "audit/state speaks of records that are not there");
+            cv_verify_add(v, "state",
+                          "audit/state speaks of records that are not there");
         }
     }
 }
 
-static enum cv_status make_report(struct verify *v, cJSON **out,
+static bool add_figures(cJSON *o, const struct cv_verify *v)
+{
+    return cv_json_add_int(o, "tiles", (int64_t)v->tiles_size) &&
+           cv_json_add_int(o, "permits", (int64_t)v->ops.permits) &&
+           cv_json_add_int(o, "without_outcome", (int64_t)v->ops.open);
+}
+
+static enum cv_status make_report(struct cv_verify *v, cJSON **out,
                                   struct cv_err *err)
 {
     uint8_t root[CV_TREE_HASH];
     const char *checkpoint = v->checkpoint_bad     ? "invalid"
                              : v->checkpoint.there ? "valid"
                                                    : "missing";
-    cJSON *o = cJSON_CreateObject(), *errors = v->report.errors;
+    const char *anchored =
+        v->anchor.there && v->anchor.seen && v->report.found == 0 ? "file"
+                                                                  : "none";
+    cJSON *o = cJSON_CreateObject();
     bool ok;
 
-    v->report.errors = NULL;
     cv_tree_root(&v->at.tree, root);
-    ok = !v->report.memory && cv_json_add_bool(o, "ok", v->report.found == 0) &&
+    ok = !v->memory && cv_json_add_bool(o, "ok", v->report.found == 0) &&
          cv_json_add_int(o, "records", (int64_t)v->records) &&
          cv_json_add_int(o, "size", (int64_t)v->at.tree.size) &&
          cv_json_add_base64(o, "root", (struct cv_bytes){root, sizeof root}) &&
          cv_json_add_str(o, "checkpoint", checkpoint) &&
          cv_json_add_str(o, "tail", v->torn ? "torn" : "clean") &&
-         cv_json_add_str(o, "anchored",
-                         v->anchor.there && v->anchor.seen &&
-                                 v->report.found == 0
-                             ? "file"
-                             : "none");
-    ok = cv_json_add_item(o, "errors", errors) && ok;
+         cv_json_add_str(o, "anchored", anchored) && add_figures(o, v) &&
+         cv_json_add_item(o, "errors", cv_report_json(&v->report)) &&
+         cv_json_add_item(o, "notes", cv_report_json(&v->notes));
     if (!ok) {
         cJSON_Delete(o);
         return cv_fail(err, CV_INTERNAL, "out of memory");
@@ -397,25 +324,28 @@ static enum cv_status make_report(struct verify *v, cJSON **out,
     return CV_OK;
 }
 
-static enum cv_status tell(const struct verify *v, struct cv_err *err)
+static enum cv_status tell(const struct cv_verify *v, struct cv_err *err)
 {
     if (v->report.found == 0) {
         return CV_OK;
     }
     cv_fail(err, CV_INTEGRITY, "the audit log does not verify: %s",
-            v->report.first);
+            v->report.items[0].message);
     cv_err_state(err, "%llu %s; nothing was changed",
                  (unsigned long long)v->report.found,
                  v->report.found == 1 ? "error" : "errors");
-    cv_err_hint(err, "keep a copy of the vault's folder; compare it with a "
-                     "checkpoint or a backup kept elsewhere");
+    cv_err_hint(err, v->report.derived
+                         ? "the log itself is as it should be; what is derived "
+                           "from it is made again by: certvault audit rebuild"
+                         : "keep a copy of the vault's folder; compare it with "
+                           "a checkpoint or a backup kept elsewhere");
     return CV_INTEGRITY;
 }
 
 enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
                              cJSON **report, struct cv_err *err)
 {
-    struct verify v;
+    struct cv_verify v;
     struct cv_err own;
     enum cv_status status;
 
@@ -427,13 +357,12 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
     memset(&v, 0, sizeof v);
     v.vault = vault;
     v.fd = -1;
-    cv_ops_init(&v.permits);
-    if (!cv_report_init(&v.report)) {
-        return cv_fail(err, CV_INTERNAL, "out of memory");
-    }
-    status = open_all(&v, options, err);
+    cv_ops_init(&v.ops);
+    status = cv_report_init(&v.report) && cv_report_init(&v.notes)
+                 ? open_all(&v, options, err)
+                 : cv_fail(err, CV_INTERNAL, "out of memory");
     if (status == CV_OK && v.fd >= 0) {
-        status = scan(&v, err);
+        status = scan(&v, options, err);
     }
     if (status == CV_OK) {
         check_short(&v);
@@ -443,7 +372,9 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
         status = tell(&v, err);
     }
     cv_file_close(&v.fd);
-    cv_ops_wipe(&v.permits);
+    cv_ops_wipe(&v.ops);
+    cv_tiles_check_free(v.tiles);
     cv_report_wipe(&v.report);
+    cv_report_wipe(&v.notes);
     return status;
 }

@@ -1,6 +1,7 @@
 /* `audit verify`: the whole log, offline, read-only, without lock or secret.
- * Repairs nothing; reads once through the file, memory does not grow with the
- * records but for 16 bytes for each permit. A writer may go on meanwhile. */
+ * Repairs nothing; reads once through the file, with two threads; memory does
+ * not grow with the records but for 32 bytes for each permit. A writer may go
+ * on meanwhile. */
 #ifndef CERTVAULT_AUDIT_VERIFY_H
 #define CERTVAULT_AUDIT_VERIFY_H
 
@@ -10,23 +11,39 @@
 
 #define CV_VERIFY_ERRORS 100 /* told one by one; more are counted */
 
+struct cv_verify_progress {
+    uint64_t records;
+    uint64_t at; /* bytes of the log */
+    uint64_t end;
+};
+
 struct cv_verify_options {
     struct cv_bytes checkpoint; /* a signed note kept elsewhere; len 0: none */
     const char *vkey;           /* the key to believe; NULL: audit/key.pub */
+    unsigned threads;           /* 0: two, one for a small log */
+    /* How far it is, a few times for each MiB; NULL: nobody asks. Called by the
+     * thread that called. */
+    void (*progress)(void *context, const struct cv_verify_progress *now);
+    void *context;
 };
 
 /* Checks the log of the vault whose folder is `vault`: frames, CRC, canonical
  * form, members, seq, prev, each outcome after a permit of its op; the
- * checkpoint's signature, size and root; audit/state; the note given.
- * `options` may be NULL.
+ * checkpoint's signature, size and root; audit/state; the tiles, where there
+ * are some (entry bundles too, byte by byte); the note given. `options` may be
+ * NULL.
  *
  * CV_OK or CV_INTEGRITY, and in both cases *report, which the caller frees:
  *     {"ok", "records", "size", "root": base64, "checkpoint":
  *      "valid|missing|invalid", "tail": "clean|torn", "anchored":
- *      "none|file", "errors": [{"what", "seq"?, "offset"?, "message"}]}
- * (the error's text is then the first of them). Without a report: CV_NOT_FOUND
- * (there is no log and nothing derived from one), CV_INVALID (vkey), CV_IO,
- * CV_CONFIG. */
+ *      "none|file", "tiles": leaves that are in tiles, "permits",
+ *      "without_outcome": of the permits, "errors": [{"what", "seq"?,
+ *      "offset"?, "message"}], "notes": the same, of times that go back}
+ * (the error's text is then the first of them). A permit without an outcome is
+ * no error: reads have none, and a process that was killed leaves one. What is
+ * wrong with tiles alone can be mended (`audit rebuild`), and the hint says so.
+ * Without a report: CV_NOT_FOUND (there is no log and nothing derived from
+ * one), CV_INVALID (vkey), CV_IO, CV_CONFIG. */
 CV_MUST_USE enum cv_status
 cv_verify_log(int vault, const struct cv_verify_options *options,
               cJSON **report, struct cv_err *err);

@@ -1,0 +1,91 @@
+/* What verifying a log is made of: looking at each record by itself, which
+ * several threads do at once (verify_look.c), and taking the records one after
+ * the other (verify_take.c); verify_pass.c brings both together, verify.c reads
+ * what lies around the log and makes the report. */
+#ifndef CERTVAULT_AUDIT_VERIFY_INTERNAL_H
+#define CERTVAULT_AUDIT_VERIFY_INTERNAL_H
+
+#include "vault/audit/checkpoint.h"
+#include "vault/audit/ops_internal.h"
+#include "vault/audit/record_internal.h"
+#include "vault/audit/report_internal.h"
+#include "vault/audit/state_internal.h"
+#include "vault/audit/tiles_internal.h"
+#include "vault/audit/verify.h"
+
+/* What a record says, as far as that can be told without the others. */
+struct cv_verify_look {
+    const char *wrong; /* with its form; NULL: nothing */
+    uint8_t hash[CV_TREE_HASH];
+    uint8_t prev[CV_TREE_HASH];
+    uint64_t seq;
+    uint64_t op; /* cv_ops_hash */
+    int64_t time_s;
+    int64_t mono_ms; /* -1: it does not say */
+    uint64_t boot;   /* cv_ops_hash of the boot id */
+    size_t at;       /* in what was read */
+    size_t len;
+    bool permit;
+    bool outcome;
+    bool clock; /* an event that says that the clock was set */
+};
+
+/* Looks at one. Any thread. */
+void cv_verify_look_at(struct cv_bytes leaf, struct cv_verify_look *out);
+
+/* The same for all of them; where they lie in `bytes` is said already, and what
+ * else they are is overwritten, like what is in `room`. */
+void cv_verify_look_at_all(const uint8_t *bytes, struct cv_verify_look *look,
+                           size_t n, struct cv_record *room);
+
+/* A statement about the log at some size, to be held against it. */
+struct cv_verify_claim {
+    bool there;
+    bool seen; /* the log reached its size */
+    struct cv_checkpoint c;
+};
+
+struct cv_verify {
+    int vault;
+    int fd;
+    struct cv_report report;
+    struct cv_report notes;
+    bool memory; /* it ran out */
+    bool has_key;
+    struct cv_note_key key;
+    struct cv_verify_claim checkpoint; /* audit/checkpoint */
+    bool checkpoint_bad;
+    struct cv_verify_claim anchor; /* the note that was given */
+    struct cv_state state;
+    bool state_seen[CV_STATE_FRONTIERS];
+    struct cv_frontier at; /* behind the last frame */
+    uint64_t records;      /* frames that are right */
+    struct cv_ops ops;
+    struct cv_tiles_check *tiles; /* NULL: none, or found wrong */
+    uint64_t tiles_size;
+    int64_t last_s;  /* since the clock was last set */
+    int64_t last_ms; /* of this boot */
+    uint64_t boot;
+    bool torn;
+    unsigned retries;
+};
+
+/* An error about the log as a whole, or at the record that comes next. */
+void cv_verify_add(struct cv_verify *v, const char *what, const char *why);
+void cv_verify_add_here(struct cv_verify *v, const char *what, const char *why);
+
+/* Takes the next record: its place in the chain, the tree, the tiles, its pair,
+ * its time. `whole` false: its checksum is wrong. One thread at a time. */
+void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
+                    struct cv_bytes leaf, bool whole);
+
+/* Holds what was claimed about this size against the log. */
+void cv_verify_claims(struct cv_verify *v);
+
+/* Takes all records up to the first frame that is not whole and right, or to
+ * `end`, with up to `threads` threads. What comes there is the caller's to
+ * judge. */
+void cv_verify_pass(struct cv_verify *v, uint64_t end,
+                    const struct cv_verify_options *options);
+
+#endif

@@ -1,0 +1,85 @@
+/* One record, by itself. */
+#include "vault/audit/verify_internal.h"
+
+#include "vault/audit/record_internal.h"
+
+#include <string.h>
+
+static int64_t digits(const uint8_t *p, int n)
+{
+    int64_t value = 0;
+
+    while (n-- > 0) {
+        value = value * 10 + (*p++ - '0');
+    }
+    return value;
+}
+
+/* Seconds since 1970 of a time that has the form: proleptic Gregorian, and
+ * growing with the time also where the date does not exist. */
+static int64_t seconds(struct cv_bytes t)
+{
+    int64_t year = digits(t.data, 4), month = digits(t.data + 5, 2);
+    int64_t days;
+
+    year -= month <= 2;
+    days = year * 365 + year / 4 - year / 100 + year / 400 +
+           (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 +
+           digits(t.data + 8, 2) - 719469;
+    return days * 86400 + digits(t.data + 11, 2) * 3600 +
+           digits(t.data + 14, 2) * 60 + digits(t.data + 17, 2);
+}
+
+/* All but the hash. */
+static void read_record(struct cv_bytes leaf, struct cv_record *r,
+                        struct cv_verify_look *out)
+{
+    uint64_t mono = 0;
+
+    out->wrong = cv_record_read(leaf, r);
+    if (out->wrong != NULL) {
+        return;
+    }
+    out->seq = r->seq;
+    memcpy(out->prev, r->prev, sizeof out->prev);
+    out->op = cv_ops_hash(r->op);
+    out->permit = cv_record_is(r->phase, "decision") &&
+                  cv_record_is(r->decision, "permit");
+    out->outcome = cv_record_is(r->phase, "outcome");
+    out->clock = cv_record_is(r->action, "clock");
+    out->time_s = seconds(r->time);
+    out->mono_ms = cv_canon_uint(r->mono, &mono) ? (int64_t)mono : -1;
+    out->boot = cv_ops_hash(r->boot);
+}
+
+void cv_verify_look_at(struct cv_bytes leaf, struct cv_verify_look *out)
+{
+    struct cv_record r;
+
+    memset(out, 0, sizeof *out);
+    cv_tree_leaf(leaf, out->hash);
+    read_record(leaf, &r, out);
+}
+
+void cv_verify_look_at_all(const uint8_t *bytes, struct cv_verify_look *look,
+                           size_t n, struct cv_record *room)
+{
+    size_t i = 0;
+
+    for (; i + 1 < n; i += 2) {
+        const struct cv_bytes two[2] = {
+            {bytes + look[i].at, look[i].len},
+            {bytes + look[i + 1].at, look[i + 1].len}};
+        uint8_t *const out[2] = {look[i].hash, look[i + 1].hash};
+
+        cv_tree_two_leaves(two, out);
+        read_record(two[0], room, &look[i]);
+        read_record(two[1], room, &look[i + 1]);
+    }
+    if (i < n) {
+        const struct cv_bytes last = {bytes + look[i].at, look[i].len};
+
+        cv_tree_leaf(last, look[i].hash);
+        read_record(last, room, &look[i]);
+    }
+}
