@@ -375,6 +375,7 @@ enum cv_status cv_broker_offline_run(struct cv_err *err)
     enum cv_status s;
 
     cv_policy_offline_begin();
+    (void)cv_clock_boot_id(); /* out of reach afterwards; tiles name it */
     s = cv_sandbox_enter(CV_SANDBOX_OFFLINE, folders, n, NULL, err);
 
     return s == CV_OK ? cv_serve_loop(&offline_interface, NULL,

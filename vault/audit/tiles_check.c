@@ -27,7 +27,8 @@ struct bundle {
 struct cv_tiles_check {
     int vault; /* borrowed */
     uint64_t size;
-    uint64_t offset; /* of the log, where record `size` begins */
+    uint64_t full;   /* leaves in full tiles */
+    uint64_t offset; /* of the log, where the record behind these begins */
     uint64_t at;
     struct bundle bundle;
     char wrong[CV_TILES_PATH + 64];
@@ -52,16 +53,18 @@ enum cv_status cv_tiles_check_open(int vault, struct cv_tiles_check **out,
     c->vault = vault;
     c->bundle.fd = -1;
     cv_err_init(&why);
-    status = cv_tiles_mark(vault, &c->size, &c->offset, &why);
+    status = cv_tiles_mark(vault, &c->full, &c->offset, &why);
+    if (status == CV_NOT_FOUND &&
+        fstatat(vault, CV_TILES_MARK, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        status = cv_fail(&why, CV_INTEGRITY, CV_TILES_MARK " cannot be read");
+    } else if (status == CV_OK || status == CV_NOT_FOUND) {
+        status = cv_tiles_size(vault, &c->size, &why);
+    }
     if (status == CV_OK) {
         *out = c;
         return CV_OK;
     }
     free(c);
-    if (status == CV_NOT_FOUND &&
-        fstatat(vault, "audit/tiles", &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        return cv_fail(err, CV_INTEGRITY, "audit/tiles cannot be read");
-    }
     if (err != NULL) {
         *err = why;
     }
@@ -101,11 +104,10 @@ static const char *differs(struct cv_tiles_check *c, int level, uint64_t n,
 /* Did a writer go on, so that a partial tile has been replaced by another? */
 static bool went_on(const struct cv_tiles_check *c, unsigned width)
 {
-    uint64_t size = 0, offset = 0;
+    uint64_t size = 0;
 
     return width < CV_TILE_WIDTH &&
-           cv_tiles_mark(c->vault, &size, &offset, NULL) == CV_OK &&
-           size > c->size;
+           cv_tiles_size(c->vault, &size, NULL) == CV_OK && size > c->size;
 }
 
 static unsigned width_of(const struct cv_tiles_check *c, int level, uint64_t n)
@@ -127,10 +129,9 @@ static const char *compare_tile(struct cv_tiles_check *c, int level)
     cv_err_init(&why);
     cv_buf_init(&bytes, NULL, want + 1);
     status = cv_tiles_read(c->vault, level, n, width, &bytes, &why);
-    if (status == CV_NOT_FOUND && went_on(c, width)) {
-        status = CV_OK;
-    } else if (status == CV_NOT_FOUND) {
-        wrong = say(c, level, n, width, "it is not there");
+    if (status == CV_NOT_FOUND) {
+        wrong = went_on(c, width) ? NULL
+                                  : say(c, level, n, width, "it is not there");
     } else if (status != CV_OK || bytes.len != want ||
                memcmp(bytes.data, c->level[level].hash, want) != 0) {
         wrong = differs(c, level, n, width);
@@ -234,7 +235,7 @@ static const char *step(struct cv_tiles_check *c, const uint8_t *subtree)
 }
 
 /* All leaves that the tiles have were there: what is left is partial. */
-static const char *finish(struct cv_tiles_check *c, uint64_t offset)
+static const char *finish(struct cv_tiles_check *c)
 {
     const char *wrong = NULL;
 
@@ -242,9 +243,6 @@ static const char *finish(struct cv_tiles_check *c, uint64_t offset)
         if (c->level[l].n > 0) {
             wrong = compare_tile(c, l);
         }
-    }
-    if (wrong == NULL && offset != c->offset) {
-        wrong = "audit/tiles: it is not what the log says";
     }
     return wrong;
 }
@@ -265,7 +263,10 @@ const char *cv_tiles_check_add(struct cv_tiles_check *c, struct cv_bytes record,
     memcpy(c->level[0].hash[c->level[0].n++], hash, CV_TREE_HASH);
     c->at++;
     wrong = step(c, subtree);
-    return wrong == NULL && c->at == c->size ? finish(c, offset) : wrong;
+    if (wrong == NULL && c->at == c->full && offset != c->offset) {
+        wrong = CV_TILES_MARK ": it is not what the log says";
+    }
+    return wrong == NULL && c->at == c->size ? finish(c) : wrong;
 }
 
 const char *cv_tiles_check_end(struct cv_tiles_check *c)
