@@ -5,6 +5,7 @@
 #include "cli/path.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
+#include "vault/broker/anchor_config.h"
 #include "vault/yaml/yaml.h"
 
 #include <stdio.h>
@@ -122,34 +123,89 @@ enum cv_status cv_broker_config_tree(const char *path, cJSON **tree,
     return path != NULL ? parse(path, tree, err) : CV_OK;
 }
 
-/* The command that is told of events: nobody else may have a say in what it
- * is. */
-static enum cv_status read_notify(const cJSON *tree, char **out,
-                                  struct cv_err *err)
+/* A command that is started by itself: nobody else may have a say in what it
+ * is. `what` names it. */
+static enum cv_status check_command(const char *what, const char *path,
+                                    struct cv_err *err)
 {
-    const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(
-        cJSON_GetObjectItemCaseSensitive(tree, "notify"), "command"));
     struct stat st;
 
-    if (path == NULL) {
-        return CV_OK;
-    }
     if (path[0] != '/') {
-        return cv_fail(err, CV_CONFIG,
-                       "notify.command is not an absolute path");
+        return cv_fail(err, CV_CONFIG, "%s is not an absolute path", what);
     }
     if (stat(path, &st) == -1) {
-        return cv_fail_errno(err, CV_CONFIG, "notify.command");
+        return cv_fail_errno(err, CV_CONFIG, "%s", what);
     }
     if (!S_ISREG(st.st_mode) || (st.st_mode & S_IXUSR) == 0 ||
         (st.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
         (st.st_uid != 0 && st.st_uid != geteuid())) {
         return cv_fail(err, CV_CONFIG,
-                       "notify.command is no program that only root or this "
-                       "user can write");
+                       "%s is no program that only root or this user can write",
+                       what);
+    }
+    return CV_OK;
+}
+
+static enum cv_status read_notify(const cJSON *tree, char **out,
+                                  struct cv_err *err)
+{
+    const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(tree, "notify"), "command"));
+    enum cv_status s;
+
+    if (path == NULL) {
+        return CV_OK;
+    }
+    s = check_command("notify.command", path, err);
+    if (s != CV_OK) {
+        return s;
     }
     *out = strdup(path);
     return *out != NULL ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
+static void free_texts(char **texts)
+{
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++) {
+        free(texts[i]);
+    }
+    free(texts);
+}
+
+/* Where checkpoints go. */
+static enum cv_status read_anchors(const cJSON *tree, char ***out,
+                                   struct cv_err *err)
+{
+    const cJSON *item,
+        *list = cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(tree, "audit"), "anchors");
+    struct cv_anchor_config c;
+    size_t n = 0;
+    enum cv_status s = CV_OK;
+
+    if (cJSON_GetArraySize(list) == 0) {
+        return CV_OK;
+    }
+    if (cJSON_GetArraySize(list) > CV_LIMIT_ANCHORS) {
+        return cv_fail(err, CV_CONFIG, "audit.anchors: more than %d",
+                       CV_LIMIT_ANCHORS);
+    }
+    *out = calloc(CV_LIMIT_ANCHORS + 1, sizeof(**out));
+    cJSON_ArrayForEach(item, list)
+    {
+        if (s == CV_OK && *out != NULL) {
+            s = cv_anchor_config_parse(cJSON_GetStringValue(item), &c, err);
+        }
+        if (s == CV_OK && c.kind == CV_ANCHOR_COMMAND) {
+            s = check_command("a command of audit.anchors", c.target, err);
+        }
+        if (s == CV_OK &&
+            (*out == NULL ||
+             ((*out)[n++] = strdup(cJSON_GetStringValue(item))) == NULL)) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    return s;
 }
 
 enum cv_status cv_broker_config_load(const char *path, bool service,
@@ -180,6 +236,9 @@ enum cv_status cv_broker_config_load(const char *path, bool service,
     if (s == CV_OK) {
         s = read_notify(tree, &notify, err);
     }
+    if (s == CV_OK) {
+        s = read_anchors(tree, &programs->anchors, err);
+    }
     cJSON_Delete(tree);
     programs->notify = notify;
     programs->modules = modules;
@@ -193,6 +252,8 @@ void cv_broker_config_free(struct cv_spawner_options *programs)
     free(programs->modules);
     free((char *)(uintptr_t)programs->notify);
     programs->notify = NULL;
+    free_texts(programs->anchors);
+    programs->anchors = NULL;
     programs->modules = NULL;
     programs->environment = NULL;
 }

@@ -64,6 +64,7 @@ CV_CMD(audit_tail);       /* cmd_audit.c */
 CV_CMD(audit_record);     /* cmd_audit.c */
 CV_CMD(audit_status);     /* cmd_audit.c */
 CV_CMD(audit_checkpoint); /* cmd_audit.c */
+CV_CMD(audit_anchor);     /* cmd_anchor.c */
 CV_CMD(audit_key);        /* cmd_audit.c */
 CV_CMD(audit_verify);     /* cmd_verify.c */
 CV_CMD(backup);           /* cmd_backup.c */

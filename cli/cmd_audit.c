@@ -327,12 +327,42 @@ CV_CMD(audit_key)
     return print_text(cli, "AuditKey", cv_cli_parameters(cli), "vkey", err);
 }
 
+static int anchored_color(const cJSON *status)
+{
+    const char *word = cv_output_table_text(status, "anchored");
+
+    return word != NULL && strcmp(word, "conflict") == 0 ? 31 : 0;
+}
+
+/* What is wrong with any of them. */
+static void anchors_cell(const cJSON *status, struct cv_buf *out)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item,
+                       cJSON_GetObjectItemCaseSensitive(status, "anchors"))
+    {
+        const char *why = cv_output_table_text(item, "message");
+
+        cv_buf_add_str(out, out->len > 0 ? "; " : "");
+        cv_output_table_cell(cv_output_table_at(item, "place"), out);
+        cv_buf_add_char(out, ' ');
+        cv_output_table_cell(cv_output_table_at(item, "state"), out);
+        if (why != NULL) {
+            cv_buf_add_format(out, " (%s)", why);
+        }
+    }
+}
+
 static const struct cv_output_column status_columns[] = {
     {"log", "log", NULL, NULL},
     {"size", "size", NULL, NULL},
     {"checkpoint size", "checkpoint.size", NULL, NULL},
     {"checkpoint age (s)", "checkpoint.age_s", NULL, NULL},
-    {"anchored", "anchored", NULL, NULL},
+    {"anchored", "anchored", NULL, anchored_color},
+    {"anchored size", "anchor.size", NULL, NULL},
+    {"anchored age (s)", "anchor.age_s", NULL, NULL},
+    {"anchors", NULL, anchors_cell, NULL},
 };
 
 static const struct cv_output_view status_view = {

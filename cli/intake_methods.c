@@ -1,6 +1,7 @@
 #include "cli/intake_methods.h"
 
 #include "cli/intake_seal.h"
+#include "cli/intake_witness.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
 #include "vault/base/process.h"
@@ -412,6 +413,7 @@ static const struct cv_method methods[] = {
     {"Clusters", clusters, false},
     {"Find", find, false},
     {"Fetch", fetch, false},
+    {"AddCheckpoint", cv_intake_witness_add, false},
 };
 
 const struct cv_interface cv_intake_methods = {

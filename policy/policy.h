@@ -174,6 +174,9 @@ unsigned cv_policy_uses(const struct cv_policy *policy);
  * count for nothing. */
 int64_t cv_policy_longest_per_s(const struct cv_policy *policy);
 
+/* The smallest anchor_age of its rules, in seconds; 0: none has one. */
+int64_t cv_policy_anchor_age(const struct cv_policy *policy);
+
 /* What the rule called `rule` limits and requires; NULL: there is no such rule,
  * or it is a forbid. */
 const struct cv_policy_limit *cv_policy_limit_of(const struct cv_policy *policy,

@@ -122,6 +122,7 @@ struct cv_policy {
     struct cv_texts names; /* of the rules, in their order */
     unsigned uses;
     int64_t longest_per_s;
+    int64_t anchor_age_s; /* the smallest of all rules; 0: none */
     size_t n_keys;
     struct cv_policy_key *keys;
     size_t n_signers;

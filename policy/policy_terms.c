@@ -5,6 +5,11 @@ unsigned cv_policy_uses(const struct cv_policy *policy)
     return policy->uses;
 }
 
+int64_t cv_policy_anchor_age(const struct cv_policy *policy)
+{
+    return policy->anchor_age_s;
+}
+
 int64_t cv_policy_longest_per_s(const struct cv_policy *policy)
 {
     return policy->longest_per_s;

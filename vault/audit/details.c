@@ -172,6 +172,8 @@ static const struct rule rules[] = {
     /* what happened by itself */
     {"log", "torn_bytes", COUNT},
     {"log", "size", COUNT},
+    {"log", "anchor", TEXT},        /* its kind */
+    {"log", "place", TEXT},         /* a path, a URI, a witness' name */
     {"broker", "socket", TEXT},
     {"broker", "uid", COUNT},
     {"broker", "peer_uid", COUNT},

@@ -145,6 +145,14 @@
 #define CV_LIMIT_PROOF CV_KIB(160) /* a proof file: note, hashes, a record */
 #define CV_LIMIT_DENIED_USERS 256  /* whose denials are counted one by one */
 
+/* Anchors of the audit log */
+#define CV_LIMIT_ANCHORS 16         /* places that checkpoints go to */
+#define CV_LIMIT_ANCHOR 1024        /* bytes of what names one */
+#define CV_LIMIT_ANCHOR_S 60        /* between two checkpoints to one of them */
+#define CV_LIMIT_ANCHOR_RUN_S 30    /* one of them may take */
+#define CV_LIMIT_ANCHOR_REST_S 3600 /* the longest pause after failures */
+#define CV_LIMIT_ANCHOR_SKEW_S 300  /* a witness' clock may be ahead of ours */
+
 /* Tokens: what a PKCS#11 module may say and hold */
 #define CV_LIMIT_MODULES 64             /* configured */
 #define CV_LIMIT_MODULE_FILE CV_KIB(64) /* one .module file */

@@ -11,6 +11,7 @@
 #include "vault/base/manager.h"
 #include "vault/base/name.h"
 #include "vault/broker/agent.h"
+#include "vault/broker/anchor.h"
 #include "vault/broker/meanwhile.h"
 #include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
@@ -89,6 +90,8 @@ static const struct cv_method methods[] = {
     {"AuditStatus", cv_broker_audit_status, false},
     {"AuditCheckpoint", cv_broker_audit_checkpoint, false},
     {"AuditKey", cv_broker_audit_key, false},
+    {"AuditAnchor", cv_broker_audit_anchor, false},
+    {"AuditAnchors", cv_broker_audit_anchors, false},
     {"Backup", cv_broker_backup, false},
     {"BackupRead", cv_broker_backup_read, false},
     {"BackupEnd", cv_broker_backup_end, false},
@@ -262,7 +265,7 @@ void cv_broker_checkpoint(struct cv_broker *b)
 
     cv_err_init(&err);
     if (b->vault == NULL || b->vault->log == NULL ||
-        !cv_log_alive(b->vault->log)) {
+        !cv_log_alive(b->vault->log) || cv_anchor_is_split(b)) {
         return;
     }
     cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
@@ -309,7 +312,7 @@ static bool commit_last(struct cv_broker *b)
     enum cv_status s;
 
     cv_err_init(&err);
-    if (b->n_waiting == 0 || b->vault == NULL ||
+    if (b->n_waiting == 0 || b->vault == NULL || cv_anchor_is_split(b) ||
         cv_broker_enter(b, &err) != CV_OK) {
         return false;
     }
@@ -379,6 +382,9 @@ static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
         if (s == CV_OK) {
             s = cv_broker_recover(b, &missing);
             cv_broker_leave(b);
+        }
+        if (s == CV_OK) {
+            s = cv_anchor_open(b, &missing);
         }
     }
     /* A private broker tells its one caller in answer to Hello. */

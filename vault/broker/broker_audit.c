@@ -2,6 +2,7 @@
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/details.h"
 #include "vault/audit/query.h"
+#include "vault/broker/anchor.h"
 #include "vault/broker/backup_internal.h"
 #include "vault/broker/broker_internal.h"
 #include "vault/store/store_entry.h"
@@ -247,6 +248,10 @@ CV_BROKER_METHOD(audit_status)
     }
     s = cv_log_status(b->vault->log, &status, err);
     cv_broker_leave(b);
+    if (s == CV_OK && !cv_anchor_add(b, status)) {
+        cJSON_Delete(status);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
     if (s == CV_OK &&
         !cv_json_add_item(cv_reply_parameters(reply), "status", status)) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -267,6 +272,12 @@ CV_BROKER_METHOD(audit_checkpoint)
     cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
     if (s == CV_OK && cv_backup_is_log_key_sealed(b)) {
         s = cv_broker_need_open(b, reply, err);
+    }
+    if (s == CV_OK && cv_anchor_is_split(b)) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "an anchor knows another log of this name");
+        cv_err_state(err, "no checkpoint is signed any more");
+        cv_err_hint(err, "certvault audit status; docs/operations.md");
     }
     if (s == CV_OK) {
         cv_broker_checkpoint(b);

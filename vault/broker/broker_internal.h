@@ -77,6 +77,7 @@ struct cv_broker {
     struct cv_prompt prompt;
     struct cv_tally *tally;         /* NULL: no limit was asked about yet */
     struct cv_notify_queue *notify; /* NULL: nobody was told of anything yet */
+    struct cv_anchors *anchors;     /* NULL: not looked at yet, or none */
     uint64_t strangers;             /* turned away and not told of yet */
     int64_t strangers_ms; /* when the record was last told; 0: never */
     uid_t stranger;       /* the last of them */
@@ -415,6 +416,8 @@ CV_BROKER_METHOD(audit_record);
 CV_BROKER_METHOD(audit_status);
 CV_BROKER_METHOD(audit_checkpoint);
 CV_BROKER_METHOD(audit_key);
+CV_BROKER_METHOD(audit_anchor);
+CV_BROKER_METHOD(audit_anchors);
 CV_BROKER_METHOD(backup);
 CV_BROKER_METHOD(backup_read);
 CV_BROKER_METHOD(backup_end);

@@ -3,6 +3,7 @@
  * them, and no helper or token is asked. */
 #include "vault/audit/log.h"
 #include "vault/base/clock.h"
+#include "vault/broker/anchor.h"
 #include "vault/broker/freeze.h"
 #include "vault/broker/module_internal.h"
 #include "vault/store/store_entry.h"
@@ -164,6 +165,10 @@ static enum cv_status fill(struct cv_broker *b, bool entries, cJSON *out,
     }
     if (s == CV_OK) {
         s = cv_log_status(b->vault->log, &log, err);
+    }
+    if (s == CV_OK && !cv_anchor_add(b, log)) {
+        cJSON_Delete(log);
+        s = no_memory(err);
     }
     if (s != CV_OK) {
         return s;

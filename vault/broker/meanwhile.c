@@ -7,11 +7,11 @@
 /* What is only looked at, and uses of keys; and what makes uses end, which may
  * be urgent. */
 static const char *const allowed[] = {
-    "Hello",         "Status",       "Metrics",  "List",      "Show",
-    "Export",        "Sign",         "Use",      "UseEnd",    "Keyless",
-    "Grants",        "GrantsRevoke", "Lock",     "LockAll",   "PolicyShow",
-    "PolicyExplain", "AuditQuery",   "AuditWho", "AuditTail", "AuditRecord",
-    "AuditStatus",   "AuditKey",     "Requests",
+    "Hello",         "Status",       "Metrics",      "List",      "Show",
+    "Export",        "Sign",         "Use",          "UseEnd",    "Keyless",
+    "Grants",        "GrantsRevoke", "Lock",         "LockAll",   "PolicyShow",
+    "PolicyExplain", "AuditQuery",   "AuditWho",     "AuditTail", "AuditRecord",
+    "AuditStatus",   "AuditKey",     "AuditAnchors", "Requests",
 };
 
 bool cv_meanwhile_may(void *context, const struct cv_caller *caller,

@@ -26,10 +26,14 @@ enum cv_spawner_program {
     CV_SPAWNER_NAMES,    /* a child of the spawner itself: user and group names,
                             time zones (vault/broker/names.h) */
     CV_SPAWNER_RELAY,    /* libexec/certvault/relay; has two sockets */
+    /* From here on: children without a program of their own. */
     CV_SPAWNER_SETTINGS, /* a child of the spawner itself: what the
                             configuration says now (vault/broker/settings.h) */
     CV_SPAWNER_SSHSIG,   /* likewise: checks a signature (sshsig.h) */
+    /* And from here on: what may not be ended at once. */
     CV_SPAWNER_NOTIFY,   /* likewise: becomes the notify command (notify.h) */
+    CV_SPAWNER_ANCHOR,   /* likewise: a checkpoint to a place (anchor_place.h)
+                          */
     CV_SPAWNER_COUNT
 };
 
@@ -48,6 +52,9 @@ struct cv_spawner_options {
     /* What is told of events (vault/broker/notify.h), absolute; NULL: nothing.
      */
     const char *notify;
+    /* Where checkpoints go (vault/broker/anchor_config.h), checked, ended by
+     * NULL; NULL: nowhere. */
+    char **anchors;
     /* Run in children of the spawner, forked for it, with what was in memory
      * when the spawner was. NULL: there is nothing to be asked.
      * Serves io.certvault.Settings on `socket` until that closes. */

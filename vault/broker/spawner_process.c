@@ -4,6 +4,7 @@
 
 #include "vault/base/file.h"
 #include "vault/base/process.h"
+#include "vault/broker/anchor_place.h"
 #include "vault/broker/names.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/sshsig.h"
@@ -159,6 +160,8 @@ static int fork_child(const struct table *t, unsigned program, int socket,
             cv_sshsig_serve(socket);
         } else if (program == CV_SPAWNER_NOTIFY) {
             cv_notify_run(t->options->notify, socket);
+        } else if (program == CV_SPAWNER_ANCHOR) {
+            cv_anchor_place_serve(t->options->anchors, socket);
         } else {
             t->options->settings(t->options->context, socket);
         }
@@ -336,8 +339,7 @@ static void connect_helper(const struct table *t, int socket, unsigned program,
 /* Those that are no program of ours. */
 static bool is_forked(unsigned program)
 {
-    return program == CV_SPAWNER_NAMES || program == CV_SPAWNER_SETTINGS ||
-           program == CV_SPAWNER_SSHSIG || program == CV_SPAWNER_NOTIFY;
+    return program == CV_SPAWNER_NAMES || program >= CV_SPAWNER_SETTINGS;
 }
 
 static void serve_one(struct table *t, int socket, unsigned program)
@@ -355,6 +357,7 @@ static void serve_one(struct table *t, int socket, unsigned program)
     if (child == NULL || program >= CV_SPAWNER_COUNT ||
         (program == CV_SPAWNER_SETTINGS && t->options->settings == NULL) ||
         (program == CV_SPAWNER_NOTIFY && t->options->notify == NULL) ||
+        (program == CV_SPAWNER_ANCHOR && t->options->anchors == NULL) ||
         !make_pairs(program, &pairs)) {
         close_pairs(&pairs);
         answer_with(socket, EINVAL, 0, NULL);
@@ -362,7 +365,7 @@ static void serve_one(struct table *t, int socket, unsigned program)
     }
     /* What may not be ended at once. */
     child->module =
-        program == CV_SPAWNER_MODULE || program == CV_SPAWNER_NOTIFY;
+        program == CV_SPAWNER_MODULE || program >= CV_SPAWNER_NOTIFY;
     child->number = t->last =
         (t->last + 1) & ~(CV_SPAWNER_KILL | CV_SPAWNER_RELOAD);
     if (is_forked(program)) {

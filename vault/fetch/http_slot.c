@@ -192,7 +192,7 @@ static bool set_limits(CURL *e, const struct cv_http_shared *shared)
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_MAXREDIRS, 0L);
     SET(CURLOPT_PROTOCOLS_STR,
-        shared->origin.reach == CV_ORIGIN_METADATA ? "http" : "https");
+        strncmp(shared->origin.url, "http:", 5) == 0 ? "http" : "https");
     SET(CURLOPT_REDIR_PROTOCOLS_STR, "https");
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_PROXY, shared->proxy);

@@ -15,10 +15,15 @@ static enum cv_status refuse(const char *what, const char *why,
     return s;
 }
 
+static bool is_plain(enum cv_origin_reach reach)
+{
+    return reach == CV_ORIGIN_METADATA || reach == CV_ORIGIN_PLAIN;
+}
+
 /* Takes the scheme off; false where it is not the one that is allowed. */
 static bool take_scheme(const char **text, enum cv_origin_reach reach)
 {
-    const char *scheme = reach == CV_ORIGIN_METADATA ? "http://" : "https://";
+    const char *scheme = is_plain(reach) ? "http://" : "https://";
 
     if (strncasecmp(*text, scheme, strlen(scheme)) == 0) {
         *text += strlen(scheme);
@@ -70,7 +75,7 @@ static bool take_port(const char **text, unsigned *port)
 
 static void write_texts(struct cv_origin *o, bool v6)
 {
-    bool plain = o->reach == CV_ORIGIN_METADATA;
+    bool plain = is_plain(o->reach);
     unsigned normal = plain ? 80 : 443;
     char host[CV_LIMIT_HOST + 3];
     char port[8] = "";
@@ -93,7 +98,7 @@ enum cv_status cv_origin_parse(const char *text, enum cv_origin_reach reach,
 
     memset(out, 0, sizeof(*out));
     out->reach = reach;
-    out->port = reach == CV_ORIGIN_METADATA ? 80 : 443;
+    out->port = is_plain(reach) ? 80 : 443;
     if (!take_scheme(&text, reach)) {
         return refuse(what, "only https is spoken", err);
     }
@@ -209,5 +214,5 @@ bool cv_origin_allows(enum cv_origin_reach reach,
     } else {
         return false;
     }
-    return reach == CV_ORIGIN_TYPED ? !metadata : !local;
+    return reach == CV_ORIGIN_TABLE ? !local : !metadata;
 }

@@ -23,7 +23,10 @@ enum cv_origin_reach {
     /* typed by the caller: any, but no metadata address */
     CV_ORIGIN_TYPED,
     /* the instance metadata service */
-    CV_ORIGIN_METADATA
+    CV_ORIGIN_METADATA,
+    /* named by the configuration with http: no secret goes there; any address
+       but a metadata one */
+    CV_ORIGIN_PLAIN
 };
 
 struct cv_origin {
@@ -35,7 +38,7 @@ struct cv_origin {
 };
 
 /* Reads an endpoint. `what` names it ("--endpoint"). Only https, but http for
- * CV_ORIGIN_METADATA. CV_USAGE when it is not one. */
+ * CV_ORIGIN_METADATA and CV_ORIGIN_PLAIN. CV_USAGE when it is not one. */
 CV_MUST_USE enum cv_status
 cv_origin_parse(const char *text, enum cv_origin_reach reach, const char *what,
                 struct cv_origin *out, struct cv_err *err);

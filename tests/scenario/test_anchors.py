@@ -1,0 +1,390 @@
+"""Anchors: checkpoints in places that whoever rewrites the vault's disk does
+not reach, and what they tell of a log that was put back, or goes on twice."""
+
+import base64
+import json
+import os
+import shutil
+import stat
+import subprocess
+import time
+
+import pytest
+
+import harness
+import merkle
+from harness import CONFIG, INTEGRITY, NOT_FOUND, REMOTE
+from witness import DASH, Witness, key_id
+
+
+@pytest.fixture
+def witness():
+    w = Witness()
+    yield w
+    w.stop()
+
+
+def configure(vault, *anchors):
+    folder = os.path.join(vault.home, "config", "certvault")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = os.path.join(folder, "certvault.yaml")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"audit": {"anchors": list(anchors)}}, f)
+    os.chmod(path, 0o600)
+    return path
+
+
+def key_of(vault):
+    return vault("audit", "key", code=0).text.strip()
+
+
+def status(vault):
+    return vault.json("audit", "status")
+
+
+def anchor(vault, code=0):
+    done = vault("-o", "json", "audit", "anchor", code=code)
+    return done.json["items"]
+
+
+def conflicts(vault):
+    return [r for r in vault.records("--action", "log")
+            if r.get("details", {}).get("anchor")
+            and r.get("error") == "integrity"]
+
+
+# --- a file ---
+
+def test_a_file_gets_each_checkpoint(vault, tmp_path):
+    path = tmp_path / "anchors.txt"
+    configure(vault, f"file:{path}")
+    key = key_of(vault)
+    for i in range(3):
+        vault("list", code=0)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    notes = path.read_text().split("\n\n")
+    assert notes.pop() == ""
+    sizes = []
+    for text, line in zip(notes[::2], notes[1::2]):
+        _, size, _ = merkle.open_note((text + "\n\n" + line + "\n").encode(),
+                                      key)
+        sizes.append(size)
+    assert len(sizes) >= 3 and sizes == sorted(set(sizes))
+    said = status(vault)
+    assert said["anchored"] == "file" and said["anchor"]["age_s"] <= 60
+    assert said["anchor"]["size"] == sizes[-1]
+    # Nothing is taken away from it, and a write that was cut off is no note.
+    before = path.read_bytes()
+    path.write_bytes(before + before[-40:-3])
+    vault("list", code=0)
+    after = path.read_bytes()
+    assert after.startswith(before + before[-40:-3] + b"\n\n")
+    assert status(vault)["anchored"] == "file"
+
+
+def test_a_log_that_was_put_back(vault, tmp_path):
+    """H71, H70: consistent in itself, and shorter than what the file says."""
+    path = tmp_path / "anchors.txt"
+    configure(vault, f"file:{path}")
+    vault("list", code=0)
+    shutil.copytree(vault.folder, tmp_path / "yesterday")
+    vault("list", "--reason", "today", code=0)
+    vault.verify()
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "yesterday", vault.folder)
+    error = vault.error(INTEGRITY, "list")
+    assert "rolled back" in error["message"]
+    assert str(path) in error["hint"] or str(path) in error["message"]
+    # Without that file nothing tells: it is what an anchor is for.
+    path.rename(tmp_path / "aside")
+    vault("list", code=0)
+
+
+def test_a_log_that_was_written_anew(vault, tmp_path):
+    """Longer than the copy in the file, with another past."""
+    path = tmp_path / "anchors.txt"
+    configure(vault, f"file:{path}")
+    shutil.copytree(vault.folder, tmp_path / "before")
+    vault("list", "--reason", "one", code=0)
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "before", vault.folder)
+    path.rename(tmp_path / "aside")
+    for i in range(4):
+        vault("list", "--reason", f"other {i}", code=0)
+    vault("audit", "prove", "0", code=0)
+    (tmp_path / "aside").rename(path)
+    assert "root" in vault.error(INTEGRITY, "list")["message"]
+    path.unlink()
+
+
+def test_a_file_that_cannot_be_written(vault, tmp_path):
+    configure(vault, f"file:{tmp_path}/no/such/folder/x")
+    vault("list", code=0)
+    assert status(vault)["anchored"] == "none"
+    item, = anchor(vault, code=REMOTE)
+    assert item["state"] == "failed" and "No such file" in item["message"]
+    # Told once, not with each command.
+    assert len(vault.records("--action", "log")) == 1
+    os.makedirs(tmp_path / "no" / "such" / "folder")
+    item, = anchor(vault)
+    assert item["state"] == "ok" and "message" not in item
+    for link in ("/dev/full", str(tmp_path)):
+        configure(vault, f"file:{link}")
+        assert anchor(vault, code=REMOTE)[0]["state"] == "failed"
+
+
+# --- a command ---
+
+def test_a_command(vault, tmp_path):
+    program = tmp_path / "keep"
+    program.write_text(f"#!/bin/sh\ncat > {tmp_path}/got; env > "
+                       f"{tmp_path}/env\n")
+    program.chmod(0o700)
+    configure(vault, f"command:{program}")
+    vault("list", code=0)
+    assert not (tmp_path / "got").exists(), "a private broker waits for none"
+    item, = anchor(vault)
+    assert item == {"kind": "command", "place": str(program), "state": "ok",
+                    "size": item["size"], "age_s": item["age_s"]}
+    _, size, _ = merkle.open_note((tmp_path / "got").read_bytes(),
+                                  key_of(vault))
+    assert size == item["size"]
+    assert status(vault)["anchored"] == "command"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    item, = anchor(vault, code=REMOTE)
+    assert item["state"] == "failed" and "ended with 3" in item["message"]
+    program.chmod(0o722)
+    vault("list", code=CONFIG)
+    configure(vault)
+
+
+def test_no_anchors(vault):
+    vault("audit", "anchor", code=NOT_FOUND)
+    assert status(vault)["anchored"] == "none"
+    assert status(vault)["anchors"] == []
+
+
+@pytest.mark.parametrize("text", [
+    "file:relative", "file:", "paper:/x", "token:x", "git:x", "/x",
+    "witness:https://h/x", "witness:ftp://h#w+00000000+AAAA",
+    "witness:http://127.0.0.1/#example.org/log+e8e55eb1+"
+    "AdMHa6fVh3Fd0ceX1gD+7kB0EJ9Yv1uDk1yy0M1rKq8T", "witness:http://u@h#k"])
+def test_what_is_no_anchor(vault, text):
+    configure(vault, text)
+    done = vault("list", code=CONFIG)
+    assert b"audit.anchors" in done.err
+    configure(vault)
+
+
+# --- git ---
+
+def git(repository, *words):
+    return subprocess.run(["git", "-C", str(repository), *words], check=True,
+                          capture_output=True).stdout
+
+
+@pytest.fixture
+def repository(tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("no git here")
+    path = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
+    return path
+
+
+def branch_of(repository):
+    name, = git(repository, "for-each-ref", "--format=%(refname)").split()
+    return name.decode()
+
+
+def test_git(vault, repository, tmp_path):
+    hook = repository / "hooks" / "reference-transaction"
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/hooked\n")
+    hook.chmod(0o755)
+    configure(vault, f"git:{repository}")
+    first, = anchor(vault)
+    second, = anchor(vault)
+    assert first["state"] == second["state"] == "ok"
+    branch = branch_of(repository)
+    commits = git(repository, "rev-list", "--reverse", branch).split()
+    assert len(commits) == 2
+    for commit, item in zip(commits, (first, second)):
+        note = git(repository, "cat-file", "blob",
+                   commit.decode() + ":checkpoint")
+        assert merkle.open_note(note, key_of(vault))[1] == item["size"]
+    git(repository, "fsck", "--strict")
+    assert not (tmp_path / "hooked").exists()
+    assert status(vault)["anchored"] == "git"
+
+
+def test_git_knows_a_longer_log(vault, repository, tmp_path):
+    configure(vault, f"git:{repository}")
+    shutil.copytree(vault.folder, tmp_path / "yesterday")
+    for _ in range(5):
+        vault("list", code=0)
+    anchor(vault)
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "yesterday", vault.folder)
+    item, = anchor(vault, code=INTEGRITY)
+    assert item["state"] == "conflict"
+    assert status(vault)["anchored"] == "conflict"
+    vault.error(INTEGRITY, "audit", "checkpoint")
+
+
+# --- witnesses ---
+
+def cosigned(vault, witness):
+    name = key_id(witness.name, 4, witness.public).hex()
+    with open(vault.path("audit/cosigned/" + name), encoding="utf-8") as f:
+        return f.read()
+
+
+def test_a_witness(vault, witness):
+    key = key_of(vault)
+    witness.trust(key)
+    configure(vault, witness.anchor)
+    first, = anchor(vault)
+    assert first["state"] == "ok" and first["place"] == witness.name
+    assert witness.asked == [(0, 0, first["size"])]
+    for _ in range(3):
+        vault("list", code=0)
+    second, = anchor(vault)
+    old, hashes, size = witness.asked[1]
+    assert (old, size) == (first["size"], second["size"]) and hashes > 0
+    assert witness.answers == [200, 200]
+    # What is kept verifies by both keys.
+    note = cosigned(vault, witness)
+    assert merkle.open_note(note.encode(), key)[1] == second["size"]
+    line = note.splitlines()[-1]
+    assert line.startswith(DASH + witness.name + " ")
+    raw = base64.b64decode(line.split(" ")[2])
+    when = int.from_bytes(raw[4:12], "big")
+    text = note.partition("\n\n")[0] + "\n"
+    witness.key.public_key().verify(
+        raw[12:], f"cosignature/v1\ntime {when}\n{text}".encode())
+    assert abs(when - time.time()) < 60
+    assert status(vault)["anchored"] == "witness"
+
+
+def test_it_tells_how_far_it_is(vault, witness):
+    """What we remember of it is derived: without it, it is asked."""
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    anchor(vault)
+    shutil.rmtree(vault.path("audit/cosigned"))
+    os.unlink(vault.path("audit/anchors"))
+    assert status(vault)["anchored"] == "none"
+    item, = anchor(vault)
+    assert item["state"] == "ok"
+    assert witness.answers == [200, 409, 200]
+    assert witness.asked[1][0] == 0 and witness.asked[2][0] > 0
+
+
+@pytest.mark.parametrize("mode", ["other-root", "future", "zero", "other-key",
+                                  "no-line", "garbage", "html", "huge",
+                                  "hang-up", "404", "403", "400", "500",
+                                  "size-text"])
+def test_bad_cosignatures_are_not_taken(vault, witness, mode):
+    """H78: ignored, and the record says so, once."""
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    witness.mode = mode
+    item, = anchor(vault, code=REMOTE)
+    assert item["state"] == "failed" and item["message"]
+    assert not os.path.exists(vault.path("audit/cosigned"))
+    anchor(vault, code=REMOTE)
+    assert status(vault)["anchored"] == "none"
+    told, = vault.records("--action", "log")
+    assert told["details"]["place"] == witness.name
+    assert told["details"]["because"]
+    witness.mode = ""
+    assert anchor(vault)[0]["state"] == "ok"
+    assert vault.records("--action", "log")[-1]["outcome"] == "ok"
+
+
+def test_a_second_copy_of_the_vault(vault, witness, tmp_path):
+    """H72: both go on; the second to be cosigned is found out, and no
+    checkpoint is signed there any more."""
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    anchor(vault)
+    shutil.copytree(vault.folder, tmp_path / "copy")
+    for _ in range(3):
+        vault("list", code=0)
+    anchor(vault)
+    # The other one is longer by now: its proof does not hold.
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "copy", vault.folder)
+    for _ in range(9):
+        vault("list", "--reason", "elsewhere", code=0)
+    item, = anchor(vault, code=INTEGRITY)
+    assert item["state"] == "conflict"
+    assert witness.answers[-2:] == [409, 422]
+    assert status(vault)["anchored"] == "conflict"
+    leaf, = conflicts(vault)
+    assert leaf["details"]["place"] == witness.name
+    before = open(vault.path("audit/checkpoint"), "rb").read()
+    vault("list", code=0)
+    vault.error(INTEGRITY, "audit", "checkpoint")
+    assert open(vault.path("audit/checkpoint"), "rb").read() == before
+    # Only a person who says so has it tried again, and it stays as it is.
+    n = len(witness.answers)
+    anchor(vault, code=INTEGRITY)
+    assert len(witness.answers) > n and len(conflicts(vault)) == 1
+
+
+def test_yesterdays_vault(vault, witness, tmp_path):
+    """H71: what is put back knows nothing of what was cosigned since."""
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    anchor(vault)
+    shutil.copytree(vault.folder, tmp_path / "yesterday")
+    for _ in range(9):
+        vault("list", code=0)
+    anchor(vault)
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "yesterday", vault.folder)
+    item, = anchor(vault, code=INTEGRITY)
+    assert item["state"] == "conflict" and "longer" in item["message"]
+    assert len(conflicts(vault)) == 1
+    # The newer one put back, it is no conflict any more.
+
+
+def test_a_conflict_ends_where_it_was_none(vault, witness):
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    witness.mode = "size-lie"
+    assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
+    witness.mode = ""
+    assert anchor(vault)[0]["state"] == "ok"
+    assert status(vault)["anchored"] == "witness"
+    vault("audit", "checkpoint", code=0)
+
+
+def test_the_door_does_not_wait(vault, witness):
+    """A witness that says nothing; the broker that stays answers as ever."""
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    witness.mode = "stall"
+    vault.flags = []
+    vault("agent", "start", code=0)
+    try:
+        until(lambda: status(vault)["anchors"][0]["state"] == "running")
+        begin = time.monotonic()
+        for _ in range(10):
+            vault("list", code=0)
+        assert time.monotonic() - begin < 15
+        assert status(vault)["anchors"][0]["state"] == "running"
+        witness.mode = ""
+        witness.resume.set()
+        until(lambda: status(vault)["anchored"] == "witness")
+    finally:
+        vault("agent", "stop", code=0)
+        vault.flags = ["--no-agent"]
+
+
+def until(what, seconds=20):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come to it"
+        time.sleep(0.05)

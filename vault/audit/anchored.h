@@ -1,0 +1,46 @@
+/* What witnesses have signed of this log: audit/cosigned.
+ *
+ * Each file in it is a checkpoint of the log with the line of one witness (C2SP
+ * tlog-cosignature) under the log's own, kept as it came. The files are derived
+ * and anybody who can write the vault can write them: what is believed is what
+ * the signatures say, by keys that come from elsewhere. Offline; blocks on
+ * files. */
+#ifndef CERTVAULT_AUDIT_ANCHORED_H
+#define CERTVAULT_AUDIT_ANCHORED_H
+
+#include "vault/audit/note.h"
+#include "vault/audit/tree.h"
+
+#define CV_ANCHORED_MOST 16
+
+struct cv_anchored_one {
+    char name[CV_NOTE_NAME + 1]; /* the witness */
+    uint64_t size;
+    uint8_t root[CV_TREE_HASH];
+    int64_t time_s; /* when it signed, by its own clock */
+};
+
+struct cv_anchored {
+    struct cv_anchored_one at[CV_ANCHORED_MOST]; /* the largest size first */
+    size_t n;
+};
+
+/* Reads the checkpoint of each of `witnesses` (of which those beyond
+ * CV_ANCHORED_MOST are passed over) beneath the vault's folder `vault`, if it
+ * is there. CV_INTEGRITY: one of them is signed by neither the log nor that
+ * witness, or it is no checkpoint of this log; CV_CONFIG, CV_IO. */
+CV_MUST_USE enum cv_status cv_anchored_read(int vault,
+                                            const struct cv_note_key *log_key,
+                                            const struct cv_note_key *witnesses,
+                                            size_t n, struct cv_anchored *out,
+                                            struct cv_err *err);
+
+/* Does `note` carry a line of `witness` that verifies? *time_s is the time that
+ * it signed. CV_NOT_FOUND: no line of it; CV_INTEGRITY: one that does not
+ * verify, or this is no note. */
+CV_MUST_USE enum cv_status cv_anchored_time(struct cv_bytes note,
+                                            const struct cv_note_key *witness,
+                                            int64_t *time_s,
+                                            struct cv_err *err);
+
+#endif
