@@ -216,12 +216,8 @@ static void take_size(struct cv_broker *b, struct cv_anchor_one *a,
     } else if (there.size > r->what.size) {
         s = cv_anchor_continues(b, &there, &r->what, &err);
         if (s == CV_INTEGRITY) {
-            char why[CV_ANCHOR_WHY];
-
-            (void)snprintf(why, sizeof(why),
-                           "it has seen a longer log of this name: %s",
-                           err.text);
-            end(b, a, s, there.size, why);
+            cv_err_prefix(&err, "it has seen a longer log of this name");
+            end(b, a, s, there.size, err.text);
         } else {
             end(b, a, CV_BUSY, 0, "it has a newer checkpoint");
         }

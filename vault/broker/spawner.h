@@ -20,20 +20,20 @@
 #include <stdbool.h>
 
 enum cv_spawner_program {
-    CV_SPAWNER_TOKEN,    /* libexec/certvault/token */
-    CV_SPAWNER_MODULE,   /* the same with --pkcs11: one PKCS#11 module */
-    CV_SPAWNER_INTAKE,   /* libexec/certvault/intake */
-    CV_SPAWNER_NAMES,    /* a child of the spawner itself: user and group names,
-                            time zones (vault/broker/names.h) */
-    CV_SPAWNER_RELAY,    /* libexec/certvault/relay; has two sockets */
+    CV_SPAWNER_TOKEN,  /* libexec/certvault/token */
+    CV_SPAWNER_MODULE, /* the same with --pkcs11: one PKCS#11 module */
+    CV_SPAWNER_INTAKE, /* libexec/certvault/intake */
+    CV_SPAWNER_NAMES,  /* a child of the spawner itself: user and group names,
+                          time zones (vault/broker/names.h) */
+    CV_SPAWNER_RELAY,  /* libexec/certvault/relay; has two sockets */
     /* From here on: children without a program of their own. */
     CV_SPAWNER_SETTINGS, /* a child of the spawner itself: what the
                             configuration says now (vault/broker/settings.h) */
     CV_SPAWNER_SSHSIG,   /* likewise: checks a signature (sshsig.h) */
     /* And from here on: what may not be ended at once. */
-    CV_SPAWNER_NOTIFY,   /* likewise: becomes the notify command (notify.h) */
-    CV_SPAWNER_ANCHOR,   /* likewise: a checkpoint to a place (anchor_place.h)
-                          */
+    CV_SPAWNER_NOTIFY, /* likewise: becomes the notify command (notify.h) */
+    CV_SPAWNER_ANCHOR, /* likewise: a checkpoint to a place (anchor_place.h)
+                        */
     CV_SPAWNER_COUNT
 };
 
