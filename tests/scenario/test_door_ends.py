@@ -10,6 +10,7 @@ import time
 import pytest
 
 import harness
+import merkle
 from harness import BUSY, UNAVAILABLE
 from kube import Identity, as_yaml, config
 from strangers import request
@@ -153,7 +154,7 @@ def test_h60_hardly_any_descriptors(served, limit):
 def test_h60_files_may_not_grow(served):
     """RLIMIT_FSIZE (SIGXFSZ): what cannot be recorded is not done, and the
     broker goes on."""
-    size = os.path.getsize(served.path("audit/log")) + 4000
+    size = merkle.log_bytes(served.path("audit/log")) + 4000
     subprocess.run(["prlimit", f"--fsize={size}:unlimited", "--pid",
                     str(served.broker.pid())], check=True)
     said = []

@@ -6,6 +6,8 @@ cv_unit(audit_leaf SOURCES audit_leaf_test.c audit_test.c LINK audit)
 cv_unit(audit_log SOURCES audit_log_test.c audit_test.c LINK audit)
 target_link_options(audit_log PRIVATE LINKER:--wrap=pwrite
                     LINKER:--wrap=fdatasync LINKER:--wrap=ftruncate)
+cv_unit(audit_ahead SOURCES audit_ahead_test.c audit_test.c LINK audit)
+target_link_options(audit_ahead PRIVATE LINKER:--wrap=pwrite)
 cv_unit(audit_tail SOURCES audit_tail_test.c audit_test.c LINK audit)
 cv_unit(audit_verify SOURCES audit_verify_test.c audit_test.c LINK audit)
 cv_unit(audit_query SOURCES audit_query_test.c audit_test.c LINK audit)

@@ -246,218 +246,51 @@ void cv_log_close(struct cv_log *log)
     free(log);
 }
 
-static enum cv_status dead(struct cv_err *err)
+/* Is there more than was read? Another process may have written into zeros
+ * ahead, so that the size does not tell; nor does a torn end of the same size.
+ */
+static enum cv_status is_longer(const struct cv_log *log, uint64_t size,
+                                bool *longer, struct cv_err *err)
 {
-    return cv_fail(err, CV_IO,
-                   "the audit log failed before and is not used "
-                   "any more by this process");
-}
+    static const uint8_t zeros[CV_WAL_HEADER];
+    uint8_t header[CV_WAL_HEADER] = {0};
+    ssize_t n = 0;
 
-/* Is the open file still the one at its path, with one name and `size` bytes?
- * A file that was unlinked or replaced goes on taking writes that nobody will
- * ever read. */
-static enum cv_status check_place(const struct cv_log *log, uint64_t size,
-                                  bool longer, struct cv_err *err)
-{
-    struct stat open_one, named;
-    const char *why = NULL;
-
-    if (fstat(log->fd, &open_one) != 0) {
-        return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
+    *longer = log->torn > 0 || size != log->length;
+    if (!*longer && size > log->done.offset) {
+        do {
+            n = pread(log->fd, header, sizeof header, (off_t)log->done.offset);
+        } while (n < 0 && errno == EINTR);
+        *longer = memcmp(header, zeros, sizeof header) != 0;
     }
-    if (open_one.st_nlink == 0) {
-        why = "was removed";
-    } else if (fstatat(log->vault, CV_LOG_PATH, &named, AT_SYMLINK_NOFOLLOW) !=
-               0) {
-        why = "is not at its place any more";
-    } else if (named.st_dev != log->dev || named.st_ino != log->ino) {
-        why = "was replaced";
-    } else if ((uint64_t)open_one.st_size < size) {
-        why = "was cut shorter";
-    } else if ((uint64_t)open_one.st_size > size && !longer) {
-        why = "was written to by somebody who does not hold the lock";
-    }
-    if (why == NULL) {
-        return CV_OK;
-    }
-    cv_fail(err, CV_IO, "the audit log %s (%s)", why, CV_LOG_PATH);
-    cv_err_state(err, "nothing was released");
-    cv_err_hint(err, "put the file back as it was, then try again");
-    return CV_IO;
+    return n < 0 ? cv_fail_errno(err, CV_IO, "cannot read %s", CV_LOG_PATH)
+                 : CV_OK;
 }
 
 enum cv_status cv_log_refresh(struct cv_log *log, struct cv_err *err)
 {
+    bool longer = false;
     struct stat st;
     enum cv_status status;
 
     if (!log->alive) {
-        return dead(err);
+        return cv_log_dead(err);
     }
     if (log->pending.len > 0) {
         return cv_fail(err, CV_INTERNAL, "leaves are queued already");
     }
-    status = check_place(log, log->done.offset, true, err);
+    status = cv_log_check_place(log, log->done.offset, true, err);
     if (status == CV_OK && fstat(log->fd, &st) != 0) {
         status = cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
     }
-    /* A torn end of the same size may be another process's leaves by now. */
-    if (status == CV_OK &&
-        (log->torn > 0 || (uint64_t)st.st_size != log->done.offset)) {
+    if (status == CV_OK) {
+        status = is_longer(log, (uint64_t)st.st_size, &longer, err);
+    }
+    if (status == CV_OK && longer) {
         status = cv_log_scan(log, (uint64_t)st.st_size, NULL, err);
     }
     log->alive = status == CV_OK;
     return status;
-}
-
-/* Puts v, seq and prev into the leaf. */
-static bool number_leaf(const struct cv_log *log, cJSON *leaf)
-{
-    cJSON_DeleteItemFromObjectCaseSensitive(leaf, "v");
-    cJSON_DeleteItemFromObjectCaseSensitive(leaf, "seq");
-    cJSON_DeleteItemFromObjectCaseSensitive(leaf, "prev");
-    return cv_json_add_int(leaf, "v", CV_LEAF_VERSION) &&
-           cv_json_add_int(leaf, "seq", (int64_t)log->next.tree.size) &&
-           cv_json_add_base64(leaf, "prev",
-                              (struct cv_bytes){log->next.prev, CV_TREE_HASH});
-}
-
-static enum cv_status queue(struct cv_log *log, struct cv_bytes leaf,
-                            struct cv_err *err)
-{
-    struct cv_frontier *f = &log->next;
-    struct cv_record record;
-    const char *wrong = cv_record_follow(leaf, f->tree.size, f->prev, &record);
-
-    if (wrong != NULL) {
-        return cv_fail(err, CV_INVALID, "not a leaf: %s", wrong);
-    }
-    if (leaf.len + CV_WAL_HEADER > CV_LOG_PENDING - log->pending.len) {
-        return cv_fail(err, CV_INVALID, "too many records in one commit");
-    }
-    cv_wal_add(leaf, &log->pending);
-    if (log->pending.status != CV_OK) {
-        return cv_buf_status(&log->pending, "the audit log", err);
-    }
-    cv_tree_leaf(leaf, f->prev);
-    cv_tree_append(&f->tree, f->prev);
-    f->offset += CV_WAL_HEADER + leaf.len;
-    cv_log_remember(log, &record);
-    return CV_OK;
-}
-
-enum cv_status cv_log_append(struct cv_log *log, cJSON *leaf, uint64_t *seq,
-                             struct cv_err *err)
-{
-    struct cv_buf text;
-    enum cv_status status;
-
-    if (!log->alive) {
-        return dead(err);
-    }
-    if (log->mode == CV_LOG_READ) {
-        return cv_fail(err, CV_IO, "the audit log was opened for reading");
-    }
-    if (!cJSON_IsObject(leaf) || !number_leaf(log, leaf)) {
-        return cv_fail(err, CV_INTERNAL, "out of memory");
-    }
-    cv_buf_init(&text, NULL, CV_LIMIT_LEAF);
-    cv_json_write(leaf, CV_JSON_CANONICAL, &text);
-    status = cv_buf_status(&text, "an audit record", err);
-    if (status == CV_OK) {
-        if (seq != NULL) {
-            *seq = log->next.tree.size;
-        }
-        status = queue(log, cv_buf_bytes(&text), err);
-    }
-    cv_buf_wipe(&text);
-    return status;
-}
-
-static enum cv_status write_pending(const struct cv_log *log,
-                                    struct cv_err *err)
-{
-    size_t done = 0;
-
-    while (done < log->pending.len) {
-        ssize_t n =
-            pwrite(log->fd, log->pending.data + done, log->pending.len - done,
-                   (off_t)(log->done.offset + done));
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            errno = n == 0 ? EIO : errno;
-            cv_fail_errno(err, CV_IO, "cannot write the audit log");
-            cv_err_state(err, "nothing was released");
-            cv_err_hint(err, "make room on its file system, or see why it "
-                             "cannot be written, then try again");
-            return CV_IO;
-        }
-        done += (size_t)n;
-    }
-    if (fdatasync(log->fd) != 0) {
-        cv_fail_errno(err, CV_IO, "cannot put the audit log on disk");
-        cv_err_state(err, "nothing was released");
-        cv_err_hint(err, "the disk reports an error: look at the kernel log");
-        return CV_IO;
-    }
-    return CV_OK;
-}
-
-static enum cv_status drop_torn(struct cv_log *log, struct cv_err *err)
-{
-    if (log->torn == 0) {
-        return CV_OK;
-    }
-    if (ftruncate(log->fd, (off_t)log->done.offset) != 0) {
-        return cv_fail_errno(err, CV_IO,
-                             "cannot cut the torn end off the audit log");
-    }
-    log->torn = 0;
-    return CV_OK;
-}
-
-enum cv_status cv_log_commit(struct cv_log *log, struct cv_err *err)
-{
-    enum cv_status status;
-
-    if (!log->alive) {
-        return dead(err);
-    }
-    if (log->pending.len == 0) {
-        return CV_OK;
-    }
-    status = check_place(log, log->done.offset + log->torn, false, err);
-    if (status == CV_OK) {
-        status = drop_torn(log, err);
-    }
-    if (status == CV_OK) {
-        status = write_pending(log, err);
-        /* What did not become durable must not be there for others to build
-         * on: after a failed fsync the pages read as if they were. */
-        if (status != CV_OK &&
-            ftruncate(log->fd, (off_t)log->done.offset) != 0) {
-            cv_err_state(err, "nothing was released; the log may have a torn "
-                              "end, which the next writer drops");
-        }
-    }
-    if (status == CV_OK) {
-        status = check_place(log, log->next.offset, false, err);
-    }
-    if (status == CV_OK) {
-        log->done = log->next;
-    }
-    log->alive = status == CV_OK;
-    cv_log_discard(log);
-    return status;
-}
-
-void cv_log_discard(struct cv_log *log)
-{
-    cv_buf_wipe(&log->pending);
-    log->next = log->done;
 }
 
 uint64_t cv_log_size(const struct cv_log *log)

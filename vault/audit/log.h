@@ -19,6 +19,9 @@
  * failed commit the log is dead: every call fails with CV_IO; close it and open
  * it again (a failed fsync is never repeated on the same descriptor).
  *
+ * Behind the last frame there may be zeros, up to a multiple of 64 KiB
+ * (cv_log_stay); they are not part of it, and cv_log_bytes does not count them.
+ *
  * A torn tail (the rest of a write that a crash cut off) is passed over; the
  * next append drops it. cv_log_torn says how many bytes that will be: the
  * caller appends an event leaf that says so (action "log", details.torn_bytes)
@@ -77,6 +80,15 @@ CV_MUST_USE enum cv_status cv_log_append(struct cv_log *log, cJSON *leaf,
  * that may have reached the file is taken back where that can be done. */
 CV_MUST_USE enum cv_status cv_log_commit(struct cv_log *log,
                                          struct cv_err *err);
+
+/* This process stays: from now on commits keep zeros ahead of the end, which
+ * later ones overwrite; up to a multiple of 64 KiB, not in the way of anybody
+ * who reads. A process that does not stay drops those that it finds when it
+ * commits. */
+void cv_log_stay(struct cv_log *log);
+
+/* At a clean end: takes the zeros back, and writes none any more. CV_IO. */
+CV_MUST_USE enum cv_status cv_log_trim(struct cv_log *log, struct cv_err *err);
 
 /* Forgets what is queued. */
 void cv_log_discard(struct cv_log *log);

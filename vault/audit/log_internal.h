@@ -12,6 +12,8 @@
 
 #define CV_LOG_PATH "audit/log"
 #define CV_LOG_PENDING CV_MIB(64) /* most that one commit writes */
+/* Zeros ahead go up to a multiple of this, itself one of CV_WAL_STEP. */
+#define CV_LOG_STEP CV_KIB(256)
 
 struct cv_log {
     int vault; /* own */
@@ -24,6 +26,9 @@ struct cv_log {
     struct cv_frontier next; /* behind what is queued */
     struct cv_buf pending;   /* the frames between them */
     uint64_t torn;           /* bytes behind done.offset to be dropped */
+    uint64_t length; /* of the file, as it was left or found: zeros ahead and a
+                        torn end count */
+    bool stays;      /* keeps zeros ahead */
     bool has_key;
     struct cv_note_key key;
     struct cv_state state;
@@ -36,6 +41,16 @@ struct cv_log {
  * may be missing is asked for with an error object of its own, so that the
  * caller's stays untouched when all is well. Returns its status. */
 enum cv_status cv_log_give(struct cv_err *err, const struct cv_err *why);
+
+/* It failed before. CV_IO. */
+enum cv_status cv_log_dead(struct cv_err *err);
+
+/* Is the open file still the one at its path, with one name and `size` bytes
+ * (`longer`: at least so many)? A file that was unlinked or replaced goes on
+ * taking writes that nobody will ever read. CV_IO. */
+CV_MUST_USE enum cv_status cv_log_check_place(const struct cv_log *log,
+                                              uint64_t size, bool longer,
+                                              struct cv_err *err);
 
 /* `record` is the last leaf now: keeps when it was written. */
 void cv_log_remember(struct cv_log *log, const struct cv_record *record);

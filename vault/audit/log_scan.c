@@ -149,6 +149,7 @@ enum cv_status cv_log_scan(struct cv_log *log, uint64_t end,
         cv_wal_init(&wal, log->fd, log->done.offset, end, err);
 
     log->torn = 0;
+    log->length = end;
     if (status == CV_OK) {
         status = check_root(log, last, err);
     }

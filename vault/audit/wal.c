@@ -10,6 +10,7 @@
 
 #define BUFFER CV_KIB(256)
 #define SECTOR 512u
+#define LOOKS 1000 /* at a frame that changes while it is looked at */
 
 static uint32_t get_u32(const uint8_t *p)
 {
@@ -100,8 +101,39 @@ static enum cv_status look(struct cv_wal *wal, size_t len, const uint8_t **p,
     return CV_OK;
 }
 
-enum cv_status cv_wal_next(struct cv_wal *wal, enum cv_wal_kind *kind,
-                           struct cv_bytes *record, struct cv_err *err)
+/* Where the zeros begin that the file ends with (`end` where it does not),
+ * looking no further back than `from`. */
+static enum cv_status find_zeros(struct cv_wal *wal, uint64_t from,
+                                 uint64_t *zeros, struct cv_err *err)
+{
+    uint64_t at = wal->end;
+
+    wal->buffer_len = 0;
+    while (at > from) {
+        size_t len = at - from < BUFFER ? (size_t)(at - from) : BUFFER;
+        size_t got = 0;
+        enum cv_status status =
+            read_at(wal->fd, at - len, wal->buffer, len, &got, err);
+
+        if (status != CV_OK) {
+            return status;
+        }
+        while (got > 0 && wal->buffer[got - 1] == 0) {
+            got--;
+        }
+        if (got > 0) {
+            *zeros = at - len + got;
+            return CV_OK;
+        }
+        at -= len;
+    }
+    *zeros = from;
+    return CV_OK;
+}
+
+/* One look, at what is buffered. */
+static enum cv_status look_at_frame(struct cv_wal *wal, enum cv_wal_kind *kind,
+                                    struct cv_bytes *record, struct cv_err *err)
 {
     uint64_t left = wal->end - wal->offset;
     const uint8_t *p = NULL;
@@ -131,38 +163,66 @@ enum cv_status cv_wal_next(struct cv_wal *wal, enum cv_wal_kind *kind,
     }
     *record = (struct cv_bytes){p + CV_WAL_HEADER, len};
     *kind = cv_crc32c_of(*record) == get_u32(p + 4) ? CV_WAL_FRAME : CV_WAL_CRC;
-    wal->offset += CV_WAL_HEADER + len;
     return CV_OK;
 }
 
-/* Where the zeros begin that the file ends with (`end` where it does not),
- * looking no further back than `from`. */
-static enum cv_status find_zeros(struct cv_wal *wal, uint64_t from,
-                                 uint64_t *zeros, struct cv_err *err)
+/* What tells whether two looks saw the same: of the bytes that a frame may
+ * have. */
+static uint32_t seen(const struct cv_wal *wal)
 {
-    uint64_t at = wal->end;
+    size_t skip = (size_t)(wal->offset - wal->buffer_at);
+    size_t len = wal->buffer_len > skip ? wal->buffer_len - skip : 0;
 
-    wal->buffer_len = 0;
-    while (at > from) {
-        size_t len = at - from < BUFFER ? (size_t)(at - from) : BUFFER;
-        size_t got = 0;
-        enum cv_status status =
-            read_at(wal->fd, at - len, wal->buffer, len, &got, err);
+    if (wal->offset < wal->buffer_at || len == 0) {
+        return 0;
+    }
+    if (len > CV_WAL_HEADER + CV_LIMIT_LEAF) {
+        len = CV_WAL_HEADER + CV_LIMIT_LEAF;
+    }
+    return cv_crc32c_of((struct cv_bytes){wal->buffer + skip, len});
+}
 
-        if (status != CV_OK) {
+/* Nothing but zeros, up to a whole step: kept ahead by a writer that stays. */
+static enum cv_status is_ahead(struct cv_wal *wal, bool *yes,
+                               struct cv_err *err)
+{
+    uint64_t zeros = 0;
+    enum cv_status status = CV_OK;
+
+    *yes = false;
+    if (wal->end % CV_WAL_STEP == 0) {
+        status = find_zeros(wal, wal->offset, &zeros, err);
+        *yes = status == CV_OK && zeros == wal->offset;
+    }
+    return status;
+}
+
+enum cv_status cv_wal_next(struct cv_wal *wal, enum cv_wal_kind *kind,
+                           struct cv_bytes *record, struct cv_err *err)
+{
+    bool ahead = false;
+    int looks = LOOKS;
+    uint32_t before;
+    enum cv_status status = look_at_frame(wal, kind, record, err);
+
+    while (status == CV_OK && looks > 0 && *kind != CV_WAL_FRAME &&
+           *kind != CV_WAL_END) {
+        before = seen(wal);
+        if (*kind == CV_WAL_LENGTH) {
+            status = is_ahead(wal, &ahead, err);
+        }
+        if (status != CV_OK || ahead) {
+            *kind = CV_WAL_END;
             return status;
         }
-        while (got > 0 && wal->buffer[got - 1] == 0) {
-            got--;
-        }
-        if (got > 0) {
-            *zeros = at - len + got;
-            return CV_OK;
-        }
-        at -= len;
+        wal->buffer_len = 0;
+        status = look_at_frame(wal, kind, record, err);
+        looks = seen(wal) == before ? 0 : looks - 1;
     }
-    *zeros = from;
-    return CV_OK;
+    if (status == CV_OK && (*kind == CV_WAL_FRAME || *kind == CV_WAL_CRC)) {
+        wal->offset += CV_WAL_HEADER + record->len;
+    }
+    return status;
 }
 
 static uint64_t round_up(uint64_t at)

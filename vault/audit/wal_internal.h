@@ -6,14 +6,17 @@
 #define CERTVAULT_AUDIT_WAL_INTERNAL_H
 
 #include "vault/base/buf.h"
+#include "vault/base/limits.h"
 
 #include <stdbool.h>
 
 #define CV_WAL_HEADER 8 /* length u32le, CRC-32C u32le */
+/* A process that stays keeps zeros ahead, up to a multiple of this. */
+#define CV_WAL_STEP CV_KIB(64)
 
 enum cv_wal_kind {
     CV_WAL_FRAME, /* whole, and its CRC is right */
-    CV_WAL_END,   /* nothing more */
+    CV_WAL_END,   /* nothing more, or zeros ahead */
     CV_WAL_CRC,   /* whole, but its CRC is wrong */
     CV_WAL_SHORT, /* goes on behind the end */
     CV_WAL_LENGTH /* a length that no frame has */
@@ -37,9 +40,11 @@ void cv_wal_wipe(struct cv_wal *wal);
 /* Goes on elsewhere, or with another end: what was buffered is forgotten. */
 void cv_wal_seek(struct cv_wal *wal, uint64_t offset, uint64_t end);
 
-/* The next frame. For CV_WAL_FRAME and CV_WAL_CRC *record is borrowed until the
- * next call and the offset moves behind it; for the others the offset stays.
- * CV_IO. A file that became shorter ends where it ends now. */
+/* The next frame. A writer may be at work: what does not read as one is read
+ * again, until it does not change any more. For CV_WAL_FRAME and CV_WAL_CRC
+ * *record is borrowed until the next call and the offset moves behind it; for
+ * the others the offset stays. CV_IO. A file that became shorter ends where it
+ * ends now. */
 CV_MUST_USE enum cv_status cv_wal_next(struct cv_wal *wal,
                                        enum cv_wal_kind *kind,
                                        struct cv_bytes *record,

@@ -73,9 +73,8 @@ static enum cv_status write_open(int fd, const struct put *put,
                                  struct cv_err *err)
 {
     enum cv_status status = cv_file_write(fd, data, put->base, err);
-    if (status == CV_OK &&
-        (fchmod(fd, mode == 0 ? 0600 : mode) != 0 ||
-         (!put->unsynced && fsync(fd) != 0))) {
+    if (status == CV_OK && (fchmod(fd, mode == 0 ? 0600 : mode) != 0 ||
+                            (!put->unsynced && fsync(fd) != 0))) {
         (void)cv_file_fail("write", put->base, err);
         status = CV_IO;
     }

@@ -378,6 +378,9 @@ static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
     }
     if (s == CV_OK) {
         cv_file_close(&b->folder);
+        if (o->mode != CV_BROKER_EXEC) {
+            cv_vault_stay(b->vault);
+        }
         s = cv_broker_enter(b, &missing);
         if (s == CV_OK) {
             s = cv_broker_recover(b, &missing);

@@ -48,6 +48,11 @@ void cv_vault_close(struct cv_vault *v)
         return;
     }
     cv_vault_leave(v);
+    if (v->stays && v->log != NULL && cv_log_alive(v->log) &&
+        cv_vault_enter(v, NULL) == CV_OK) {
+        (void)!cv_log_trim(v->log, NULL);
+        cv_vault_leave(v);
+    }
     cv_log_close(v->log);
     cv_store_close(v->store);
     cv_file_close(&v->lock);
@@ -141,10 +146,18 @@ enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
     }
     s = v->log == NULL ? cv_log_open(v->dir, CV_LOG_WRITE, &v->log, err)
                        : cv_log_refresh(v->log, err);
+    if (s == CV_OK && v->stays) {
+        cv_log_stay(v->log);
+    }
     if (s != CV_OK) {
         cv_vault_leave(v);
     }
     return s;
+}
+
+void cv_vault_stay(struct cv_vault *v)
+{
+    v->stays = true;
 }
 
 void cv_vault_leave(struct cv_vault *v)

@@ -24,6 +24,7 @@ struct cv_vault {
     int lock;
     int service;
     bool entered;
+    bool stays; /* keeps zeros ahead in the log (cv_log_stay) */
     struct cv_store *store;
     struct cv_log *log;
     struct cv_note_key log_key;
@@ -69,7 +70,12 @@ cv_vault_create(const char *folder, int dir, const char *vault_id,
 CV_MUST_USE enum cv_status cv_vault_settle(struct cv_vault *v,
                                            struct cv_err *err);
 
-/* Closes everything; NULL is fine. */
+/* Who opened it stays, and serves many: the log is written as cv_log_stay says.
+ */
+void cv_vault_stay(struct cv_vault *v);
+
+/* Closes everything; NULL is fine. What cv_vault_stay left in the log is taken
+ * back. */
 void cv_vault_close(struct cv_vault *v);
 
 /* Takes the lock (waits up to 10 s: CV_BUSY) and catches up with the log.

@@ -1,0 +1,263 @@
+/* Appending: leaves are numbered, queued, written and made durable. */
+#include "vault/audit/leaf.h"
+#include "vault/audit/log_internal.h"
+#include "vault/audit/record_internal.h"
+#include "vault/audit/wal_internal.h"
+#include "vault/base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum cv_status cv_log_dead(struct cv_err *err)
+{
+    return cv_fail(err, CV_IO,
+                   "the audit log failed before and is not used "
+                   "any more by this process");
+}
+
+enum cv_status cv_log_check_place(const struct cv_log *log, uint64_t size,
+                                  bool longer, struct cv_err *err)
+{
+    struct stat open_one, named;
+    const char *why = NULL;
+
+    if (fstat(log->fd, &open_one) != 0) {
+        return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
+    }
+    if (open_one.st_nlink == 0) {
+        why = "was removed";
+    } else if (fstatat(log->vault, CV_LOG_PATH, &named, AT_SYMLINK_NOFOLLOW) !=
+               0) {
+        why = "is not at its place any more";
+    } else if (named.st_dev != log->dev || named.st_ino != log->ino) {
+        why = "was replaced";
+    } else if ((uint64_t)open_one.st_size < size) {
+        why = "was cut shorter";
+    } else if ((uint64_t)open_one.st_size > size && !longer) {
+        why = "was written to by somebody who does not hold the lock";
+    }
+    if (why == NULL) {
+        return CV_OK;
+    }
+    cv_fail(err, CV_IO, "the audit log %s (%s)", why, CV_LOG_PATH);
+    cv_err_state(err, "nothing was released");
+    cv_err_hint(err, "put the file back as it was, then try again");
+    return CV_IO;
+}
+
+/* Puts v, seq and prev into the leaf. */
+static bool number_leaf(const struct cv_log *log, cJSON *leaf)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(leaf, "v");
+    cJSON_DeleteItemFromObjectCaseSensitive(leaf, "seq");
+    cJSON_DeleteItemFromObjectCaseSensitive(leaf, "prev");
+    return cv_json_add_int(leaf, "v", CV_LEAF_VERSION) &&
+           cv_json_add_int(leaf, "seq", (int64_t)log->next.tree.size) &&
+           cv_json_add_base64(leaf, "prev",
+                              (struct cv_bytes){log->next.prev, CV_TREE_HASH});
+}
+
+static enum cv_status queue(struct cv_log *log, struct cv_bytes leaf,
+                            struct cv_err *err)
+{
+    struct cv_frontier *f = &log->next;
+    struct cv_record record;
+    const char *wrong = cv_record_follow(leaf, f->tree.size, f->prev, &record);
+
+    if (wrong != NULL) {
+        return cv_fail(err, CV_INVALID, "not a leaf: %s", wrong);
+    }
+    if (leaf.len + CV_WAL_HEADER > CV_LOG_PENDING - log->pending.len) {
+        return cv_fail(err, CV_INVALID, "too many records in one commit");
+    }
+    cv_wal_add(leaf, &log->pending);
+    if (log->pending.status != CV_OK) {
+        return cv_buf_status(&log->pending, "the audit log", err);
+    }
+    cv_tree_leaf(leaf, f->prev);
+    cv_tree_append(&f->tree, f->prev);
+    f->offset += CV_WAL_HEADER + leaf.len;
+    cv_log_remember(log, &record);
+    return CV_OK;
+}
+
+enum cv_status cv_log_append(struct cv_log *log, cJSON *leaf, uint64_t *seq,
+                             struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status status;
+
+    if (!log->alive) {
+        return cv_log_dead(err);
+    }
+    if (log->mode == CV_LOG_READ) {
+        return cv_fail(err, CV_IO, "the audit log was opened for reading");
+    }
+    if (!cJSON_IsObject(leaf) || !number_leaf(log, leaf)) {
+        return cv_fail(err, CV_INTERNAL, "out of memory");
+    }
+    cv_buf_init(&text, NULL, CV_LIMIT_LEAF);
+    cv_json_write(leaf, CV_JSON_CANONICAL, &text);
+    status = cv_buf_status(&text, "an audit record", err);
+    if (status == CV_OK) {
+        if (seq != NULL) {
+            *seq = log->next.tree.size;
+        }
+        status = queue(log, cv_buf_bytes(&text), err);
+    }
+    cv_buf_wipe(&text);
+    return status;
+}
+
+static enum cv_status write_all(int fd, const uint8_t *data, size_t len,
+                                uint64_t at, struct cv_err *err)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = pwrite(fd, data + done, len - done, (off_t)(at + done));
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            errno = n == 0 ? EIO : errno;
+            cv_fail_errno(err, CV_IO, "cannot write the audit log");
+            cv_err_state(err, "nothing was released");
+            cv_err_hint(err, "make room on its file system, or see why it "
+                             "cannot be written, then try again");
+            return CV_IO;
+        }
+        done += (size_t)n;
+    }
+    return CV_OK;
+}
+
+static enum cv_status cut(struct cv_log *log, uint64_t length,
+                          struct cv_err *err)
+{
+    if (ftruncate(log->fd, (off_t)length) != 0) {
+        return cv_fail_errno(err, CV_IO,
+                             "cannot cut the end off the audit log");
+    }
+    log->length = length;
+    return CV_OK;
+}
+
+/* A torn end goes before anything is written. So do zeros that a process left
+ * which stayed, in one that does not. */
+static enum cv_status drop_tail(struct cv_log *log, struct cv_err *err)
+{
+    enum cv_status status = CV_OK;
+
+    if (log->torn > 0 || (!log->stays && log->length > log->done.offset)) {
+        status = cut(log, log->done.offset, err);
+    }
+    log->torn = status == CV_OK ? 0 : log->torn;
+    return status;
+}
+
+/* Zeros from the end of what is queued to a whole step: overwriting them costs
+ * the next commits no change of the file's size, which the disk would have to
+ * be told of each time. Where there is no room for them it goes on without. */
+static void write_ahead(struct cv_log *log)
+{
+    static const uint8_t zeros[CV_LOG_STEP];
+    uint64_t from =
+        log->next.offset > log->length ? log->next.offset : log->length;
+    uint64_t to = (log->next.offset / CV_LOG_STEP + 1) * CV_LOG_STEP;
+
+    if (!log->stays || log->next.offset <= log->length) {
+        return;
+    }
+    if (write_all(log->fd, zeros, (size_t)(to - from), from, NULL) == CV_OK) {
+        log->length = to;
+    } else {
+        (void)!cut(log, log->next.offset, NULL);
+    }
+}
+
+static enum cv_status write_pending(struct cv_log *log, struct cv_err *err)
+{
+    enum cv_status status = write_all(log->fd, log->pending.data,
+                                      log->pending.len, log->done.offset, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    write_ahead(log);
+    if (log->length < log->next.offset) {
+        log->length = log->next.offset;
+    }
+    if (fdatasync(log->fd) != 0) {
+        cv_fail_errno(err, CV_IO, "cannot put the audit log on disk");
+        cv_err_state(err, "nothing was released");
+        cv_err_hint(err, "the disk reports an error: look at the kernel log");
+        return CV_IO;
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_log_commit(struct cv_log *log, struct cv_err *err)
+{
+    enum cv_status status;
+
+    if (!log->alive) {
+        return cv_log_dead(err);
+    }
+    if (log->pending.len == 0) {
+        return CV_OK;
+    }
+    status = cv_log_check_place(log, log->length, false, err);
+    if (status == CV_OK) {
+        status = drop_tail(log, err);
+    }
+    if (status == CV_OK) {
+        status = write_pending(log, err);
+        /* What did not become durable must not be there for others to build
+         * on: after a failed fsync the pages read as if they were. */
+        if (status != CV_OK && cut(log, log->done.offset, NULL) != CV_OK) {
+            cv_err_state(err, "nothing was released; the log may have a torn "
+                              "end, which the next writer drops");
+        }
+    }
+    if (status == CV_OK) {
+        status = cv_log_check_place(log, log->length, false, err);
+    }
+    if (status == CV_OK) {
+        log->done = log->next;
+    }
+    log->alive = status == CV_OK;
+    cv_log_discard(log);
+    return status;
+}
+
+void cv_log_discard(struct cv_log *log)
+{
+    cv_buf_wipe(&log->pending);
+    log->next = log->done;
+}
+
+void cv_log_stay(struct cv_log *log)
+{
+    log->stays = true;
+}
+
+enum cv_status cv_log_trim(struct cv_log *log, struct cv_err *err)
+{
+    enum cv_status status;
+
+    log->stays = false;
+    if (!log->alive) {
+        return cv_log_dead(err);
+    }
+    if (log->pending.len > 0 || log->torn > 0 ||
+        log->length == log->done.offset) {
+        return CV_OK;
+    }
+    status = cv_log_check_place(log, log->length, false, err);
+    return status == CV_OK ? cut(log, log->done.offset, err) : status;
+}
