@@ -27,6 +27,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import sys
 import time
 
@@ -61,7 +62,7 @@ def shown(source, mutant):
 
 def listed():
     """{mutant as shown: reason}; a reason stands below those that it is for,
-    indented."""
+    indented. `...` in a mutant stands for any text."""
     found, names = {}, []
     with open(os.path.join(HERE, "equivalent.txt"), encoding="ascii") as f:
         lines = [n.rstrip() for n in f if n.strip() and n[0] != "#"]
@@ -75,6 +76,12 @@ def listed():
     if unreasoned:
         raise SystemExit(f"equivalent.txt: no reason for {unreasoned}")
     return found
+
+
+def is_listed(name, equivalent):
+    return name in equivalent or any(
+        re.fullmatch(".*".join(map(re.escape, line.split("..."))), name)
+        for line in equivalent if "..." in line)
 
 
 class Work:
@@ -115,7 +122,7 @@ def summary(results, equivalent):
         elif caught:
             what = "caught"
             killers[caught] += 1
-        elif shown(source, mutant) in equivalent:
+        elif is_listed(shown(source, mutant), equivalent):
             what = "equivalent"
         else:
             what = "survived"

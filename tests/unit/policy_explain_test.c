@@ -349,6 +349,33 @@ static void check_example(char **at, int64_t total)
     cv_policy_free(p);
 }
 
+/* An explanation that another program wrote may lack anything. */
+static void words_of_what_is_there(void **state)
+{
+    static const struct {
+        const char *json, *words;
+    } said[] = {
+        {"{}", "deny\nrules (* matches):\n"},
+        {"{\"rules\":[{\"effect\":\"permit\",\"because\":\"b\"},"
+         "{\"name\":\"n\",\"because\":\"b\"},{\"name\":\"n\",\"effect\":"
+         "\"permit\"},{\"name\":\"m\",\"effect\":\"forbid\",\"because\":"
+         "\"c\"}]}",
+         "deny\nrules (* matches):\n  - forbid m: c\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        cJSON *o;
+        struct cv_buf b;
+        assert_int_equal(cv_json_parse(NULL, bytes_of(said[i].json), &o, NULL),
+                         CV_OK);
+        cv_buf_init(&b, NULL, CV_KIB(4));
+        cv_explain_words(o, &b);
+        assert_string_equal(cv_buf_text(&b), said[i].words);
+        cv_buf_wipe(&b);
+        cJSON_Delete(o);
+    }
+}
+
 /* The examples of docs/policy.md do what they say. */
 static void keeps_its_word(void **state)
 {
@@ -374,6 +401,7 @@ int main(void)
         cmocka_unit_test(runs_cases),
         cmocka_unit_test(refuses_cases),
         cmocka_unit_test(takes_numbers_for_uids),
+        cmocka_unit_test(words_of_what_is_there),
         cmocka_unit_test(keeps_its_word),
     };
     return cmocka_run_group_tests(tests, start, NULL);

@@ -98,6 +98,7 @@ static void subjects(void **state)
     PERMITS(f.gids[1] = 4294967293U);
     DENIES(f.gids[1] = 4294967294U);
     DENIES(f.gids[1] = (gid_t)-1);
+    DENIES(f.gids[0] = (gid_t)-1);
     PERMITS(f.r.subject.gids = NULL; f.r.subject.n_gids = 0);
     DENIES(f.r.subject.gids = NULL);
     PERMITS(f.r.subject.n_gids = CV_DECIDE_GROUPS);
@@ -119,6 +120,7 @@ static void names(void **state)
     DENIES(NAMED; f.r.subject.user = "");
     DENIES(NAMED; f.r.subject.groups = NULL);
     DENIES(NAMED; f.r.subject.n_groups = 2; f.groups[1] = NULL);
+    DENIES(NAMED; f.r.subject.n_groups = 2; f.groups[0] = NULL);
     PERMITS(NAMED; f.r.subject.n_groups = CV_DECIDE_GROUPS);
     DENIES(NAMED; f.r.subject.n_groups = CV_DECIDE_GROUPS + 1);
 }
@@ -157,6 +159,41 @@ static void entries(void **state)
     DENIES(f.keys[0] = NULL);
     DENIES(f.values[0] = NULL);
     PERMITS(f.e.keys = NULL; f.e.values = NULL; f.e.n_labels = 0);
+}
+
+/* An approval that is none spoils the request: nobody may guess what was meant.
+ */
+static void approvals(void **state)
+{
+    (void)state;
+    struct cv_decide_approval two[2] = {{.uid = 5}, {.uid = 6}};
+    const char *const some[] = {"sre", NULL}, *const none[] = {NULL, "sre"};
+    PERMITS(f.r.approvals = two; f.r.n_approvals = 2);
+    DENIES(f.r.n_approvals = 1);
+    DENIES(f.r.approvals = two; f.r.n_approvals = CV_DECIDE_APPROVALS_MOST + 1);
+    PERMITS(NAMED; two[0].user = "bob"; two[1].user = "carol";
+            f.r.approvals = two; f.r.n_approvals = 2);
+    DENIES(NAMED; two[0].user = NULL; f.r.approvals = two; f.r.n_approvals = 2);
+    DENIES(NAMED; two[0].user = ""; f.r.approvals = two; f.r.n_approvals = 2);
+    DENIES(NAMED; two[0].user = "bob"; two[1].user = NULL; f.r.approvals = two;
+           f.r.n_approvals = 2);
+    for (size_t i = 0; i < 2; i++) {
+        struct cv_decide_approval one[2] = {{.user = "b"}, {.user = "c"}};
+        one[i].groups = some;
+        one[i].n_groups = 1;
+        PERMITS(NAMED; f.r.approvals = one; f.r.n_approvals = 2);
+        one[i].n_groups = 2;
+        DENIES(NAMED; f.r.approvals = one; f.r.n_approvals = 2);
+        one[i].groups = none;
+        DENIES(NAMED; f.r.approvals = one; f.r.n_approvals = 2);
+        one[i].groups = NULL;
+        DENIES(NAMED; f.r.approvals = one; f.r.n_approvals = 2);
+        one[i].n_groups = 0;
+        one[i].n_gids = 1;
+        DENIES(NAMED; f.r.approvals = one; f.r.n_approvals = 2);
+        one[i].n_gids = CV_DECIDE_GROUPS + 1;
+        DENIES(f.r.approvals = one; f.r.n_approvals = 2);
+    }
 }
 
 static void the_rest(void **state)
@@ -294,10 +331,11 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(subjects),       cmocka_unit_test(names),
-        cmocka_unit_test(actions),        cmocka_unit_test(entries),
-        cmocka_unit_test(the_rest),       cmocka_unit_test(unresolved),
-        cmocka_unit_test(words_of_modes), cmocka_unit_test(words_of_actions),
+        cmocka_unit_test(subjects),         cmocka_unit_test(names),
+        cmocka_unit_test(actions),          cmocka_unit_test(entries),
+        cmocka_unit_test(approvals),        cmocka_unit_test(the_rest),
+        cmocka_unit_test(unresolved),       cmocka_unit_test(words_of_modes),
+        cmocka_unit_test(words_of_actions),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -266,6 +266,24 @@ static void reads_zone_files(void **state)
         berlin);
     assert_int_equal(cv_policy_set_zones(p, found, &err), CV_OK);
     assert_int_equal(cv_policy_set_zones(p, found, &err), CV_OK);
+    /* With zones, and resolved only then. */
+    cJSON *all = resolution_of(p);
+    assert_int_equal(cv_policy_resolve(p, all, NULL, &err), CV_OK);
+    assert_int_equal(cv_policy_resolve(p, all, NULL, &err), CV_INTERNAL);
+    cJSON_Delete(all);
+    /* A path that does not fit is none. */
+    char far[600];
+    cJSON *none;
+    memset(far, 'x', sizeof(far));
+    for (size_t len = 490; len < sizeof(far); len += 4) {
+        far[len] = '\0';
+        cv_err_init(&err);
+        assert_int_not_equal(cv_policy_read_zones(p, far, &none, &err), CV_OK);
+        assert_null(none);
+        assert_int_equal(strstr(err.text, "the path is too long") != NULL,
+                         len + strlen("/Europe/Berlin") >= 512);
+        far[len] = 'x';
+    }
     cJSON_Delete(found);
     cJSON_Delete(zones);
     cv_buf_wipe(&file);
