@@ -49,8 +49,13 @@ static void who_cell(const cJSON *item, struct cv_buf *out)
 static void what_cell(const cJSON *item, struct cv_buf *out)
 {
     const char *action = cv_output_table_text(item, "action");
+    const char *does = cv_output_table_text(item, "does");
 
     cv_buf_add_str(out, action != NULL ? action : "?");
+    if (does != NULL) {
+        cv_buf_add_str(out, ": ");
+        cv_buf_add_str(out, does);
+    }
     if (cJSON_IsTrue(cv_output_table_at(item, "read_only"))) {
         cv_buf_add_str(out, " (read-only)");
     }

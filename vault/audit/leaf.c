@@ -193,6 +193,17 @@ static bool add_broker(cJSON *leaf, const struct cv_leaf *l)
     return cv_json_add_item(leaf, "broker", o) && ok;
 }
 
+static bool add_gid(cJSON *gids, gid_t gid)
+{
+    cJSON *item = cJSON_CreateNumber(gid);
+
+    if (item == NULL || !cJSON_AddItemToArray(gids, item)) {
+        cJSON_Delete(item);
+        return false;
+    }
+    return true;
+}
+
 static bool add_actor(cJSON *leaf, const struct cv_leaf *l)
 {
     cJSON *o = cJSON_CreateObject(), *hints = cJSON_CreateObject();
@@ -206,13 +217,9 @@ static bool add_actor(cJSON *leaf, const struct cv_leaf *l)
          (l->pid <= 0 || cv_json_add_int(o, "pid", l->pid)) &&
          add_hint(hints, "exe", l->exe) && add_hint(hints, "tty", l->tty) &&
          (l->loginuid < 0 || cv_json_add_int(hints, "loginuid", l->loginuid));
+    ok = ok && (!l->has_gid || add_gid(gids, l->gid));
     for (size_t i = 0; i < l->n_gids && ok; i++) {
-        cJSON *gid = cJSON_CreateNumber(l->gids[i]);
-
-        ok = gid != NULL && cJSON_AddItemToArray(gids, gid);
-        if (!ok) {
-            cJSON_Delete(gid);
-        }
+        ok = (l->has_gid && l->gids[i] == l->gid) || add_gid(gids, l->gids[i]);
     }
     ok = cv_json_add_item(o, "gids", gids) && ok;
     ok = cv_json_add_item(o, "hints", hints) && ok;

@@ -42,7 +42,9 @@ struct cv_leaf {
 
     uid_t uid;
     const char *user; /* NULL: "uid:N" */
-    const gid_t *gids;
+    bool has_gid;     /* the primary one is known: it comes first */
+    gid_t gid;
+    const gid_t *gids; /* the supplementary ones */
     size_t n_gids;
     pid_t pid;        /* hint; 0: none */
     const char *exe;  /* hints; NULL or "": none. Control characters in them */

@@ -2,6 +2,7 @@
 
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
+#include "vault/broker/approval_call.h"
 #include "vault/broker/notify.h"
 
 #include <sodium.h>
@@ -43,8 +44,7 @@ static const char *entry_id_of(const struct cv_ask *ask)
                : cv_entry_text(ask->doc, "entry_id");
 }
 
-/* What is asked for, exactly. */
-static bool add_asked(cJSON *to, const struct cv_ask *ask)
+static bool add_words(cJSON *to, const struct cv_ask *ask)
 {
     return cv_json_add_str(to, "action", cv_action_name(ask->action)) &&
            add_text(to, "entry",
@@ -54,41 +54,22 @@ static bool add_asked(cJSON *to, const struct cv_ask *ask)
            add_text(to, "ticket", ask->ticket) &&
            add_text(to, "context", ask->context) &&
            cv_json_add_int(to, "duration", ask->duration_s) &&
-           cv_json_add_bool(to, "read_only", ask->read_only) &&
-           add_text(to, "call", ask->call);
+           cv_json_add_bool(to, "read_only", ask->read_only);
 }
 
-enum cv_status cv_approval_bind(struct cv_ask *ask, const cJSON *parameters,
-                                const char *const *keys, size_t n,
+/* What is asked for, exactly. */
+static enum cv_status add_asked(cJSON *to, const struct cv_ask *ask,
                                 struct cv_err *err)
 {
-    unsigned char hash[crypto_hash_sha256_BYTES];
-    struct cv_arena *before = cv_json_use(NULL);
-    cJSON *tree = cJSON_CreateObject();
-    struct cv_buf text;
-    enum cv_status s = CV_OK;
+    cJSON *call = NULL;
+    enum cv_status s = cv_approval_call(ask, &call, err);
 
-    cv_buf_init(&text, NULL, DOC_MAX);
-    for (size_t i = 0; i < n && s == CV_OK; i++) {
-        const cJSON *item = member(parameters, keys[i]);
-
-        if (item != NULL &&
-            !cv_json_add_item(tree, keys[i], cJSON_Duplicate(item, true))) {
-            s = no_memory(err);
-        }
+    if (s != CV_OK || !add_words(to, ask)) {
+        cJSON_Delete(call);
+        return s != CV_OK ? s : no_memory(err);
     }
-    if (s == CV_OK) {
-        cv_json_write(tree, CV_JSON_CANONICAL, &text);
-        s = cv_buf_status(&text, "a call", err);
-    }
-    if (s == CV_OK) {
-        (void)crypto_hash_sha256(hash, text.data, text.len);
-        (void)sodium_bin2hex(ask->call, sizeof(ask->call), hash, sizeof(hash));
-    }
-    cJSON_Delete(tree);
-    (void)cv_json_use(before);
-    cv_buf_wipe(&text);
-    return s;
+    return call == NULL || cv_json_add_item(to, "call", call) ? CV_OK
+                                                              : no_memory(err);
 }
 
 enum cv_status cv_approval_key(const struct cv_ask *ask,
@@ -99,10 +80,10 @@ enum cv_status cv_approval_key(const struct cv_ask *ask,
     struct cv_arena *before = cv_json_use(NULL);
     cJSON *tree = cJSON_CreateObject();
     struct cv_buf text;
-    enum cv_status s = CV_OK;
+    enum cv_status s = add_asked(tree, ask, err);
 
     cv_buf_init(&text, NULL, DOC_MAX);
-    if (!add_asked(tree, ask) ||
+    if (s == CV_OK &&
         !cv_json_add_int(tree, "uid", (int64_t)ask->caller->peer.uid)) {
         s = no_memory(err);
     }
@@ -427,13 +408,16 @@ static bool add_subject(cJSON *doc, const struct cv_ask *ask)
     return ok && subject != NULL;
 }
 
-static cJSON *new_doc(const struct cv_ask *ask)
+static enum cv_status new_doc(const struct cv_ask *ask, cJSON **out,
+                              struct cv_err *err)
 {
     const struct cv_peer *peer = &ask->caller->peer;
     cJSON *doc = cJSON_CreateObject();
     cJSON *actor = cJSON_AddObjectToObject(doc, "actor");
+    enum cv_status s = add_asked(doc, ask, err);
 
-    if (add_asked(doc, ask) && add_server(doc, ask) && add_subject(doc, ask) &&
+    *out = NULL;
+    if (s == CV_OK && add_server(doc, ask) && add_subject(doc, ask) &&
         cv_json_add_int(actor, "uid", (int64_t)peer->uid) &&
         cv_json_add_str(actor, "user", ask->caller->user) &&
         add_rule(doc, &ask->result) &&
@@ -442,10 +426,11 @@ static cJSON *new_doc(const struct cv_ask *ask)
         cv_json_add_str(doc, "boot", cv_clock_boot_id()) &&
         cv_json_add_int(doc, "mono_ms", cv_clock_boot_ms()) &&
         cJSON_AddArrayToObject(doc, "approvals") != NULL) {
-        return doc;
+        *out = doc;
+        return CV_OK;
     }
     cJSON_Delete(doc);
-    return NULL;
+    return s != CV_OK ? s : no_memory(err);
 }
 
 static void tell(struct cv_broker *b, const char *event,
@@ -474,12 +459,14 @@ enum cv_status cv_approval_file(struct cv_ask *ask, const char *id,
         .expires = now + CV_LIMIT_REQUEST_S,
         .state = CV_STORE_REQUEST_OPEN,
     };
-    cJSON *doc = new_doc(ask);
+    cJSON *doc = NULL;
     struct cv_buf text;
-    enum cv_status s =
-        doc != NULL ? cv_approval_key(ask, key, err) : no_memory(err);
+    enum cv_status s = new_doc(ask, &doc, err);
 
     cv_buf_init(&text, NULL, DOC_MAX);
+    if (s == CV_OK) {
+        s = cv_approval_key(ask, key, err);
+    }
     if (s == CV_OK) {
         cv_json_write(doc, CV_JSON_COMPACT, &text);
         s = cv_buf_status(&text, "a request for approval", err);
@@ -555,6 +542,20 @@ static bool add_times(cJSON *view, const struct cv_store_request *row)
                            cv_clock_format(row->expires, expires));
 }
 
+/* What the call does, in words beside the members. */
+static bool add_does(cJSON *view, const cJSON *call)
+{
+    struct cv_buf words;
+    bool ok;
+
+    cv_buf_init(&words, NULL, CV_KIB(64));
+    cv_approval_call_words(call, &words);
+    ok = cv_buf_status(&words, "a call", NULL) == CV_OK &&
+         add_text(view, "does", cv_buf_text(&words));
+    cv_buf_wipe(&words);
+    return ok;
+}
+
 cJSON *cv_approval_view(const struct cv_store_request *row, const cJSON *doc)
 {
     static const char *const hidden[] = {"boot", "mono_ms", "subject"};
@@ -576,7 +577,8 @@ cJSON *cv_approval_view(const struct cv_store_request *row, const cJSON *doc)
     }
     if (!cv_json_add_str(view, "id", row->id) || !add_times(view, row) ||
         !cv_json_add_str(view, "state", cv_store_request_word(state)) ||
-        !cv_json_add_str(view, "digest", row->key)) {
+        !cv_json_add_str(view, "digest", row->key) ||
+        !add_does(view, member(doc, "call"))) {
         cJSON_Delete(view);
         view = NULL;
     }

@@ -2,10 +2,9 @@
  *
  * A request stands for one exact call: its key is the SHA-256 of the canonical
  * JSON of who asks, the action, the entry, reason, ticket, context, duration
- * and whether it is read-only; of policy.apply also the policy's digest, of
- * fetch what else decides what it does (docs/formats.md). It lives
- * CV_LIMIT_REQUEST_S seconds, by wall time and, within one boot, by
- * CLOCK_BOOTTIME.
+ * and whether it is read-only; and of what else decides what is done
+ * (approval_call.h). It lives CV_LIMIT_REQUEST_S seconds, by wall time and,
+ * within one boot, by CLOCK_BOOTTIME.
  *
  * Filed: a leaf (a denial that names it), then the row. Approved or denied: a
  * leaf, then the row. Used: the row, durably, then the leaf of what it was used
@@ -50,13 +49,6 @@ cJSON *cv_approval_view(const struct cv_store_request *row, const cJSON *doc);
 void cv_approval_text(const struct cv_broker *b,
                       const struct cv_store_request *row, const cJSON *doc,
                       struct cv_buf *out);
-
-/* Before `ask` is decided: an approval of it is one of these members of its
- * parameters too (none of them a secret), as they are. CV_INTERNAL. */
-CV_MUST_USE enum cv_status cv_approval_bind(struct cv_ask *ask,
-                                            const cJSON *parameters,
-                                            const char *const *keys, size_t n,
-                                            struct cv_err *err);
 
 /* Entered. `ask` was decided: it lacks approvals (CV_DECIDE_APPROVALS). Names
  * its request, in *id, and in `err` (request_id, and words); *file: there is

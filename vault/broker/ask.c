@@ -168,6 +168,16 @@ bool cv_ask_would(const struct cv_ask *ask, const cJSON *doc)
     return cv_ask_run(&trial, NULL) == CV_OK;
 }
 
+bool cv_ask_would_quietly(const struct cv_ask *ask, const cJSON *doc)
+{
+    struct cv_ask trial = *ask;
+
+    trial.doc = doc;
+    return cv_ask_run(&trial, NULL) == CV_OK &&
+           (!cv_ask_is_used_up(&trial) ||
+            strcmp(trial.result.offer, ask->held_rule) == 0);
+}
+
 enum cv_status cv_ask_would_now(struct cv_ask *ask, const cJSON *doc,
                                 struct cv_err *err)
 {

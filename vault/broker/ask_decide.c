@@ -1,5 +1,6 @@
 /* Decisions that are recorded: decide, queue the leaf; in that order. */
 #include "vault/broker/approval.h"
+#include "vault/broker/change_internal.h"
 #include "vault/broker/door_internal.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/tally.h"
@@ -26,6 +27,8 @@ enum cv_status cv_ask_begin(struct cv_broker *b, enum cv_action action,
     ask->broker = b;
     ask->caller = b->caller;
     ask->action = action;
+    ask->method = b->method;
+    ask->parameters = parameters;
     ask->seq = -1;
     cv_leaf_new_op(ask->op);
     s = cv_json_read(parameters, "the request", fields,
@@ -242,17 +245,17 @@ static enum cv_status queue_permit(struct cv_ask *ask, const cJSON *details,
     return s;
 }
 
-enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
-                             const cJSON *details, struct cv_err *err)
+/* Entered. It was checked, and is permitted. `used`: its approvals are used up
+ * already. */
+static enum cv_status give(struct cv_ask *ask, bool used, const cJSON *details,
+                           struct cv_err *err)
 {
-    enum cv_status s = cv_ask_check(ask, doc, details, err);
+    enum cv_status s;
 
-    if (s != CV_OK || cv_door_is_left_out(ask)) {
-        return s;
-    }
     /* Used up before the leaf is written: a crash between the two loses an
      * approval, and never gives one twice. */
-    if (ask->result.approved && ask->held_rule[0] == '\0' && !ask->preview) {
+    if (ask->result.approved && ask->held_rule[0] == '\0' && !ask->preview &&
+        !used) {
         s = cv_approval_use(ask, err);
         if (s != CV_OK) {
             struct cv_leaf leaf;
@@ -264,6 +267,67 @@ enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
         }
     }
     return queue_permit(ask, details, err);
+}
+
+enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
+                             const cJSON *details, struct cv_err *err)
+{
+    enum cv_status s = cv_ask_check(ask, doc, details, err);
+
+    return s != CV_OK || cv_door_is_left_out(ask)
+               ? s
+               : give(ask, false, details, err);
+}
+
+enum cv_status cv_ask_decide_both(struct cv_ask *ask, const cJSON *doc,
+                                  struct cv_ask *other, const cJSON *other_doc,
+                                  const cJSON *details, bool *both,
+                                  struct cv_err *err)
+{
+    bool same;
+    enum cv_status s;
+
+    *both = false;
+    *other = *ask;
+    s = cv_ask_check(other, other_doc, details, err);
+    ask->seq = other->seq;
+    ask->told = other->told;
+    ask->counted = other->counted;
+    if (s == CV_OK) {
+        s = cv_ask_check(ask, doc, details, err);
+    }
+    if (s != CV_OK) {
+        return s;
+    }
+    cv_leaf_new_op(other->op);
+    *both = cv_ask_is_used_up(other) &&
+            strcmp(other->result.offer, ask->result.offer) != 0;
+    same = ask->result.approved && strcmp(ask->request, other->request) == 0;
+    s = give(ask, false, details, err);
+    if (s == CV_OK && *both) {
+        s = give(other, same, details, err);
+        if (s != CV_OK) {
+            cv_change_drop(&ask, 1, s);
+        }
+    }
+    return s;
+}
+
+void cv_ask_suppose(const struct cv_ask *ask)
+{
+    const struct cv_decide_result *r = &ask->result;
+
+    if (ask->broker->tally != NULL && r->offer != NULL &&
+        ask->held_rule[0] == '\0') {
+        cv_tally_suppose(ask->broker->tally, ask->caller->peer.uid, r->offer);
+    }
+}
+
+void cv_ask_suppose_end(struct cv_broker *b)
+{
+    if (b->tally != NULL) {
+        cv_tally_suppose_end(b->tally);
+    }
 }
 
 enum cv_status cv_ask_deny(struct cv_ask *ask, enum cv_status status,
@@ -285,6 +349,7 @@ enum cv_status cv_ask_read_permitted(struct cv_ask *ask, struct cv_err *err)
     struct cv_leaf leaf;
 
     decision_leaf(ask, NULL, &leaf);
+    ask->read = true;
     return cv_door_keep(ask->broker, &leaf, err);
 }
 
@@ -335,7 +400,7 @@ enum cv_status cv_ask_list(struct cv_ask *ask, struct cv_ask_list **out,
         s = list_entered(ask, out, err);
         cv_broker_leave(b);
     }
-    *recorded = s == CV_OK;
+    *recorded = ask->read = s == CV_OK;
     if (s != CV_OK) {
         cv_ask_list_free(*out);
         *out = NULL;
@@ -367,6 +432,7 @@ enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
         s = cv_ask_decide(ask, doc, NULL, err);
         if (s == CV_OK) {
             s = cv_broker_commit(b, err);
+            ask->read = s == CV_OK;
         }
         cv_broker_leave(b);
     }

@@ -108,11 +108,32 @@ static const struct cv_interface broker_interface = {
     .n_methods = sizeof(methods) / sizeof(methods[0]),
 };
 
-static void *enter(void *context, struct cv_caller *caller)
+/* Which of our methods it is; NULL: none of them. */
+static const char *method_of(const struct cv_caller *caller,
+                             const struct cv_message *request)
+{
+    const char *full = cv_entry_text(request->tree, "method");
+    const size_t len = strlen(CV_INTERFACE_BROKER ".");
+
+    if (caller->iface != NULL ||
+        strncmp(full, CV_INTERFACE_BROKER ".", len) != 0) {
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (strcmp(full + len, methods[i].name) == 0) {
+            return methods[i].name;
+        }
+    }
+    return NULL;
+}
+
+static void *enter(void *context, struct cv_caller *caller,
+                   const struct cv_message *request)
 {
     struct cv_broker *b = context;
 
     b->caller = caller;
+    b->method = method_of(caller, request);
     if (b->agent != NULL) {
         cv_agent_asked(b->agent);
     }
@@ -202,6 +223,7 @@ static bool idle(void *context)
     bool busy;
 
     b->caller = NULL;
+    b->method = NULL;
     b->intake.caller = -1;
     cv_service_tick();
     cv_relay_tick(b);

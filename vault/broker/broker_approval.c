@@ -2,6 +2,7 @@
 #include "vault/broker/approval.h"
 
 #include "vault/base/clock.h"
+#include "vault/broker/approval_call.h"
 #include "vault/broker/change_internal.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/proving_internal.h"
@@ -113,7 +114,8 @@ static bool is_own(const struct cv_ask *ask, const struct about *a)
     return a->row->uid == (int64_t)ask->caller->peer.uid;
 }
 
-/* Asked without anything said: what wants a reason will get one. */
+/* Asked without anything said: what wants a reason will get one, and what is
+ * counted or waits will be then. Nobody looks through a broken glass unseen. */
 static bool may_see(const struct cv_ask *ask, const struct about *a)
 {
     struct cv_ask trial = *ask;
@@ -123,7 +125,10 @@ static bool may_see(const struct cv_ask *ask, const struct about *a)
     }
     trial.reason = trial.reason != NULL ? trial.reason : "-";
     trial.dry_run = true;
-    return counts_for(ask, a, true) && cv_ask_would(&trial, a->entry);
+    trial.preview = true;
+    return counts_for(ask, a, true) &&
+           cv_ask_would_now(&trial, a->entry, NULL) == CV_OK &&
+           !trial.result.break_glass;
 }
 
 /* JSON shape `Request`, with the text that a signed approval signs. */
@@ -172,10 +177,7 @@ static enum cv_status read_request(const cJSON *parameters, struct call *c,
         s = cv_fail(err, CV_USAGE, "there is no such action");
         cv_err_hint(err, "certvault(1) lists the actions");
     }
-    if (s == CV_OK &&
-        (ask->action == CV_ACTION_IMPORT || ask->action == CV_ACTION_FETCH ||
-         ask->action == CV_ACTION_FETCH_SERVICE ||
-         ask->action == CV_ACTION_POLICY_APPLY)) {
+    if (s == CV_OK && cv_approval_call_is_own(ask->action)) {
         s = cv_fail(err, CV_USAGE, "%s is asked for by the command itself",
                     c->action);
         cv_err_hint(err, "run it: what it lacks is filed, and it says so");

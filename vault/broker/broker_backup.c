@@ -255,6 +255,7 @@ static struct cv_backup *backup_new(const struct cv_ask *ask)
     }
     k->caller = ask->broker->caller;
     k->ask = *ask;
+    k->ask.parameters = NULL;
     if (ask->reason != NULL) {
         (void)snprintf(k->reason, sizeof(k->reason), "%s", ask->reason);
         k->ask.reason = k->reason;

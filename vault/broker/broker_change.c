@@ -131,11 +131,18 @@ enum cv_status cv_change_intend(struct cv_ask *const *asks, size_t n,
     }
     cv_err_state(err, "nothing was changed");
     /* The decisions are queued: told with their outcome, or not at all. */
-    for (size_t i = 0; i < n; i++) {
-        (void)!cv_ask_outcome(asks[i], s, NULL, NULL);
-    }
-    (void)!cv_broker_commit(asks[0]->broker, NULL);
+    cv_change_drop(asks, n, s);
     return s;
+}
+
+void cv_change_drop(struct cv_ask *const *asks, size_t n, enum cv_status status)
+{
+    for (size_t i = 0; i < n; i++) {
+        (void)!cv_ask_outcome(asks[i], status, NULL, NULL);
+    }
+    if (n > 0) {
+        (void)!cv_broker_commit(asks[0]->broker, NULL);
+    }
 }
 
 enum cv_status cv_change_done(struct cv_ask *const *asks, size_t n,

@@ -49,6 +49,8 @@ static void leaf_begin(struct cv_broker *b, struct cv_leaf *leaf)
     }
     leaf->uid = c->peer.uid;
     leaf->user = c->user;
+    leaf->gid = c->peer.gid;
+    leaf->has_gid = true;
     leaf->gids = c->peer.groups;
     leaf->n_gids = c->peer.n_groups;
     leaf->pid = c->peer.pid;
@@ -344,8 +346,13 @@ void cv_ask_refused(struct cv_ask *ask, struct cv_err *err)
 {
     struct cv_leaf leaf;
 
-    if (ask->seq != -1 || ask->broker->vault == NULL ||
-        err->status == CV_LOCKED) {
+    if (ask->broker->vault == NULL || err->status == CV_LOCKED) {
+        return;
+    }
+    if (ask->read) {
+        cv_ask_outcome_later(ask, err->status, NULL);
+    }
+    if (ask->read || ask->seq != -1) {
         return;
     }
     if (cv_denials_take(ask, err->status)) {

@@ -350,10 +350,10 @@ static void edit_free(struct edit *e)
     cJSON_Delete(e->after);
 }
 
-static enum cv_status edit_store(struct edit *e, struct cv_err *err)
+static enum cv_status edit_store(struct edit *e, struct cv_ask *const *asks,
+                                 size_t n, struct cv_err *err)
 {
-    struct cv_ask *ask = &e->ask;
-    struct cv_store *store = ask->broker->vault->store;
+    struct cv_store *store = e->ask.broker->vault->store;
     struct cv_store_entry row = *e->row;
     struct cv_buf doc, body, labels;
     enum cv_status s;
@@ -375,7 +375,7 @@ static enum cv_status edit_store(struct edit *e, struct cv_err *err)
         s = cv_store_entry_update(store, &row, err);
     }
     if (s == CV_OK) {
-        s = cv_change_done(&(struct cv_ask *){ask}, 1, err);
+        s = cv_change_done(asks, n, err);
     }
     if (s == CV_OK) {
         s = cv_store_commit(store, err);
@@ -394,34 +394,21 @@ static enum cv_status edit_store(struct edit *e, struct cv_err *err)
 static enum cv_status edit_decide(struct edit *e, const cJSON *details,
                                   struct cv_err *err)
 {
-    struct cv_ask *ask = &e->ask;
-    struct cv_ask after = *ask;
-    enum cv_status s = cv_ask_check(&after, e->after, details, err);
+    struct cv_ask other;
+    struct cv_ask *asks[] = {&e->ask, &other};
+    bool both = false;
+    enum cv_status s = cv_ask_decide_both(&e->ask, e->before, &other, e->after,
+                                          details, &both, err);
+    size_t n = both ? 2 : 1;
 
-    ask->seq = after.seq;
-    ask->told = after.told;
-    ask->counted = after.counted;
     if (s == CV_OK) {
-        s = cv_ask_decide(ask, e->before, details, err);
-    }
-    /* What gives the other half only so often, or loudly, is in the record. */
-    if (s == CV_OK && cv_ask_is_used_up(&after) &&
-        strcmp(after.result.offer, ask->result.offer) != 0) {
-        cv_leaf_new_op(after.op);
-        s = cv_ask_decide(&after, e->after, details, err);
-        if (s != CV_OK) {
-            (void)!cv_ask_outcome(ask, s, details, NULL);
-            (void)!cv_broker_commit(ask->broker, NULL);
-        }
-    }
-    if (s == CV_OK) {
-        s = cv_change_intend(&ask, 1, err);
+        s = cv_change_intend(asks, n, err);
     }
     if (s != CV_OK) {
         return s;
     }
-    s = edit_store(e, err);
-    return cv_change_end(&ask, 1, s, details, err);
+    s = edit_store(e, asks, n, err);
+    return cv_change_end(asks, n, s, details, err);
 }
 
 /* Entered: what is changed was read with the lock held, so that of two edits

@@ -97,6 +97,12 @@ static enum cv_status decide(struct cv_ask *ask, const struct export *x,
     if (s == CV_OK && !x->dry_run) {
         s = cv_broker_need_open(ask->broker, reply, err);
     }
+    if (s == CV_OK && x->dry_run) {
+        details = cJSON_CreateObject();
+        (void)cv_json_add_bool(details, "dry_run", true);
+        cv_ask_event_later(ask, CV_OK, details);
+        cJSON_Delete(details);
+    }
     if (s != CV_OK || x->dry_run) {
         return s;
     }

@@ -1,7 +1,6 @@
 /* clusters and fetch: intake asks the cloud, the broker decides and stores. */
 #include "vault/base/clock.h"
 #include "vault/base/name.h"
-#include "vault/broker/approval.h"
 #include "vault/broker/freeze.h"
 #include "vault/broker/held_internal.h"
 #include "vault/broker/meanwhile.h"
@@ -339,6 +338,7 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
 {
     struct cv_broker *b = ask->broker;
     cJSON *details = fetch_details(f, n);
+    bool one = false; /* what was decided before, under that name */
     enum cv_status s = cv_broker_enter(b, err);
 
     /* Others were served meanwhile; one of them may have frozen it. */
@@ -356,8 +356,9 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
     }
     cv_take_prepare(b, ask->action, parameters, takes, n);
     hold_to(ask, takes, n);
-    if (n == 1 && takes[0].err.status == CV_OK &&
-        strcmp(takes[0].name, f->base_name) == 0) {
+    one = n == 1 && takes[0].err.status == CV_OK &&
+          strcmp(takes[0].name, f->base_name) == 0;
+    if (one) {
         /* It was decided before it was minted: the outcome is that request's.
          */
         const cJSON *doc = takes[0].doc;
@@ -368,7 +369,7 @@ static enum cv_status store(struct cv_ask *ask, const struct fetch *f,
     }
     cv_take_check_free(b, takes, n);
     s = cv_take_store(b, takes, n, true, false, err);
-    if (s != CV_OK || !takes[0].decided) {
+    if (!one) {
         (void)!cv_ask_outcome(ask, s, details, NULL);
         (void)!cv_broker_commit(b, NULL);
     }
@@ -553,9 +554,6 @@ static enum cv_status may_as_service(struct cv_ask *ask, const struct fetch *f,
 
 CV_BROKER_METHOD(fetch)
 {
-    static const char *const bound[] = {"cluster_id", "cluster", "duration",
-                                        "expire_at",  "name",    "exportable",
-                                        "labels",     "to"};
     struct cv_broker *b = context;
     struct cv_held held = {.lock = -1};
     struct fetch f = {.duration = 1};
@@ -565,10 +563,6 @@ CV_BROKER_METHOD(fetch)
 
     if (s == CV_OK) {
         s = read_fetch(parameters, &f, err);
-    }
-    if (s == CV_OK) {
-        s = cv_approval_bind(&ask, parameters, bound,
-                             sizeof(bound) / sizeof(bound[0]), err);
     }
     if (s == CV_OK && f.as_service) {
         ask.action = CV_ACTION_FETCH_SERVICE;

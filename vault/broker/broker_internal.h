@@ -56,6 +56,7 @@ struct cv_broker {
     uint64_t publish_size;    /* leaves that the tiles are still to get up to;
                                  0: they are there (publish.h) */
     struct cv_caller *caller; /* whose request is being answered */
+    const char *method;       /* and which of ours that is; NULL: none */
     char ready_name[CV_LIMIT_NAME + 1];   /* an entry, and its token, which */
     char ready_token[CV_LIMIT_TOKEN_URI]; /* signed a moment ago ... */
     int64_t ready_until_ms;               /* ... and is not asked until then */
@@ -95,12 +96,13 @@ struct cv_ask {
     const char *ticket;
     const char *context;
     bool tty;
-    bool read_only; /* asked for, as a grant's */
-    char call[65];  /* what else an approval of it is bound to (approval.h), a
-                       SHA-256 in hex; "": nothing */
+    bool read_only;     /* asked for, as a grant's */
     int64_t duration_s; /* likewise; 0: not asked for */
-    bool break_glass;   /* --break-glass was said */
-    bool dry_run;       /* nothing is filed */
+    /* The call, for approvals of it (approval_call.h); borrowed, NULL: none */
+    const char *method;
+    const cJSON *parameters;
+    bool break_glass; /* --break-glass was said */
+    bool dry_run;     /* nothing is filed */
     /* Only what it might come to is asked: what waits for approvals or for its
      * limit is a yes, counts for nothing and uses nothing up. */
     bool preview;
@@ -115,6 +117,7 @@ struct cv_ask {
     const cJSON *doc; /* the entry, NULL: none; borrowed */
     struct cv_decide_result result;
     int64_t seq;        /* of the decision's leaf; -1: none yet */
+    bool read;          /* a read that was permitted: it has its leaf */
     bool told, counted; /* a denial that has its leaf, or gets none (denials.h)
                          */
 };
@@ -152,6 +155,21 @@ CV_MUST_USE enum cv_status cv_ask_begin(struct cv_broker *b,
 CV_MUST_USE enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
                                          const cJSON *details,
                                          struct cv_err *err);
+
+/* Entered. The two halves of one call: the entry as it is and as it will be;
+ * neither is decided before both are found to be permitted. *other becomes the
+ * second one's request. *both: it has a leaf of its own (under an `op` of its
+ * own), because what permits it is to be counted, used up, or told. */
+CV_MUST_USE enum cv_status
+cv_ask_decide_both(struct cv_ask *ask, const cJSON *doc, struct cv_ask *other,
+                   const cJSON *other_doc, const cJSON *details, bool *both,
+                   struct cv_err *err);
+
+/* Entered. Several are checked (cv_ask_check) before the first is decided: from
+ * here to cv_ask_suppose_end each that was permitted counts for its limit as if
+ * it had been given, so that what is left is enough for all or for none. */
+void cv_ask_suppose(const struct cv_ask *ask);
+void cv_ask_suppose_end(struct cv_broker *b);
 
 /* Entered. Queues a denial that is not the policy's; `status` is why. */
 CV_MUST_USE enum cv_status cv_ask_deny(struct cv_ask *ask,
@@ -199,6 +217,10 @@ CV_MUST_USE enum cv_status cv_ask_check(struct cv_ask *ask, const cJSON *doc,
 /* Would it be permitted for `doc`? */
 bool cv_ask_would(const struct cv_ask *ask, const cJSON *doc);
 
+/* The same without a decision that would have to be recorded: by the rule that
+ * gave it, or by one that neither counts, nor asks anybody, nor is loud. */
+bool cv_ask_would_quietly(const struct cv_ask *ask, const cJSON *doc);
+
 /* broker_door.c again. Decides `list`, not entered; where the permit counts for
  * a limit or uses approvals up it is recorded at once, and *recorded; else
  * cv_ask_read_permitted is for afterwards. */
@@ -237,7 +259,8 @@ void cv_ask_outcome_later(struct cv_ask *ask, enum cv_status status,
                           const cJSON *details);
 
 /* Records a request that failed before a decision was made; `err` is what it
- * failed with and gets the leaf's number. Not entered. */
+ * failed with and gets the leaf's number. Of a read that was permitted it is
+ * the outcome. Not entered. */
 void cv_ask_refused(struct cv_ask *ask, struct cv_err *err);
 
 /* Entered or not: an event leaf that waits for the next commit. */

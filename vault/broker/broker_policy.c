@@ -393,8 +393,6 @@ CV_BROKER_METHOD(policy_apply)
         s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
-        (void)snprintf(ask.call, sizeof(ask.call), "%s",
-                       cv_policy_sha256(a.policy));
         s = apply_run(&ask, &a, err);
         cv_broker_leave(b);
     }

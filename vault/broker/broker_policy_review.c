@@ -53,7 +53,7 @@ static enum cv_status add_entry(void *context, const struct cv_store_entry *row,
         return s;
     }
     trial.action = CV_ACTION_LIST;
-    if (!cv_ask_would(&trial, doc)) {
+    if (!cv_ask_would_quietly(&trial, doc)) {
         cJSON_Delete(doc);
         return CV_OK;
     }
@@ -325,7 +325,7 @@ static enum cv_status find_entry(struct review *r, const char *name, cJSON *out,
         return s;
     }
     trial.action = CV_ACTION_LIST;
-    if (s == CV_OK && !cv_ask_would(&trial, doc)) {
+    if (s == CV_OK && !cv_ask_would_quietly(&trial, doc)) {
         cJSON_Delete(doc);
         s = CV_NOT_FOUND;
     }

@@ -38,6 +38,17 @@ static bool goes_with_key(const struct removal *r, const cJSON *doc)
             strcmp(cv_entry_text(doc, "provenance"), "adopted") != 0);
 }
 
+static bool comes_twice(const struct removal *r, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (strcmp(cv_entry_text(r->docs[k], "entry_id"),
+                   cv_entry_text(r->docs[i], "entry_id")) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum cv_status removal_load(struct cv_broker *b, const cJSON *names,
                                    const cJSON *parameters, struct removal *r,
                                    struct cv_err *err)
@@ -70,6 +81,11 @@ static enum cv_status removal_load(struct cv_broker *b, const cJSON *names,
         cv_store_entry_free(row);
         if (s == CV_OK) {
             s = cv_ask_begin(b, CV_ACTION_REMOVE, parameters, &r->asks[i], err);
+        }
+        if (s == CV_OK && comes_twice(r, i)) {
+            s = cv_fail(err, CV_INVALID, "%s is named twice",
+                        cv_entry_text(r->docs[i], "name"));
+            cv_err_state(err, "nothing was removed");
         }
         if (s != CV_OK) {
             return s;
@@ -129,10 +145,17 @@ static enum cv_status remove_all(struct cv_broker *b, struct removal *r,
 
     for (size_t i = 0; i < r->n && s == CV_OK; i++) {
         s = cv_ask_check(&r->asks[i], r->docs[i], NULL, err);
+        if (s == CV_OK) {
+            cv_ask_suppose(&r->asks[i]);
+        }
     }
+    cv_ask_suppose_end(b);
     for (size_t i = 0;
          i < r->n_rows && s == CV_OK && !dry_run && r->list[i] != NULL; i++) {
         s = decide_row(r->list[i], err);
+        if (s != CV_OK) {
+            cv_change_drop(r->list, i, s);
+        }
     }
     if (s != CV_OK || dry_run || r->n_rows == 0) {
         return s;

@@ -243,6 +243,12 @@ static enum cv_status decide_one(struct cv_take *t, bool record)
     return s;
 }
 
+/* May one that is refused be left out, so that the others go on? */
+static bool is_left_out(enum cv_status s, bool atomic)
+{
+    return !atomic && (s == CV_DENIED || s == CV_BUSY);
+}
+
 static enum cv_status decide_all(struct cv_take *takes, size_t n, bool record,
                                  bool atomic, struct cv_err *err)
 {
@@ -250,15 +256,14 @@ static enum cv_status decide_all(struct cv_take *takes, size_t n, bool record,
         struct cv_take *t = &takes[i];
 
         if (t->err.status == CV_OK && !t->decided) {
-            enum cv_status s = decide_one(t, record);
-
-            if (s == CV_OK) {
-                continue;
-            }
-            t->err.status = s;
-            if (s != CV_DENIED) {
+            t->err.status = decide_one(t, record);
+            if (t->err.status == CV_OK && record) {
+                t->decided = true;
+            } else if (t->err.status == CV_OK) {
+                cv_ask_suppose(&t->ask);
+            } else if (!is_left_out(t->err.status, atomic)) {
                 *err = t->err;
-                return s;
+                return t->err.status;
             }
         }
         if (t->err.status != CV_OK && atomic) {
@@ -267,6 +272,20 @@ static enum cv_status decide_all(struct cv_take *takes, size_t n, bool record,
         }
     }
     return CV_OK;
+}
+
+/* Those that were decided before something refused them all. */
+static void drop_decided(struct cv_take *takes, size_t n, struct cv_ask **list,
+                         enum cv_status s)
+{
+    size_t m = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (takes[i].decided) {
+            list[m++] = &takes[i].ask;
+        }
+    }
+    cv_change_drop(list, m, s);
 }
 
 enum cv_status cv_take_store(struct cv_broker *b, struct cv_take *takes,
@@ -282,9 +301,13 @@ enum cv_status cv_take_store(struct cv_broker *b, struct cv_take *takes,
     }
     if (atomic) {
         s = decide_all(takes, n, false, true, err);
+        cv_ask_suppose_end(b);
     }
     if (s == CV_OK && !dry_run) {
         s = decide_all(takes, n, true, atomic, err);
+    }
+    if (s != CV_OK) {
+        drop_decided(takes, n, list, s);
     }
     m = permitted(takes, n, list);
     if (s == CV_OK && !dry_run && m > 0) {

@@ -35,6 +35,7 @@ static void begin(struct cv_broker *b, struct cv_loop_request *rq,
         cJSON_GetObjectItemCaseSensitive(rq->message.tree, "parameters");
 
     b->caller = rq->caller;
+    b->method = NULL;
     if (b->agent != NULL) {
         cv_agent_asked(b->agent);
     }

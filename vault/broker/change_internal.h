@@ -17,6 +17,11 @@
 CV_MUST_USE enum cv_status cv_change_intend(struct cv_ask *const *asks,
                                             size_t n, struct cv_err *err);
 
+/* Entered. `asks` were decided, and nothing comes of them because of `status`:
+ * their outcomes say so, durably. */
+void cv_change_drop(struct cv_ask *const *asks, size_t n,
+                    enum cv_status status);
+
 /* Inside the store transaction that makes the changes. */
 CV_MUST_USE enum cv_status cv_change_done(struct cv_ask *const *asks, size_t n,
                                           struct cv_err *err);

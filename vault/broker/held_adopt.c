@@ -33,9 +33,10 @@ static enum cv_status find_key(struct cv_held *held, const char *uri,
                : s;
 }
 
-/* What is known of it is known before it is: whether it may be adopted. */
+/* What is known of it is known before it is: whether it may be adopted, be it
+ * after approvals, or another day. Adopting is what uses those up. */
 static enum cv_status may_adopt(struct cv_ask *ask, const char *name,
-                                struct cv_err *err)
+                                bool *permitted, struct cv_err *err)
 {
     cJSON *doc = cJSON_CreateObject();
     enum cv_status s = CV_OK;
@@ -49,7 +50,12 @@ static enum cv_status may_adopt(struct cv_ask *ask, const char *name,
         s = cv_broker_enter(ask->broker, err);
     }
     if (s == CV_OK) {
-        s = cv_ask_check(ask, doc, NULL, err);
+        ask->preview = true;
+        s = cv_ask_decide(ask, doc, NULL, err);
+        if (s == CV_OK) {
+            s = cv_broker_commit(ask->broker, err);
+            *permitted = s == CV_OK;
+        }
         cv_broker_leave(ask->broker);
     }
     ask->doc = NULL;
@@ -66,6 +72,7 @@ CV_BROKER_METHOD(key_find)
         {"uri", CV_JSON_STRING, true, &uri, CV_HELD_URI},
         CV_BROKER_ASK_FIELDS,
     };
+    bool permitted = false;
     struct cv_held held = {.lock = -1};
     struct cv_message answer = {0};
     const cJSON *key = NULL;
@@ -78,7 +85,7 @@ CV_BROKER_METHOD(key_find)
                          err);
     }
     if (s == CV_OK) {
-        s = may_adopt(&ask, name, err);
+        s = may_adopt(&ask, name, &permitted, err);
     }
     if (s == CV_OK) {
         s = cv_held_open(b, uri, reply, &held, err);
@@ -95,7 +102,9 @@ CV_BROKER_METHOD(key_find)
             s = no_memory(err);
         }
     }
-    if (s != CV_OK) {
+    if (permitted) {
+        cv_ask_outcome_now(&ask, s, NULL);
+    } else if (s != CV_OK) {
         cv_ask_refused(&ask, err);
     }
     cv_message_free(&answer);

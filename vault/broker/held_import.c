@@ -14,15 +14,25 @@ static enum cv_status no_memory(struct cv_err *err)
 static enum cv_status check_ways(struct cv_ask *ask, cJSON *doc,
                                  struct cv_err *err)
 {
+    struct cv_ask trial = *ask;
+    enum cv_status s;
+
     if (!cv_entry_token_set(doc, "ready", "unwrapped", false)) {
         return no_memory(err);
     }
-    if (cv_ask_would(ask, doc)) {
-        return CV_OK;
+    s = cv_ask_would_now(&trial, doc, NULL);
+    if (s == CV_OK) {
+        return s;
     }
-    return cv_entry_token_set(doc, "ready", "imported", false)
-               ? cv_ask_check(ask, doc, NULL, err)
-               : no_memory(err);
+    if (!cv_entry_token_set(doc, "ready", "imported", false)) {
+        return no_memory(err);
+    }
+    /* One that others can still approve is better than one that is denied. */
+    if (s == CV_BUSY && !cv_ask_would(ask, doc) &&
+        !cv_entry_token_set(doc, "ready", "unwrapped", false)) {
+        return no_memory(err);
+    }
+    return cv_ask_check(ask, doc, NULL, err);
 }
 
 enum cv_status cv_held_may(struct cv_held *held, struct cv_ask *ask, cJSON *doc,
@@ -180,13 +190,13 @@ static enum cv_status foresee(const struct cv_take *t,
     cJSON *copy = cJSON_Duplicate(t->doc, true);
     bool ok = cv_entry_token_set(copy, "ready", provenance, true);
 
-    change->may_leak = ok && cv_ask_would(&t->ask, copy);
+    change->may_leak = ok && cv_ask_would_quietly(&t->ask, copy);
     change->any_way = true;
     for (size_t i = 0; i < 2 && ok; i++) {
         for (int leaky = 0; leaky <= (change->may_leak ? 1 : 0); leaky++) {
             ok = ok && cv_entry_token_set(copy, "ready", ways[i], leaky == 1);
             change->any_way =
-                change->any_way && ok && cv_ask_would(&t->ask, copy);
+                change->any_way && ok && cv_ask_would_quietly(&t->ask, copy);
         }
     }
     cJSON_Delete(copy);
@@ -205,14 +215,23 @@ static enum cv_status check_all(struct batch *b, struct cv_err *err)
         struct cv_take *t = &b->takes[i];
 
         s = cv_held_check_free(broker, t->doc, err);
-        if (s == CV_OK) {
-            s = foresee(t, &b->changes[i], err);
-        }
         if (s == CV_OK && !t->decided && b->n > 1) {
             s = cv_ask_check(&t->ask, t->doc, NULL, err);
+            if (s == CV_OK) {
+                cv_ask_suppose(&t->ask);
+            }
         }
     }
+    cv_ask_suppose_end(broker);
     return s;
+}
+
+/* Entered. Those before the i-th were decided, and nothing comes of them. */
+static void drop(struct batch *b, size_t n, enum cv_status s)
+{
+    for (size_t k = 0; k < n; k++) {
+        cv_change_drop(&(struct cv_ask *){&b->takes[k].ask}, 1, s);
+    }
 }
 
 /* Entered. Decided, in the journal, durable. */
@@ -228,9 +247,13 @@ static enum cv_status intend(struct batch *b, bool *begun, struct cv_err *err)
 
             s = cv_ask_decide(&t->ask, t->doc, details, err);
             cJSON_Delete(details);
+            if (s != CV_OK) {
+                drop(b, i, s);
+            }
         }
-        for (size_t k = 0; k < i && s != CV_OK; k++) {
-            (void)!cv_ask_outcome(&b->takes[k].ask, s, NULL, NULL);
+        /* By the rule that gave it: so not before it is given. */
+        if (s == CV_OK && (s = foresee(t, &b->changes[i], err)) != CV_OK) {
+            drop(b, t->decided ? i : i + 1, s);
         }
     }
     if (s != CV_OK) {
@@ -245,7 +268,7 @@ static enum cv_status still_permitted(struct cv_take *t, struct cv_err *err)
 {
     enum cv_status s;
 
-    if (cv_ask_would(&t->ask, t->doc)) {
+    if (cv_ask_would_quietly(&t->ask, t->doc)) {
         return CV_OK;
     }
     s = cv_fail(err, CV_DENIED, "policy does not permit a key that is %s%s",

@@ -163,7 +163,7 @@ static enum cv_status generate_begin(struct cv_held *held,
         s = cv_ask_decide(ask, doc, details, err);
     }
     if (s == CV_OK && cv_entry_token_set(leaky, "pending", "born", true)) {
-        change->may_leak = cv_ask_would(ask, leaky);
+        change->may_leak = cv_ask_would_quietly(ask, leaky);
     }
     if (s == CV_OK) {
         s = cv_held_begin(held, CV_HELD_GENERATE, change, 1, err);
@@ -278,7 +278,8 @@ static enum cv_status read_generate(const cJSON *parameters, struct generate *g,
 /* A key that waits for its certificate: its public half again, for another
  * request. */
 static enum cv_status find_pending(struct cv_ask *ask, const char *name,
-                                   cJSON **doc, struct cv_err *err)
+                                   bool dry_run, cJSON **doc,
+                                   struct cv_err *err)
 {
     struct cv_store_entry *row = NULL;
     enum cv_status s = cv_broker_enter(ask->broker, err);
@@ -292,7 +293,14 @@ static enum cv_status find_pending(struct cv_ask *ask, const char *name,
         cv_err_state(err, "nothing was done");
     }
     if (s == CV_OK) {
-        s = cv_ask_check(ask, *doc, NULL, err);
+        s = dry_run ? cv_ask_check(ask, *doc, NULL, err)
+                    : cv_ask_decide(ask, *doc, NULL, err);
+    }
+    if (s == CV_OK && !dry_run) {
+        s = cv_ask_outcome(ask, CV_OK, NULL, err);
+    }
+    if (s == CV_OK && !dry_run) {
+        s = cv_broker_commit(ask->broker, err);
     }
     cv_broker_leave(ask->broker);
     cv_store_entry_free(row);
@@ -312,7 +320,7 @@ CV_BROKER_METHOD(generate)
         s = read_generate(parameters, &g, err);
     }
     if (s == CV_OK && g.token == NULL) {
-        s = find_pending(&ask, g.name, &doc, err);
+        s = find_pending(&ask, g.name, g.dry_run, &doc, err);
     } else if (s == CV_OK) {
         s = cv_held_open(b, g.token, reply, &held, err);
     }

@@ -275,8 +275,8 @@ static enum cv_status answer_one(struct cv_loop *l, struct cv_caller *c,
     /* It may not overtake what the same caller sent before. */
     answer_gathered(l);
     s = cv_serve_message(c->iface != NULL ? c->iface : l->hooks->iface,
-                         l->hooks->enter(l->hooks->context, c), c->channel,
-                         request, err);
+                         l->hooks->enter(l->hooks->context, c, request),
+                         c->channel, request, err);
     cv_message_free(request);
     return s;
 }

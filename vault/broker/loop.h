@@ -49,8 +49,9 @@ struct cv_loop_hooks {
     /* Called before the first wait with what cv_loop_attach wants, which stays
      * until cv_loop_run returns. NULL: nobody wants to know. */
     void (*begun)(void *context, struct cv_loop *loop);
-    /* The context handed to a method: who calls is set before. */
-    void *(*enter)(void *context, struct cv_caller *caller);
+    /* The context handed to a method: who calls, and what, is set before. */
+    void *(*enter)(void *context, struct cv_caller *caller,
+                   const struct cv_message *request);
     bool shared; /* by many users, each with ceilings of his own */
     /* Is this uid served at all? */
     bool (*admits)(void *context, const struct cv_peer *peer);

@@ -41,12 +41,14 @@ static void turn(void *context, int timeout_ms)
 {
     struct cv_broker *b = context;
     struct cv_caller *caller = b->caller;
+    const char *method = b->method;
     int fd = b->intake.caller;
     struct cv_arena *before = cv_json_use(NULL);
 
     cv_loop_wait_turn(b->loop, timeout_ms);
     (void)cv_json_use(before);
     b->caller = caller;
+    b->method = method;
     b->intake.caller = fd;
 }
 

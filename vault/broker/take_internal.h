@@ -12,7 +12,7 @@ struct cv_take {
     struct cv_ask ask;
     cJSON *doc;
     struct cv_err err; /* why this one is refused; status CV_OK: it is not */
-    bool decided;      /* its decision is recorded already */
+    bool decided;      /* its permit is recorded already */
 };
 
 /* The first of them that is refused, in `err`; CV_OK: none is. */
@@ -32,8 +32,9 @@ void cv_take_check_free(struct cv_broker *b, struct cv_take *takes, size_t n);
 
 /* Entered. Decides each that is not refused, then stores all that are
  * permitted in one transaction. With `atomic`, one refusal (which is then in
- * `err`) refuses all. Where something fails for all of them that is returned.
- */
+ * `err`) refuses all; without, those that are denied or must wait are left
+ * out. Where something fails for all of them that is returned. Whatever was
+ * decided, before or here, has its outcome then. */
 CV_MUST_USE enum cv_status cv_take_store(struct cv_broker *b,
                                          struct cv_take *takes, size_t n,
                                          bool atomic, bool dry_run,

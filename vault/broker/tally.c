@@ -339,6 +339,26 @@ enum cv_status cv_tally_queued(struct cv_tally *t, uid_t uid, const char *rule,
     return CV_OK;
 }
 
+/* No leaf has that number. */
+#define SUPPOSED UINT64_MAX
+
+void cv_tally_suppose(struct cv_tally *t, uid_t uid, const char *rule)
+{
+    (void)!cv_tally_queued(t, uid, rule, SUPPOSED, NULL);
+}
+
+void cv_tally_suppose_end(struct cv_tally *t)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < t->n_waiting; i++) {
+        if (t->waiting[i].seq != SUPPOSED) {
+            t->waiting[kept++] = t->waiting[i];
+        }
+    }
+    t->n_waiting = kept;
+}
+
 /* The time of the n-th youngest (from 0) of a bucket and what waits for it;
  * what waits is younger than what the log has. */
 static int64_t nth_youngest(const struct cv_tally *t, const struct bucket *b,

@@ -43,6 +43,11 @@ CV_MUST_USE enum cv_status cv_tally_queued(struct cv_tally *t, uid_t uid,
                                            const char *rule, uint64_t seq,
                                            struct cv_err *err);
 
+/* As if it had been permitted, until cv_tally_suppose_end. What memory does not
+ * hold is not supposed: then the real one fails. */
+void cv_tally_suppose(struct cv_tally *t, uid_t uid, const char *rule);
+void cv_tally_suppose_end(struct cv_tally *t);
+
 /* How many permits of `uid` by `rule` are at most `per_s` old. *free_in_s:
  * where that is `count` or more, when it is less again (at least 1), else 0.
  * False: not known (never caught up so far back). Pure: the same until one of
