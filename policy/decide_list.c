@@ -1,4 +1,5 @@
 #include "policy/decide_internal.h"
+#include "policy/index_internal.h"
 #include "policy/offer_internal.h"
 
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 struct cv_decide_list {
     const struct cv_policy *policy;
     struct cv_decide_request request; /* the caller's, entry by entry */
+    const struct cv_rule *taken;      /* what the record says gives it */
     bool all;                         /* every entry is shown */
     bool direct;
     size_t n_permits;
@@ -41,20 +43,41 @@ static bool sort_in(struct cv_decide_list *l, const struct cv_rule *r)
     return true;
 }
 
-/* Does a permit ask for more than its conditions? Such permits are weighed
- * against each other, so each entry is decided on its own. */
+/* Does a permit ask for more than its conditions? What such a one gives is
+ * counted, used up or told, and the record names one rule for a whole list: so
+ * one of them gives something at the most, that one. */
 static bool is_special(const struct cv_rule *r)
 {
     return r->limit.count > 0 || r->require.approvals > 0 || r->break_glass;
 }
 
-/* What the record calls the rule: the smallest name, a special one last. */
-static void take(const struct cv_rule *r, const struct cv_rule **taken)
+/* Permits that could be used now, the first of each kind. */
+struct usable {
+    const struct cv_rule *ordinary; /* by name */
+    const struct cv_rule *special;
+    const struct cv_rule *glass;
+};
+
+static void add_usable(struct usable *u, const struct cv_rule *r)
 {
-    const struct cv_rule *than = *taken;
-    if (than == NULL || is_special(r) < is_special(than) ||
-        (is_special(r) == is_special(than) && strcmp(r->name, than->name) < 0))
-        *taken = r;
+    const struct cv_rule **kind = r->break_glass  ? &u->glass
+                                  : is_special(r) ? &u->special
+                                                  : &u->ordinary;
+    bool first = *kind == NULL ||
+                 (kind == &u->ordinary ? strcmp(r->name, (*kind)->name) < 0
+                                       : cv_offer_before(r, *kind));
+    if (first)
+        *kind = r;
+}
+
+/* The glass is broken for whoever asks, or where there is nothing else. */
+static const struct cv_rule *take(const struct usable *u, bool break_glass)
+{
+    if (u->glass != NULL && break_glass)
+        return u->glass;
+    if (u->ordinary != NULL)
+        return u->ordinary;
+    return u->special != NULL ? u->special : u->glass;
 }
 
 static void fill(const struct cv_rule *r, struct cv_decide_result *result)
@@ -77,7 +100,7 @@ static void fill(const struct cv_rule *r, struct cv_decide_result *result)
 static bool collect(struct cv_decide_list *l, struct cv_decide_result *result)
 {
     const struct cv_policy *policy = l->policy;
-    const struct cv_rule *taken = NULL;
+    struct usable usable = {NULL, NULL, NULL};
     struct cv_offer_choice offers = {0};
     bool special = false;
     for (size_t i = 0; i < policy->n_rules; i++) {
@@ -93,7 +116,7 @@ static bool collect(struct cv_decide_list *l, struct cv_decide_result *result)
         if (misses == 0) {
             special = special || is_special(r);
             if (cv_offer_usable(policy, r, &l->request))
-                take(r, &taken);
+                add_usable(&usable, r);
         } else if (result->near == NULL) {
             result->near = r;
             result->failed = misses;
@@ -101,11 +124,12 @@ static bool collect(struct cv_decide_list *l, struct cv_decide_result *result)
     }
     l->direct = l->n_permits <= DIRECT && l->n_forbids <= DIRECT && !special;
     l->all = l->all && l->n_forbids == 0;
-    if (taken != NULL)
-        fill(taken, result);
+    l->taken = take(&usable, l->request.break_glass);
+    if (l->taken != NULL)
+        fill(l->taken, result);
     else if (l->n_permits > 0)
         (void)cv_offer_take(&offers, policy, &l->request, result);
-    return taken != NULL;
+    return l->taken != NULL;
 }
 
 /* The decision without an entry says what is wrong, unless it knows of no rule:
@@ -130,6 +154,13 @@ static enum cv_status deny(const struct cv_decide_list *l,
                        : cv_decide_status(result->cause);
 }
 
+/* Of which entry is not said, or not known yet. */
+static bool is_for_many(enum cv_action action)
+{
+    return action == CV_ACTION_LIST || action == CV_ACTION_FETCH ||
+           action == CV_ACTION_FETCH_SERVICE;
+}
+
 enum cv_status cv_decide_list_new(const struct cv_policy *policy,
                                   const struct cv_decide_request *request,
                                   struct cv_decide_list **out,
@@ -145,10 +176,9 @@ enum cv_status cv_decide_list_new(const struct cv_policy *policy,
     l->policy = policy;
     l->request = *request;
     l->request.entry = NULL;
-    bool good = request->action == CV_ACTION_LIST &&
-                cv_decide_flaw(&l->request) == NULL &&
-                cv_decide_ready(policy, request->subject.by_name) &&
-                collect(l, result);
+    bool good =
+        is_for_many(request->action) && cv_decide_flaw(&l->request) == NULL &&
+        cv_decide_ready(policy, request->subject.by_name) && collect(l, result);
     if (!good) {
         enum cv_status st = deny(l, result, err);
         free(l);
@@ -159,30 +189,76 @@ enum cv_status cv_decide_list_new(const struct cv_policy *policy,
 }
 
 static bool any_matches(const struct cv_rule *const *rules, size_t n,
+                        enum cv_action action,
                         const struct cv_decide_entry *entry)
 {
     for (size_t i = 0; i < n; i++) {
-        if (cv_rule_entry(rules[i], CV_ACTION_LIST, entry) == 0)
+        if (cv_rule_entry(rules[i], action, entry) == 0)
             return true;
     }
     return false;
 }
 
+/* What is said of one entry. */
+struct look {
+    const struct cv_decide_list *list;
+    struct cv_decide_request request; /* with the entry */
+    bool forbidden;
+    bool ordinary; /* permitted by a rule that wants nothing more */
+    bool quiet;    /* a rule that does not break the glass is about it */
+    bool taken;    /* and the one that was taken is */
+};
+
+static void look_at(void *arg, uint32_t number)
+{
+    struct look *at = arg;
+    const struct cv_policy *policy = at->list->policy;
+    const struct cv_rule *r = &policy->rules[number];
+    if (cv_rule_who(policy, r, &at->request) != 0 ||
+        cv_rule_entry(r, at->request.action, at->request.entry) != 0 ||
+        cv_rule_unmet(policy, r, &at->request) != 0)
+        return;
+    at->forbidden = at->forbidden || r->forbid;
+    if (r->forbid)
+        return;
+    at->ordinary = at->ordinary || !is_special(r);
+    at->quiet = at->quiet || !r->break_glass;
+    at->taken = at->taken || r == at->list->taken;
+}
+
+/* Only what the rule that was taken gives, and what wants nothing more. */
+static bool look(struct look *at)
+{
+    const struct cv_policy *policy = at->list->policy;
+    struct cv_decide_result result;
+    if (at->request.subject.by_name) {
+        for (size_t i = 0; i < policy->n_rules; i++)
+            look_at(at, (uint32_t)i);
+    } else {
+        cv_index_look(policy->index, &at->request.subject, at->request.entry,
+                      look_at, at);
+    }
+    if (at->forbidden || at->ordinary || !at->taken)
+        return !at->forbidden && at->ordinary;
+    if (at->list->taken->break_glass && !at->request.break_glass && at->quiet)
+        return false;
+    return cv_decide_run(policy, &at->request, &result, NULL) == CV_OK;
+}
+
 bool cv_decide_list_shows(const struct cv_decide_list *list,
                           const struct cv_decide_entry *entry)
 {
-    if (list->direct) {
-        if (cv_decide_entry_flaw(entry, list->request.subject.by_name) != NULL)
-            return false;
-        if (list->all)
-            return true;
-        return any_matches(list->permits, list->n_permits, entry) &&
-               !any_matches(list->forbids, list->n_forbids, entry);
-    }
-    struct cv_decide_result result;
-    struct cv_decide_request request = list->request;
-    request.entry = entry;
-    return cv_decide_run(list->policy, &request, &result, NULL) == CV_OK;
+    enum cv_action action = list->request.action;
+    struct look at = {.list = list, .request = list->request};
+    if (cv_decide_entry_flaw(entry, list->request.subject.by_name) != NULL)
+        return false;
+    at.request.entry = entry;
+    if (!list->direct)
+        return look(&at);
+    if (list->all)
+        return true;
+    return any_matches(list->permits, list->n_permits, action, entry) &&
+           !any_matches(list->forbids, list->n_forbids, action, entry);
 }
 
 void cv_decide_list_free(struct cv_decide_list *list)

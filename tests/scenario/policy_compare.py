@@ -21,7 +21,8 @@ import zoneinfo
 
 import zone_model
 from policy_draw import random_policy, random_request
-from policy_model import GROUPS, USERS, decide, may_approve, would_break_glass
+from policy_model import (GROUPS, USERS, decide, list_offer, list_shows,
+                          may_approve, would_break_glass)
 
 CAUSES = ("permitted forbidden unmet no-rule bad-input limited approvals "
           "no-counts").split()
@@ -59,6 +60,7 @@ def resolution(policy, files):
 
 def compare_one(policy, request, answer, zones):
     glass, may = answer.pop("glass_there"), answer.pop("may")
+    lists = answer.pop("list_offer", None), answer.pop("shows")
     answer.setdefault("offer", None)
     rules = policy["rules"]
     wanted = decide(rules, request, zones)
@@ -67,9 +69,13 @@ def compare_one(policy, request, answer, zones):
     loud = (wanted["cause"] in ("limited", "no-counts", "approvals") and
             request.get("held", {}).get("rule", "") != wanted["offer"] and
             would_break_glass(rules, request, zones))
-    if (answer, glass, may) != (wanted, loud, wanted_may):
-        raise SystemExit(f"got {answer}, {glass}, {may != wanted_may}\n"
-                         f"wanted {wanted}, {loud}, False\n"
+    wanted_lists = (None, False)
+    if request["action"] == "list" and request.get("entry"):
+        wanted_lists = (list_offer(rules, request, zones),
+                        list_shows(rules, request, zones))
+    if (answer, glass, may, lists) != (wanted, loud, wanted_may, wanted_lists):
+        raise SystemExit(f"got {answer}, {glass}, {may != wanted_may}, {lists}"
+                         f"\nwanted {wanted}, {loud}, False, {wanted_lists}\n"
                          f"request {json.dumps(request)}\n"
                          f"policy {json.dumps(policy)}")
 

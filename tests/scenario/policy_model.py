@@ -272,6 +272,70 @@ def decide(rules, request, zones):
     return out
 
 
+# Lists: which rule is recorded for all of it, and is this entry in it?
+
+def wants_more(rule):
+    """Is what it gives counted, used up, or told?"""
+    return bool("count" in rule.get("limit", {}) or needed(rule) or
+                rule.get("break_glass"))
+
+
+def about_caller(rules, request, zones, entry=None):
+    """Rules whose conditions hold; of one entry, or of any that could be."""
+    def matches(rule):
+        if ("*" not in rule["actions"] and
+                request["action"] not in rule["actions"]):
+            return False
+        if not subject_matches(rule, request):
+            return False
+        if not when_holds(rule, request, zones):
+            return False
+        if entry is not None and not entry_matches(
+                rule, dict(request, entry=entry)):
+            return False
+        return rule["effect"] == "forbid" or fits(rule, request)
+    return [r for r in rules if matches(r)]
+
+
+def list_offer(rules, request, zones):
+    """The name of the rule; None: nothing can be listed."""
+    if not sensible(dict(request, entry=None)):
+        return None
+    about = about_caller(rules, request, zones)
+    for r in about:
+        if r["effect"] == "forbid" and entry_matches(
+                r, dict(request, entry=None)):
+            return None
+    usable = [r for r in about if r["effect"] == "permit" and
+              used_up(r, request) == (False, -1) and
+              had(r, request) >= needed(r)]
+    glass = [r for r in usable if r.get("break_glass")]
+    special = [r for r in usable if wants_more(r) and r not in glass]
+    free = [r["name"] for r in usable if not wants_more(r)]
+    if glass and request.get("break_glass"):
+        return min(glass, key=order)["name"]
+    if free:
+        return min(free)
+    if special or glass:
+        return min(special or glass, key=order)["name"]
+    return None
+
+
+def list_shows(rules, request, zones):
+    offer = list_offer(rules, request, zones)
+    if offer is None or not decide(rules, request, zones)["permit"]:
+        return False
+    permits = [r for r in about_caller(rules, request, zones,
+                                       request["entry"])
+               if r["effect"] == "permit"]
+    if any(not wants_more(r) for r in permits):
+        return True
+    taken = [r for r in permits if r["name"] == offer]
+    quiet = [r for r in permits if not r.get("break_glass")]
+    return bool(taken and not (taken[0].get("break_glass") and quiet and
+                               not request.get("break_glass")))
+
+
 def would_break_glass(rules, request, zones):
     """Waiting or stopped: would --break-glass, with a reason, go ahead?"""
     def free(request, loud):

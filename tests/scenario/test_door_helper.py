@@ -249,3 +249,29 @@ def test_while_clusters_are_looked_for_as_root(cloud_vault, secrets, call):
         assert p.returncode == 0, err
     finally:
         slow.end()
+
+
+def test_a_freeze_while_a_fetch_runs_as_root(slow):
+    """Whoever freezes the vault is answered at once; what the cloud issues
+    afterwards is not kept, and the record says so."""
+    p = slow.fetch("got")
+    slow.wait()
+    with connect(slow.broker.path, 0, seconds=40) as root:
+        frozen = ask(root, "LockAll", {"reason": "stolen"})
+    assert frozen["parameters"]["frozen"], frozen
+    assert slow.vault.standin.waiting > 0 and p.poll() is None
+    slow.go.set()
+    _, err = p.communicate(timeout=60)
+    assert p.returncode == harness.DENIED, err
+    assert "nothing of it was kept" in err.decode()
+    with connect(slow.broker.path, 0, seconds=40) as root:
+        assert "error" not in ask(root, "UnlockAll", {"reason": "found"})
+        said = ask(root, "List", {"labels": {}})
+    assert [e["name"] for e in said["parameters"]["items"]] == ["a"]
+    slow.end()
+    records = slow.vault.records()
+    fetch = [r for r in records if r["action"] == "fetch"]
+    assert [r["phase"] for r in fetch] == ["decision", "outcome"]
+    assert fetch[1]["outcome"] == "failed" and fetch[0]["op"] == fetch[1]["op"]
+    freeze = [r for r in records if r["details"].get("method") == "LockAll"]
+    assert fetch[0]["seq"] < freeze[0]["seq"] < fetch[1]["seq"]

@@ -221,24 +221,29 @@ static void check_explanation(const struct cv_policy *policy,
     cJSON_Delete(o);
 }
 
-/* The filter of lists must show exactly what would be permitted. */
-static void check_list(const struct cv_policy *policy,
+/* What the filter of lists says of the entry; *offer (NULL: none), the rule
+ * that is recorded for the list. What would not be permitted is never shown. */
+static bool list_shows(const struct cv_policy *policy,
                        const struct cv_decide_request *r,
-                       const struct cv_decide_result *result)
+                       const struct cv_decide_result *result,
+                       const char **offer)
 {
     struct cv_decide_list *list;
     struct cv_decide_result all;
     struct cv_decide_request asked = *r;
     bool shows = false;
+    *offer = NULL;
     if (r->action != CV_ACTION_LIST || r->entry == NULL)
-        return;
+        return false;
     asked.entry = NULL;
     if (cv_decide_list_new(policy, &asked, &list, &all, NULL) == CV_OK) {
         shows = cv_decide_list_shows(list, r->entry);
+        *offer = all.offer;
         cv_decide_list_free(list);
     }
-    if (shows != result->permit)
-        stop("the filter of lists says something else");
+    if (shows && !result->permit)
+        stop("the filter of lists shows what is denied");
+    return shows;
 }
 
 static const char *const causes[] = {"permitted", "forbidden", "unmet",
@@ -298,7 +303,8 @@ static cJSON *decide_one(const struct cv_policy *policy, const cJSON *names,
     enum cv_status st = cv_decide_run(policy, &p.request, &result, &err);
     check_status(&result, st, &err);
     check_explanation(policy, &p.request, &result);
-    check_list(policy, &p.request, &result);
+    const char *offer = NULL;
+    bool shows = list_shows(policy, &p.request, &result, &offer);
     cJSON *o = cJSON_CreateObject();
     cJSON *rules = cJSON_CreateArray();
     for (size_t i = 0; i < result.n_rules; i++)
@@ -307,7 +313,9 @@ static cJSON *decide_one(const struct cv_policy *policy, const cJSON *names,
         !cv_json_add_str(o, "offer", result.offer) ||
         !cv_json_add_int(o, "duration", result.duration_s) ||
         !cv_json_add_bool(o, "read_only", result.grant.read_only) ||
-        !add_facts(o, &result) || !cv_json_add_item(o, "rules", rules) ||
+        !cv_json_add_bool(o, "shows", shows) ||
+        !cv_json_add_str(o, "list_offer", offer) || !add_facts(o, &result) ||
+        !cv_json_add_item(o, "rules", rules) ||
         !cv_json_add_item(o, "may", may_approve(policy, names, &p.request)))
         stop("no memory");
     return o;

@@ -408,6 +408,35 @@ enum cv_status cv_ask_list(struct cv_ask *ask, struct cv_ask_list **out,
     return s;
 }
 
+enum cv_status cv_ask_could(struct cv_ask *ask, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    struct cv_ask_list *list = NULL;
+    struct cv_err why;
+    struct cv_leaf leaf;
+    enum cv_status s = cv_broker_enter(b, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    cv_err_init(&why);
+    s = cv_ask_run_list(ask, &list, &why);
+    cv_ask_list_free(list);
+    if (s == CV_BUSY) {
+        s = CV_OK;
+    } else if (s != CV_OK) {
+        if (err != NULL) {
+            *err = why;
+        }
+        decision_leaf(ask, NULL, &leaf);
+        leaf.decision = CV_LEAF_DENY;
+        leaf.status = s;
+        s = record_denial(ask, &leaf, err);
+    }
+    cv_broker_leave(b);
+    return s;
+}
+
 enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
                            struct cv_err *err)
 {

@@ -228,6 +228,10 @@ CV_MUST_USE enum cv_status cv_ask_list(struct cv_ask *ask,
                                        struct cv_ask_list **out, bool *recorded,
                                        struct cv_err *err);
 
+/* Not entered. Could policy permit this action for any entry at all, now or
+ * once it is approved or counted less? A denial is recorded. */
+CV_MUST_USE enum cv_status cv_ask_could(struct cv_ask *ask, struct cv_err *err);
+
 /* Entered. Everything queued is durable when this is CV_OK. */
 CV_MUST_USE enum cv_status cv_broker_commit(struct cv_broker *b,
                                             struct cv_err *err);

@@ -1,0 +1,159 @@
+"""What policy says of fetches in a service: before the cloud is asked, while it
+is, and for approvals. Needs root: the users are others, by number."""
+
+import json
+
+import pytest
+
+import cce_standin
+import users
+from approval_rig import Rig, approvals, asked, given, refused
+from users import ALICE, BOB, permit
+
+pytestmark = users.needs_root
+
+
+class CloudRig(Rig):
+    def cloud(self, **more):
+        s = self.v.standin
+        with open(s.ca_file, encoding="ascii") as f:
+            ca = f.read()
+        return {"endpoint": s.url, "iam_endpoint": s.url, "ca_pem": ca,
+                "region": s.cloud.region, "environment": {
+                    "HUAWEICLOUD_SDK_AK": s.cloud.ak,
+                    "HUAWEICLOUD_SDK_SK": s.cloud.sk}, **more}
+
+    def fetch(self, uid, cloud=None, **more):
+        """By the cluster's name, without one for the entry: so the cloud must
+        be asked which it is."""
+        named = {} if "cluster_id" in more else {"cluster": "prod"}
+        return self.ask(uid, "Fetch", **{
+            "cloud": cloud or self.cloud(), **named, "exportable": False,
+            "dry_run": False, "labels": {}, "reason": "need it", **more})
+
+    def names(self):
+        return sorted(e["name"]
+                      for e in self.v.json(*self.v.to, "list")["items"])
+
+
+@pytest.fixture
+def rig(cloud_vault):
+    r = CloudRig(cloud_vault)
+    r.start()
+    yield r
+    assert r.broker.end() == 0
+
+
+FETCHES = permit("fetches", [ALICE], ["fetch"], **approvals())
+
+
+def test_the_cloud_is_not_asked_for_who_may_fetch_nothing(rig):
+    rig.policy(permit("some", [ALICE], ["fetch"], entries={"names": ["x-*"]}),
+               permit("reason", [BOB], ["fetch"], when={"reason": "required"}))
+    before = len(rig.v.standin.seen)
+    for uid, more in ((64009, {}), (BOB, {"reason": ""})):
+        error = refused(rig.fetch(uid, **more), "denied")
+        leaf, = rig.leaves(seq=error["audit_seq"])
+        assert leaf["decision"] == "deny" and leaf["actor"]["uid"] == uid
+    assert len(rig.v.standin.seen) == before
+    # Whoever could fetch something is asked about what it is.
+    refused(rig.fetch(ALICE), "denied")
+    assert len(rig.v.standin.seen) > before
+    given(rig.fetch(BOB))
+    assert rig.names() == ["prod"]
+
+
+def test_an_approval_is_of_that_fetch(rig):
+    rig.policy(FETCHES)
+    id = asked(rig.fetch(ALICE))
+    seen, = rig.requests(BOB)
+    assert seen["entry"] == "prod"
+    assert seen["call"]["method"] == "Fetch" and \
+        seen["call"]["cluster"] == "prod"
+    assert seen["does"].startswith("cluster prod region ")
+    assert "environment" not in json.dumps(seen)
+    given(rig.ask(BOB, "Approve", id=id))
+    other = rig.v.standin.cloud
+    for more in ({"duration": 30}, {"exportable": True},
+                 {"labels": {"env": "x"}}, {"name": "p"},
+                 {"cloud": rig.cloud(project_id=other.project_id)}
+                 if hasattr(other, "project_id") else {"duration": 7}):
+        assert asked(rig.fetch(ALICE, **more)) != id, more
+    given(rig.fetch(ALICE))
+    assert rig.names() == ["prod"]
+    leaves = rig.leaves(action="fetch", decision="permit")
+    assert sorted(r["phase"] for r in leaves) == ["decision", "outcome"]
+
+
+def test_several_of_one_fetch_are_one(rig):
+    """One decision: its limit is counted once, its approval used once, whatever
+    the cluster's answer holds."""
+    rig.policy({**FETCHES, "limit": {"count": 1, "per": "1h"}})
+    given(rig.ask(BOB, "Approve", id=asked(rig.fetch(ALICE))))
+    given(rig.fetch(ALICE))
+    refused(rig.fetch(ALICE, name="other"), "busy")
+    decisions = rig.leaves(action="fetch", decision="permit",
+                           phase="decision")
+    assert [bool(r["details"].get("uncounted")) for r in decisions].count(
+        False) == 1
+    outcomes = [r["op"] for r in rig.leaves(action="fetch", phase="outcome")]
+    assert sorted(outcomes) == sorted(r["op"] for r in decisions)
+
+
+def test_a_question_that_the_cloud_does_not_answer(rig):
+    """It was permitted: what became of it is its outcome."""
+    rig.policy(permit("fetches", [ALICE], ["fetch"]))
+    rig.v.standin.inject(cce_standin.Fault(match="clusters", answer=None,
+                                           count=20))
+    answer = rig.ask(ALICE, "Clusters", cloud=rig.cloud(), reason="look")
+    assert answer["parameters"]["code"] == "remote", answer
+    leaves = [r for r in rig.leaves(action="fetch")
+              if r["actor"]["uid"] == ALICE]
+    assert [(r["phase"], r["decision"]) for r in leaves] == \
+        [("decision", "permit"), ("outcome", "permit")]
+    assert leaves[1]["outcome"] == "failed" and \
+        leaves[0]["op"] == leaves[1]["op"]
+    rig.v.standin.reset()
+
+
+# --- with the service's own credentials ---
+
+@pytest.fixture
+def own(cloud_vault, tmp_path):
+    s = cloud_vault.standin
+    profile = tmp_path / "cloud"
+    profile.write_text(f"[basic]\nak={s.cloud.ak}\nsk={s.cloud.sk}\n")
+    profile.chmod(0o600)
+    config = tmp_path / "certvault.yaml"
+    config.write_text(f"cloud: {{profile: {profile}, endpoint: '{s.url}', "
+                      f"iam_endpoint: '{s.url}', ca_file: {s.ca_file}}}\n")
+    config.chmod(0o600)
+    r = CloudRig(cloud_vault, str(config))
+    r.start()
+    yield r
+    assert r.broker.end() == 0
+
+
+def cluster_id(rig):
+    items = given(rig.ask(0, "Clusters", cloud=rig.cloud()))["items"]
+    return next(i["id"] for i in items if i["name"] == "prod")
+
+
+def test_as_the_service_it_is_filed_for_what_it_will_be(own):
+    """By its id alone: what it is called only the cloud knows."""
+    own.policy(permit("fetches", [ALICE], ["fetch.service"], **approvals()))
+    ask = {"cloud": {"region": own.v.standin.cloud.region},
+           "as_service": True}
+    id = asked(own.fetch(ALICE, cluster_id=cluster_id(own), **ask))
+    seen, = own.requests(BOB)
+    assert seen["entry"] == "prod" and seen["action"] == "fetch.service"
+    given(own.ask(BOB, "Approve", id=id))
+    given(own.fetch(ALICE, cluster_id=cluster_id(own), **ask))
+    assert own.names() == ["prod"]
+    assert {r["state"] for r in own.requests(ALICE, all=True)} == {"used"}
+    # By name it is filed before the cloud is asked at all.
+    before = len(own.v.standin.seen)
+    asked(own.fetch(ALICE, cluster="dev", **ask))
+    assert len(own.v.standin.seen) == before
+    refused(own.fetch(BOB, cluster_id="x", **ask), "denied")
+    assert len(own.v.standin.seen) == before
