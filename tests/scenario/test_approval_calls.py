@@ -387,7 +387,10 @@ def test_a_list_shows_what_its_record_gives(rig):
     rig.policy(few, glass)
     assert listed(rig, reason="x") == ["b"]
     assert permits(rig, action="list")[-1]["rules"] == ["few"]
-    refused(rig.ask(ALICE, "List", labels={}, reason="x"), "busy")
+    # That of c nothing else is about: the glass is all that there is.
+    assert listed(rig, reason="x") == ["c"]
+    assert permits(rig, action="list")[-1]["rules"] == ["glass"]
+    refused(rig.ask(ALICE, "List", labels={}), "busy")
     rig.policy(permit("asks", [ALICE], ["list"], **approvals(), **names["b"]),
                free)
     assert listed(rig) == ["a"] and rig.requests(ALICE, all=True) == []

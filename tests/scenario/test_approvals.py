@@ -4,6 +4,7 @@ Needs root: the users are others, by number."""
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -310,6 +311,136 @@ def test_signed_by_the_command_line(rig):
     given(rig.export(ALICE))
 
 
+class Signer:
+    """The user `games`, with keys of hers."""
+
+    def __init__(self, rig):
+        self.rig = rig
+        self.uid = __import__("pwd").getpwnam("games").pw_uid
+        self.folder = os.path.join("/tmp",
+                                   f"cv-approvals-{self.uid}-{os.getpid()}")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder, mode=0o700)
+        os.chown(self.folder, self.uid, self.uid)
+        self.n = 0
+
+    def key(self):
+        self.n += 1
+        folder = os.path.join(self.folder, str(self.n))
+        os.mkdir(folder)
+        os.chown(folder, self.uid, self.uid)
+        return keygen(folder, self.uid)
+
+    def policy(self, *lines, **require):
+        """Export with her signed approval, by these keys."""
+        keys = {"keys": {"games": list(lines)}} if lines else {}
+        self.rig.policy(
+            permit("copies", [ALICE], ["export"],
+                   **approvals(signed=True, uids=[self.uid, BOB], **require)),
+            permit("games", [self.uid], ["approve"]), **keys)
+
+    def approve(self, id, key):
+        text = self.rig.requests(self.uid, ids=[id])[0]["text"]
+        done = subprocess.run(
+            ["ssh-keygen", "-q", "-Y", "sign", "-n", "certvault-approval",
+             "-f", key], input=text.encode(), capture_output=True, check=True)
+        return self.rig.ask(self.uid, "Approve", id=id,
+                            signature=done.stdout.decode())
+
+
+@needs_keygen
+def test_a_signed_approval_ends_with_its_key(rig):
+    """A key that the policy does not have any more signs for nobody, also not
+    what it signed before; and another key's approval takes its place."""
+    games = Signer(rig)
+    (old, old_line), (new, new_line) = games.key(), games.key()
+    games.policy(old_line)
+    id = asked(rig.export(ALICE))
+    given(games.approve(id, old))
+    refused(games.approve(id, old), "exists")
+    games.policy(new_line)
+    waits = rig.export(ALICE)
+    assert asked(waits) == id and "0 of 1" in waits["parameters"]["state"]
+    refused(games.approve(id, old), "denied")
+    done = given(games.approve(id, new))["request"]
+    assert [a["uid"] for a in done["approvals"]] == [games.uid]
+    assert done["state"] == "approved"
+    # The old one counts again with its key, and so would the new one not.
+    games.policy(old_line)
+    assert asked(rig.export(ALICE)) == id
+    games.policy(new_line, old_line)
+    refused(games.approve(id, new), "exists")
+    given(rig.export(ALICE))
+
+
+@needs_keygen
+def test_a_key_that_becomes_somebody_elses(rig):
+    """It was hers when it signed: what it signed is nobody's then."""
+    games = Signer(rig)
+    key, line = games.key()
+    games.policy(line)
+    id = asked(rig.export(ALICE))
+    given(games.approve(id, key))
+    rig.policy(permit("copies", [ALICE], ["export"],
+                      **approvals(signed=True, uids=[games.uid, BOB])),
+               keys={"man": [line]})
+    waits = rig.export(ALICE)
+    assert asked(waits) == id and "0 of 1" in waits["parameters"]["state"]
+
+
+@needs_keygen
+def test_what_is_signed_to_the_byte(rig, tmp_path):
+    """What `approve --sign-key` signs is what docs/formats.md says, and what
+    `--print` prints; ssh-keygen verifies it."""
+    games = Signer(rig)
+    key, line = games.key()
+    games.policy(line)
+    id = asked(rig.export(ALICE, ticket="OPS-7", context="main"))
+    text = person(rig, games.uid, "approve", id, "--print", code=0).out
+    seen, = rig.requests(games.uid)
+    entry = rig.v.json(*rig.v.to, "show", "a")
+    said = {"id": id, "created": seen["created"], "expires": seen["expires"],
+            "digest": seen["digest"],
+            "vault_id": rig.v.json(*rig.v.to, "status")["vault_id"],
+            "actor": seen["actor"], "action": "export", "entry": "a",
+            "entry_id": seen["entry_id"], "reason": "copy", "ticket": "OPS-7",
+            "context": "main", "server": entry["contexts"][0]["server"],
+            "duration": 0, "read_only": False}
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    assert text == b"certvault-approval/v1\n" + canonical.encode() + b"\n"
+    # The digest is that of what is asked, and by whom.
+    asks = {k: said[k] for k in ("action", "entry_id", "reason", "ticket",
+                                 "context", "duration", "read_only")}
+    asks["uid"] = ALICE
+    assert seen["digest"] == hashlib.sha256(json.dumps(
+        asks, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    # The program that signs is given these bytes, and no others.
+    fake = os.path.join(games.folder, "bin")
+    os.mkdir(fake)
+    with open(os.path.join(fake, "ssh-keygen"), "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\ncat > " + games.folder + "/signed\n"
+                "exec /usr/bin/ssh-keygen \"$@\" < " + games.folder +
+                "/signed\n")
+    for path, mode in ((fake, 0o755), (fake + "/ssh-keygen", 0o755)):
+        os.chmod(path, mode)
+    shown = person(rig, games.uid, "approve", id, "--sign-key", key, code=0,
+                   PATH=fake + ":/usr/bin:/bin")
+    assert canonical in shown.note      # seen before it was signed
+    with open(os.path.join(games.folder, "signed"), "rb") as f:
+        assert f.read() == text
+    signature = subprocess.run(
+        ["ssh-keygen", "-q", "-Y", "sign", "-n", "certvault-approval", "-f",
+         key], input=text, capture_output=True, check=True).stdout
+    (tmp_path / "sig").write_bytes(signature)
+    (tmp_path / "who").write_text("games " + line + "\n")
+    subprocess.run(["ssh-keygen", "-Y", "verify", "-n", "certvault-approval",
+                    "-f", str(tmp_path / "who"), "-I", "games", "-s",
+                    str(tmp_path / "sig")], input=text, check=True,
+                   capture_output=True)
+    given(rig.export(ALICE, ticket="OPS-7", context="main"))
+
+
 # --- limits ---
 
 LIMITED = permit("few", [ALICE, BOB], ["export"],
@@ -528,6 +659,29 @@ def test_break_glass(vault_with_entry, tmp_path):
         assert told(out)[2]["event"] == "approved"
     finally:
         assert rig.broker.end() == 0
+
+
+def test_a_glass_is_broken_by_each_look_at_the_record(rig):
+    """`audit tail -f` asks for what came since: each such question is as loud
+    as the first, and one that waits for approvals is asked anew."""
+    rig.policy(permit("glass", [ALICE], ["audit.read"], break_glass=True,
+                      when={"reason": "required"}))
+
+    def tail(**more):
+        return rig.ask(ALICE, "AuditTail", reason="fire", **more)
+
+    given(tail(last=5))
+    last = rig.leaves()[-1]["seq"]
+    for n in (2, 3):
+        said = given(tail(after=0))
+        assert said["items"]
+        assert len(rig.leaves(action="audit.read", break_glass=True)) == n
+    refused(rig.ask(ALICE, "AuditTail", after=last), "denied")
+    rig.policy(permit("asks", [ALICE], ["audit.read"], **approvals()))
+    id = asked(tail(after=0))
+    given(rig.ask(BOB, "Approve", id=id))
+    assert given(tail(after=0))["items"]
+    assert asked(tail(after=0)) != id
 
 
 def test_notify_holds_nobody_up(vault_with_entry, tmp_path):

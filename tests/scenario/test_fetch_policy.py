@@ -135,8 +135,7 @@ def own(cloud_vault, tmp_path):
 
 
 def cluster_id(rig):
-    items = given(rig.ask(0, "Clusters", cloud=rig.cloud()))["items"]
-    return next(i["id"] for i in items if i["name"] == "prod")
+    return rig.v.standin.cloud.cluster("prod").uid
 
 
 def test_as_the_service_it_is_filed_for_what_it_will_be(own):
