@@ -104,7 +104,8 @@ def random_limit(rnd):
 
 def random_require(rnd):
     return {"approvals": {"count": rnd.choice([1, 1, 2]),
-                          "from": draw.random_subjects(rnd)}}
+                          "from": rnd.choice([{"users": ["*"]},
+                                              draw.random_subjects(rnd)])}}
 
 
 def random_rule(rnd, number):
@@ -113,9 +114,9 @@ def random_rule(rnd, number):
     special = rnd.random() if effect == "permit" else 1
     return draw.without_none({
         "name": f"r{number:02}", "effect": effect,
-        "limit": random_limit(rnd) if special < .3 else None,
-        "require": random_require(rnd) if .2 < special < .45 else None,
-        "break_glass": True if .4 < special < .55 else None,
+        "limit": random_limit(rnd) if special < .25 else None,
+        "require": random_require(rnd) if .2 < special < .5 else None,
+        "break_glass": True if .45 < special < .6 else None,
         "subjects": (others(rnd) if effect == "forbid" else
                      draw.random_subjects(rnd)),
         "actions": actions,
@@ -428,7 +429,7 @@ def go_on(v, call, answer, rules, zones):
     id = answer["parameters"]["request_id"]
     wanted = model.decide(rules, call.request(rules), zones)
     rule = next(r for r in rules if r["name"] == wanted["offer"])
-    for _ in range(v.rnd.choice([0, 2, 6, 12])):
+    for _ in range(v.rnd.choice([0, 1, 3, 8])):
         yield check_approval(v, Approval(v.rnd, call, id), call, rule, rules,
                              zones)
     if v.rnd.random() < .2:

@@ -78,8 +78,10 @@ static const struct cv_interface iface = {
     .n_methods = sizeof(methods) / sizeof(methods[0]),
 };
 
-static void *enter(void *context, struct cv_caller *caller)
+static void *enter(void *context, struct cv_caller *caller,
+                   const struct cv_message *request)
 {
+    (void)request;
     (void)caller;
     return context;
 }
