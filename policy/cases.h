@@ -8,11 +8,11 @@
  *        expect: permit}
  *
  * Further keys of a case: ticket, name (shown), context, mode (service where
- * not given), tty, duration, read_only; of its entry: provenance, leaky. For
- * what rules ask beside conditions: break_glass, approvals ([{user, groups,
- * signed}]), used and sessions ({rule: how often this user used it, within its
- * `per`; how many of its grants live}; 0 where not given). To expect more:
- * offer (the rule that is taken, or waits for approvals), wait (limit,
+ * not given), tty, duration, read_only, anchor_age; of its entry: provenance,
+ * leaky. For what rules ask beside conditions: break_glass, approvals ([{user,
+ * groups, signed}]), used and sessions ({rule: how often this user used it,
+ * within its `per`; how many of its grants live}; 0 where not given). To expect
+ * more: offer (the rule that is taken, or waits for approvals), wait (limit,
  * approvals: denied for now only). */
 #ifndef CERTVAULT_POLICY_CASES_H
 #define CERTVAULT_POLICY_CASES_H

@@ -257,7 +257,8 @@ static enum cv_status read_mode(struct cv_reader *r, const cJSON *node,
 /* The keys that few cases have. */
 struct extras {
     const cJSON *reason, *ticket, *at, *context, *mode, *tty, *duration,
-        *read_only, *break_glass, *approvals, *used, *sessions, *offer, *wait;
+        *read_only, *anchor_age, *break_glass, *approvals, *used, *sessions,
+        *offer, *wait;
 };
 
 static enum cv_status read_extras(struct cv_reader *r, const struct extras *e,
@@ -287,6 +288,11 @@ static enum cv_status read_extras(struct cv_reader *r, const struct extras *e,
         st = cv_reader_duration(r, e->duration, "duration", &q->duration_s);
     if (st == CV_OK && e->read_only != NULL)
         st = cv_reader_bool(r, e->read_only, "read_only", &q->read_only);
+    if (st == CV_OK && e->anchor_age != NULL) {
+        st = cv_reader_duration(r, e->anchor_age, "anchor_age",
+                                &q->anchor_age_s);
+        q->anchored = true;
+    }
     return st;
 }
 
@@ -354,6 +360,7 @@ enum cv_status cv_cases_read(const struct cv_policy *policy,
         {"tty", false, &e.tty},
         {"duration", false, &e.duration},
         {"read_only", false, &e.read_only},
+        {"anchor_age", false, &e.anchor_age},
         {"break_glass", false, &e.break_glass},
         {"approvals", false, &e.approvals},
         {"used", false, &e.used},

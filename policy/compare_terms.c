@@ -81,6 +81,11 @@ void cv_compare_terms_when(const struct cv_rule *rule, struct cv_buf *out)
         part(out, before);
         cv_buf_add_str(out, "at a terminal");
     }
+    if (w->anchor_age_s > 0) {
+        part(out, before);
+        cv_buf_add_str(out, "anchored within ");
+        cv_rule_duration(w->anchor_age_s, out);
+    }
     say_limit(out, before, &rule->limit);
     say_require(out, before, &rule->require);
     if (rule->break_glass) {

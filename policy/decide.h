@@ -88,11 +88,13 @@ struct cv_decide_request {
     const char *const *contexts;         /* all that the action would touch */
     size_t n_contexts;                   /* 0: it has to do with no context */
     enum cv_decide_mode mode;
-    bool tty;           /* a hint, the caller could lie */
-    bool read_only;     /* asked for: the grant is then read-only at least */
-    int64_t now_s;      /* seconds since 1970, UTC */
-    int64_t duration_s; /* asked for with --for; 0: not asked */
-    bool break_glass;   /* asked for with --break-glass */
+    bool tty;             /* a hint, the caller could lie */
+    bool anchored;        /* it is known when the log was last anchored: */
+    int64_t anchor_age_s; /* so many seconds ago */
+    bool read_only;       /* asked for: the grant is then read-only at least */
+    int64_t now_s;        /* seconds since 1970, UTC */
+    int64_t duration_s;   /* asked for with --for; 0: not asked */
+    bool break_glass;     /* asked for with --break-glass */
     /* Several of one user count once; the caller's own never. */
     const struct cv_decide_approval *approvals;
     size_t n_approvals;

@@ -124,6 +124,26 @@ static enum cv_status parse_modes(struct cv_parser *p, const cJSON *node,
     return st;
 }
 
+/* A forbid that holds only while the log is anchored would be ended by whoever
+ * cuts the anchor off. */
+static enum cv_status parse_anchor_age(struct cv_parser *p, const cJSON *node,
+                                       struct cv_rule *rule)
+{
+    int64_t *age = &rule->when.anchor_age_s;
+    int64_t *least = &p->policy->anchor_age_s;
+    enum cv_status st;
+    if (rule->forbid) {
+        st = cv_reader_refuse(&p->reader, node, true,
+                              "a forbid has no anchor_age");
+        cv_err_hint(p->reader.err, "put it into the permits");
+        return st;
+    }
+    st = cv_reader_duration(&p->reader, node, "anchor_age", age);
+    if (st == CV_OK && (*least == 0 || *age < *least))
+        *least = *age;
+    return st;
+}
+
 /* Conditions of a forbid make it weaker; those that a caller fulfils by saying
  * nothing hardly mean what they say. */
 static void warn(struct cv_parser *p, const cJSON *node,
@@ -155,12 +175,17 @@ enum cv_status cv_parse_when(struct cv_parser *p, const cJSON *node,
 {
     struct cv_rule_when *w = &rule->when;
     const cJSON *reason, *ticket, *hours, *days, *timezone, *contexts, *mode,
-        *tty;
+        *tty, *anchor_age;
     const struct cv_reader_field fields[] = {
-        {"reason", false, &reason},     {"ticket", false, &ticket},
-        {"hours", false, &hours},       {"days", false, &days},
-        {"timezone", false, &timezone}, {"contexts", false, &contexts},
-        {"mode", false, &mode},         {"tty", false, &tty},
+        {"reason", false, &reason},
+        {"ticket", false, &ticket},
+        {"hours", false, &hours},
+        {"days", false, &days},
+        {"timezone", false, &timezone},
+        {"contexts", false, &contexts},
+        {"mode", false, &mode},
+        {"tty", false, &tty},
+        {"anchor_age", false, &anchor_age},
     };
     enum cv_status st = cv_reader_mapping(&p->reader, node, "when", fields,
                                           sizeof(fields) / sizeof(fields[0]));
@@ -182,6 +207,8 @@ enum cv_status cv_parse_when(struct cv_parser *p, const cJSON *node,
         st = parse_modes(p, mode, w);
     if (st == CV_OK && tty != NULL)
         st = cv_parse_required(p, tty, "tty", &w->tty);
+    if (st == CV_OK && anchor_age != NULL)
+        st = parse_anchor_age(p, anchor_age, rule);
     if (st == CV_OK)
         warn(p, node, rule, timezone);
     return st;

@@ -76,9 +76,10 @@ struct cv_rule_when {
     bool hours;
     unsigned from; /* minutes since midnight */
     unsigned until;
-    unsigned days;  /* a bit each, 1: Monday; 0: not given */
-    size_t zone;    /* number in the policy's zones; CV_TEXTS_NONE: UTC */
-    unsigned modes; /* a bit each; 0: not given */
+    unsigned days;        /* a bit each, 1: Monday; 0: not given */
+    size_t zone;          /* number in the policy's zones; CV_TEXTS_NONE: UTC */
+    unsigned modes;       /* a bit each; 0: not given */
+    int64_t anchor_age_s; /* 0: not given */
     struct cv_globs contexts; /* literal; n 0: not given */
     struct cv_pattern *ticket;
     const char *hours_text; /* as written, for words */

@@ -249,6 +249,9 @@ unsigned cv_rule_unmet(const struct cv_policy *policy,
         miss |= CV_MISS_MODE;
     if (w->tty && !request->tty)
         miss |= CV_MISS_TTY;
+    if (w->anchor_age_s > 0 &&
+        (!request->anchored || request->anchor_age_s > w->anchor_age_s))
+        miss |= CV_MISS_ANCHOR;
     if (!rule->forbid)
         miss |= unmet_grant(&rule->grant, request);
     if (rule->require.approvals > 0 && request->mode != CV_DECIDE_MODE_SERVICE)

@@ -25,8 +25,9 @@ enum cv_rule_miss {
     CV_MISS_MODE = 1U << 14,
     CV_MISS_TTY = 1U << 15,
     CV_MISS_DURATION = 1U << 16, /* longer than its max_duration */
-    CV_MISS_LIMITS = 1U << 17, /* its grant has limits that this cannot keep */
-    CV_MISS_SERVICE = 1U << 18 /* it wants approvals: the service takes them */
+    CV_MISS_LIMITS = 1U << 17,  /* its grant has limits that this cannot keep */
+    CV_MISS_SERVICE = 1U << 18, /* it wants approvals: the service takes them */
+    CV_MISS_ANCHOR = 1U << 19   /* the log's last anchor is older, or unknown */
 };
 
 /* Is `who` among `s`? */

@@ -56,6 +56,10 @@ void cv_rule_words(const struct cv_rule *rule, unsigned misses,
             cv_rule_duration(rule->grant.max_duration_s, out);
         }
     }
+    if ((misses & CV_MISS_ANCHOR) != 0) {
+        say(out, &n, "the log was not anchored within ");
+        cv_rule_duration(rule->when.anchor_age_s, out);
+    }
     if ((misses & CV_MISS_HOURS) != 0) {
         say(out, &n, "outside hours ");
         cv_buf_add_format(out, "%s %s", rule->when.hours_text,
@@ -89,6 +93,8 @@ void cv_rule_advice(const struct cv_rule *rule, unsigned misses,
     }
     if ((misses & (CV_MISS_HOURS | CV_MISS_DAYS)) != 0)
         say(out, &n, "try again at that time");
+    if ((misses & CV_MISS_ANCHOR) != 0)
+        say(out, &n, "anchor the log (certvault audit anchor)");
     if ((misses & CV_MISS_TTY) != 0)
         say(out, &n, "run it from a terminal");
     if ((misses & CV_MISS_SERVICE) != 0)

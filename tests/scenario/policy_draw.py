@@ -64,7 +64,7 @@ def random_hours(rnd):
                                     last // 60, last % 60)
 
 
-def random_when(rnd):
+def random_when(rnd, permit):
     return without_none({
         "reason": maybe(rnd, .2, lambda: "required"),
         "ticket": maybe(rnd, .15, lambda: rnd.choice(TICKETS)),
@@ -75,6 +75,8 @@ def random_when(rnd):
         "mode": maybe(rnd, .15,
                       lambda: some(rnd, ["exec", "agent", "service"], 2)),
         "tty": maybe(rnd, .1, lambda: "required"),
+        "anchor_age": maybe(rnd, .1 * permit,
+                            lambda: rnd.choice(["90s", "1h", "1d"])),
     })
 
 
@@ -117,7 +119,7 @@ def random_rule(rnd, n):
         "name": "r%02d" % n, "effect": effect,
         "subjects": random_subjects(rnd), "actions": actions,
         "entries": maybe(rnd, .5, lambda: random_entries(rnd)),
-        "when": maybe(rnd, .35, lambda: random_when(rnd)),
+        "when": maybe(rnd, .35, lambda: random_when(rnd, permit)),
         "grant": maybe(rnd, .5 * permit, lambda: random_grant(rnd)),
         "limit": maybe(rnd, .4 * permit, lambda: random_limit(rnd)),
         "require": maybe(rnd, .3 * permit, lambda: random_require(rnd)),
@@ -223,6 +225,8 @@ def random_request(rnd):
         "mode": rnd.choice(["exec", "agent", "service", "service",
                             "service"] * 6 + ["none"]),
         "tty": rnd.random() < .5,
+        "anchor_age": maybe(rnd, .8, lambda: rnd.choice(
+            [0, 90, 91, HOUR, HOUR + 1, 86400, 86401])),
         "read_only": rnd.random() < .2,
         "now": rnd.choice([rnd.randint(0, 4_000_000_000),
                            rnd.randint(1_700_000_000, 1_900_000_000),

@@ -102,6 +102,10 @@ def when_holds(rule, request, zones):
             return False
     if "mode" in when and request["mode"] not in when["mode"]:
         return False
+    if "anchor_age" in when:
+        age = request.get("anchor_age")
+        if age is None or age > seconds(when["anchor_age"]):
+            return False
     return "tty" not in when or bool(request.get("tty"))
 
 

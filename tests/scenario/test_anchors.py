@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-import harness
+import kube
 import merkle
-from harness import CONFIG, INTEGRITY, NOT_FOUND, REMOTE
+from harness import CONFIG, DENIED, INTEGRITY, NOT_FOUND, REMOTE
 from witness import DASH, Witness, key_id
 
 
@@ -378,6 +378,69 @@ def test_the_door_does_not_wait(vault, witness):
         witness.mode = ""
         witness.resume.set()
         until(lambda: status(vault)["anchored"] == "witness")
+    finally:
+        vault("agent", "stop", code=0)
+        vault.flags = ["--no-agent"]
+
+
+# --- policy ---
+
+@pytest.fixture
+def vault_with_entry(vault, secrets):
+    vault.add(kube.as_yaml(kube.config(kube.Identity("p256",
+                                                     secrets=secrets))),
+              "a", "--exportable")
+    return vault
+
+
+def test_a_policy_that_wants_anchors(vault_with_entry, tmp_path):
+    """H78: nothing is given out once the anchors are too old, or in a
+    conflict; the denial says what to do."""
+    vault = vault_with_entry
+    program = tmp_path / "keep"
+    program.write_text("#!/bin/sh\nexec cat > /dev/null\n")
+    program.chmod(0o700)
+    configure(vault, f"command:{program}")
+    vault.policy({"name": "anchored", "effect": "permit",
+                  "subjects": {"uids": [os.getuid()]}, "actions": ["export"],
+                  "when": {"anchor_age": "2s"}})
+    out = str(tmp_path / "out")
+
+    def export(code):
+        return vault("-o", "json", "export", "a", "--output", out, "--yes",
+                     code=code, secret=True)
+
+    error = export(DENIED).error
+    assert "not anchored within 2s" in error["message"]
+    assert "audit anchor" in error["hint"]
+    anchor(vault)
+    export(0)
+    end = time.monotonic() + 20
+    while vault("export", "a", "--output", out, "--yes",
+                secret=True).code == 0:
+        assert time.monotonic() < end
+    export(DENIED)
+    anchor(vault)
+    export(0)
+    got = vault.json("policy", "explain", "--user", "x", "--action", "export",
+                     "--entry", "a")
+    assert got["rules"]
+    configure(vault)
+
+
+def test_anchors_are_repeated_for_the_policy(vault, tmp_path):
+    """A broker that stays keeps them as young as the policy wants, while
+    nothing happens."""
+    got = tmp_path / "got"
+    program = tmp_path / "keep"
+    program.write_text(f"#!/bin/sh\ncat > /dev/null; echo x >> {got}\n")
+    program.chmod(0o700)
+    configure(vault, f"command:{program}")
+    vault.flags = []
+    vault("agent", "start", code=0)
+    try:
+        until(lambda: got.exists())
+        assert status(vault)["anchored"] == "command"
     finally:
         vault("agent", "stop", code=0)
         vault.flags = ["--no-agent"]

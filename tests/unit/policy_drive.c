@@ -185,6 +185,8 @@ static void read_request(cJSON *o, struct parsed *p)
     r->n_contexts = texts(get(o, "contexts"), p->contexts);
     r->mode = cv_decide_mode_from_name(text(o, "mode"));
     r->tty = cJSON_IsTrue(get(o, "tty"));
+    r->anchored = cJSON_IsNumber(get(o, "anchor_age"));
+    r->anchor_age_s = number(o, "anchor_age");
     r->read_only = cJSON_IsTrue(get(o, "read_only"));
     r->now_s = number(o, "now");
     r->duration_s = number(o, "duration");

@@ -126,6 +126,16 @@ bool cv_anchor_last(struct cv_broker *b, struct cv_anchor_state *out)
     return found;
 }
 
+void cv_anchor_fact(struct cv_broker *b, struct cv_decide_request *rq)
+{
+    struct cv_anchor_state last;
+
+    if (b->policy != NULL && cv_policy_anchor_age(b->policy) > 0) {
+        rq->anchored = cv_anchor_last(b, &last);
+        rq->anchor_age_s = last.age_s;
+    }
+}
+
 /* ---- comparing ---- */
 
 enum cv_status cv_anchor_prove(struct cv_broker *b, uint64_t size,

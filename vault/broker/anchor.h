@@ -43,6 +43,10 @@ bool cv_anchor_tick(struct cv_broker *b);
  * file beneath the vault once, then what is in memory. */
 bool cv_anchor_last(struct cv_broker *b, struct cv_anchor_state *out);
 
+/* What policy looks at (`anchor_age`). */
+struct cv_decide_request;
+void cv_anchor_fact(struct cv_broker *b, struct cv_decide_request *rq);
+
 /* Not entered. All are to get the last checkpoint now, those in a conflict
  * too; cv_anchor_tick does it. */
 void cv_anchor_ask(struct cv_broker *b);

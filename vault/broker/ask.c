@@ -1,4 +1,5 @@
 /* What policy is asked, and what it says: nothing is recorded here. */
+#include "vault/broker/anchor.h"
 #include "vault/broker/facts.h"
 
 #include "vault/base/clock.h"
@@ -73,6 +74,7 @@ static void request_of(const struct cv_ask *ask, struct asked *a)
     rq->duration_s = ask->duration_s;
     rq->break_glass = ask->break_glass;
     rq->now_s = cv_clock_now_s();
+    cv_anchor_fact(ask->broker, rq);
     if (ask->held_rule[0] != '\0') {
         rq->held_rule = ask->held_rule;
         rq->held_approvals = ask->held_approvals;

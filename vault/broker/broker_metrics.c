@@ -117,6 +117,7 @@ static enum cv_status add_expiry(struct cv_broker *b, bool wanted, cJSON *out,
     struct cv_store_filter filter;
     enum cv_status s;
 
+    cv_anchor_fact(b, &rq);
     if (wanted) {
         x.items = cJSON_AddArrayToObject(out, "expiry");
         if (x.items == NULL) {

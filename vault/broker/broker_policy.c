@@ -2,6 +2,7 @@
 #include "policy/compare.h"
 #include "policy/explain.h"
 #include "vault/base/clock.h"
+#include "vault/broker/anchor.h"
 #include "vault/broker/change_internal.h"
 #include "vault/broker/policies_internal.h"
 #include "vault/store/store_policy.h"
@@ -590,6 +591,7 @@ static enum cv_status explain(struct cv_broker *b, const struct question *q,
     cJSON *doc = NULL;
     enum cv_status s = CV_OK;
 
+    cv_anchor_fact(b, &rq);
     if (q->uid != -1) {
         rq.subject = (struct cv_decide_subject){0};
         group_numbers(q, gids, &rq.subject);
