@@ -281,9 +281,12 @@ static enum cv_status audit_verify(void *context, const cJSON *parameters,
                                    struct cv_reply *reply, struct cv_err *err)
 {
     const char *note = NULL;
+    const cJSON *witnesses = NULL;
     const struct cv_json_field fields[] = {
         {"checkpoint", CV_JSON_TEXT, false, &note, CV_LIMIT_NOTE},
+        {"witnesses", CV_JSON_ARRAY, false, &witnesses, 0},
     };
+    struct cv_note_key keys[PROOF_KEYS];
     struct telling telling = {reply, cv_clock_boot_ms()};
     struct cv_verify_options options = {.context = &telling};
     cJSON *report = NULL;
@@ -291,6 +294,10 @@ static enum cv_status audit_verify(void *context, const cJSON *parameters,
         cv_json_read(parameters, "AuditVerify", FIELDS(fields), true, err);
 
     (void)context;
+    if (s == CV_OK && cJSON_GetArraySize(witnesses) > 0) {
+        s = read_keys(witnesses, keys, &options.n_witnesses, err);
+        options.witnesses = keys;
+    }
     if (s == CV_OK) {
         if (note != NULL) {
             options.checkpoint = bytes_of(note);

@@ -264,6 +264,19 @@ def test_a_witness(vault, witness):
         raw[12:], f"cosignature/v1\ntime {when}\n{text}".encode())
     assert abs(when - time.time()) < 60
     assert status(vault)["anchored"] == "witness"
+    # Offline, by the keys that the configuration names.
+    said = vault.json("audit", "verify")
+    assert said["anchored"] == "witness"
+    assert [(w["name"], w["size"]) for w in said["witnesses"]] == \
+        [(witness.name, second["size"])]
+    kept = vault.write("cosigned", note)
+    shutil.rmtree(vault.path("audit/cosigned"))
+    assert vault.json("audit", "verify")["anchored"] == "none"
+    said = vault.json("audit", "verify", "--checkpoint", kept)
+    assert said["anchored"] == "witness" and said["ok"]
+    configure(vault)
+    said = vault.json("audit", "verify", "--checkpoint", kept)
+    assert said["anchored"] == "file" and said["witnesses"] == []
 
 
 def test_it_tells_how_far_it_is(vault, witness):
@@ -323,6 +336,7 @@ def test_a_second_copy_of_the_vault(vault, witness, tmp_path):
     assert status(vault)["anchored"] == "conflict"
     leaf, = conflicts(vault)
     assert leaf["details"]["place"] == witness.name
+    assert vault.verify()["anchored"] == "witness"  # as far as it goes here
     before = open(vault.path("audit/checkpoint"), "rb").read()
     vault("list", code=0)
     vault.error(INTEGRITY, "audit", "checkpoint")
@@ -381,6 +395,41 @@ def test_the_door_does_not_wait(vault, witness):
     finally:
         vault("agent", "stop", code=0)
         vault.flags = ["--no-agent"]
+
+
+def test_verify_holds_the_log_against_them(vault, witness, tmp_path):
+    """A cosigned note that is not the log's, or of more than there is."""
+    vault.spoilt = True
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    shutil.copytree(vault.folder, tmp_path / "before")
+    anchor(vault)
+    kept = cosigned(vault, witness)
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "before", vault.folder)
+    name = key_id(witness.name, 4, witness.public).hex()
+
+    def place(text):
+        os.makedirs(vault.path("audit/cosigned"), mode=0o700, exist_ok=True)
+        with open(vault.path("audit/cosigned/" + name), "w",
+                  encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(vault.path("audit/cosigned/" + name), 0o600)
+
+    place(kept)
+    said = vault.verify(code=INTEGRITY)
+    assert said["anchored"] == "none"
+    assert "shorter than a witness" in said["errors"][0]["message"]
+    for _ in range(6):
+        vault("list", "--reason", "another", code=0)
+    place(kept)
+    said = vault.verify(code=INTEGRITY)
+    assert "not the one that a witness signed" in said["errors"][0]["message"]
+    # What the witness has not signed is no word of it.
+    for text in (kept.replace(DASH + witness.name, DASH + "w"), kept[:-30],
+                 kept.rpartition(DASH)[0], "x"):
+        place(text)
+        assert vault.verify(code=INTEGRITY)["errors"][0]["what"] == "witness"
 
 
 # --- policy ---

@@ -2,6 +2,7 @@
 
 #include "vault/audit/logkey.h"
 #include "vault/audit/wal_internal.h"
+#include "vault/base/clock.h"
 #include "vault/base/file.h"
 #include "vault/base/json.h"
 
@@ -91,6 +92,49 @@ static void read_anchor(struct cv_verify *v,
     }
 }
 
+/* Who of the witnesses signed the note that was given. */
+static void read_given(struct cv_verify *v,
+                       const struct cv_verify_options *options)
+{
+    for (size_t i = 0; v->anchor.there && i < options->n_witnesses; i++) {
+        if (cv_anchored_time(options->checkpoint, &options->witnesses[i],
+                             &v->given_s, NULL) == CV_OK) {
+            v->given_by = options->witnesses[i].name;
+            return;
+        }
+    }
+}
+
+static enum cv_status read_cosigned(struct cv_verify *v,
+                                    const struct cv_verify_options *options,
+                                    struct cv_err *err)
+{
+    struct cv_err why;
+    enum cv_status status;
+
+    if (options == NULL || options->n_witnesses == 0 || !v->has_key) {
+        return CV_OK;
+    }
+    read_given(v, options);
+    cv_err_init(&why);
+    status = cv_anchored_read(v->vault, &v->key, options->witnesses,
+                              options->n_witnesses, &v->cosigned, &why);
+    if (is_fatal(status)) {
+        *err = why;
+        return status;
+    }
+    if (status == CV_INTEGRITY) {
+        v->cosigned.n = 0;
+        cv_verify_add(v, "witness", why.text);
+    }
+    for (size_t i = 0; i < v->cosigned.n; i++) {
+        v->witness[i].there = true;
+        v->witness[i].c.size = v->cosigned.at[i].size;
+        memcpy(v->witness[i].c.root, v->cosigned.at[i].root, CV_TREE_HASH);
+    }
+    return CV_OK;
+}
+
 static enum cv_status read_state(struct cv_verify *v, struct cv_err *err)
 {
     struct cv_err why;
@@ -143,6 +187,9 @@ static enum cv_status open_all(struct cv_verify *v,
     }
     if (status == CV_OK) {
         read_anchor(v, options);
+        status = read_cosigned(v, options, err);
+    }
+    if (status == CV_OK) {
         status = read_state(v, err);
     }
     if (status == CV_OK) {
@@ -186,7 +233,8 @@ static bool changed_meanwhile(struct cv_verify *v, struct cv_wal *wal)
 static bool is_covered(const struct cv_verify *v)
 {
     return (v->checkpoint.there && v->checkpoint.c.size > v->at.tree.size) ||
-           (v->anchor.there && v->anchor.c.size > v->at.tree.size);
+           (v->anchor.there && v->anchor.c.size > v->at.tree.size) ||
+           (v->cosigned.n > 0 && v->cosigned.at[0].size > v->at.tree.size);
 }
 
 static void take(struct cv_verify *v, struct cv_bytes leaf, bool whole)
@@ -278,12 +326,57 @@ static void check_short(struct cv_verify *v)
         cv_verify_add(v, "anchor",
                       "the log is shorter than the given checkpoint");
     }
+    for (size_t i = 0; i < v->cosigned.n; i++) {
+        if (!v->witness[i].seen) {
+            cv_verify_add(v, "witness",
+                          "the log is shorter than a witness has signed");
+        }
+    }
     for (unsigned i = 0; i < v->state.n; i++) {
         if (!v->state_seen[i]) {
             cv_verify_add(v, "state",
                           "audit/state speaks of records that are not there");
         }
     }
+}
+
+static bool add_witness(cJSON *list, const char *name, uint64_t size,
+                        int64_t time_s)
+{
+    char time[CV_CLOCK_TEXT_LEN];
+    cJSON *o = cJSON_CreateObject();
+
+    if (cv_json_add_str(o, "name", name) &&
+        cv_json_add_int(o, "size", (int64_t)size) &&
+        cv_json_add_str(o, "time", cv_clock_format(time_s, time)) &&
+        cJSON_AddItemToArray(list, o)) {
+        return true;
+    }
+    cJSON_Delete(o);
+    return false;
+}
+
+/* Whose word there is for it beside the log's own. */
+static bool add_anchored(cJSON *o, const struct cv_verify *v)
+{
+    bool whole = v->report.found == 0, any = false, ok = true;
+    cJSON *list = cJSON_CreateArray();
+
+    for (size_t i = 0; whole && i < v->cosigned.n; i++) {
+        any = true;
+        ok =
+            ok && add_witness(list, v->cosigned.at[i].name,
+                              v->cosigned.at[i].size, v->cosigned.at[i].time_s);
+    }
+    if (whole && !any && v->given_by != NULL) {
+        any = true;
+        ok = add_witness(list, v->given_by, v->anchor.c.size, v->given_s);
+    }
+    return cv_json_add_str(o, "anchored",
+                           any                        ? "witness"
+                           : whole && v->anchor.there ? "file"
+                                                      : "none") &&
+           cv_json_add_item(o, "witnesses", list) && ok;
 }
 
 static bool add_figures(cJSON *o, const struct cv_verify *v)
@@ -300,9 +393,6 @@ static enum cv_status make_report(struct cv_verify *v, cJSON **out,
     const char *checkpoint = v->checkpoint_bad     ? "invalid"
                              : v->checkpoint.there ? "valid"
                                                    : "missing";
-    const char *anchored =
-        v->anchor.there && v->anchor.seen && v->report.found == 0 ? "file"
-                                                                  : "none";
     cJSON *o = cJSON_CreateObject();
     bool ok;
 
@@ -313,7 +403,7 @@ static enum cv_status make_report(struct cv_verify *v, cJSON **out,
          cv_json_add_base64(o, "root", (struct cv_bytes){root, sizeof root}) &&
          cv_json_add_str(o, "checkpoint", checkpoint) &&
          cv_json_add_str(o, "tail", v->torn ? "torn" : "clean") &&
-         cv_json_add_str(o, "anchored", anchored) && add_figures(o, v) &&
+         add_anchored(o, v) && add_figures(o, v) &&
          cv_json_add_item(o, "errors", cv_report_json(&v->report)) &&
          cv_json_add_item(o, "notes", cv_report_json(&v->notes));
     if (!ok) {

@@ -5,6 +5,7 @@
 #ifndef CERTVAULT_AUDIT_VERIFY_H
 #define CERTVAULT_AUDIT_VERIFY_H
 
+#include "vault/audit/note.h"
 #include "vault/base/arena.h"
 
 #include <cjson/cJSON.h>
@@ -20,7 +21,11 @@ struct cv_verify_progress {
 struct cv_verify_options {
     struct cv_bytes checkpoint; /* a signed note kept elsewhere; len 0: none */
     const char *vkey;           /* the key to believe; NULL: audit/key.pub */
-    unsigned threads;           /* 0: two, one for a small log */
+    /* Witnesses to believe: what they signed (audit/cosigned, and the note
+     * given) is held against the log. */
+    const struct cv_note_key *witnesses;
+    size_t n_witnesses;
+    unsigned threads; /* 0: two, one for a small log */
     /* How far it is, a few times for each MiB; NULL: nobody asks. Called by the
      * thread that called. */
     void (*progress)(void *context, const struct cv_verify_progress *now);
@@ -36,7 +41,8 @@ struct cv_verify_options {
  * CV_OK or CV_INTEGRITY, and in both cases *report, which the caller frees:
  *     {"ok", "records", "size", "root": base64, "checkpoint":
  *      "valid|missing|invalid", "tail": "clean|torn", "anchored":
- *      "none|file", "tiles": leaves that are in tiles, "permits",
+ *      "none|file|witness", "witnesses": [{"name", "size", "time"}] of
+ *      those that signed it, "tiles": leaves that are in tiles, "permits",
  *      "without_outcome": of the permits, "errors": [{"what", "seq"?,
  *      "offset"?, "message"}], "notes": the same, of times that go back}
  * (the error's text is then the first of them). A permit without an outcome is

@@ -5,6 +5,7 @@
 #ifndef CERTVAULT_AUDIT_VERIFY_INTERNAL_H
 #define CERTVAULT_AUDIT_VERIFY_INTERNAL_H
 
+#include "vault/audit/anchored.h"
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/ops_internal.h"
 #include "vault/audit/record_internal.h"
@@ -56,6 +57,10 @@ struct cv_verify {
     struct cv_verify_claim checkpoint; /* audit/checkpoint */
     bool checkpoint_bad;
     struct cv_verify_claim anchor; /* the note that was given */
+    struct cv_anchored cosigned;   /* audit/cosigned */
+    struct cv_verify_claim witness[CV_ANCHORED_MOST]; /* the same, as claims */
+    int64_t given_s; /* when a witness signed the note that was given, or 0 */
+    const char *given_by;
     struct cv_state state;
     bool state_seen[CV_STATE_FRONTIERS];
     struct cv_frontier at; /* behind the last frame */

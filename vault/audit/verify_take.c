@@ -66,6 +66,10 @@ void cv_verify_claims(struct cv_verify *v)
                 "the log is not the one that its checkpoint signed");
     check_claim(v, &v->anchor, "anchor",
                 "the log is not the one that the given checkpoint signed");
+    for (size_t i = 0; i < v->cosigned.n; i++) {
+        check_claim(v, &v->witness[i], "witness",
+                    "the log is not the one that a witness signed");
+    }
     check_state(v);
 }
 
