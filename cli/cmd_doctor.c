@@ -4,6 +4,7 @@
 #include "cli/config.h"
 #include "cli/connect.h"
 #include "cli/doctor_host.h"
+#include "cli/doctor_service.h"
 #include "cli/output_table.h"
 
 #include <limits.h>
@@ -198,6 +199,7 @@ CV_CMD(doctor)
         return CV_INTERNAL;
     }
     cv_doctor_host_run(&d);
+    cv_doctor_service_run(&d, "");
     check_config(cli, &d);
     check_folder(cli, &d);
     check_broker(cli, &d);

@@ -141,7 +141,9 @@ enum cv_status cv_service_run(struct cv_service *o, struct cv_err *err)
         s = cv_broker_config_tree(o->settings.config, &tree, err);
     }
     if (s == CV_OK) {
+        o->settings.started = tree;
         s = run(o, tree, err);
+        o->settings.started = NULL;
     }
     cJSON_Delete(tree);
     return s;

@@ -145,6 +145,42 @@ static enum cv_status add_pins(cJSON *out, const cJSON *tree,
     return CV_OK;
 }
 
+/* What `path` ("policy.signers") leads to; NULL: nothing. */
+static const cJSON *at(const cJSON *tree, const char *path)
+{
+    const char *dot = strchr(path, '.');
+    char first[32];
+
+    if (dot == NULL) {
+        return cJSON_GetObjectItemCaseSensitive(tree, path);
+    }
+    (void)snprintf(first, sizeof(first), "%.*s", (int)(dot - path), path);
+    return cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(tree, first), dot + 1);
+}
+
+/* What is read at the start alone, because it is handed to what was forked
+ * then, or must not change under those who rely on it: those keys that are
+ * others now. */
+static enum cv_status add_restart(cJSON *out, const cJSON *before,
+                                  const cJSON *now, struct cv_err *err)
+{
+    static const char *const keys[] = {"vault",          "socket",
+                                       "policy.signers", "audit.sinks",
+                                       "audit.anchors",  "notify"};
+    cJSON *list = cJSON_AddArrayToObject(out, "restart");
+    bool ok = list != NULL;
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const cJSON *a = at(before, keys[i]), *b = at(now, keys[i]);
+
+        if ((a != NULL || b != NULL) && !cJSON_Compare(a, b, true)) {
+            ok = ok && cJSON_AddItemToArray(list, cJSON_CreateString(keys[i]));
+        }
+    }
+    return ok ? CV_OK : no_memory(err);
+}
+
 static enum cv_status read_settings(void *context, const cJSON *parameters,
                                     struct cv_reply *reply, struct cv_err *err)
 {
@@ -167,6 +203,9 @@ static enum cv_status read_settings(void *context, const cJSON *parameters,
     }
     if (s == CV_OK) {
         s = add_pins(out, tree, err);
+    }
+    if (s == CV_OK) {
+        s = add_restart(out, o->started, tree, err);
     }
     cJSON_Delete(tree);
     cv_broker_config_free(&programs);

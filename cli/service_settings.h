@@ -4,7 +4,7 @@
 #ifndef CERTVAULT_CLI_SERVICE_SETTINGS_H
 #define CERTVAULT_CLI_SERVICE_SETTINGS_H
 
-#include "vault/base/err.h"
+#include "vault/base/json.h"
 
 #include <stdbool.h>
 
@@ -14,6 +14,7 @@ struct cv_service_settings {
     const char *key_file;
     const char *passphrase_file;
     const char *key_credential; /* a name in $CREDENTIALS_DIRECTORY */
+    const cJSON *started; /* the configuration that it began with; NULL: none */
 };
 
 /* As struct cv_spawner_options has them; the context is a struct

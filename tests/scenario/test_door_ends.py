@@ -83,6 +83,34 @@ def test_a_spawner_that_dies_while_nobody_asks(served):
     served.verify()
 
 
+def test_a_token_process_that_died_is_no_open_vault(vault, secrets):
+    """`unlock` opens it again, and does not say that it is open."""
+    vault.policy(harness.MAY_EXPORT)
+    vault.add(as_yaml(config(Identity(secrets=secrets))), "a", "--exportable")
+    broker = Broker(vault)
+    to = ("--broker", "unix:" + broker.path)
+    away = vault.key_file + ".away"
+    os.rename(vault.key_file, away)
+    unlock = (*to, "--key-file", away, "unlock")
+    try:
+        assert "open already" not in vault(*unlock, code=0).note
+        assert "open already" in vault(*unlock, code=0).note
+        assert not vault.json(*to, "status")["locked"]
+        with open(f"/proc/{broker.pid()}/task/{broker.pid()}/children",
+                  encoding="ascii") as f:
+            (spawner,) = map(int, f.read().split())
+        (token,) = [p for p, n in harness.our_processes() if n == "token" and
+                    state_of(p)[1] == spawner]
+        os.kill(token, signal.SIGKILL)
+        until(lambda: not os.path.exists(f"/proc/{token}") or
+              state_of(token)[0] == "Z")
+        assert vault.json(*to, "status")["locked"]
+        assert "open already" not in vault(*unlock, code=0).note
+        vault(*to, "export", "a", "--reason", "x", code=0, secret=True)
+    finally:
+        broker.end()
+
+
 def test_h60_stopped_for_a_while(served):
     """SIGSTOP: whoever asked meanwhile is answered afterwards, once."""
     pid = served.broker.pid()

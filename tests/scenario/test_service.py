@@ -233,6 +233,43 @@ def test_reload_takes_all_or_nothing(vault, manager, place):
     assert said.count("the old one stays") == 5, said
 
 
+def test_reload_says_what_wants_a_restart(vault, manager, place):
+    """Keys that are read at the start alone: none of them is passed over in
+    silence, and a restart takes them."""
+    told = os.path.join(vault.home, "told")
+    command = vault.write("tell", f"#!/bin/sh\ncat >> {told}\n", 0o700)
+    manager.configure("relay: {idle: 90s}")
+    manager.start("--socket", place, "--key-file", vault.key_file)
+    manager.configure("relay: {idle: 80s}\n"
+                      f"notify: {{command: {command}}}\npolicy: {{signers: []}}\n"
+                      "socket: {mode: '0660'}")
+    said = manager.reload()
+    assert "restart it to take: socket, policy.signers, notify" in said, said
+    assert manager.reload() == said    # as long as it is so
+    manager.configure("relay: {pool: 3}")
+    assert manager.reload() == "READY=1\nSTATUS=serving"
+    items = [r for r in vault.json("--broker", "unix:" + place, "audit",
+                                   "query")["items"]
+             if r.get("details", {}).get("method") == "reload"]
+    assert [r["outcome"] for r in items] == ["ok"] * 3
+    assert items[0]["details"]["names"] == ["socket", "policy.signers",
+                                            "notify"]
+    assert "names" not in items[2]["details"]
+    manager.configure(f"notify: {{command: {command}}}")
+    manager.reload()
+    vault("--broker", "unix:" + place, "lock", "--all", code=0)
+    assert not os.path.exists(told)
+    manager.end()
+    said = manager.process.stderr.read().decode()
+    assert said.count("wants a restart: ") == 3, said
+    manager.start("--socket", place, "--key-file", vault.key_file)
+    vault("--broker", "unix:" + place, "unlock", "--all", code=0)
+    end = time.monotonic() + 20
+    while not os.path.exists(told):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def test_reload_opens_a_locked_vault_again(vault, manager, place):
     to = ("--broker", "unix:" + place)
     vault.policy(harness.MAY_EXPORT)

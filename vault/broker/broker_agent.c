@@ -36,7 +36,7 @@ CV_BROKER_METHOD(agent_status)
         !cv_json_add_str(status, "socket", b->options->socket_path) ||
         !cv_json_add_str(status, "folder", b->options->folder) ||
         !cv_json_add_str(status, "vault_id", b->vault->id) ||
-        !cv_json_add_bool(status, "locked", !b->unlocked) ||
+        !cv_json_add_bool(status, "locked", !cv_broker_is_open(b)) ||
         !cv_json_add_int(status, "waiting",
                          (int64_t)cv_prompt_waiting(&b->prompt)) ||
         !cv_json_add_item(status, "relay", cv_relay_status(b)) ||
@@ -126,7 +126,7 @@ CV_BROKER_METHOD(prompt)
         cv_json_read(parameters, "Prompt", CV_BROKER_FIELDS(fields), true, err);
 
     if (s == CV_OK && b->agent != NULL) {
-        if (b->unlocked && strcmp(subject, CV_PROMPT_UNLOCK) == 0) {
+        if (cv_broker_is_open(b) && strcmp(subject, CV_PROMPT_UNLOCK) == 0) {
             granted = false;
         } else if (!wait && cv_prompt_is_held(&b->prompt, b->caller, subject)) {
             granted = false;

@@ -114,18 +114,26 @@ enum cv_status cv_broker_token(struct cv_broker *b, const char *method,
     return s;
 }
 
+bool cv_broker_is_open(struct cv_broker *b)
+{
+    /* It ends by itself when nobody asks for long. */
+    cv_helper_look(&b->token);
+    if (b->token.channel == NULL && b->unlocked) {
+        b->unlocked = false;
+        cv_relay_unlisten(b);
+    }
+    return b->unlocked;
+}
+
 enum cv_status cv_broker_need_open(struct cv_broker *b, struct cv_reply *reply,
                                    struct cv_err *err)
 {
     cJSON *slots;
     enum cv_status s;
 
-    /* It ends by itself when nobody asks for long. */
-    cv_helper_look(&b->token);
-    if (b->unlocked && b->token.channel != NULL) {
+    if (cv_broker_is_open(b)) {
         return CV_OK;
     }
-    b->unlocked = false;
     cv_relay_unlisten(b);
     if (cv_service_open(b, NULL) == CV_OK) {
         return CV_OK;

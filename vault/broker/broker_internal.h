@@ -311,6 +311,8 @@ bool cv_broker_strangers(struct cv_broker *b, bool now);
 
 /* broker_box.c: the sealed vault's key, held by the token process. */
 
+/* Is it open? Looks whether the token process still is there. */
+bool cv_broker_is_open(struct cv_broker *b);
 /* CV_LOCKED where the vault must be opened first; `failure` then gets `slots`.
  */
 CV_MUST_USE enum cv_status cv_broker_need_open(struct cv_broker *b,

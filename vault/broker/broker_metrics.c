@@ -176,7 +176,7 @@ static enum cv_status fill(struct cv_broker *b, bool entries, cJSON *out,
     }
     if (!cv_json_add_str(out, "vault_id", b->vault->id) ||
         !cv_json_add_str(out, "version", CV_VERSION) ||
-        !cv_json_add_bool(out, "locked", !b->unlocked) ||
+        !cv_json_add_bool(out, "locked", !cv_broker_is_open(b)) ||
         !cv_json_add_item(out, "log", log) ||
         !cv_json_add_int(out, "entries", (int64_t)n_entries) ||
         !cv_json_add_int(out, "approvals_pending", open) ||

@@ -60,7 +60,7 @@ CV_BROKER_METHOD(hello)
         !cv_json_add_str(out, "mode", mode_name(b)) ||
         !cv_json_add_str(out, "version", CV_VERSION) ||
         !cv_json_add_str(out, "state", b->vault != NULL ? "ready" : "absent") ||
-        !cv_json_add_bool(out, "locked", !b->unlocked) ||
+        !cv_json_add_bool(out, "locked", !cv_broker_is_open(b)) ||
         !cv_json_add_int(out, "pid", getpid())) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
@@ -307,7 +307,7 @@ CV_BROKER_METHOD(status)
         (void)cv_json_add_str(status, "folder", b->options->folder);
         (void)cv_json_add_str(status, "mode", mode_name(b));
         (void)cv_json_add_str(status, "version", CV_VERSION);
-        (void)cv_json_add_bool(status, "locked", !b->unlocked);
+        (void)cv_json_add_bool(status, "locked", !cv_broker_is_open(b));
         (void)cv_freeze_add(b, status);
         (void)cv_json_add_int(status, "entries", (int64_t)entries);
         (void)cv_json_add_int(status, "log_size",

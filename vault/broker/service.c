@@ -64,6 +64,7 @@ int64_t cv_service_rest(void)
 struct settings {
     struct cv_broker_relay relay;
     cJSON *pins;
+    cJSON *restart; /* keys that want one */
 };
 
 static enum cv_status
@@ -82,19 +83,27 @@ read_relay(const cJSON *object, struct cv_broker_relay *out, struct cv_err *err)
     return s;
 }
 
+static void settings_free(struct settings *st)
+{
+    cJSON_Delete(st->pins);
+    cJSON_Delete(st->restart);
+    st->pins = st->restart = NULL;
+}
+
 static enum cv_status ask_settings(struct cv_broker *b, struct settings *out,
                                    struct cv_err *err)
 {
-    const cJSON *relay = NULL, *pins = NULL;
+    const cJSON *relay = NULL, *pins = NULL, *restart = NULL;
     const struct cv_json_field fields[] = {
         {"relay", CV_JSON_OBJECT, true, &relay, 0},
         {"pins", CV_JSON_ARRAY, true, &pins, 0},
+        {"restart", CV_JSON_ARRAY, true, &restart, 0},
     };
     struct cv_message reply = {0};
     struct cv_arena *before = cv_json_use(NULL);
     enum cv_status s = cv_settings_ask(&b->settings, "Read", NULL, &reply, err);
 
-    out->pins = NULL;
+    out->pins = out->restart = NULL;
     if (s == CV_OK) {
         s = cv_json_read(reply.tree, "Read", CV_BROKER_FIELDS(fields), false,
                          err);
@@ -104,19 +113,23 @@ static enum cv_status ask_settings(struct cv_broker *b, struct settings *out,
     }
     if (s == CV_OK) {
         out->pins = cJSON_Duplicate(pins, true);
-        s = out->pins != NULL ? CV_OK
-                              : cv_fail(err, CV_INTERNAL, "memory is gone");
+        out->restart = cJSON_Duplicate(restart, true);
+        if (out->pins == NULL || out->restart == NULL) {
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+            settings_free(out);
+        }
     }
     cv_message_free(&reply);
     (void)cv_json_use(before);
     return s;
 }
 
-static void adopt(struct cv_broker *b, const struct settings *st)
+static void adopt(struct cv_broker *b, struct settings *st)
 {
     b->relay_options = st->relay;
     cJSON_Delete(b->pins);
     b->pins = st->pins;
+    st->pins = NULL;
 }
 
 enum cv_status cv_service_read(struct cv_broker *b, struct cv_err *err)
@@ -128,14 +141,36 @@ enum cv_status cv_service_read(struct cv_broker *b, struct cv_err *err)
         s = ask_settings(b, &st, err);
         if (s == CV_OK) {
             adopt(b, &st);
+            settings_free(&st);
         }
     }
     return s;
 }
 
-static void tell_reload(struct cv_broker *b, enum cv_status s,
-                        const struct cv_err *err)
+/* The keys that want a restart, in one line; "": none does. */
+static const char *list_keys(const cJSON *keys, char *out, size_t size)
 {
+    const cJSON *key;
+    size_t at = 0;
+
+    out[0] = '\0';
+    cJSON_ArrayForEach(key, keys)
+    {
+        int n = snprintf(out + at, size - at, "%s%s", at > 0 ? ", " : "",
+                         cJSON_IsString(key) ? key->valuestring : "?");
+
+        if (n < 0 || (size_t)n >= size - at) {
+            break;
+        }
+        at += (size_t)n;
+    }
+    return out;
+}
+
+static void tell_reload(struct cv_broker *b, enum cv_status s,
+                        const cJSON *restart, const struct cv_err *err)
+{
+    char keys[256], serving[320] = "serving";
     cJSON *details = cJSON_CreateObject();
 
     (void)cv_json_add_str(details, "method", "reload");
@@ -146,11 +181,21 @@ static void tell_reload(struct cv_broker *b, enum cv_status s,
                       err->text);
         (void)cv_json_add_str(details, "because",
                               "the configuration could not be taken");
+    } else if (list_keys(restart, keys, sizeof(keys))[0] != '\0') {
+        (void)fprintf(stderr,
+                      "certvaultd: the configuration was taken, but for what "
+                      "wants a restart: %s\n",
+                      keys);
+        (void)snprintf(serving, sizeof(serving),
+                       "serving; restart it to take: %s", keys);
+        (void)cv_json_add_str(details, "because", "some keys want a restart");
+        (void)cv_json_add_item(details, "names",
+                               cJSON_Duplicate(restart, true));
     }
     b->caller = NULL;
     cv_broker_event(b, "broker", s, details);
     cJSON_Delete(details);
-    cv_manager_ready(s == CV_OK ? "serving"
+    cv_manager_ready(s == CV_OK ? serving
                                 : "serving; the configuration could not be "
                                   "read again and the old one stays");
 }
@@ -159,7 +204,7 @@ static void tell_reload(struct cv_broker *b, enum cv_status s,
 void cv_service_watched(struct cv_broker *b)
 {
     struct signalfd_siginfo told;
-    struct settings st;
+    struct settings st = {.pins = NULL};
     struct cv_err err;
     bool changed = false;
     enum cv_status s;
@@ -174,8 +219,6 @@ void cv_service_watched(struct cv_broker *b)
         s = cv_spawner_reload(b->spawner, &changed, &err);
         if (s == CV_OK) {
             adopt(b, &st);
-        } else {
-            cJSON_Delete(st.pins);
         }
     }
     /* Their process has the list of before, and may hold what is not on it. */
@@ -185,7 +228,8 @@ void cv_service_watched(struct cv_broker *b)
     if (s == CV_OK) {
         b->own_key_off = false;
     }
-    tell_reload(b, s, &err);
+    tell_reload(b, s, st.restart, &err);
+    settings_free(&st);
 }
 
 /* The group's number comes from the helper: no name service is loaded here. */

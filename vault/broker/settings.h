@@ -5,9 +5,11 @@
  * asked for, answers (io.certvault.Settings) and ends; secrets pass through the
  * broker in the arena of that answer, as those of callers do.
  *
- *   Read() -> (relay: {port, idle_s, pool}, pins: []string, key: bool)
+ *   Read() -> (relay: {port, idle_s, pool}, pins: []string,
+ *              restart: []string)
  *             the configuration is whole and may be taken: `pins` are the URIs
- *             of tokens whose PIN the service has
+ *             of tokens whose PIN the service has; `restart`: keys that are
+ *             others than at the start, and are read then alone
  *   Key()  -> (kind: string, name: ?string, secret: string)
  *             what opens the vault: base64, as io.certvault.Token.Open has it
  *   Pin(uri: string) -> (secret: string)
