@@ -704,6 +704,42 @@ def test_notify_holds_nobody_up(vault_with_entry, tmp_path):
         assert until(lambda p=pid: not os.path.exists(f"/proc/{p}"))
 
 
+RUNNING, QUEUE, KEPT = 4, 64, 16   # limits.h, notify.c
+
+
+def test_requests_do_not_crowd_out_what_is_urgent(vault_with_entry, tmp_path):
+    """Whoever may file requests fills the queue but for the places of
+    break-glass and freeze; what found none is told by its number."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    config, out = notifier(
+        tmp_path, f"while [ -e {gate} ]; do sleep 0.05; done; cat >> {{out}}")
+    rig = Rig(vault_with_entry, config)
+    rig.start()
+    try:
+        rig.policy({**EXPORT, "subjects": {"uids": [ALICE, DAVE]}}, GLASS)
+        filed = 0
+        for uid in (ALICE, DAVE):
+            with users.connect_as(rig.broker.path, uid) as s:
+                for i in range(32):
+                    asked(rig.export(uid, on=s, reason=f"r{uid}-{i}"))
+                    filed += 1
+        given(rig.export(ALICE, break_glass=True, reason="fire"))
+        rig.v(*rig.v.to, "lock", "--all", code=0)
+        rig.v(*rig.v.to, "unlock", "--all", code=0)
+        gate.unlink()
+        room = RUNNING + QUEUE - KEPT
+        assert until(lambda: len(told(out)) == room + 3, 60), len(told(out))
+        events = [t["event"] for t in told(out)]
+        assert events.count("request") == room < filed
+        assert {"break-glass", "freeze", "unfreeze"} <= set(events)
+        assert until(lambda: rig.leaves(method="notify"))
+        dropped, = rig.leaves(method="notify")
+        assert dropped["details"]["failed"] == filed - room
+    finally:
+        assert rig.broker.end() == 0
+
+
 def test_a_notify_command_that_others_can_write(vault_with_entry, tmp_path):
     config, _ = notifier(tmp_path)
     os.chmod(tmp_path / "notify", 0o777)

@@ -13,6 +13,7 @@ import struct
 import pytest
 
 import harness
+import users
 import wire
 from harness import (BUSY, CONFIG, DENIED, INTEGRITY, INVALID, IO, NOT_FOUND,
                      USAGE)
@@ -652,6 +653,38 @@ def test_the_command_line_through_the_service(served):
     assert v.broker.path in done.note
     done = o("--broker", "unix:" + v.broker.path, "restore", v.backup, "--yes",
              code=USAGE)
+
+
+@users.needs_root
+def test_who_may_not_gets_nothing_of_it(kept):
+    """Neither to begin one, nor to read or end somebody else's; each attempt to
+    begin is a denial in the record, and the one under way goes on."""
+    v, name = kept, "io.certvault.Broker."
+    broker = wire.Broker(v, "--key-file", v.key_file)
+    try:
+        users.open_way(broker.path)
+        with broker.connect() as own, \
+                users.connect_as(broker.path, users.BOB) as other:
+            for s in (own, other):
+                assert "error" not in broker.call(name + "Hello", on=s)
+            for more in ({}, {"reason": "x"}):
+                said = broker.call(name + "Backup", more, on=other)
+                assert said["parameters"]["code"] == "denied", said
+            begun = broker.call(name + "Backup", {}, on=own)
+            assert "error" not in begun, begun
+            for method, more in (("Backup", {}), ("BackupRead", {"at": 0}),
+                                 ("BackupEnd", {"digest": "0" * 64})):
+                said = broker.call(name + method, more, on=other)
+                assert "error" in said, (method, said)
+                assert "data" not in said["parameters"], said
+            read_on = broker.call(name + "BackupRead", {"at": 0}, on=own)
+            assert "data" in read_on["parameters"], read_on
+    finally:
+        broker.end()
+    denied = [r for r in v.records() if r.get("decision") == "deny"]
+    assert len(denied) >= 3, denied
+    assert {(r["action"], r["error"], r["actor"]["uid"]) for r in denied} == \
+        {("admin", "denied", users.BOB)}
 
 
 def test_one_at_a_time_and_unfinished_ones_are_told(served):

@@ -150,7 +150,8 @@ class Grant:
 
 class User:
     """One of the forty, in a process of its own. `notes`: what it did, a list
-    [reason, kind, outcome, audit_seq] a call."""
+    [reason, kind, outcome, audit_seq, begin, end] a call; the times are of
+    CLOCK_MONOTONIC, which all processes share."""
 
     def __init__(self, number, path, seed, rig):
         self.uid, self.rig, self.path = FIRST + number, rig, path
@@ -190,13 +191,15 @@ class User:
     def one(self):
         kind = self.kind()
         reason = f"u{self.uid}-{len(self.notes)}"
-        note = [reason, kind, "lost", None]
+        note = [reason, kind, "lost", None, time.monotonic(), None]
         self.notes.append(note)
         try:
             answer = getattr(self, kind)(reason)
         except Late:
             note[2] = "late"
             raise
+        finally:
+            note[5] = time.monotonic()
         said = answer["parameters"]
         note[2] = said.get("code", "ok")
         note[3] = said.get("audit_seq")
@@ -417,7 +420,7 @@ def by_reason(records):
 
 def check_note(uid, note, leaves):
     """One call against the leaves with its reason."""
-    reason, kind, outcome, seq = note
+    reason, kind, outcome, seq, _, _ = note
     assert len(leaves) <= 1, f"{reason} was decided twice: {leaves}"
     # A read (clusters) does not wait for its leaf.
     if not leaves and (kind == "clusters" or
@@ -434,6 +437,48 @@ def check_note(uid, note, leaves):
     assert (outcome == "denied") == (kind == "refused"), (note, leaf)
     assert leaf["action"] == {"sign": "use", "use": "use", "clusters": "fetch",
                               "export": "export", "refused": "export"}[kind]
+
+
+def overtaken(late, notes):
+    """How many asked for the same after `late` did, and have had an answer
+    before it gave up. On however slow a machine: who asked first is not
+    answered last."""
+    _, kind, _, _, begin, end = late
+    return sum(n[1] == kind and n[2] not in ("late", "lost") and
+               n[4] > begin and n[5] < end for n in notes)
+
+
+def standstill(notes):
+    """The longest time in which nobody had an answer though somebody waited for
+    one."""
+    ends = sorted(n[5] for n in notes if n[2] not in ("late", "lost"))
+    return max((b - a for a, b in zip(ends, ends[1:])), default=0)
+
+
+def check_lateness(notes):
+    """A call that is not answered in time is one of two things: the machine is
+    slow, and then everybody's are; or the service is unfair, or hangs. Each user
+    has one call under way, so fewer than there are users can have come in
+    before it by chance."""
+    late = [n for n in notes if n[2] == "late"]
+    worst = max((overtaken(n, notes) for n in late), default=0)
+    print(f"{len(late)} late, overtaken {worst} times at most; nobody was "
+          f"answered for {standstill(notes):.1f} s at most")
+    assert worst <= COUNT, [n for n in late if overtaken(n, notes) > COUNT]
+    assert standstill(notes) < WAIT
+
+
+def test_overtaking_is_seen():
+    """The judge itself."""
+    late = ["a", "clusters", "late", None, 0, 30]
+    others = [["b", "clusters", "ok", 1, 1 + i / 10, 2 + i / 10]
+              for i in range(2 * COUNT)]
+    check_lateness([late] + others[:COUNT])
+    check_lateness([late] + [[n[0], "sign", *n[2:]] for n in others])
+    with pytest.raises(AssertionError):
+        check_lateness([late] + others)
+    with pytest.raises(AssertionError):
+        check_lateness([*others, ["c", "sign", "ok", 1, 40, 41]])
 
 
 def test_killed_at_random(rig):
@@ -461,6 +506,7 @@ def test_killed_at_random(rig):
     print(sorted(counts.items()), dict(service.killed), service.starts,
           "starts", len(records), "leaves")
     assert not faults, faults
+    check_lateness([note for _, notes, _, _ in reports for note in notes])
     outcomes = collections.Counter(r["op"] for r in records
                                    if r.get("phase") == "outcome")
     assert all(n == 1 for n in outcomes.values()), outcomes.most_common(3)

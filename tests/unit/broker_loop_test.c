@@ -30,10 +30,16 @@ struct seen {
     _Atomic int turns;    /* of `idle` */
     _Atomic int64_t took; /* ms that the last Flood took */
     _Atomic int flooded;  /* Floods that ended */
+    _Atomic bool slow;    /* one began to wait */
+    int order[32];        /* of those who waited, as they ended */
+    _Atomic int n_order;
 };
 
 static struct seen *seen;
 static int lifeline = -1;
+static int release = -1; /* a datagram in it ends one Slow */
+static struct cv_loop *loop;
+static struct cv_caller *asking;
 
 static enum cv_status ping(void *context, const cJSON *parameters,
                            struct cv_reply *reply, struct cv_err *err)
@@ -66,8 +72,30 @@ static enum cv_status flood(void *context, const cJSON *parameters,
     return s;
 }
 
+/* Waits until it is let go, and others are served meanwhile, but for those who
+ * want the same. */
+static enum cv_status slow(void *context, const cJSON *parameters,
+                           struct cv_reply *reply, struct cv_err *err)
+{
+    const cJSON *n = cJSON_GetObjectItemCaseSensitive(parameters, "n");
+    char byte;
+
+    (void)context;
+    (void)reply;
+    (void)err;
+    assert_true(cv_loop_wait(loop, asking, release));
+    seen->slow = true;
+    while (recv(release, &byte, 1, MSG_DONTWAIT) != 1) {
+        cv_loop_wait_turn(loop, -1);
+    }
+    cv_loop_wait_end(loop);
+    seen->order[seen->n_order++] = n->valueint;
+    return CV_OK;
+}
+
 static const struct cv_method methods[] = {
     {"Ping", ping, false},
+    {"Slow", slow, false},
     {"Flood", flood, false},
 };
 
@@ -82,8 +110,25 @@ static void *enter(void *context, struct cv_caller *caller,
                    const struct cv_message *request)
 {
     (void)request;
-    (void)caller;
+    asking = caller;
     return context;
+}
+
+static void begun(void *context, struct cv_loop *l)
+{
+    (void)context;
+    loop = l;
+}
+
+static bool meanwhile(void *context, const struct cv_caller *caller,
+                      const struct cv_message *request)
+{
+    const char *method = cJSON_GetStringValue(
+        cJSON_GetObjectItemCaseSensitive(request->tree, "method"));
+
+    (void)context;
+    (void)caller;
+    return strcmp(method, NAME ".Ping") == 0;
 }
 
 static bool admits(void *context, const struct cv_peer *peer)
@@ -115,13 +160,16 @@ struct served {
     char path[64];
     pid_t pid;
     int life; /* the other end of its lifeline */
+    int go;   /* and of `release` */
 };
 
 static int run(const char *path)
 {
     const struct cv_loop_hooks hooks = {
         .iface = &iface,
+        .begun = begun,
         .enter = enter,
+        .meanwhile = meanwhile,
         .shared = true,
         .admits = admits,
         .idle = idle,
@@ -145,13 +193,15 @@ static int run(const char *path)
 static int up(void **state)
 {
     static struct served sv;
-    int pair[2];
+    int pair[2], go[2];
 
     seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(seen != MAP_FAILED);
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, go),
+                     0);
     (void)snprintf(sv.path, sizeof(sv.path), "/tmp/cv-loop-%ld",
                    (long)getpid());
     (void)unlink(sv.path);
@@ -159,11 +209,15 @@ static int up(void **state)
     assert_true(sv.pid != -1);
     if (sv.pid == 0) {
         (void)close(pair[1]);
+        (void)close(go[1]);
         lifeline = pair[0];
+        release = go[0];
         _exit(run(sv.path));
     }
     (void)close(pair[0]);
+    (void)close(go[0]);
     sv.life = pair[1];
+    sv.go = go[1];
     *state = &sv;
     return 0;
 }
@@ -174,6 +228,7 @@ static int down(void **state)
     int status = -1;
 
     (void)unlink(sv->path);
+    (void)close(sv->go);
     (void)munmap(seen, sizeof(*seen));
     if (sv->pid == -1) {
         return 0; /* it ended by itself */
@@ -290,6 +345,109 @@ static void a_reader_who_reads(void **state)
     cv_channel_free(ch);
 }
 
+static void ask_slow(struct cv_channel *ch, int n)
+{
+    char text[96];
+    int len =
+        snprintf(text, sizeof(text),
+                 "{\"method\":\"" NAME ".Slow\",\"parameters\":{\"n\":%d}}", n);
+
+    assert_int_equal(send(cv_channel_fd(ch), text, (size_t)len + 1, 0),
+                     len + 1);
+}
+
+/* One of those who wait ends. */
+static void let_go(const struct served *sv)
+{
+    assert_int_equal(send(sv->go, "x", 1, 0), 1);
+}
+
+/* What can be done one at a time alone is done in the order in which it was
+ * asked for: who sits in front, and who asks again and again, overtakes nobody.
+ * Meanwhile others have their answers. */
+static void those_who_wait(void **state)
+{
+    enum { N = 6 };
+    const struct served *sv = *state;
+    struct cv_channel *ch[N], *other = connected(sv);
+    const int expected[] = {0, 5, 4, 3, 2, 1, 10, 11};
+    struct cv_message m;
+
+    for (int i = 0; i < N; i++) {
+        ch[i] = connected(sv);
+        assert_true(pinged(ch[i]) >= 0);
+    }
+    ask_slow(ch[0], 0);
+    while (!seen->slow) {
+        (void)usleep(1000);
+    }
+    for (int i = N - 1; i > 0; i--) {
+        ask_slow(ch[i], i);
+    }
+    /* What the first asks next lies there before its answer does. */
+    ask_slow(ch[0], 10);
+    ask_slow(ch[0], 11);
+    assert_true(pinged(other) >= 0);
+    assert_int_equal(seen->n_order, 0);
+    for (int i = 0; i < N + 2; i++) {
+        let_go(sv);
+    }
+    for (int i = 1; i < N; i++) {
+        assert_int_equal(cv_channel_recv(ch[i], false, 60000, &m, NULL), CV_OK);
+        assert_non_null(m.tree);
+        cv_message_free(&m);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(cv_channel_recv(ch[0], false, 60000, &m, NULL), CV_OK);
+        assert_non_null(m.tree);
+        cv_message_free(&m);
+    }
+    assert_int_equal(seen->n_order, N + 2);
+    assert_memory_equal(seen->order, expected, sizeof(expected));
+    for (int i = 0; i < N; i++) {
+        cv_channel_free(ch[i]);
+    }
+    cv_channel_free(other);
+}
+
+/* Who goes while it waits is forgotten, and holds nobody up. */
+static void those_who_wait_and_go(void **state)
+{
+    const struct served *sv = *state;
+    struct cv_channel *ch[5];
+    const int expected[] = {0, 1, 3};
+    struct cv_message m;
+
+    for (int i = 0; i < 5; i++) {
+        ch[i] = connected(sv);
+        assert_true(pinged(ch[i]) >= 0);
+    }
+    ask_slow(ch[0], 0);
+    while (!seen->slow) {
+        (void)usleep(1000);
+    }
+    for (int i = 1; i < 4; i++) {
+        ask_slow(ch[i], i);
+    }
+    assert_true(pinged(ch[4]) >= 0);
+    cv_channel_free(ch[2]);
+    assert_true(pinged(ch[4]) >= 0);
+    for (int i = 0; i < 4; i++) {
+        let_go(sv);
+    }
+    for (int i = 0; i < 4; i += i == 1 ? 2 : 1) {
+        assert_int_equal(cv_channel_recv(ch[i], false, 60000, &m, NULL), CV_OK);
+        cv_message_free(&m);
+        cv_channel_free(ch[i]);
+    }
+    assert_true(pinged(ch[4]) >= 0);
+    cv_channel_free(ch[4]);
+    assert_in_range(seen->n_order, 3, 4);
+    if (seen->n_order == 3) {
+        assert_memory_equal(seen->order, expected, sizeof(expected));
+    }
+}
+
 /* Nobody says anything, and still it is noticed at once. */
 static void a_lifeline_that_breaks(void **state)
 {
@@ -328,8 +486,8 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(a_reader_who_stalls),
-        CASE(a_reader_who_reads),
+        CASE(a_reader_who_stalls),    CASE(a_reader_who_reads),
+        CASE(those_who_wait),         CASE(those_who_wait_and_go),
         CASE(a_lifeline_that_breaks),
     };
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,8 +16,6 @@
 #define TICK_MS 1000
 /* What has no memory now is tried again this often. */
 #define HELD_MS 20
-/* How long what is waited for may still take when it is told to end. */
-#define GRACE_MS 20000
 /* Where there is no descriptor for another connection. */
 #define DEAF_MS 100
 #define EVENTS 256
@@ -67,6 +64,11 @@ static void catch_signals(const struct cv_loop *l, sigset_t *while_waiting)
     if (l->hooks->hangup != NULL) {
         (void)sigdelset(while_waiting, SIGHUP);
     }
+}
+
+bool cv_loop_is_ending(void)
+{
+    return ended;
 }
 
 static bool is_client(const struct cv_loop_seat *seat)
@@ -208,6 +210,7 @@ void cv_loop_drop(struct cv_loop *l, struct cv_loop_seat *seat)
     l->seats[seat->at] = l->seats[--l->n_seats];
     l->seats[seat->at]->at = seat->at;
     detach(l, seat);
+    cv_loop_wait_forget(l, seat);
     cv_loop_line_leave(seat);
     seat->account->n--;
     seat->account->bytes -= seat->charged;
@@ -362,8 +365,11 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
     enum cv_status s;
     int cost = 1;
 
-    if (seat->wants_room || seat == l->waiting ||
-        (l->waiting != NULL && seat->kept.tree != NULL)) {
+    if (l->waiting != NULL && seat->kept.tree != NULL) {
+        cv_loop_wait_keep(l, seat);
+        return 0;
+    }
+    if (seat->wants_room || seat == l->waiting) {
         return 0; /* it comes again when that is done */
     }
     cv_err_init(&err);
@@ -371,6 +377,7 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
     if (s == CV_OK && what == CV_LOOP_READ_MESSAGE &&
         has_to_wait(l, seat, &request)) {
         seat->kept = request;
+        cv_loop_wait_keep(l, seat);
     } else if (s == CV_OK && what == CV_LOOP_READ_MESSAGE) {
         seat->caller.last_ms = cv_clock_boot_ms();
         (void)cv_loop_account_take(seat->account, seat->caller.last_ms);
@@ -587,9 +594,8 @@ static void one_turn(struct cv_loop *l, const struct epoll_event *events, int n,
     drop_leaving(l);
 }
 
-/* One wait, and what comes of it. */
-static enum cv_status turn(struct cv_loop *l, int timeout, int64_t *wait_ms,
-                           bool *busy, struct cv_err *err)
+enum cv_status cv_loop_turn(struct cv_loop *l, int timeout, int64_t *wait_ms,
+                            bool *busy, struct cv_err *err)
 {
     struct epoll_event events[EVENTS];
     int n = epoll_pwait(l->epoll, events, EVENTS, timeout, &l->while_waiting);
@@ -620,81 +626,9 @@ static enum cv_status run(struct cv_loop *l, struct cv_err *err)
     }
     while (s == CV_OK && !ended && (!l->single || cv_loop_clients(l) > 0) &&
            how_long(l, busy, wait_ms, &timeout)) {
-        s = turn(l, timeout, &wait_ms, &busy, err);
+        s = cv_loop_turn(l, timeout, &wait_ms, &busy, err);
     }
     return s;
-}
-
-/* What is told of the descriptor that is waited for, by its end alone. */
-static void watch_wait(struct cv_loop *l, int how, int fd)
-{
-    cv_loop_watch(l, how, fd, EPOLLIN, &l->waiting);
-    if (l->hooks->watch != -1) {
-        cv_loop_watch(l, EPOLL_CTL_MOD, l->hooks->watch,
-                      how == EPOLL_CTL_ADD ? 0 : EPOLLIN, l);
-    }
-}
-
-bool cv_loop_wait(struct cv_loop *l, struct cv_caller *caller, int fd)
-{
-    if (!l->hooks->shared || l->waiting != NULL || l->over ||
-        l->hooks->meanwhile == NULL || caller->iface != NULL) {
-        return false;
-    }
-    l->waiting = (struct cv_loop_seat *)caller;
-    l->waited_fd = fd;
-    watch_wait(l, EPOLL_CTL_ADD, fd);
-    return true;
-}
-
-/* It is to end: what is waited for gets some time, and is then cut off as if
- * its other end had gone. */
-static void cut_off(struct cv_loop *l)
-{
-    const int64_t now = cv_clock_boot_ms();
-
-    if (!ended) {
-        return;
-    }
-    l->ended_ms = l->ended_ms != 0 ? l->ended_ms : now;
-    if (now - l->ended_ms >= GRACE_MS) {
-        l->cut = true;
-        (void)shutdown(l->waited_fd, SHUT_RDWR);
-    }
-}
-
-void cv_loop_wait_turn(struct cv_loop *l, int timeout_ms)
-{
-    int64_t wait_ms = l->meanwhile_ms;
-    bool busy;
-    int timeout =
-        timeout_ms == -1 || timeout_ms > TICK_MS ? TICK_MS : timeout_ms;
-
-    if (l->busy != NULL && wait_ms < timeout) {
-        timeout = (int)wait_ms;
-    }
-    cut_off(l);
-    (void)!turn(l, timeout, &l->meanwhile_ms, &busy, NULL);
-}
-
-bool cv_loop_wait_was_cut(const struct cv_loop *l)
-{
-    return l->cut;
-}
-
-void cv_loop_wait_end(struct cv_loop *l)
-{
-    struct cv_loop_seat *seat = l->waiting;
-
-    watch_wait(l, EPOLL_CTL_DEL, l->waited_fd);
-    l->waiting = NULL;
-    l->meanwhile_ms = 0;
-    cv_loop_line_stand(l, seat);
-    for (size_t i = 0; i < l->n_seats; i++) {
-        if (l->seats[i]->kept.tree != NULL) {
-            cv_loop_line_stand(l, l->seats[i]);
-        }
-    }
 }
 
 static enum cv_status open_loop(struct cv_loop *l, int fd, struct cv_err *err)

@@ -25,7 +25,9 @@ struct cv_loop_seat {
     int64_t unsent_ms;      /* an answer waits since then, or since a part of it
                                was taken; 0: none */
     struct cv_message kept; /* a request that waits for another's end */
-    size_t charged;         /* bytes that its account counts for it */
+    bool is_kept;           /* it stands among those who wait for that end */
+    struct cv_loop_seat *next_kept;
+    size_t charged; /* bytes that its account counts for it */
 };
 
 struct cv_loop_account {
@@ -65,6 +67,7 @@ struct cv_loop {
     bool cut;                     /* what was waited for then was cut off */
     sigset_t while_waiting;       /* signals that are blocked then */
     struct cv_loop_seat *waiting; /* its request's answer is waited for */
+    struct cv_loop_seat *kept, *kept_last; /* who waits for that, in order */
     int64_t swept_ms;
     struct cv_arena *arena; /* of `scratch` */
     struct cv_buf scratch;  /* what is looked at */
@@ -89,6 +92,24 @@ size_t cv_loop_clients(const struct cv_loop *l);
 /* epoll_ctl(2). */
 void cv_loop_watch(struct cv_loop *l, int how, int fd, uint32_t events,
                    void *what);
+
+/* One wait for at most `timeout` ms (-1: for ever), and what comes of it.
+ * *wait_ms: what those who are late may wait after it; *busy: what hooks->idle
+ * said. CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_loop_turn(struct cv_loop *l, int timeout,
+                                        int64_t *wait_ms, bool *busy,
+                                        struct cv_err *err);
+
+/* Was it told to end? */
+bool cv_loop_is_ending(void);
+
+/* loop_wait.c: who has to wait until the request that is waited for has its
+ * answer. */
+
+/* Behind those that do so already; where it stands it stays. */
+void cv_loop_wait_keep(struct cv_loop *l, struct cv_loop_seat *seat);
+
+void cv_loop_wait_forget(struct cv_loop *l, struct cv_loop_seat *seat);
 
 /* loop_accept.c */
 
