@@ -32,7 +32,7 @@ LAYERS = {
 # Headers of other people's libraries, and who may include them.
 EXTERNAL = {
     "curl/": ("vault/fetch",),
-    "sqlite3.h": ("vault/store",),
+    "sqlite3.h": ("vault/store", "vault/audit"),
     "yaml.h": ("vault/yaml", "vault/kubeconfig"),
     "openssl/": ("vault/kubeconfig", "vault/seal", "vault/fetch", "pkcs11",
                  "pkcs11/provider", "vault/relay", "cli"),

@@ -55,11 +55,15 @@ static bool is_glob(const struct cv_buf *spelt)
 
 /* Names and actions are ASCII, so a glob over the spelling is one over the
  * text. */
-static bool like(const struct cv_buf *spelt, struct cv_bytes text)
+bool cv_match_like(const struct cv_buf *spelt, struct cv_bytes text)
 {
     char pattern[CV_LIMIT_PATTERN + 1], name[CV_LIMIT_PATTERN + 1];
-    struct cv_bytes want = inner(spelt);
+    struct cv_bytes want;
 
+    if (is_any(spelt)) {
+        return false;
+    }
+    want = inner(spelt);
     if (!is_glob(spelt)) {
         return same(spelt, text);
     }
@@ -192,7 +196,7 @@ static bool match_entry(const struct cv_match *m, const struct cv_record *r)
     if (!is_any(&m->entry_id) && same(&m->entry_id, member(r, "entry_id"))) {
         return true;
     }
-    return !is_any(&m->entry) && like(&m->entry, member(r, "entry"));
+    return !is_any(&m->entry) && cv_match_like(&m->entry, member(r, "entry"));
 }
 
 bool cv_match_record(const struct cv_match *m, const struct cv_record *r)
@@ -203,7 +207,7 @@ bool cv_match_record(const struct cv_match *m, const struct cv_record *r)
         (m->until[0] != '\0' && memcmp(time, m->until, r->time.len) > 0)) {
         return false;
     }
-    if (!is_any(&m->action) && !like(&m->action, r->action)) {
+    if (!is_any(&m->action) && !cv_match_like(&m->action, r->action)) {
         return false;
     }
     if (!is_any(&m->outcome) && !same(&m->outcome, r->outcome) &&

@@ -28,6 +28,10 @@ void cv_match_wipe(struct cv_match *match);
 /* Can these bytes match at all? Cheap: a search for one text. */
 bool cv_match_maybe(const struct cv_match *match, struct cv_bytes leaf);
 
+/* Is `text` (as spelt in a leaf) what the filter's text, which may be a glob,
+ * says? False where that is empty. */
+bool cv_match_like(const struct cv_buf *spelt, struct cv_bytes text);
+
 bool cv_match_record(const struct cv_match *match,
                      const struct cv_record *record);
 

@@ -1,6 +1,6 @@
 #include "vault/audit/query.h"
 
-#include "vault/audit/match_internal.h"
+#include "vault/audit/index_internal.h"
 #include "vault/audit/query_internal.h"
 #include "vault/audit/wal_internal.h"
 #include "vault/base/file.h"
@@ -141,100 +141,6 @@ enum cv_status cv_query_check(const struct cv_query_cursor *at,
     return CV_OK;
 }
 
-/* A run with a filter, and a ring of the last places where it is limited. */
-struct run {
-    struct cv_match match;
-    cv_query_fn *fn;
-    void *ctx;
-    struct cv_query_cursor *ring; /* NULL: not limited */
-    uint64_t limit;
-    uint64_t found;
-    uint64_t last_seq; /* nothing behind it */
-};
-
-static enum cv_status run_one(void *ctx, const struct cv_query_cursor *at,
-                              struct cv_bytes leaf, struct cv_err *err)
-{
-    struct run *run = ctx;
-    struct cv_record record;
-    enum cv_status status;
-
-    if (at->seq > run->last_seq) {
-        return CV_QUERY_STOP;
-    }
-    if (!cv_match_maybe(&run->match, leaf)) {
-        return CV_OK;
-    }
-    status = cv_query_check(at, leaf, &record, err);
-    if (status != CV_OK || !cv_match_record(&run->match, &record)) {
-        return status;
-    }
-    if (run->ring == NULL) {
-        return run->fn(run->ctx, at->seq, leaf, err);
-    }
-    run->ring[run->found++ % run->limit] = *at;
-    return CV_OK;
-}
-
-/* Once more from the first place in the ring on, to the last one: the log may
- * have grown meanwhile. */
-static enum cv_status run_ring(int vault, const struct run *counted,
-                               struct cv_err *err)
-{
-    uint64_t n =
-        counted->found < counted->limit ? counted->found : counted->limit;
-    struct run run = *counted;
-    struct cv_query_cursor at;
-    enum cv_status status;
-
-    if (n == 0) {
-        return CV_OK;
-    }
-    at = run.ring[(run.found - n) % run.limit];
-    run.last_seq = run.ring[(run.found - 1) % run.limit].seq;
-    run.ring = NULL;
-    status = cv_query_scan(vault, &at, run_one, &run, err);
-    return status == CV_QUERY_STOP ? CV_OK : status;
-}
-
-static enum cv_status run_limited(int vault, struct run *run,
-                                  struct cv_err *err)
-{
-    struct cv_query_cursor from = {0, 0};
-    enum cv_status status;
-
-    run->ring = calloc((size_t)run->limit, sizeof *run->ring);
-    if (run->ring == NULL) {
-        return cv_fail(err, CV_INTERNAL, "out of memory");
-    }
-    status = cv_query_scan(vault, &from, run_one, run, err);
-    if (status == CV_OK) {
-        status = run_ring(vault, run, err);
-    }
-    free(run->ring);
-    return status;
-}
-
-enum cv_status cv_query_run(int vault, const struct cv_query_filter *filter,
-                            cv_query_fn *fn, void *ctx, struct cv_err *err)
-{
-    struct run run = {
-        .fn = fn, .ctx = ctx, .limit = filter->limit, .last_seq = UINT64_MAX};
-    struct cv_query_cursor from = {0, 0};
-    enum cv_status status = cv_match_init(&run.match, filter, err);
-
-    if (status != CV_OK) {
-        return status;
-    }
-    if (run.limit > 0 && run.limit <= CV_QUERY_RING) {
-        status = run_limited(vault, &run, err);
-    } else {
-        status = cv_query_scan(vault, &from, run_one, &run, err);
-    }
-    cv_match_wipe(&run.match);
-    return status;
-}
-
 struct find {
     uint64_t seq;
     struct cv_buf *out;
@@ -262,8 +168,11 @@ enum cv_status cv_query_record(int vault, uint64_t seq, struct cv_buf *out,
                                struct cv_err *err)
 {
     struct find find = {seq, out};
-    struct cv_query_cursor from = {0, 0};
-    enum cv_status status = cv_query_scan(vault, &from, find_one, &find, err);
+    struct cv_query_cursor from;
+    enum cv_status status;
+
+    cv_index_seek(vault, seq, &from);
+    status = cv_query_scan(vault, &from, find_one, &find, err);
 
     if (status == CV_QUERY_STOP) {
         return CV_OK;
@@ -330,6 +239,10 @@ enum cv_status cv_query_tail(int vault, uint64_t last,
     ring.ring = calloc((size_t)ring.n, sizeof *ring.ring);
     if (ring.ring == NULL) {
         return cv_fail(err, CV_INTERNAL, "out of memory");
+    }
+    if (last > 0) {
+        cv_index_end(vault, &end);
+        cv_index_seek(vault, end.seq > last ? end.seq - last : 0, &end);
     }
     status = cv_query_scan(vault, &end, last_one, &ring, err);
     if (status == CV_OK && last > 0 && end.seq > 0) {

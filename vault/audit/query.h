@@ -1,11 +1,18 @@
 /* Asking the log: a scan through audit/log, without lock. What is found are the
  * leaves themselves (their own keys). CRC and form of every leaf that is passed
  * are checked (CV_INTEGRITY); the chain is verify's affair. A torn tail ends
- * the scan. Time grows with the log. */
+ * the scan. Time grows with the log.
+ *
+ * With `indexed` the index (index.h) says where to look, and only what it does
+ * not have yet is scanned; the answer is the same. Where it cannot be used, all
+ * is scanned. A leaf that it names and that is not what it says is CV_INTEGRITY
+ * with the hint `audit rebuild`. */
 #ifndef CERTVAULT_AUDIT_QUERY_H
 #define CERTVAULT_AUDIT_QUERY_H
 
 #include "vault/base/buf.h"
+
+#include <stdbool.h>
 
 #include <cjson/cJSON.h>
 
@@ -20,6 +27,10 @@ struct cv_query_filter {
     int64_t since_s;      /* inclusive, both; INT64_MIN, INT64_MAX: any */
     int64_t until_s;
     uint64_t limit; /* the last so many of what matches; 0: all */
+    bool indexed;   /* by the index, where there is one */
+    /* Where not NULL, and `indexed`: becomes true if there is an index that
+     * is damaged, or another log's, and that was not used. */
+    bool *distrusted;
 };
 
 /* Matches everything. */

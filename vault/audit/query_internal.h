@@ -24,6 +24,27 @@ CV_MUST_USE enum cv_status cv_query_scan(int vault, struct cv_query_cursor *at,
                                          cv_query_scan_fn *fn, void *ctx,
                                          struct cv_err *err);
 
+/* Reads single leaves of the log, in whatever order; zero it first. */
+struct cv_query_reader {
+    int fd;
+    uint8_t *buffer;
+    uint64_t at; /* where its bytes are from */
+    size_t len;
+};
+CV_MUST_USE enum cv_status cv_query_reader_open(int vault,
+                                                struct cv_query_reader *reader,
+                                                struct cv_err *err);
+void cv_query_reader_close(struct cv_query_reader *reader);
+/* The leaf of the frame there, borrowed until the next call; checked as by a
+ * scan. CV_INTEGRITY: there is none. */
+CV_MUST_USE enum cv_status
+cv_query_reader_leaf(struct cv_query_reader *reader,
+                     const struct cv_query_cursor *at, struct cv_bytes *leaf,
+                     struct cv_record *record, struct cv_err *err);
+
+/* The index names what is not so. CV_INTEGRITY. */
+CV_MUST_USE enum cv_status cv_query_lied(struct cv_err *err);
+
 /* Reads the leaf: its form and its number. CV_INTEGRITY. */
 CV_MUST_USE enum cv_status cv_query_check(const struct cv_query_cursor *at,
                                           struct cv_bytes leaf,

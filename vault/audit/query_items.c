@@ -1,9 +1,10 @@
 /* Questions answered with trees. */
-#include "vault/audit/match_internal.h"
+#include "vault/audit/index_internal.h"
 #include "vault/audit/ops_internal.h"
 #include "vault/audit/query_internal.h"
 #include "vault/base/json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static enum cv_status add_item(cJSON *items, struct cv_bytes leaf, cJSON **out,
@@ -57,18 +58,6 @@ struct who {
     cJSON *items;      /* decisions, in the log's order */
     struct cv_ops ops; /* theirs */
 };
-
-static bool is_release(struct cv_bytes action)
-{
-    static const char *const words[] = {"use", "sign.raw", "export", "issue"};
-
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (cv_record_is(action, words[i])) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static enum cv_status take_decision(struct who *who, struct cv_bytes op,
                                     struct cv_bytes leaf, struct cv_err *err)
@@ -138,7 +127,7 @@ static enum cv_status who_one(void *ctx, const struct cv_query_cursor *at,
         return CV_OK;
     }
     status = cv_query_check(at, leaf, &record, err);
-    if (status != CV_OK || !is_release(record.action)) {
+    if (status != CV_OK || !cv_index_is_release(record.action)) {
         return status;
     }
     if (cv_record_is(record.phase, "outcome")) {
@@ -152,12 +141,148 @@ static enum cv_status who_one(void *ctx, const struct cv_query_cursor *at,
     return take_decision(who, record.op, leaf, err);
 }
 
+/* ---- by the index ---- */
+
+/* The ops of decisions that count, by the index. */
+struct ops {
+    char (*text)[33];
+    struct cv_bytes *ops;
+    size_t n;
+    struct cv_query_cursor *places; /* the decisions' */
+};
+
+static void ops_free(struct ops *ops)
+{
+    free(ops->text);
+    free(ops->ops);
+    free(ops->places);
+}
+
+static bool is_decision(const struct who *who, const struct cv_record *record)
+{
+    return cv_index_is_release(record->action) &&
+           cv_record_is(record->decision, "permit") &&
+           cv_record_is(record->phase, "decision") &&
+           cv_match_record(&who->match, record);
+}
+
+static enum cv_status find_ops(const struct who *who,
+                               const struct cv_index_plan *plan,
+                               struct cv_query_reader *reader, struct ops *ops,
+                               struct cv_err *err)
+{
+    enum cv_status status = CV_OK;
+
+    ops->text = calloc(plan->n + 1, sizeof *ops->text);
+    ops->ops = calloc(plan->n + 1, sizeof *ops->ops);
+    ops->places = calloc(plan->n + 1, sizeof *ops->places);
+    if (ops->text == NULL || ops->ops == NULL || ops->places == NULL) {
+        return cv_fail(err, CV_INTERNAL, "out of memory");
+    }
+    for (size_t i = 0; i < plan->n && status == CV_OK; i++) {
+        struct cv_record record;
+        struct cv_bytes leaf;
+
+        status =
+            cv_query_reader_leaf(reader, &plan->places[i], &leaf, &record, err);
+        if (status == CV_OK && !cv_match_record(&plan->must, &record)) {
+            status = cv_query_lied(err);
+        }
+        if (status == CV_OK && is_decision(who, &record) &&
+            record.op.len < sizeof *ops->text) {
+            memcpy(ops->text[ops->n], record.op.data, record.op.len);
+            ops->ops[ops->n] = (struct cv_bytes){
+                (const uint8_t *)ops->text[ops->n], record.op.len};
+            ops->places[ops->n++] = plan->places[i];
+        }
+    }
+    return status;
+}
+
+static enum cv_status look_at(struct who *who, struct cv_query_reader *reader,
+                              const struct cv_query_cursor *at,
+                              struct cv_err *err)
+{
+    struct cv_record record;
+    struct cv_bytes leaf;
+    enum cv_status status =
+        cv_query_reader_leaf(reader, at, &leaf, &record, err);
+
+    return status == CV_OK ? who_one(who, at, leaf, err) : status;
+}
+
+/* Decisions and outcomes as they come in the log, then what is behind. */
+static enum cv_status merge(struct who *who, int vault,
+                            struct cv_query_reader *reader,
+                            const struct ops *ops,
+                            const struct cv_query_cursor *outcomes, size_t n,
+                            struct cv_query_cursor end, struct cv_err *err)
+{
+    enum cv_status status = CV_OK;
+    size_t i = 0, k = 0;
+
+    while (status == CV_OK && (i < ops->n || k < n)) {
+        bool first =
+            k == n || (i < ops->n && ops->places[i].seq < outcomes[k].seq);
+
+        status =
+            look_at(who, reader, first ? &ops->places[i] : &outcomes[k], err);
+        i += first;
+        k += !first;
+    }
+    return status == CV_OK ? cv_query_scan(vault, &end, who_one, who, err)
+                           : status;
+}
+
+/* *used false: the index is of no use, nothing was looked at. */
+static enum cv_status who_indexed(struct who *who, int vault,
+                                  const struct cv_query_filter *filter,
+                                  bool *used, struct cv_err *err)
+{
+    struct cv_query_reader reader;
+    struct cv_index_plan plan;
+    struct cv_query_cursor *outcomes = NULL, end;
+    struct ops ops = {0};
+    size_t n = 0;
+    enum cv_index_state state = CV_INDEX_ABSENT;
+    enum cv_status status = cv_query_reader_open(vault, &reader, err);
+
+    *used = false;
+    memset(&plan, 0, sizeof plan);
+    if (status == CV_OK) {
+        status = cv_index_find(vault, &who->match, &plan, err);
+    }
+    state = plan.state;
+    if (status == CV_OK && state == CV_INDEX_READY && plan.keyed) {
+        status = find_ops(who, &plan, &reader, &ops, err);
+        if (status == CV_OK) {
+            state =
+                cv_index_outcomes(vault, ops.ops, ops.n, &outcomes, &n, &end);
+        }
+        if (status == CV_OK && state == CV_INDEX_READY &&
+            end.seq == plan.end.seq) {
+            *used = true;
+            status = merge(who, vault, &reader, &ops, outcomes, n, end, err);
+        }
+    }
+    if (filter->distrusted != NULL &&
+        (state == CV_INDEX_FOREIGN || state == CV_INDEX_DAMAGED)) {
+        *filter->distrusted = true;
+    }
+    free(outcomes);
+    ops_free(&ops);
+    cv_index_plan_free(&plan);
+    cv_query_reader_close(&reader);
+    return status;
+}
+
 enum cv_status cv_query_who(int vault, const struct cv_query_filter *filter,
                             cJSON **items, struct cv_err *err)
 {
     struct cv_query_filter own = *filter;
     struct cv_query_cursor from = {0, 0};
     struct who who = {.items = cJSON_CreateArray()};
+    bool done = false;
     enum cv_status status;
 
     *items = NULL;
@@ -168,7 +293,12 @@ enum cv_status cv_query_who(int vault, const struct cv_query_filter *filter,
     }
     status = cv_match_init(&who.match, &own, err);
     if (status == CV_OK) {
-        status = cv_query_scan(vault, &from, who_one, &who, err);
+        if (own.indexed) {
+            status = who_indexed(&who, vault, &own, &done, err);
+        }
+        if (status == CV_OK && !done) {
+            status = cv_query_scan(vault, &from, who_one, &who, err);
+        }
         cv_match_wipe(&who.match);
     }
     cv_ops_wipe(&who.ops);

@@ -102,6 +102,7 @@ CV_BROKER_METHOD(audit_query)
         CV_BROKER_ASK_FIELDS,
     };
     struct cv_query_filter filter;
+    bool distrusted = false;
     struct stream st;
     struct cv_ask ask;
     enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
@@ -115,11 +116,20 @@ CV_BROKER_METHOD(audit_query)
         s = check_action(&filter, err);
     }
     if (s == CV_OK) {
+        s = cv_broker_index(b, err);
+    }
+    if (s == CV_OK) {
         s = stream_begin(&st, reply, err);
     }
-    return s == CV_OK
-               ? cv_query_run(b->vault->dir, &filter, stream_leaf, &st, err)
-               : s;
+    filter.indexed = true;
+    filter.distrusted = &distrusted;
+    if (s == CV_OK) {
+        s = cv_query_run(b->vault->dir, &filter, stream_leaf, &st, err);
+    }
+    if (distrusted) {
+        cv_broker_index_distrust(b);
+    }
+    return s;
 }
 
 CV_BROKER_METHOD(audit_who)
@@ -134,6 +144,7 @@ CV_BROKER_METHOD(audit_who)
     };
     struct cv_store_entry *row = NULL;
     cJSON *items = NULL;
+    bool distrusted = false;
     struct cv_ask ask;
     enum cv_status s;
 
@@ -148,7 +159,15 @@ CV_BROKER_METHOD(audit_who)
                                NULL) == CV_OK) {
         filter.entry_id = row->entry_id;
     }
-    s = cv_query_who(b->vault->dir, &filter, &items, err);
+    s = cv_broker_index(b, err);
+    filter.indexed = true;
+    filter.distrusted = &distrusted;
+    if (s == CV_OK) {
+        s = cv_query_who(b->vault->dir, &filter, &items, err);
+    }
+    if (distrusted) {
+        cv_broker_index_distrust(b);
+    }
     if (s == CV_OK &&
         !cv_json_add_item(cv_reply_parameters(reply), "items", items)) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");

@@ -151,16 +151,23 @@ static bool add_export(struct exposure *x, const cJSON *leaf)
 static enum cv_status add_exports(struct exposure *x, struct cv_err *err)
 {
     struct cv_query_filter filter;
+    bool distrusted = false;
     const cJSON *leaf;
     enum cv_status s;
 
     cv_query_init(&filter);
     filter.actor = x->actor;
     filter.action = "export";
+    filter.indexed = true;
+    filter.distrusted = &distrusted;
     x->exports = cJSON_CreateObject();
-    s = x->exports == NULL
-            ? no_memory(err)
-            : cv_query_run(x->broker->vault->dir, &filter, take_export, x, err);
+    s = x->exports == NULL ? no_memory(err) : cv_broker_index(x->broker, err);
+    if (s == CV_OK) {
+        s = cv_query_run(x->broker->vault->dir, &filter, take_export, x, err);
+    }
+    if (distrusted) {
+        cv_broker_index_distrust(x->broker);
+    }
     cJSON_ArrayForEach(leaf, x->exports)
     {
         if (s == CV_OK && !add_export(x, leaf)) {

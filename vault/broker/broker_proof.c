@@ -1,6 +1,7 @@
 /* Tiles, and what is proved by them: audit prove, consistency, rebuild. */
 #include "vault/broker/proving_internal.h"
 
+#include "vault/audit/index.h"
 #include "vault/base/encode.h"
 
 #include <string.h>
@@ -165,6 +166,9 @@ static enum cv_status rebuild(struct cv_broker *b, struct cv_ask *ask,
     if (s == CV_OK) {
         s = cv_tiles_rebuild(b->vault->dir, c.size, err);
     }
+    if (s == CV_OK) {
+        s = cv_index_remove(b->vault->dir, err);
+    }
     if (cv_ask_outcome(ask, s, NULL, NULL) == CV_OK) {
         (void)!cv_broker_commit(b, NULL);
     }
@@ -195,6 +199,10 @@ CV_BROKER_METHOD(audit_rebuild)
             s = rebuild(b, &ask, &size, err);
         }
         cv_broker_leave(b);
+    }
+    /* Not entered: it takes turns with others. */
+    if (s == CV_OK) {
+        s = cv_broker_index(b, err);
     }
     if (s == CV_OK &&
         !cv_json_add_int(cv_reply_parameters(reply), "size", (int64_t)size)) {

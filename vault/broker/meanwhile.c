@@ -85,3 +85,19 @@ enum cv_status cv_meanwhile_call(struct cv_broker *b, struct cv_helper *helper,
     }
     return s;
 }
+
+bool cv_meanwhile_begin(struct cv_broker *b)
+{
+    return b->loop != NULL && b->caller != NULL &&
+           cv_loop_wait(b->loop, b->caller, -1);
+}
+
+void cv_meanwhile_turn(struct cv_broker *b)
+{
+    turn(b, 0);
+}
+
+void cv_meanwhile_end(struct cv_broker *b)
+{
+    cv_loop_wait_end(b->loop);
+}

@@ -21,6 +21,13 @@ cv_meanwhile_call(struct cv_broker *b, struct cv_helper *helper,
                   const char *method, cJSON *parameters, unsigned flags,
                   struct cv_message *reply, struct cv_err *err);
 
+/* The same for work of the broker's own that is done in steps: between begin
+ * (false: others cannot be served, the rest does nothing) and end, each turn
+ * serves those who wait by now. */
+bool cv_meanwhile_begin(struct cv_broker *b);
+void cv_meanwhile_turn(struct cv_broker *b);
+void cv_meanwhile_end(struct cv_broker *b);
+
 /* The loop's hook. */
 bool cv_meanwhile_may(void *context, const struct cv_caller *caller,
                       const struct cv_message *request);
