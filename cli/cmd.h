@@ -82,6 +82,9 @@ CV_CMD(vault_lock);       /* cmd_vault.c */
 CV_CMD(about_help);       /* cmd_about.c */
 CV_CMD(about_version);    /* cmd_about.c */
 
+CV_CMD(audit_export); /* cmd_leaves.c */
+CV_CMD(audit_report); /* cmd_report.c */
+
 /* cmd_prove.c */
 CV_CMD(audit_prove);
 CV_CMD(audit_consistency);

@@ -11,8 +11,6 @@ static const char *const later[] = {
     "rotate",
     "revoke",
     "sync",
-    "audit report",
-    "audit export",
     NULL,
 };
 /* clang-format on */

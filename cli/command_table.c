@@ -278,6 +278,19 @@ static const struct cv_option who_options[] = {
     VALUE("until", "TIME", "likewise"), END,
 };
 
+static const struct cv_option report_options[] = {
+    VALUE("since", "TIME", "from a time, a date, or how long ago (30d) on"),
+    VALUE("until", "TIME", "likewise"),
+    FILE_OF("html", "FILE", "a page with all records that checks itself"), END,
+};
+
+static const struct cv_option export_options_audit[] = {
+    WORD_OF("format", "FORMAT", "as they are, or a table", "jsonl|csv"),
+    VALUE("since", "TIME", "from a time, a date, or how long ago (30d) on"),
+    VALUE("until", "TIME", "likewise"),
+    FILE_OF("output", "FILE", "where to write them; else standard output"), END,
+};
+
 static const struct cv_option tail_options[] = {
     {"follow", 'f', NULL, "go on as records come", CV_KIND_TEXT, NULL,
      false, false},
@@ -573,6 +586,16 @@ const struct cv_command cv_command_table[] = {
      exposure_options, 0, 0, READS, TEXT_OPERAND,
      "audit exposure --actor bob\naudit exposure -o json\n",
      cv_cmd_audit_exposure},
+    {"audit report", "", "what happened in a period, for whoever asks",
+     report_options, 0, 0, READS, TEXT_OPERAND,
+     "audit report --since 30d\n"
+     "audit report --since 2026-10-01 --until 2026-11-01 --html october.html\n",
+     cv_cmd_audit_report},
+    {"audit export", "", "the records of a period, for other programs",
+     export_options_audit, 0, 0, READS, TEXT_OPERAND,
+     "audit export --format jsonl --since 30d > records.jsonl\n"
+     "audit export --format csv --output records.csv\n",
+     cv_cmd_audit_export},
     {"audit tail", "", "the latest records", tail_options, 0, 0, READS,
      TEXT_OPERAND, "audit tail -f -o json\n", cv_cmd_audit_tail},
     {"audit record", "SEQ", "one record, byte for byte", NULL, 1, 1, READS,

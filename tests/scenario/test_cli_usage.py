@@ -82,7 +82,7 @@ def test_usage_errors(cli, words):
 
 @pytest.mark.parametrize("words", [
     ["sync"],
-    ["audit", "report"], ["renew", "a"],
+    ["rotate", "a"], ["renew", "a"],
     ["pin", "a", "--show"], ["init", "--token", "pkcs11:x"]])
 def test_what_later_versions_have(cli, words):
     done = cli(*words, code=USAGE)

@@ -111,7 +111,7 @@ static void refuses_what_is_not_known(void **state)
     refuse("version x", "no operand");
     refuse("exec a", "exec wants NAME -- COMMAND");
     refuse("revoke a", "not in this version");
-    refuse("audit report a", "audit report is not in this version");
+    refuse("renew a", "renew is not in this version");
     refuse("init --token x", "not in this version");
 }
 

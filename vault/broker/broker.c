@@ -99,6 +99,8 @@ static const struct cv_method methods[] = {
     {"AuditProve", cv_broker_audit_prove, false},
     {"AuditConsistency", cv_broker_audit_consistency, false},
     {"AuditRebuild", cv_broker_audit_rebuild, false},
+    {"AuditReport", cv_broker_audit_report, false},
+    {"AuditExport", cv_broker_audit_export, false},
 };
 
 static const struct cv_interface broker_interface = {

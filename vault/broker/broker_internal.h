@@ -79,6 +79,7 @@ struct cv_broker {
     struct cv_tally *tally;         /* NULL: no limit was asked about yet */
     struct cv_notify_queue *notify; /* NULL: nobody was told of anything yet */
     struct cv_anchors *anchors;     /* NULL: not looked at yet, or none */
+    bool indexing;                  /* the index is being brought up */
     uint64_t strangers;             /* turned away and not told of yet */
     int64_t strangers_ms; /* when the record was last told; 0: never */
     uid_t stranger;       /* the last of them */
@@ -361,6 +362,14 @@ cv_broker_audit_begin(struct cv_broker *b, const cJSON *parameters,
                       struct cv_ask *ask, const struct cv_json_field *fields,
                       size_t n, struct cv_err *err);
 
+/* broker_index.c: brings the index of the log up to it, in steps between which
+ * others are served; what was found to be damaged is told in the record.
+ * CV_INTEGRITY, CV_IO: the log cannot be read. */
+CV_MUST_USE enum cv_status cv_broker_index(struct cv_broker *b,
+                                           struct cv_err *err);
+/* A question could not use the index: it is removed, and the record tells. */
+void cv_broker_index_distrust(struct cv_broker *b);
+
 /* broker_asks.c: io.certvault.Door, served to the relay alone. */
 extern const struct cv_interface cv_broker_door_interface;
 
@@ -454,5 +463,7 @@ CV_BROKER_METHOD(destroy);
 CV_BROKER_METHOD(audit_prove);
 CV_BROKER_METHOD(audit_consistency);
 CV_BROKER_METHOD(audit_rebuild);
+CV_BROKER_METHOD(audit_export);
+CV_BROKER_METHOD(audit_report);
 
 #endif

@@ -1,0 +1,327 @@
+"""audit report and audit export: what is in them, that the page checks itself
+in a browser, and that nothing in the record can attack whoever reads them."""
+
+import base64
+import csv
+import io
+import json
+import os
+import re
+import sqlite3
+
+import pytest
+
+import harness
+import merkle
+from chromium import Chromium
+from harness import INVALID, USAGE
+from kube import Identity, as_yaml, config
+
+
+@pytest.fixture
+def busy(vault, secrets):
+    """A vault with some history."""
+    vault.policy(harness.MAY_EXPORT)
+    for name in ("a", "b"):
+        vault.add(as_yaml(config(Identity(secrets=secrets))), name,
+                  "--exportable")
+    vault("export", "a", "--reason", "for <b>audit</b> & co", "--ticket",
+          "OPS-1", code=0, secret=True)
+    vault("export", "b", code=harness.DENIED)
+    vault("label", "a", "k=v", code=0)
+    return vault
+
+
+def test_text(busy):
+    done = busy("audit", "report", code=0)
+    lines = done.text.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert all(c == "\n" or " " <= c <= "~" for c in done.text)
+    assert any(re.match(r"  verdict +verified$", line) for line in lines)
+    assert any("for <b>audit</b>" in line for line in lines)
+    assert any(re.match(r"  1 +\S+ +export +b ", line) for line in lines)
+    sections = [lines[i - 1] for i, line in enumerate(lines)
+                if line and not line.strip("-") and i > 0]
+    assert sections[:4] == ["Is the record whole?", "Used and given out, by whom",
+                            "Keys that left the vault", "Denied"]
+
+
+def test_json(busy):
+    report = busy.json("audit", "report")
+    assert report["kind"] == "AuditReport"
+    assert report["checkpoint"]["verdict"] == "verified"
+    assert report["checkpoint"]["size"] >= report["period"]["end"]
+    assert [e["entry"] for e in report["exports"]] == ["a"]
+    assert report["exports"][0]["outcome"] == "ok"
+    assert report["exports"][0]["ticket"] == "OPS-1"
+    assert [(d["entry"], d["count"]) for d in report["denials"]] == [("b", 1)]
+    assert {c["action"] for c in report["changes"]} >= {"policy.apply",
+                                                        "import", "edit"}
+    assert {e["name"] for e in report["expiring"]} <= {"a", "b"}
+    origin, size, root = merkle.open_note(
+        report["checkpoint"]["note"].encode(), report["checkpoint"]["key"])
+    assert size == report["checkpoint"]["size"]
+    assert base64.b64encode(root).decode() == report["checkpoint"]["root"]
+
+
+def test_periods(busy):
+    assert busy.json("audit", "report", "--until",
+                     "1h")["period"]["records"] == 0
+    # the first report's own question is the last record of the second
+    records = busy.json("audit", "report", "--since", "1h")["period"]
+    assert records["first"] == 0 and records["records"] == records["end"]
+    text = busy("audit", "report", "--until", "2001-01-01", code=0).text
+    assert re.search(r"records +none", text)
+    busy("audit", "report", "--since", "2020-01-02", "--until", "2020-01-01",
+         code=USAGE)
+    busy("audit", "report", "--since", "yesterday", code=USAGE)
+
+
+def jsonl(vault, *args):
+    return vault("audit", "export", "--format", "jsonl", *args,
+                 code=0).out.splitlines()
+
+
+def test_export_jsonl_is_the_log(busy):
+    got = jsonl(busy)
+    log = merkle.read_log(busy.path("audit/log"))
+    assert got == log[:len(got)] and len(got) > 8
+    assert jsonl(busy, "--until", "1h") == []
+
+
+def rows(vault, *args):
+    text = vault("audit", "export", "--format", "csv", *args, code=0).out
+    return list(csv.DictReader(io.StringIO(text.decode(), newline="")))
+
+
+def test_export_csv(busy):
+    table = rows(busy)
+    log = [json.loads(line) for line in jsonl(busy)]
+    assert [int(r["seq"]) for r in table] == [r["seq"] for r in
+                                              log[:len(table)]]
+    for row, leaf in zip(table, log):
+        assert row["action"] == leaf["action"]
+        assert row["entry"] == leaf.get("entry", "")
+        assert row["user"] == leaf["actor"]["user"]
+        assert json.loads(row["details"] or "{}") == leaf.get("details", {})
+    raw = busy("audit", "export", "--format", "csv", code=0).out
+    assert raw.count(b"\r\n") == raw.count(b"\n")
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "  =1+1", "'=1",
+            "%0A=1", "|x", "a;=1", 'a"b', "a,b", "plain", " led"]
+
+
+def test_no_cell_is_a_formula(busy):
+    """H83: a spreadsheet takes none of it for a formula."""
+    for reason in FORMULAS:
+        busy("list", "--reason", reason, code=0)
+    table = rows(busy, "--since", "1h")
+    got = [r["reason"] for r in table if r["action"] == "list"]
+    assert len(got) == len(FORMULAS)
+    for cell, typed in zip(got, FORMULAS):
+        assert not re.match(r"[ ']*[=+\-@\t\r%|]", cell) or \
+            cell == "'" + typed, (cell, typed)
+        assert cell in (typed, "'" + typed)
+    raw = busy("audit", "export", "--format", "csv", code=0).text
+    assert "\"'=cmd|' /C calc'!A0\"" in raw and '"a;=1"' in raw
+
+
+def test_files(busy, tmp_path):
+    path = tmp_path / "report.html"
+    busy("audit", "report", "--html", str(path), code=0)
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = path.read_bytes()
+    busy("audit", "report", "--html", str(path), code=INVALID)
+    assert path.read_bytes() == before
+    busy("audit", "report", "--html", str(path), "--yes", code=0)
+    assert path.read_bytes() != before
+    out = tmp_path / "r.csv"
+    busy("audit", "export", "--format", "csv", "--output", str(out), code=0)
+    assert out.stat().st_mode & 0o777 == 0o600
+    busy("audit", "export", "--format", "csv", "--output", str(out),
+         code=INVALID)
+    busy("audit", "export", code=USAGE)
+    busy("audit", "export", "--format", "xml", code=USAGE)
+    busy("audit", "report", "--html", str(tmp_path / "no" / "such"),
+         code=harness.NOT_FOUND)
+    assert sorted(os.listdir(tmp_path)) == ["home", "r.csv", "report.html"]
+
+
+def test_reading_is_a_matter_of_policy(busy):
+    busy.policy({"name": "none", "effect": "forbid",
+                 "subjects": {"users": ["*"]}, "actions": ["audit.read"]},
+                version=2)
+    for words in (["report"], ["export", "--format", "csv"]):
+        busy("audit", *words, code=harness.DENIED)
+
+
+# ---- the page, in a browser ----
+
+
+@pytest.fixture
+def page(busy, tmp_path):
+    path = tmp_path / "report.html"
+    busy("list", "--reason", "</script><script>document.title='x'</script>",
+         code=0)
+    busy("list", "--reason", "<!-- <script> \u2028 \u202e end", code=None)
+    busy("audit", "report", "--html", str(path), code=0)
+    return path
+
+
+@pytest.fixture
+def browser(tmp_path):
+    with Chromium(tmp_path / "browser") as chromium:
+        yield chromium
+
+
+def verdict(browser, path):
+    browser.open(path)
+    return browser.run("document.documentElement.dataset.verdict")
+
+
+def test_the_page_verifies_itself(busy, page, browser):
+    assert verdict(browser, page) == "verified"
+    assert browser.requests == [f"file://{page}"]
+    assert browser.errors == []
+    assert browser.run("document.title") == "certvault: what the record says"
+    text = browser.run("document.body.innerText")
+    assert "for <b>audit</b> & co" in text and "\u2713 verified" in text
+    assert "</script><script>document.title='x'</script>" in text
+    assert browser.run("document.querySelectorAll('#main b b, img, iframe')"
+                       ".length") == 0
+    # each row opens to the record's own bytes, by the keyboard too
+    log = merkle.read_log(busy.path("audit/log"))
+    opened = browser.run("""(() => {
+        const all = document.getElementById('all').parentElement;
+        return [...all.querySelectorAll('button.seq')].map((b) => {
+            b.focus(); b.click();
+            const row = b.closest('tr').nextSibling;
+            return [row.querySelector('pre').textContent,
+                    row.querySelector('dd').textContent]; }); })()""")
+    assert len(opened) > 10
+    for (leaf, digest), raw in zip(opened, log):
+        assert leaf.encode() == raw
+        assert base64.b64decode(digest) == merkle.leaf(raw)
+
+
+def test_a_part_of_the_log_verifies_too(busy, browser, tmp_path):
+    """The hashes beside the period are what the page needs for it."""
+    for i in range(21):
+        busy("list", "--reason", f"nr {i}", code=0)
+    times = [json.loads(line)["time"] for line in jsonl(busy)]
+    path = tmp_path / "part.html"
+    busy("audit", "report", "--since", times[7], "--until", times[-6],
+         "--html", str(path), code=0)
+    head = json.loads(re.search(r'id="head">(.*?)</script>',
+                                path.read_text()).group(1))
+    assert head["right"] and head["period"]["end"] < head["checkpoint"]["size"]
+    assert verdict(browser, path) == "verified"
+
+
+def changed(page, tmp_path, change):
+    data = page.read_bytes()
+    path = tmp_path / "changed.html"
+    new = change(data)
+    assert new != data
+    path.write_bytes(new)
+    return path
+
+
+CHANGES = {
+    "a byte of a record": lambda d: d.replace(b'"entry":"a"', b'"entry":"c"',
+                                              1),
+    "a record is gone": lambda d: re.sub(rb'\n\{[^\n]*"seq":5,[^\n]*', b"", d,
+                                         count=1),
+    "two records change places": lambda d: re.sub(
+        rb'\n(\{[^\n]*"seq":5,[^\n]*)\n(\{[^\n]*)', rb"\n\2\n\1", d, count=1),
+    "the last record is gone": lambda d: re.sub(
+        rb'\n\{[^\n]*\n</script>', b"\n</script>", d, count=1),
+    "the root": lambda d: re.sub(rb'(\\n[0-9]+\\n)(.)', lambda m: m.group(1) +
+                                 (b"A" if m.group(2) != b"A" else b"B"), d,
+                                 count=1),
+    "the signature": lambda d: re.sub(
+        rb'(u2014 [^ ]+ .{20})(.)', lambda m: m.group(1) +
+        (b"A" if m.group(2) != b"A" else b"B"), d, count=1),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_was_changed_is_not_verified(page, browser, tmp_path, name):
+    path = changed(page, tmp_path, CHANGES[name])
+    assert verdict(browser, path) == "NOT verified"
+    assert "\u2717 NOT verified" in browser.run(
+        "document.getElementById('verdict').innerText")
+
+
+def test_without_ed25519_it_says_so(page, browser, tmp_path):
+    """An older browser: hashes are checked, the signature is not, and the page
+    does not call that verified."""
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source=(
+        "SubtleCrypto.prototype.importKey = () => Promise.reject(new "
+        "DOMException('no', 'NotSupportedError'));"))
+    assert verdict(browser, page) == "this browser cannot check"
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source=(
+        "Object.defineProperty(globalThis, 'crypto', {value: undefined});"))
+    assert verdict(browser, page) == "this browser cannot check"
+
+
+def test_layouts(page, browser, tmp_path):
+    """Narrow, dark, on paper."""
+    for width, dark in ((1200, False), (1200, True), (390, False)):
+        browser.width(width, dark=dark)
+        browser.open(page)
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        shot = tmp_path / f"{width}.png"
+        browser.screenshot(shot)
+        assert shot.stat().st_size > 20000
+    assert browser.pdf().startswith(b"%PDF-")
+    # all that can be clicked has a name and can be reached
+    assert browser.run("""[...document.querySelectorAll('button, input, select,'
+        + ' a')].every((e) => e.tabIndex >= 0 && (e.ariaLabel ||
+        e.textContent || e.placeholder))""")
+
+
+def test_the_text_stands_in_the_page(page):
+    """For readers without scripts, escaped."""
+    found = re.search(r"<noscript><pre>(.*?)</pre>", page.read_text(), re.S)
+    assert "&lt;b&gt;audit&lt;/b&gt; &amp; co" in found.group(1) or \
+        "&lt;b>audit&lt;/b> &amp; co" in found.group(1)
+    assert "verified" in found.group(1)
+
+
+# ---- the index ----
+
+
+def index(vault):
+    return vault.path("audit/index.db")
+
+
+def test_an_index_that_was_touched_changes_no_answer(busy):
+    """Deleted, garbage, emptied, of an older log: the same answers, and what
+    was damaged is told of in the record."""
+    def ask():
+        return [r["seq"] for r in busy.records("--entry", "a")]
+    before = ask()
+    assert before and os.path.exists(index(busy))
+    assert os.stat(index(busy)).st_mode & 0o777 == 0o600
+    os.unlink(index(busy))
+    assert ask() == before
+    told = len(busy.records("--action", "log"))
+    with open(index(busy), "wb") as f:
+        f.write(b"garbage" * 1000)
+    assert ask() == before
+    db = sqlite3.connect(index(busy))
+    db.execute("DELETE FROM word WHERE kind = 0")
+    db.commit()
+    db.close()
+    assert ask() == before
+    events = busy.records("--action", "log")[told:]
+    assert [e["details"]["because"] for e in events] == [
+        "the index was damaged: it was made again",
+        "the index was damaged: it is made again"]
+    busy.verify()
+    os.unlink(index(busy))
+    busy("audit", "rebuild", code=0)
+    assert os.path.exists(index(busy))
+    assert ask() == before
