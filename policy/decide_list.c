@@ -238,9 +238,9 @@ static bool look(struct look *at)
         cv_index_look(policy->index, &at->request.subject, at->request.entry,
                       look_at, at);
     }
-    if (at->forbidden || at->ordinary || !at->taken)
-        return !at->forbidden && at->ordinary;
-    if (at->list->taken->break_glass && !at->request.break_glass && at->quiet)
+    bool glass = at->list->taken->break_glass && !at->request.break_glass;
+    if (at->forbidden ||
+        !(at->ordinary || (at->taken && !(glass && at->quiet))))
         return false;
     return cv_decide_run(policy, &at->request, &result, NULL) == CV_OK;
 }

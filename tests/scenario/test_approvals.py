@@ -609,6 +609,17 @@ def test_a_kubeconfig_without_a_key_needs_no_approval(relayed):
     assert rig.requests(ALICE, all=True) == []
 
 
+def test_a_grant_of_a_second(relayed):
+    """Just before the clock's second ends: it is a second all the same."""
+    rig = relayed
+    rig.policy(permit("uses", [ALICE], ["use"]))
+    for _ in range(8):
+        s = users.connect_as(rig.broker.path, ALICE)
+        time.sleep(1 - time.time() % 1 - .003)
+        given(use(rig.broker, on=s, duration=1))
+        s.close()
+
+
 # --- break-glass and notify ---
 
 def notifier(tmp_path, body="cat >> {out}"):

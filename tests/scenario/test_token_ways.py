@@ -1,6 +1,7 @@
 """Keys on every kind of token: each way in that the token allows, what others
 see of it, what is signed with it, and what does not come out again."""
 
+import json
 import os
 import time
 
@@ -95,6 +96,25 @@ def test_a_leaky_token_needs_permission(held):
     assert held.entry("held")["leaky"] is True
 
 
+@pytest.mark.parametrize("more", [
+    {"limit": {"count": 5, "per": "1h"}},
+    {"break_glass": True, "when": {"reason": "required"}}])
+def test_what_would_be_counted_or_told_permits_no_leaky_key(held, more):
+    """That it leaks is seen when it is there: then there is no decision left
+    that the record could name such a rule by."""
+    if "leaks" not in held.token.can:
+        pytest.skip(f"{held.token.name} keeps its keys")
+    held.vault.policy({**LEAKY, **more})
+    held.add("p256", "held", "--reason", "need it", code=harness.DENIED)
+    if "generate p256" in held.token.can:
+        held("generate", "born", "--token", held.uri, "--csr",
+             held.vault.path("r.pem"), "--reason", "need it",
+             code=harness.DENIED)
+    assert not held.private_keys()
+    assert held.json("list")["items"] == []
+    assert not [r for r in held.vault.records() if "leaky" in r["rules"]]
+
+
 @pytest.mark.parametrize("alg", ["p256", "rsa2048", "p384"])
 def test_generate_and_install(held, alg):
     token = held.token
@@ -160,6 +180,45 @@ def test_adopt(held, alg):
     held("rm", "card", "--yes", code=0)
     # It was not ours: it stays.
     assert listing(token) == before
+
+
+def test_adopt_is_counted_once_and_all_of_it_recorded(held):
+    """What it looks for first is in the record too, and takes nothing of a
+    limit; a request that is made again for a generated key does."""
+    token = held.token
+    if "generate p256" not in token.can or "leaks" in token.can:
+        pytest.skip(f"{token.name}: nothing to adopt, or it leaks")
+    from cryptography.hazmat.primitives import serialization
+    public = serialization.load_der_public_key(
+        token.generate("p256", "ad", "vendor"))
+    limited = {"name": "few", "effect": "permit",
+               "subjects": {"uids": [os.getuid()]}, "actions": ["import"],
+               "limit": {"count": 3, "per": "1h"}}
+    rest = {**MAY_USE, "actions": ["show", "list", "audit.read", "admin", "use",
+                                   "policy.apply", "remove"]}
+    path = held.vault.write("policy.yaml", json.dumps({
+        "apiVersion": "certvault/v1", "kind": "Policy",
+        "metadata": {"name": "few", "version": 1}, "rules": [limited, rest]}))
+    held("policy", "apply", path, code=0)
+    authority = minting.Authority("token CA")
+    cert = held.vault.write("cert.pem", certified(authority, public))
+    ca = held.vault.write("ca.pem", authority.pem)
+    held("adopt", "card", "--key", held.key_uri("ad"), "--cert", cert,
+         "--server", SERVER, "--cluster-ca", ca, code=0)
+    request = held.vault.path("r.pem")
+    held("generate", "born", "--token", held.uri, "--csr", request, code=0)
+    os.unlink(request)
+    held("generate", "born", "--csr", request, code=0)
+    os.unlink(request)
+    done = held("generate", "born", "--csr", request, code=harness.BUSY)
+    assert "limit" in done.note
+    permits = [r for r in held.vault.records("--action", "import")
+               if r["decision"] == "permit" and r["phase"] == "decision"]
+    assert [bool(r["details"].get("uncounted")) for r in permits].count(
+        False) == 3, permits
+    outcomes = [r["op"] for r in held.vault.records("--action", "import")
+                if r["phase"] == "outcome"]
+    assert sorted(outcomes) == sorted(r["op"] for r in permits)
 
 
 def some_key(held, name="held"):

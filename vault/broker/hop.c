@@ -185,13 +185,22 @@ enum cv_status cv_hop_mint(struct cv_broker *b, const struct cv_grant *g,
         {"secret", CV_JSON_STRING, true, &secret, CV_LIMIT_PEM},
     };
     struct cv_message answer = {0};
-    cJSON *p = cJSON_CreateObject();
+    cJSON *p;
     enum cv_status s;
 
+    if (cv_clock_boot_ms() >= g->ends_ms) {
+        s = cv_fail(err, CV_EXPIRED,
+                    "the grant ended before anything could be done with it");
+        cv_err_hint(err, "ask for a longer one with --for");
+        return s;
+    }
+    /* A certificate has whole seconds, the grant ends between two of them: it
+     * is the grant that ends what goes on. */
+    p = cJSON_CreateObject();
     if (!cv_json_add_str(p, "grant", g->id) ||
         !cv_json_add_int(p, "uid", (int64_t)g->who.peer.uid) ||
         !cv_json_add_str(p, "entry", g->entry) ||
-        !cv_json_add_int(p, "not_after", g->ends_s)) {
+        !cv_json_add_int(p, "not_after", g->ends_s + 1)) {
         cJSON_Delete(p);
         return no_memory(err);
     }
