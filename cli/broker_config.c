@@ -3,6 +3,7 @@
 #include "cli/config_schema.h"
 #include "cli/module_env.h"
 #include "cli/path.h"
+#include "cli/sink_target.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 #include "vault/broker/anchor_config.h"
@@ -208,6 +209,97 @@ static enum cv_status read_anchors(const cJSON *tree, char ***out,
     return s;
 }
 
+/* Who is trusted: read now, for later nobody may. */
+static enum cv_status read_ca(const char *path, char **out, struct cv_err *err)
+{
+    struct cv_buf text;
+    int fd;
+    enum cv_status s = cv_file_open_input(path, &fd, err);
+
+    cv_buf_init(&text, NULL, CV_LIMIT_PEM);
+    if (s == CV_OK) {
+        s = cv_file_read(fd, path, &text, err);
+        cv_file_close(&fd);
+    }
+    if (s == CV_OK && (strlen(cv_buf_text(&text)) != text.len ||
+                       strstr(cv_buf_text(&text), "BEGIN CERT") == NULL)) {
+        s = cv_fail(err, CV_INVALID, "%s holds no certificate", path);
+    }
+    if (s == CV_OK && (*out = strdup(cv_buf_text(&text))) == NULL) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&text);
+    if (s != CV_OK) {
+        cv_err_prefix(err, "audit.sinks, ca");
+    }
+    return s == CV_OK || s == CV_INTERNAL ? s : CV_CONFIG;
+}
+
+static enum cv_status read_sink(const char *text, struct cv_spawner_sink *out,
+                                struct cv_err *err)
+{
+    struct cv_sink_target t;
+    enum cv_status s = cv_sink_target_parse(text, &t, err);
+
+    if (s == CV_OK && t.kind == CV_SINK_TARGET_COMMAND) {
+        s = check_command("a command of audit.sinks", t.path, err);
+    }
+    if (s != CV_OK) {
+        return s;
+    }
+    out->behind = t.behind;
+    out->text = strdup(text);
+    out->name = strdup(t.name);
+    if (t.kind == CV_SINK_TARGET_COMMAND) {
+        out->command = strdup(t.path);
+    }
+    if (out->text == NULL || out->name == NULL ||
+        (t.kind == CV_SINK_TARGET_COMMAND && out->command == NULL)) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return t.ca[0] != '\0' ? read_ca(t.ca, &out->ca_pem, err) : CV_OK;
+}
+
+/* Where copies of the record go. */
+static enum cv_status read_sinks(const cJSON *tree,
+                                 struct cv_spawner_options *programs,
+                                 struct cv_err *err)
+{
+    const cJSON *list = cv_config_schema_sinks(tree), *item;
+    size_t n = (size_t)cJSON_GetArraySize(list);
+    enum cv_status s = CV_OK;
+
+    programs->n_sinks = 0;
+    if (n == 0) {
+        return CV_OK;
+    }
+    programs->sinks = calloc(n, sizeof(*programs->sinks));
+    if (programs->sinks == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cJSON_ArrayForEach(item, list)
+    {
+        if (s == CV_OK && programs->n_sinks < n) {
+            s = read_sink(item->valuestring,
+                          &programs->sinks[programs->n_sinks++], err);
+        }
+    }
+    return s;
+}
+
+static void free_sinks(struct cv_spawner_options *programs)
+{
+    for (size_t i = 0; i < programs->n_sinks; i++) {
+        free(programs->sinks[i].text);
+        free(programs->sinks[i].name);
+        free(programs->sinks[i].ca_pem);
+        free(programs->sinks[i].command);
+    }
+    free(programs->sinks);
+    programs->sinks = NULL;
+    programs->n_sinks = 0;
+}
+
 enum cv_status cv_broker_config_load(const char *path, bool service,
                                      struct cv_spawner_options *programs,
                                      struct cv_broker_relay *relay,
@@ -239,6 +331,9 @@ enum cv_status cv_broker_config_load(const char *path, bool service,
     if (s == CV_OK) {
         s = read_anchors(tree, &programs->anchors, err);
     }
+    if (s == CV_OK) {
+        s = read_sinks(tree, programs, err);
+    }
     cJSON_Delete(tree);
     programs->notify = notify;
     programs->modules = modules;
@@ -248,6 +343,7 @@ enum cv_status cv_broker_config_load(const char *path, bool service,
 
 void cv_broker_config_free(struct cv_spawner_options *programs)
 {
+    free_sinks(programs);
     cv_module_env_free(programs->environment);
     free(programs->modules);
     free((char *)(uintptr_t)programs->notify);

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Records; one that is not so far behind is on its way. */
+#define SINK_LAG 1000
+
 static int result_color(const cJSON *item)
 {
     const char *result = cv_output_table_text(item, "result");
@@ -66,6 +69,31 @@ static void check_broker(struct cv_cli *cli, struct cv_doctor_host *d)
         cv_output_table_text(status, "version"),
         cJSON_IsTrue(cv_output_table_at(status, "seccomp")) ? "on" : "off",
         cJSON_GetNumberValue(cv_output_table_at(status, "landlock_abi")));
+}
+
+/* One that is far behind, or cannot be reached. */
+static void check_sinks(struct cv_cli *cli, struct cv_doctor_host *d)
+{
+    const cJSON *item, *sinks = NULL;
+
+    if (cv_call_member(cli, "AuditSinks", cJSON_CreateObject(), "sinks",
+                       CV_JSON_ARRAY, &sinks, NULL) != CV_OK) {
+        return; /* check_broker says why */
+    }
+    cJSON_ArrayForEach(item, sinks)
+    {
+        const char *error = cv_output_table_text(item, "error");
+        double lag = cJSON_GetNumberValue(cv_output_table_at(item, "lag"));
+        bool late = error != NULL || lag > SINK_LAG;
+
+        cv_doctor_host_add(
+            d, "sink", late ? CV_DOCTOR_WARN : CV_DOCTOR_OK,
+            late ? "certvault audit send; beside it, see that the receiver is "
+                   "there"
+                 : "",
+            "%s: %.0f records behind%s%s", cv_output_table_text(item, "name"),
+            lag, error != NULL ? ": " : "", error != NULL ? error : "");
+    }
 }
 
 static bool is_fragile(const char *uri)
@@ -203,6 +231,7 @@ CV_CMD(doctor)
     check_config(cli, &d);
     check_folder(cli, &d);
     check_broker(cli, &d);
+    check_sinks(cli, &d);
     check_tokens(cli, &d);
     s = cv_output_table_list(&cli->out, &view, d.items, err);
     if (s == CV_OK && d.failed > 0) {

@@ -11,6 +11,27 @@
 /* How long whoever connected may take over one request. */
 #define HTTP_MS 10000
 
+/* A sink and how many records it is behind; what is wrong with it. */
+static void sinks_cell(const cJSON *both, struct cv_buf *out)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, cv_output_table_at(both, "metrics.sinks"))
+    {
+        const char *error = cv_output_table_text(item, "error");
+
+        cv_buf_add_str(out, out->len > 0 ? ", " : "");
+        cv_output_table_cell(cv_output_table_at(item, "name"), out);
+        cv_buf_add_char(out, ' ');
+        cv_output_table_cell(cv_output_table_at(item, "lag"), out);
+        if (error != NULL) {
+            cv_buf_add_str(out, " (");
+            cv_buf_add_str(out, error);
+            cv_buf_add_char(out, ')');
+        }
+    }
+}
+
 static const struct cv_output_column status_columns[] = {
     {"vault", "vault_id", NULL, NULL},
     {"folder", "folder", NULL, NULL},
@@ -28,6 +49,7 @@ static const struct cv_output_column status_columns[] = {
     {"policy", "policy", NULL, NULL},
     {"grants", "metrics.grants", NULL, NULL},
     {"approvals pending", "metrics.approvals_pending", NULL, NULL},
+    {"sinks (records behind)", NULL, sinks_cell, NULL},
     {"seccomp", "seccomp", NULL, NULL},
     {"landlock ABI", "landlock_abi", NULL, NULL},
 };

@@ -1,5 +1,6 @@
 #include "cli/config_schema.h"
 
+#include "cli/sink_target.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
 
@@ -48,7 +49,7 @@ static const struct key keys[] = {
     {"policy", OBJECT, false},
     {"policy.signers", TEXTS, false},
     {"audit", OBJECT, false},
-    {"audit.sinks", TEXTS, true},
+    {"audit.sinks", TEXTS, false},
     {"audit.anchors", TEXTS, false},
     {"notify", OBJECT, false},
     {"notify.command", TEXT, false},
@@ -257,6 +258,39 @@ enum cv_status cv_config_schema_socket(const cJSON *tree,
     return CV_OK;
 }
 
+const cJSON *cv_config_schema_sinks(const cJSON *tree)
+{
+    return cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(tree, "audit"), "sinks");
+}
+
+/* Each is one, and none is there twice: their cursors have their names. */
+static enum cv_status check_sinks(const cJSON *tree, struct cv_err *err)
+{
+    const cJSON *list = cv_config_schema_sinks(tree), *item;
+    struct cv_sink_target one, other;
+    enum cv_status s = CV_OK;
+
+    if (cJSON_GetArraySize(list) > CV_LIMIT_SINKS) {
+        return refuse("audit.sinks", "more than 8", err);
+    }
+    cJSON_ArrayForEach(item, list)
+    {
+        s = cv_sink_target_parse(item->valuestring, &one, err);
+        for (const cJSON *b = item->next; s == CV_OK && b != NULL;
+             b = b->next) {
+            s = cv_sink_target_parse(b->valuestring, &other, err);
+            if (s == CV_OK && strcmp(one.name, other.name) == 0) {
+                s = refuse("audit.sinks", "one of them twice", err);
+            }
+        }
+        if (s != CV_OK) {
+            return s;
+        }
+    }
+    return CV_OK;
+}
+
 enum cv_status cv_config_schema_check(const cJSON *tree, struct cv_err *err)
 {
     struct cv_config_schema_relay relay;
@@ -266,7 +300,10 @@ enum cv_status cv_config_schema_check(const cJSON *tree, struct cv_err *err)
     if (s == CV_OK) {
         s = cv_config_schema_relay(tree, &relay, err);
     }
-    return s == CV_OK ? cv_config_schema_socket(tree, &socket, err) : s;
+    if (s == CV_OK) {
+        s = cv_config_schema_socket(tree, &socket, err);
+    }
+    return s == CV_OK ? check_sinks(tree, err) : s;
 }
 
 void cv_config_schema_later(const cJSON *tree,

@@ -28,6 +28,10 @@ CV_MUST_USE enum cv_status
 cv_config_schema_socket(const cJSON *tree, struct cv_config_schema_socket *out,
                         struct cv_err *err);
 
+/* The list of sinks (audit.sinks), of what cv_sink_target_parse reads; NULL:
+ * there is none. Borrowed. */
+const cJSON *cv_config_schema_sinks(const cJSON *tree);
+
 /* Refuses what is not known or of the wrong type: CV_CONFIG, naming the key.
  * `tree` is an object. */
 CV_MUST_USE enum cv_status cv_config_schema_check(const cJSON *tree,

@@ -54,6 +54,7 @@ static enum cv_status serve_online(struct cv_err *err)
     s = cv_serve_loop(&cv_intake_methods, &state, CV_PROCESS_SOCKET, IDLE_MS,
                       err);
     cv_intake_methods_end(&state);
+    cv_intake_sink_free(state.sink);
     /* nobody is left to be told */
     return s == CV_UNAVAILABLE ? CV_OK : s;
 }

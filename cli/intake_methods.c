@@ -409,11 +409,22 @@ static enum cv_status fetch(void *context, const cJSON *parameters,
     return s;
 }
 
+/* ---- Deliver ---- */
+
+static enum cv_status deliver(void *context, const cJSON *parameters,
+                              struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_intake_methods_state *state = context;
+
+    return cv_intake_sink_deliver(&state->sink, parameters, reply, err);
+}
+
 static const struct cv_method methods[] = {
     {"Clusters", clusters, false},
     {"Find", find, false},
     {"Fetch", fetch, false},
     {"AddCheckpoint", cv_intake_witness_add, false},
+    {"Deliver", deliver, false},
 };
 
 const struct cv_interface cv_intake_methods = {

@@ -118,26 +118,47 @@ static void add_decisions(struct cv_buf *out, const cJSON *metrics)
 /* One sample for each item of a list: the value at `path`, and with `labels`
  * the item's members of these names. */
 struct samples {
-    const char *name, *help, *list, *path;
+    const char *name, *type, *help, *list, *path;
     const char *labels[3][2]; /* label, member; NULL: no more */
 };
 
 static const struct samples lists[] = {
     {"certvault_certificate_expiry_seconds",
+     "gauge",
      "Until an entry's certificate ends; below zero: it has.",
      "expiry",
      "seconds",
      {{"entry", "name"}, {"location", "location"}, {"state", "state"}}},
     {"certvault_module_running",
+     "gauge",
      "Whether a PKCS#11 module's process runs.",
      "modules",
      "running",
      {{"module", "name"}}},
     {"certvault_module_waits_seconds",
+     "gauge",
      "Until a PKCS#11 module that broke down is started again.",
      "modules",
      "waits_s",
      {{"module", "name"}}},
+    {"certvault_sink_lag_records",
+     "gauge",
+     "Records that a sink has not got yet.",
+     "sinks",
+     "lag",
+     {{"sink", "name"}}},
+    {"certvault_sink_failures",
+     "gauge",
+     "Attempts to reach a sink that failed, in a row.",
+     "sinks",
+     "failures",
+     {{"sink", "name"}}},
+    {"certvault_sink_skipped_records_total",
+     "counter",
+     "Records that a sink was too far behind to get, since the broker started.",
+     "sinks",
+     "gaps",
+     {{"sink", "name"}}},
 };
 
 static void add_sample(struct cv_buf *out, const struct samples *x,
@@ -167,7 +188,7 @@ static void add_list(struct cv_buf *out, const struct samples *x,
             continue;
         }
         if (!any) {
-            add_head(out, x->name, "gauge", x->help);
+            add_head(out, x->name, x->type, x->help);
             any = true;
         }
         add_sample(out, x, item, value);

@@ -174,6 +174,9 @@ static const struct rule rules[] = {
     {"log", "size", COUNT},
     {"log", "anchor", TEXT},        /* its kind */
     {"log", "place", TEXT},         /* a path, a URI, a witness' name */
+    {"sink", "sink", TEXT},         /* that skipped ahead */
+    {"sink", "from", COUNT},        /* the first record that it did not get */
+    {"sink", "to", COUNT},          /* and the last */
     {"broker", "socket", TEXT},
     {"broker", "uid", COUNT},
     {"broker", "peer_uid", COUNT},
@@ -193,7 +196,7 @@ static const struct rule rules[] = {
 static const char actions[] =
     "fetch fetch.service import list show use sign.raw export issue renew "
     "rotate revoke remove edit approve audit.read policy.read policy.apply "
-    "admin log broker journal gc-destroy clock";
+    "admin log broker journal gc-destroy clock sink";
 
 /* Is `word` one of the blank-separated words of `list`? */
 static bool has_word(const char *list, const char *word)

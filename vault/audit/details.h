@@ -13,7 +13,7 @@
 #define CV_DETAILS_ITEMS 128 /* longest list, most labels */
 
 /* Is there such an action in the record (those of the policy, and the events
- * log, broker, journal, clock)? */
+ * log, broker, journal, clock, sink)? */
 bool cv_details_is_action(const char *action);
 
 /* CV_INVALID, naming the key, when `details` (an object) holds what the action

@@ -153,6 +153,18 @@
 #define CV_LIMIT_ANCHOR_REST_S 3600 /* the longest pause after failures */
 #define CV_LIMIT_ANCHOR_SKEW_S 300  /* a witness' clock may be ahead of ours */
 
+/* Sinks of the record */
+#define CV_LIMIT_SINKS 8
+#define CV_LIMIT_SINK_BEHIND 1000000 /* records that one may be behind */
+#define CV_LIMIT_SINK_BEHIND_BYTES ((uint64_t)512 * 1024 * 1024)
+#define CV_LIMIT_SINK_BATCH 500 /* records handed on at once */
+#define CV_LIMIT_SINK_BATCH_BYTES CV_KIB(128)
+#define CV_LIMIT_SINK_UNSURE 16     /* batches that a reset may undo */
+#define CV_LIMIT_SINK_S 60          /* one batch may take, seconds */
+#define CV_LIMIT_SINK_SEND_S 25     /* of them, what is sent */
+#define CV_LIMIT_SINK_RETRY_S 60    /* between two attempts, at most */
+#define CV_LIMIT_SINK_DATAGRAM 8000 /* one syslog message over UDP */
+
 /* Tokens: what a PKCS#11 module may say and hold */
 #define CV_LIMIT_MODULES 64             /* configured */
 #define CV_LIMIT_MODULE_FILE CV_KIB(64) /* one .module file */

@@ -16,6 +16,7 @@
 #include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/publish.h"
+#include "vault/broker/sink.h"
 #include "vault/broker/tally.h"
 #include "vault/wire/interface.h"
 
@@ -101,6 +102,8 @@ static const struct cv_method methods[] = {
     {"AuditRebuild", cv_broker_audit_rebuild, false},
     {"AuditReport", cv_broker_audit_report, false},
     {"AuditExport", cv_broker_audit_export, false},
+    {"AuditSend", cv_broker_audit_send, false},
+    {"AuditSinks", cv_broker_audit_sinks, false},
 };
 
 static const struct cv_interface broker_interface = {
@@ -545,6 +548,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
 static void broker_free(struct cv_broker *b)
 {
     cv_service_end(b);
+    cv_sink_end(b);
     cv_backup_drop(b);
     cv_relay_free(b);
     cv_grant_drop_all(&b->grants);

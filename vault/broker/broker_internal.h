@@ -77,6 +77,7 @@ struct cv_broker {
     struct cv_backup *backup;   /* that is being read; NULL: none */
     struct cv_prompt prompt;
     struct cv_tally *tally;         /* NULL: no limit was asked about yet */
+    struct cv_sinks *sinks;         /* NULL: none was looked after yet */
     struct cv_notify_queue *notify; /* NULL: nobody was told of anything yet */
     struct cv_anchors *anchors;     /* NULL: not looked at yet, or none */
     bool indexing;                  /* the index is being brought up */
@@ -465,5 +466,7 @@ CV_BROKER_METHOD(audit_consistency);
 CV_BROKER_METHOD(audit_rebuild);
 CV_BROKER_METHOD(audit_export);
 CV_BROKER_METHOD(audit_report);
+CV_BROKER_METHOD(audit_send);
+CV_BROKER_METHOD(audit_sinks);
 
 #endif

@@ -6,6 +6,7 @@
 #include "vault/broker/anchor.h"
 #include "vault/broker/freeze.h"
 #include "vault/broker/module_internal.h"
+#include "vault/broker/sink.h"
 #include "vault/store/store_entry.h"
 #include "vault/store/store_request.h"
 
@@ -182,6 +183,7 @@ static enum cv_status fill(struct cv_broker *b, bool entries, cJSON *out,
         !cv_json_add_int(out, "approvals_pending", open) ||
         !cv_json_add_int(out, "grants", (int64_t)b->grants.n) ||
         !cv_json_add_item(out, "modules", cv_module_status(b)) ||
+        !cv_json_add_item(out, "sinks", cv_sink_status(b)) ||
         !cv_freeze_add(b, out)) {
         return no_memory(err);
     }

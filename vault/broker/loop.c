@@ -631,6 +631,15 @@ static enum cv_status run(struct cv_loop *l, struct cv_err *err)
     return s;
 }
 
+void cv_loop_wake(struct cv_loop *l, int fd, bool room)
+{
+    const uint32_t events = EPOLLIN | (room ? EPOLLOUT : 0U);
+
+    /* One of the two: it is known, or it is not. */
+    cv_loop_watch(l, EPOLL_CTL_MOD, fd, events, &l->waiting);
+    cv_loop_watch(l, EPOLL_CTL_ADD, fd, events, &l->waiting);
+}
+
 static enum cv_status open_loop(struct cv_loop *l, int fd, struct cv_err *err)
 {
     enum cv_status s = CV_OK;

@@ -116,6 +116,11 @@ void cv_loop_wait_turn(struct cv_loop *loop, int timeout_ms);
 void cv_loop_wait_end(struct cv_loop *loop);
 bool cv_loop_wait_was_cut(const struct cv_loop *loop);
 
+/* From now on a turn ends when `fd` can be read (`room`: or written) too, so
+ * that hooks->idle is called and can look at it; closing it ends that. For what
+ * answers the broker itself while it goes on. */
+void cv_loop_wake(struct cv_loop *loop, int fd, bool room);
+
 /* Has it ended, so that `hooks->left` tells of callers that did not go by
  * themselves? */
 bool cv_loop_is_over(const struct cv_loop *loop);

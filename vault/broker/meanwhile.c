@@ -11,7 +11,7 @@ static const char *const allowed[] = {
     "Export",        "Sign",         "Use",          "UseEnd",    "Keyless",
     "Grants",        "GrantsRevoke", "Lock",         "LockAll",   "PolicyShow",
     "PolicyExplain", "AuditQuery",   "AuditWho",     "AuditTail", "AuditRecord",
-    "AuditStatus",   "AuditKey",     "AuditAnchors", "Requests",
+    "AuditStatus",   "AuditKey",     "AuditAnchors", "Requests",  "AuditSinks",
 };
 
 bool cv_meanwhile_may(void *context, const struct cv_caller *caller,

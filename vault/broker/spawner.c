@@ -245,6 +245,7 @@ enum cv_status cv_spawner_run(struct cv_spawner *sp,
             cv_err_hint(err, "what starts them was killed, and the broker ends "
                              "with it: try again when it runs again");
         } else if (sp->remote && (program == CV_SPAWNER_INTAKE ||
+                                  program == CV_SPAWNER_SINK ||
                                   program == CV_SPAWNER_RELAY)) {
             cv_err_hint(err, "systemctl status certvault-intake.socket "
                              "certvault-relay.socket");

@@ -26,15 +26,28 @@ enum cv_spawner_program {
     CV_SPAWNER_NAMES,  /* a child of the spawner itself: user and group names,
                           time zones (vault/broker/names.h) */
     CV_SPAWNER_RELAY,  /* libexec/certvault/relay; has two sockets */
+    CV_SPAWNER_SINK,   /* libexec/certvault/intake again, for a sink of the
+                          record (sink.h) */
     /* From here on: children without a program of their own. */
     CV_SPAWNER_SETTINGS, /* a child of the spawner itself: what the
                             configuration says now (vault/broker/settings.h) */
     CV_SPAWNER_SSHSIG,   /* likewise: checks a signature (sshsig.h) */
+    CV_SPAWNER_COMMAND,  /* likewise: runs the commands that are sinks
+                            (sink_command.h) */
     /* And from here on: what may not be ended at once. */
     CV_SPAWNER_NOTIFY, /* likewise: becomes the notify command (notify.h) */
     CV_SPAWNER_ANCHOR, /* likewise: a checkpoint to a place (anchor_place.h)
                         */
     CV_SPAWNER_COUNT
+};
+
+/* A sink of the record, as the configuration has it. */
+struct cv_spawner_sink {
+    char *text;      /* the whole of it */
+    char *name;      /* without parameters */
+    char *ca_pem;    /* NULL: none was named */
+    char *command;   /* absolute; NULL: intake hands it on */
+    uint64_t behind; /* records that it may be behind */
 };
 
 /* What every program that it starts is started with; nothing of it comes from a
@@ -55,6 +68,9 @@ struct cv_spawner_options {
     /* Where checkpoints go (vault/broker/anchor_config.h), checked, ended by
      * NULL; NULL: nowhere. */
     char **anchors;
+    /* Copies of the record; of those that are commands, what is started. */
+    struct cv_spawner_sink *sinks;
+    size_t n_sinks;
     /* Run in children of the spawner, forked for it, with what was in memory
      * when the spawner was. NULL: there is nothing to be asked.
      * Serves io.certvault.Settings on `socket` until that closes. */

@@ -7,6 +7,7 @@
 #include "vault/broker/anchor_place.h"
 #include "vault/broker/names.h"
 #include "vault/broker/notify.h"
+#include "vault/broker/sink_command.h"
 #include "vault/broker/sshsig.h"
 
 #include <errno.h>
@@ -127,6 +128,7 @@ static enum cv_status fill_table(const struct cv_spawner_options *o,
     }
     if (s == CV_OK) {
         memcpy(t->path[CV_SPAWNER_MODULE], t->path[CV_SPAWNER_TOKEN], PATH_MAX);
+        memcpy(t->path[CV_SPAWNER_SINK], t->path[CV_SPAWNER_INTAKE], PATH_MAX);
     }
     return s;
 }
@@ -158,6 +160,8 @@ static int fork_child(const struct table *t, unsigned program, int socket,
             cv_names_serve(socket);
         } else if (program == CV_SPAWNER_SSHSIG) {
             cv_sshsig_serve(socket);
+        } else if (program == CV_SPAWNER_COMMAND) {
+            cv_sink_command_serve(t->options, socket);
         } else if (program == CV_SPAWNER_NOTIFY) {
             cv_notify_run(t->options->notify, socket);
         } else if (program == CV_SPAWNER_ANCHOR) {
@@ -349,13 +353,15 @@ static void serve_one(struct table *t, int socket, unsigned program)
     int error;
 
     if (t->helpers_at[0] != '\0' &&
-        (program == CV_SPAWNER_INTAKE || program == CV_SPAWNER_RELAY)) {
+        (program == CV_SPAWNER_INTAKE || program == CV_SPAWNER_SINK ||
+         program == CV_SPAWNER_RELAY)) {
         t->last = (t->last + 1) & ~(CV_SPAWNER_KILL | CV_SPAWNER_RELOAD);
         connect_helper(t, socket, program, t->last);
         return;
     }
     if (child == NULL || program >= CV_SPAWNER_COUNT ||
         (program == CV_SPAWNER_SETTINGS && t->options->settings == NULL) ||
+        (program == CV_SPAWNER_COMMAND && t->options->n_sinks == 0) ||
         (program == CV_SPAWNER_NOTIFY && t->options->notify == NULL) ||
         (program == CV_SPAWNER_ANCHOR && t->options->anchors == NULL) ||
         !make_pairs(program, &pairs)) {
