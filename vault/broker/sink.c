@@ -355,7 +355,7 @@ static enum cv_status start(struct cv_broker *b, struct cv_sink *s,
         st = cv_channel_new(fd, CV_LIMIT_FRAME_CLIENT, &s->channel, err);
     }
     if (st == CV_OK) {
-        cv_channel_queue(s->channel);
+        cv_channel_queue(s->channel, NULL);
     }
     return st;
 }
