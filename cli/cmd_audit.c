@@ -321,10 +321,63 @@ CV_CMD(audit_checkpoint)
                       err);
 }
 
+static const struct cv_output_column key_columns[] = {
+    {"key", "vkey", NULL, NULL},
+    {"since", "since", NULL, NULL},
+    {"until", "until", NULL, NULL},
+    {"current", "current", NULL, NULL},
+};
+
+static const struct cv_output_view key_view = {
+    .kind = "LogKeyList",
+    .name = "vkey",
+    .columns = key_columns,
+    .n_columns = sizeof(key_columns) / sizeof(key_columns[0]),
+};
+
+static enum cv_status key_rotate(struct cv_cli *cli, const char *to,
+                                 struct cv_err *err)
+{
+    cJSON *parameters = cv_cli_parameters(cli);
+    const cJSON *answer = NULL;
+    enum cv_status s;
+
+    if (!cv_json_add_str(parameters, "to", to)) {
+        return no_memory(parameters, err);
+    }
+    s = cv_call_simple(cli, "AuditKeyRotate", parameters, &answer, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "finished"))) {
+        cv_output_note(&cli->out, "the next checkpoint ends the change: "
+                                  "certvault audit checkpoint");
+    }
+    return cv_output_text(&cli->out, cv_output_table_text(answer, "vkey"), err);
+}
+
 CV_CMD(audit_key)
 {
-    (void)args;
-    return print_text(cli, "AuditKey", cv_cli_parameters(cli), "vkey", err);
+    const char *to = cv_args_value(args, "to");
+    bool all = cv_args_has(args, "all");
+    const cJSON *items = NULL;
+    enum cv_status s;
+
+    if (args->n_operands > 0 && strcmp(args->operands[0], "rotate") == 0 &&
+        !all) {
+        return key_rotate(cli, to, err);
+    }
+    if (args->n_operands > 0 || to != NULL) {
+        return cv_fail(err, CV_USAGE,
+                       "audit key, audit key --all or audit key rotate");
+    }
+    if (!all) {
+        return print_text(cli, "AuditKey", cv_cli_parameters(cli), "vkey", err);
+    }
+    s = cv_call_member(cli, "AuditKeys", cv_cli_parameters(cli), "items",
+                       CV_JSON_ARRAY, &items, err);
+    return s == CV_OK ? cv_output_table_list(&cli->out, &key_view, items, err)
+                      : s;
 }
 
 static int anchored_color(const cJSON *status)

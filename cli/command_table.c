@@ -299,6 +299,12 @@ static const struct cv_option tail_options[] = {
     END,
 };
 
+static const struct cv_option key_options[] = {
+    SWITCH("all", "every key that the log had, with the sizes it signed"),
+    VALUE("to", "PLACE", "rotate: where the new key lies; file, the default"),
+    END,
+};
+
 static const struct cv_option verify_options[] = {
     FILE_OF("checkpoint", "FILE", "a signed checkpoint that it must extend"),
     FILE_OF("proof", "FILE", "instead: does this proof show ..."),
@@ -625,8 +631,9 @@ const struct cv_command cv_command_table[] = {
     {"audit anchor", "", "give the last checkpoint to every anchor now", NULL,
      0, 0, CHANGES, TEXT_OPERAND, "audit anchor\naudit anchor -o json\n",
      cv_cmd_audit_anchor},
-    {"audit key", "", "the log's public key", NULL, 0, 0, READS, TEXT_OPERAND,
-     "audit key\n", cv_cmd_audit_key},
+    {"audit key", "[rotate]", "the log's public key, or another one for it",
+     key_options, 0, 1, READS, TEXT_OPERAND,
+     "audit key\naudit key --all\naudit key rotate\n", cv_cmd_audit_key},
     {"agent start", "", "start the broker that stays, for this vault",
      agent_start_options, 0, 0, READS, TEXT_OPERAND,
      "agent start\nagent start --idle 8h\n", cv_cmd_agent_start},

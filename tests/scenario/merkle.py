@@ -81,8 +81,8 @@ def read_log(path):
     return [record for _, record in found]
 
 
-def open_note(note, vkey):
-    """(origin, size, root) of a checkpoint whose signature must be good."""
+def check_note(note, vkey):
+    """The text of a note that this key must have signed well."""
     name, key_id, key = vkey.split("+", 2)
     raw = base64.b64decode(key)
     assert raw[0] == 1 and len(raw) == 33
@@ -100,6 +100,12 @@ def open_note(note, vkey):
                 sig[4:], text.encode())
             good = True
     assert good, "no signature by that key"
+    return text
+
+
+def open_note(note, vkey):
+    """(origin, size, root) of a checkpoint whose signature must be good."""
+    text = check_note(note, vkey)
     origin, size, digest = text.splitlines()[:3]
     assert str(int(size)) == size
     return origin, int(size), base64.b64decode(digest)

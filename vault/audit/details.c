@@ -156,6 +156,10 @@ static const struct rule rules[] = {
     {"admin broker", "vault_id", TEXT},
     {"admin broker", "public_key", TEXT},
     {"admin broker", "log_key", TEXT}, /* the verifier key */
+    {"admin", "old_log_key", TEXT},   /* rotation.h: the one that was, */
+    {"admin", "new_log_key", TEXT},   /* the one that is, */
+    {"admin", "old_signature", TEXT}, /* and what both signed */
+    {"admin", "new_signature", TEXT},
     {"admin broker", "version", TEXT},
     {"admin", "digest", TEXT},      /* of a backup: the end of its file */
     {"admin", "bytes", COUNT},

@@ -337,3 +337,14 @@ int cv_log_vault(const struct cv_log *log)
 {
     return log->vault;
 }
+
+const struct cv_note_key *cv_log_rotated(const struct cv_log *log)
+{
+    return log->has_rotated ? &log->rotated : NULL;
+}
+
+void cv_log_use_key(struct cv_log *log, const struct cv_note_key *key)
+{
+    log->key = *key;
+    log->has_key = true;
+}

@@ -134,6 +134,14 @@ struct cv_log_moment {
 };
 const struct cv_log_moment *cv_log_last_moment(const struct cv_log *log);
 
+/* The key that the last leaf gives the log which does so (rotation.h), of those
+ * that were read or appended; NULL: none. */
+struct cv_note_key;
+const struct cv_note_key *cv_log_rotated(const struct cv_log *log);
+
+/* audit/key.pub is another one now. */
+void cv_log_use_key(struct cv_log *log, const struct cv_note_key *key);
+
 /* The vault's folder (a descriptor of the log's own, borrowed). */
 int cv_log_vault(const struct cv_log *log);
 

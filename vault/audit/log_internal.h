@@ -35,6 +35,8 @@ struct cv_log {
     struct cv_frontier mark;     /* what the last cv_checkpoint_begin covers */
     struct cv_log_policy policy; /* the highest that a read leaf names */
     struct cv_log_moment last;   /* when the last leaf was made */
+    bool has_rotated;            /* the last leaf read that gives it a key: */
+    struct cv_note_key rotated;
 };
 
 /* Hands an error on that was kept aside until it was clear that it is one: what

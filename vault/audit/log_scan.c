@@ -1,6 +1,7 @@
 /* Catching up with what is in the file. */
 #include "vault/audit/log_internal.h"
 #include "vault/audit/record_internal.h"
+#include "vault/audit/rotation.h"
 #include "vault/audit/wal_internal.h"
 
 #include <string.h>
@@ -80,11 +81,26 @@ static void copy(char *to, size_t size, struct cv_bytes text)
     to[len] = '\0';
 }
 
+/* Does it give the log another key? */
+static void take_rotation(struct cv_log *log, const struct cv_record *record)
+{
+    struct cv_rotation r;
+
+    if (cv_record_is(record->action, "admin") &&
+        cv_record_is(record->phase, "outcome") &&
+        cv_rotation_read(cv_canon_get(&record->all, "details"), &r, NULL) ==
+            CV_OK) {
+        log->has_rotated = true;
+        log->rotated = r.to;
+    }
+}
+
 void cv_log_remember(struct cv_log *log, const struct cv_record *record)
 {
     struct cv_log_moment *m = &log->last;
     uint64_t mono = 0;
 
+    take_rotation(log, record);
     copy(m->time, sizeof m->time, record->time);
     copy(m->boot, sizeof m->boot,
          cv_canon_string(cv_canon_get(&record->all, "boot")));

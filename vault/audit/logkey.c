@@ -1,5 +1,6 @@
 #include "vault/audit/logkey.h"
 
+#include "vault/audit/notekey.h"
 #include "vault/base/encode.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -10,8 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SECRET_PATH "audit/log.key"
+#define NEXT_PATH "audit/log.key.next"
 #define PUBLIC_PATH "audit/key.pub"
 #define SECRET_WORD "PRIVATE+KEY+"
 #define FILE_MAX 1024
@@ -54,17 +57,12 @@ static enum cv_status draw(struct cv_arena *arena, const char *origin,
     return cv_buf_status(secret, "the log key", err);
 }
 
-static enum cv_status store_pair(int vault, const struct cv_buf *secret,
-                                 const struct cv_note_key *key,
-                                 struct cv_err *err)
+static enum cv_status store_public(int vault, const struct cv_note_key *key,
+                                   struct cv_err *err)
 {
     struct cv_buf text;
-    enum cv_status status =
-        cv_file_create(vault, SECRET_PATH, cv_buf_bytes(secret), 0600, err);
+    enum cv_status status;
 
-    if (status != CV_OK) {
-        return status;
-    }
     cv_buf_init(&text, NULL, FILE_MAX);
     cv_note_key_text(key, &text);
     cv_buf_add_char(&text, '\n');
@@ -75,6 +73,16 @@ static enum cv_status store_pair(int vault, const struct cv_buf *secret,
     }
     cv_buf_wipe(&text);
     return status;
+}
+
+static enum cv_status store_pair(int vault, const struct cv_buf *secret,
+                                 const struct cv_note_key *key,
+                                 struct cv_err *err)
+{
+    enum cv_status status =
+        cv_file_create(vault, SECRET_PATH, cv_buf_bytes(secret), 0600, err);
+
+    return status == CV_OK ? store_public(vault, key, err) : status;
 }
 
 enum cv_status cv_logkey_create(int vault, const char *origin,
@@ -173,9 +181,10 @@ static const uint8_t *parse_secret(const char *text,
     return room + 1;
 }
 
-enum cv_status cv_logkey_read_seed(int vault, const struct cv_note_key *key,
-                                   struct cv_arena *arena,
-                                   struct cv_bytes *seed, struct cv_err *err)
+static enum cv_status read_seed(int vault, const char *path,
+                                const struct cv_note_key *key,
+                                struct cv_arena *arena, struct cv_bytes *seed,
+                                struct cv_err *err)
 {
     struct cv_buf text;
     struct cv_err own;
@@ -192,17 +201,130 @@ enum cv_status cv_logkey_read_seed(int vault, const struct cv_note_key *key,
         return err->status;
     }
     cv_buf_init(&text, arena, FILE_MAX);
-    status = read_text(vault, SECRET_PATH, &text, err);
+    status = read_text(vault, path, &text, err);
     if (status == CV_OK) {
         seed->data = parse_secret(cv_buf_text(&text), key, room);
         seed->len = seed->data == NULL ? 0 : CV_LOGKEY_SEED;
         if (seed->data == NULL) {
             status =
                 cv_fail(err, CV_INTEGRITY, "%s is not the private half of %s",
-                        SECRET_PATH, PUBLIC_PATH);
+                        path, PUBLIC_PATH);
         }
     }
     return status;
+}
+
+enum cv_status cv_logkey_read_seed(int vault, const struct cv_note_key *key,
+                                   struct cv_arena *arena,
+                                   struct cv_bytes *seed, struct cv_err *err)
+{
+    return read_seed(vault, SECRET_PATH, key, arena, seed, err);
+}
+
+enum cv_status cv_logkey_next_seed(int vault, const struct cv_note_key *key,
+                                   struct cv_arena *arena,
+                                   struct cv_bytes *seed, struct cv_err *err)
+{
+    return read_seed(vault, NEXT_PATH, key, arena, seed, err);
+}
+
+enum cv_status cv_logkey_next_create(int vault, const char *origin,
+                                     struct cv_note_key *out,
+                                     struct cv_err *err)
+{
+    struct cv_arena *arena = NULL;
+    struct cv_buf secret;
+    enum cv_status status = cv_arena_new(ARENA, &arena, err);
+
+    memset(out, 0, sizeof *out);
+    if (status != CV_OK) {
+        return status;
+    }
+    cv_buf_init(&secret, arena, FILE_MAX);
+    status = draw(arena, origin, &secret, out, err);
+    if (status == CV_OK) {
+        status =
+            cv_file_replace(vault, NEXT_PATH, cv_buf_bytes(&secret), 0600, err);
+    }
+    cv_arena_free(arena);
+    return status;
+}
+
+/* The file's bytes, in `arena`. */
+static enum cv_status read_next(int vault, struct cv_arena *arena,
+                                struct cv_buf *out, struct cv_err *err)
+{
+    int fd = -1;
+    enum cv_status status = cv_file_open(vault, NEXT_PATH, O_RDONLY, &fd, err);
+
+    cv_buf_init(out, arena, FILE_MAX);
+    if (status == CV_OK) {
+        status = cv_file_read(fd, NEXT_PATH, out, err);
+    }
+    cv_file_close(&fd);
+    return status == CV_INVALID ? CV_INTEGRITY : status;
+}
+
+bool cv_logkey_next_is_there(int vault)
+{
+    return faccessat(vault, NEXT_PATH, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+enum cv_status cv_logkey_next_read(int vault, struct cv_note_key *out,
+                                   struct cv_err *err)
+{
+    struct cv_arena *arena = NULL;
+    struct cv_buf file;
+    enum cv_status status;
+
+    memset(out, 0, sizeof *out);
+    if (!cv_logkey_next_is_there(vault)) {
+        return cv_fail(err, CV_NOT_FOUND, "there is no %s", NEXT_PATH);
+    }
+    status = cv_arena_new(ARENA, &arena, err);
+    if (status != CV_OK) {
+        return status;
+    }
+    status = read_next(vault, arena, &file, err);
+    if (status == CV_OK) {
+        status = cv_notekey_public(cv_buf_bytes(&file), arena, out, err);
+    }
+    cv_arena_free(arena);
+    return status == CV_INVALID
+               ? cv_fail(err, CV_INTEGRITY, "%s is not a key", NEXT_PATH)
+               : status;
+}
+
+enum cv_status cv_logkey_next_take(int vault, const struct cv_note_key *key,
+                                   struct cv_err *err)
+{
+    struct cv_arena *arena = NULL;
+    struct cv_buf file;
+    enum cv_status status = cv_arena_new(ARENA, &arena, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    status = read_next(vault, arena, &file, err);
+    if (status == CV_OK) {
+        status =
+            cv_file_replace(vault, SECRET_PATH, cv_buf_bytes(&file), 0600, err);
+    }
+    cv_arena_free(arena);
+    return status == CV_OK ? store_public(vault, key, err) : status;
+}
+
+void cv_logkey_next_drop(int vault)
+{
+    static const uint8_t zeros[FILE_MAX];
+    int fd = -1;
+
+    if (cv_file_open(vault, NEXT_PATH, O_WRONLY, &fd, NULL) == CV_OK) {
+        (void)!cv_file_write(fd, (struct cv_bytes){zeros, 256}, NEXT_PATH,
+                             NULL);
+        cv_file_close(&fd);
+    }
+    (void)unlinkat(vault, NEXT_PATH, 0);
 }
 
 enum cv_status cv_logkey_restore(int vault, const struct cv_note_key *key,

@@ -33,6 +33,36 @@ CV_MUST_USE enum cv_status cv_logkey_read_seed(int vault,
                                                struct cv_bytes *seed,
                                                struct cv_err *err);
 
+/* Another key of the same log, for rotation.h: draws it and writes its secret
+ * half to audit/log.key.next, in place of what is there. CV_IO. */
+CV_MUST_USE enum cv_status cv_logkey_next_create(int vault, const char *origin,
+                                                 struct cv_note_key *out,
+                                                 struct cv_err *err);
+
+/* The key that is in audit/log.key.next. CV_NOT_FOUND: there is none.
+ * CV_INTEGRITY, CV_CONFIG, CV_IO. */
+CV_MUST_USE enum cv_status
+cv_logkey_next_read(int vault, struct cv_note_key *out, struct cv_err *err);
+
+/* Is there such a file? */
+bool cv_logkey_next_is_there(int vault);
+
+/* As cv_logkey_read_seed, of audit/log.key.next. */
+CV_MUST_USE enum cv_status cv_logkey_next_seed(int vault,
+                                               const struct cv_note_key *key,
+                                               struct cv_arena *arena,
+                                               struct cv_bytes *seed,
+                                               struct cv_err *err);
+
+/* Makes it the log's key: both files. May be done again when it was killed.
+ * CV_IO. */
+CV_MUST_USE enum cv_status cv_logkey_next_take(int vault,
+                                               const struct cv_note_key *key,
+                                               struct cv_err *err);
+
+/* Removes audit/log.key.next, overwritten first as far as that goes. */
+void cv_logkey_next_drop(int vault);
+
 /* Writes audit/log.key again, from a seed that came out of a backup.
  * CV_INTEGRITY when it is not the private half of `key`; CV_EXISTS, CV_IO. */
 CV_MUST_USE enum cv_status cv_logkey_restore(int vault,

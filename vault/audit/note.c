@@ -330,26 +330,28 @@ enum cv_status cv_note_join(struct cv_bytes text, const char *line,
                             struct cv_buf *out, struct cv_err *err)
 {
     char whole[LONGEST_LINE];
-    size_t len = strnlen(line, sizeof whole);
     struct line parts;
 
     if (cv_note_check_text(text, err) != CV_OK) {
         return CV_INVALID;
     }
-    if (len > 0 && line[len - 1] == '\n') {
-        len--;
-    }
-    if (len + 1 >= sizeof whole) {
-        return cv_fail(err, CV_INVALID, "the signature line is too long");
-    }
-    memcpy(whole, line, len);
-    whole[len++] = '\n';
-    if (read_line((struct cv_bytes){(const uint8_t *)whole, len}, &parts) !=
-        len) {
-        return cv_fail(err, CV_INVALID, "not a signature line");
-    }
     cv_buf_add(out, text.data, text.len);
     cv_buf_add_char(out, '\n');
-    cv_buf_add(out, whole, len);
+    do {
+        size_t len = strcspn(line, "\n");
+
+        if (len + 2 >= sizeof whole) {
+            return cv_fail(err, CV_INVALID, "the signature line is too long");
+        }
+        memcpy(whole, line, len);
+        whole[len] = '\n';
+        if (read_line((struct cv_bytes){(const uint8_t *)whole, len + 1},
+                      &parts) != len + 1) {
+            return cv_fail(err, CV_INVALID, "not a signature line");
+        }
+        cv_buf_add(out, whole, len + 1);
+        line += len;
+        line += *line == '\n';
+    } while (*line != '\0');
     return cv_buf_status(out, "a note", err);
 }

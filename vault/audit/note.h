@@ -59,8 +59,8 @@ CV_MUST_USE enum cv_status cv_note_check_text(struct cv_bytes text,
                                               struct cv_err *err);
 
 /* Appends text, empty line and the finished signature `line` (with or without
- * its LF) to `out`. CV_INVALID when the line has not the form. The signature is
- * not checked: open the note for that. */
+ * its LF; or several) to `out`. CV_INVALID when the line has not the form. The
+ * signature is not checked: open the note for that. */
 CV_MUST_USE enum cv_status cv_note_join(struct cv_bytes text, const char *line,
                                         struct cv_buf *out, struct cv_err *err);
 

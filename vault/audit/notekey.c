@@ -128,3 +128,12 @@ enum cv_status cv_notekey_sign(struct cv_bytes file, struct cv_arena *arena,
     cv_buf_wipe(&line);
     return s;
 }
+
+enum cv_status cv_notekey_public(struct cv_bytes file, struct cv_arena *arena,
+                                 struct cv_note_key *out, struct cv_err *err)
+{
+    uint8_t *room =
+        cv_arena_alloc(arena, TYPED + crypto_sign_SECRETKEYBYTES, err);
+
+    return room == NULL ? out_of(err) : read_key(file, room, arena, out, err);
+}

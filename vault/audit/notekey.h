@@ -28,4 +28,10 @@ cv_notekey_sign(struct cv_bytes file, struct cv_arena *arena,
                 struct cv_bytes text, struct cv_buf *out,
                 struct cv_note_key *key, struct cv_err *err);
 
+/* The public half of such a file's key. CV_INVALID. */
+CV_MUST_USE enum cv_status cv_notekey_public(struct cv_bytes file,
+                                             struct cv_arena *arena,
+                                             struct cv_note_key *out,
+                                             struct cv_err *err);
+
 #endif

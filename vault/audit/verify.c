@@ -7,6 +7,7 @@
 #include "vault/base/json.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -71,6 +72,19 @@ static enum cv_status read_checkpoint(struct cv_verify *v, struct cv_err *err)
     return CV_OK;
 }
 
+/* What a note says, whoever signed it. */
+static bool read_claim(struct cv_bytes note, struct cv_checkpoint *out)
+{
+    const uint8_t *end = memmem(note.data, note.len, "\n\n", 2);
+
+    return end != NULL &&
+           cv_checkpoint_parse(
+               (struct cv_bytes){note.data, (size_t)(end - note.data) + 1}, out,
+               NULL) == CV_OK;
+}
+
+/* A note that the log's key has not signed may be by one that it had before:
+ * the log itself says which those are. */
 static void read_anchor(struct cv_verify *v,
                         const struct cv_verify_options *options)
 {
@@ -80,15 +94,20 @@ static void read_anchor(struct cv_verify *v,
         return;
     }
     cv_err_init(&why);
+    v->anchor.there = true;
     if (!v->has_key) {
         cv_verify_add(v, "anchor",
                       "there is no key to check the given checkpoint by");
+        v->anchor.there = false;
     } else if (cv_checkpoint_open(options->checkpoint, &v->key, &v->anchor.c,
                                   &why) != CV_OK) {
-        cv_err_prefix(&why, "the given checkpoint");
-        cv_verify_add(v, "anchor", why.text);
-    } else {
-        v->anchor.there = true;
+        v->anchor_unsigned = read_claim(options->checkpoint, &v->anchor.c) &&
+                             strcmp(v->anchor.c.origin, v->key.name) == 0;
+        v->anchor.there = v->anchor_unsigned;
+        if (!v->anchor.there) {
+            cv_err_prefix(&why, "the given checkpoint");
+            cv_verify_add(v, "anchor", why.text);
+        }
     }
 }
 
@@ -456,6 +475,8 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
     }
     if (status == CV_OK) {
         check_short(&v);
+        cv_verify_keys_end(&v, options == NULL ? (struct cv_bytes){NULL, 0}
+                                               : options->checkpoint);
         status = make_report(&v, report, err);
     }
     if (status == CV_OK) {
@@ -463,6 +484,7 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
     }
     cv_file_close(&v.fd);
     cv_ops_wipe(&v.ops);
+    free(v.keys);
     cv_tiles_check_free(v.tiles);
     cv_report_wipe(&v.report);
     cv_report_wipe(&v.notes);

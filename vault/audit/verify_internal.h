@@ -29,6 +29,7 @@ struct cv_verify_look {
     bool permit;
     bool outcome;
     bool clock; /* an event that says that the clock was set */
+    bool key;   /* perhaps one that gives the log another key */
 };
 
 /* Looks at one. Any thread. */
@@ -61,6 +62,10 @@ struct cv_verify {
     struct cv_verify_claim witness[CV_ANCHORED_MOST]; /* the same, as claims */
     int64_t given_s; /* when a witness signed the note that was given, or 0 */
     const char *given_by;
+    bool anchor_unsigned;     /* by the key: perhaps by one before it */
+    struct cv_note_key *keys; /* that the log had before, oldest first */
+    size_t n_keys;
+    struct cv_note_key last_key; /* that the last of them gave way to */
     struct cv_state state;
     bool state_seen[CV_STATE_FRONTIERS];
     struct cv_frontier at; /* behind the last frame */
@@ -83,6 +88,14 @@ void cv_verify_add_here(struct cv_verify *v, const char *what, const char *why);
  * its time. `whole` false: its checksum is wrong. One thread at a time. */
 void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
                     struct cv_bytes leaf, bool whole);
+
+/* A leaf that may give the log another key (rotation.h): both must have signed
+ * it, and the one before must have been the log's. */
+void cv_verify_key(struct cv_verify *v, struct cv_bytes leaf);
+
+/* At the end: are the keys a chain that leads to the one which is believed, and
+ * has one of them signed the note that was given? */
+void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor);
 
 /* Holds what was claimed about this size against the log. */
 void cv_verify_claims(struct cv_verify *v);

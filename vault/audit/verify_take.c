@@ -145,6 +145,9 @@ void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
         v->records++;
         check_pair(v, look);
         check_time(v, look);
+        if (look->key) {
+            cv_verify_key(v, leaf);
+        }
     }
     memcpy(v->at.prev, look->hash, CV_TREE_HASH);
     full =

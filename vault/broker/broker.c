@@ -16,6 +16,7 @@
 #include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/publish.h"
+#include "vault/broker/rotate.h"
 #include "vault/broker/sink.h"
 #include "vault/broker/tally.h"
 #include "vault/wire/interface.h"
@@ -93,6 +94,8 @@ static const struct cv_method methods[] = {
     {"AuditKey", cv_broker_audit_key, false},
     {"AuditAnchor", cv_broker_audit_anchor, false},
     {"AuditAnchors", cv_broker_audit_anchors, false},
+    {"AuditKeys", cv_broker_audit_keys, false},
+    {"AuditKeyRotate", cv_broker_audit_key_rotate, false},
     {"Backup", cv_broker_backup, false},
     {"BackupRead", cv_broker_backup_read, false},
     {"BackupEnd", cv_broker_backup_end, false},
@@ -248,46 +251,10 @@ static bool idle(void *context)
     return busy;
 }
 
-/* The log's seed passes through to the token process, which signs. */
-static enum cv_status sign(struct cv_broker *b, const struct cv_buf *text,
-                           struct cv_message *reply, struct cv_err *err)
-{
-    struct cv_arena *arena = NULL;
-    struct cv_arena *before;
-    struct cv_bytes seed;
-    cJSON *p;
-    enum cv_status s = cv_arena_new(CV_KIB(64), &arena, err);
-
-    if (s == CV_OK) {
-        s = cv_logkey_read_seed(b->vault->dir, &b->vault->log_key, arena, &seed,
-                                err);
-    }
-    if (s == CV_OK) {
-        before = cv_json_use(arena);
-        p = cJSON_CreateObject();
-        if (!cv_json_add_str(p, "name", b->vault->log_key.name) ||
-            !cv_json_add_base64(p, "secret", seed) ||
-            !cv_json_add_str(p, "text", cv_buf_text(text))) {
-            s = cv_fail(err, CV_INTERNAL, "memory is gone");
-        } else {
-            s = cv_broker_token(b, "SignNote", p, CV_CLIENT_SECRET_IN, reply,
-                                err);
-        }
-        (void)cv_json_use(before);
-    }
-    cv_arena_free(arena);
-    return s;
-}
-
 void cv_broker_checkpoint(struct cv_broker *b)
 {
-    const char *line = NULL;
-    const struct cv_json_field fields[] = {
-        {"line", CV_JSON_TEXT, true, &line, CV_LIMIT_NOTE},
-    };
-    struct cv_message reply = {0};
     struct cv_err err;
-    struct cv_buf text;
+    struct cv_buf text, lines;
     enum cv_status s;
 
     cv_err_init(&err);
@@ -296,6 +263,7 @@ void cv_broker_checkpoint(struct cv_broker *b)
         return;
     }
     cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
+    cv_buf_init(&lines, NULL, CV_LIMIT_NOTE);
     b->checkpoint_ms = cv_clock_boot_ms();
     s = cv_vault_enter(b->vault, &err);
     if (s == CV_OK) {
@@ -304,23 +272,23 @@ void cv_broker_checkpoint(struct cv_broker *b)
         cv_vault_leave(b->vault);
     }
     if (s == CV_OK && text.len > 0) {
-        s = sign(b, &text, &reply, &err);
-        if (s == CV_OK) {
-            s = cv_json_read(reply.tree, "SignNote", fields, 1, true, &err);
-        }
+        s = cv_rotate_sign(b, &text, &lines, &err);
         if (s == CV_OK) {
             s = cv_vault_enter(b->vault, &err);
         }
         if (s == CV_OK) {
-            s = cv_checkpoint_finish(b->vault->log, cv_buf_bytes(&text), line,
-                                     &err);
+            s = cv_checkpoint_finish(b->vault->log, cv_buf_bytes(&text),
+                                     cv_buf_text(&lines), &err);
+            if (s == CV_OK && b->vault->rotating) {
+                s = cv_rotate_look(b->vault, &err);
+            }
             cv_vault_leave(b->vault);
         }
         if (s == CV_OK) {
             cv_publish_stored(b);
         }
     }
-    cv_message_free(&reply);
+    cv_buf_wipe(&lines);
     cv_buf_wipe(&text);
 }
 
@@ -329,12 +297,7 @@ void cv_broker_checkpoint(struct cv_broker *b)
  */
 static bool commit_last(struct cv_broker *b)
 {
-    const char *line = NULL;
-    const struct cv_json_field fields[] = {
-        {"line", CV_JSON_TEXT, true, &line, CV_LIMIT_NOTE},
-    };
-    struct cv_message reply = {0};
-    struct cv_buf text;
+    struct cv_buf text, lines;
     struct cv_err err;
     enum cv_status s;
 
@@ -344,21 +307,22 @@ static bool commit_last(struct cv_broker *b)
         return false;
     }
     cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
+    cv_buf_init(&lines, NULL, CV_LIMIT_NOTE);
     s = cv_broker_queue_waiting(b, &err);
     if (s == CV_OK) {
         s = cv_checkpoint_begin(b->vault->log, &text, &err);
     }
     if (s == CV_OK) {
-        s = sign(b, &text, &reply, &err);
-    }
-    if (s == CV_OK) {
-        s = cv_json_read(reply.tree, "SignNote", fields, 1, true, &err);
+        s = cv_rotate_sign(b, &text, &lines, &err);
     }
     /* It is not needed any more, and may end while the disk is waited for. */
     cv_helper_stop(&b->token);
     if (s == CV_OK) {
-        s = cv_checkpoint_commit(b->vault->log, cv_buf_bytes(&text), line,
-                                 &err);
+        s = cv_checkpoint_commit(b->vault->log, cv_buf_bytes(&text),
+                                 cv_buf_text(&lines), &err);
+    }
+    if (s == CV_OK && b->vault->rotating) {
+        (void)!cv_rotate_look(b->vault, &err);
     }
     if (s == CV_OK) {
         cv_broker_forget_waiting(b);
@@ -367,7 +331,7 @@ static bool commit_last(struct cv_broker *b)
     if (s == CV_OK) {
         cv_publish_stored(b);
     }
-    cv_message_free(&reply);
+    cv_buf_wipe(&lines);
     cv_buf_wipe(&text);
     return s == CV_OK;
 }

@@ -457,6 +457,8 @@ CV_BROKER_METHOD(audit_checkpoint);
 CV_BROKER_METHOD(audit_key);
 CV_BROKER_METHOD(audit_anchor);
 CV_BROKER_METHOD(audit_anchors);
+CV_BROKER_METHOD(audit_keys);
+CV_BROKER_METHOD(audit_key_rotate);
 CV_BROKER_METHOD(backup);
 CV_BROKER_METHOD(backup_read);
 CV_BROKER_METHOD(backup_end);

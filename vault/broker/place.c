@@ -204,8 +204,9 @@ static void clear_replaced(int dir)
 void cv_place_clear(int dir, bool with_record)
 {
     static const char *const names[] = {
-        "vault.db",      "vault.db-wal",         "vault.db-shm",
-        "audit/log.key", "audit/log.key.sealed", "tokens.lock",
+        "vault.db",      "vault.db-wal",       "vault.db-shm",
+        "audit/log.key", "audit/log.key.next", "audit/log.key.sealed",
+        "tokens.lock",
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -1,4 +1,5 @@
 #include "vault/broker/vault.h"
+#include "vault/broker/rotate.h"
 
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -149,6 +150,9 @@ enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
     if (s == CV_OK && v->stays) {
         cv_log_stay(v->log);
     }
+    if (s == CV_OK) {
+        s = cv_rotate_look(v, err);
+    }
     if (s != CV_OK) {
         cv_vault_leave(v);
     }
@@ -259,9 +263,6 @@ static enum cv_status read_facts(struct cv_vault *v, struct cv_err *err)
         (void)snprintf(v->id, sizeof(v->id), "%s", cv_store_vault_id(v->store));
         s = cv_logkey_read(v->dir, &v->log_key, err);
     }
-    if (s == CV_OK) {
-        s = check_log_key(v, err);
-    }
     cv_buf_wipe(&text);
     return s == CV_NOT_FOUND
                ? cv_fail(err, CV_INTEGRITY, "the vault is not complete")
@@ -341,6 +342,7 @@ void cv_vault_end(int dir)
     overwrite(dir, "vault.db");
     overwrite(dir, "vault.db-wal");
     overwrite(dir, "audit/log.key");
+    overwrite(dir, "audit/log.key.next");
     overwrite_replaced(dir);
     cv_place_clear(dir, with_record);
     (void)!cv_file_sync_folder(dir, NULL);
@@ -438,11 +440,14 @@ enum cv_status cv_vault_open(const char *folder, int dir,
     if (s == CV_OK) {
         s = cv_vault_enter(v, err);
     }
+    if (s == CV_OK) { /* behind a change of keys that is finished there */
+        s = check_log_key(v, err);
+        cv_vault_leave(v);
+    }
     if (s != CV_OK) {
         cv_vault_close(v);
         return s;
     }
-    cv_vault_leave(v);
     *out = v;
     return CV_OK;
 }
@@ -451,8 +456,9 @@ enum cv_status cv_vault_open(const char *folder, int dir,
 static void remove_leftovers(int dir)
 {
     static const char *const names[] = {
-        "vault.db",      "vault.db-wal",  "vault.db-shm", "audit/log",
-        "audit/log.key", "audit/key.pub", "audit/state",  "audit/checkpoint",
+        "vault.db",    "vault.db-wal",     "vault.db-shm",
+        "audit/log",   "audit/log.key",    "audit/key.pub",
+        "audit/state", "audit/checkpoint", "audit/log.key.next",
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -28,6 +28,8 @@ struct cv_vault {
     struct cv_store *store;
     struct cv_log *log;
     struct cv_note_key log_key;
+    bool rotating; /* rotate.h: the next checkpoint wants both signatures */
+    struct cv_note_key next_key;
     char id[CV_STORE_ID + 1];
     char public_key[64]; /* base64 of 32 bytes */
 };
