@@ -11,6 +11,7 @@ static const char *const later[] = {
     "rotate",
     "revoke",
     "sync",
+    "audit archive",
     NULL,
 };
 /* clang-format on */

@@ -441,9 +441,34 @@ def bench_cold_sign(folder):
     token.stop()
 
 
+# --- verify ---
+
+def bench_verify(folder):
+    """1,000,000 records of 512 bytes against one SHA-256 over their bytes."""
+    records = os.environ.get("CV_RECORDS", "1000000")
+    program = os.path.join(harness.RELEASE, "bench", "verify_rate")
+    for tiles in (False, True):
+        vault = os.path.join(folder, "tiles" if tiles else "plain")
+        env = {**os.environ, **({"CV_TILES": "1"} if tiles else {})}
+        print(f"$ {'CV_TILES=1 ' if tiles else ''}verify_rate make VAULT "
+              f"{records} 512; verify_rate run VAULT {ROUNDS}", flush=True)
+        print(must([program, "make", vault, records, "512"],
+                   env=env).stdout.decode().strip())
+        lines = must([program, "run", vault, str(ROUNDS)]).stdout.split(b"\n")
+        rounds = [[float(x) for x in line.split()] for line in lines[:ROUNDS]]
+        also = ", tiles too" if tiles else ""
+        for what, ours, theirs, goal in (
+                ("one thread, wall", 1, 0, 2.5), ("two threads, wall", 2, 0, 1.5),
+                ("one thread, processor", 4, 3, 2.5)):
+            ratio_line(f"verify{also}, {what}", [r[ours] for r in rounds],
+                       [r[theirs] for r in rounds], goal, "less")
+        print(f"most memory resident: {int(lines[ROUNDS]) / 1024:.0f} MB "
+              "(goal < 100)", flush=True)
+
+
 BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
            "fetch": bench_fetch, "agent": bench_agent, "sign": bench_sign,
-           "unrecorded": bench_unrecorded, "cold_sign": bench_cold_sign,
+           "verify": bench_verify, "unrecorded": bench_unrecorded, "cold_sign": bench_cold_sign,
            **decide_bench.BENCHES, **relay_bench.BENCHES}
 
 

@@ -95,7 +95,7 @@ static void append(struct cv_log *log, unsigned long i, size_t bytes,
     must(cv_leaf_build(&l, &leaf, err), err);
     text = cJSON_PrintUnformatted(leaf);
     len = strlen(text) + MORE;
-    free(text);
+    cJSON_free(text);
     if (len < bytes && pad < sizeof reason - 1) {
         pad++; /* they grow until they are long enough */
     } else if (len > bytes && pad > 0) {

@@ -110,6 +110,26 @@ static enum cv_status read_file(int vault, const struct cv_note_key *witness,
     return s;
 }
 
+/* What the witness signed; the log's own line under it may be by a key that the
+ * log had before (rotation.h). */
+static enum cv_status open_note(struct cv_bytes note,
+                                const struct cv_note_key *log_key,
+                                const struct cv_note_key *witness,
+                                struct cv_checkpoint *out, struct cv_err *err)
+{
+    const struct cv_note_key keys[] = {*log_key, *witness};
+    struct cv_bytes text;
+    enum cv_status s = cv_note_open(note, keys, 2, &text, err);
+
+    if (s == CV_OK) {
+        s = cv_checkpoint_parse(text, out, err);
+    }
+    if (s == CV_OK && strcmp(out->origin, log_key->name) != 0) {
+        s = cv_fail(err, CV_INTEGRITY, "a checkpoint of another log's origin");
+    }
+    return s;
+}
+
 static enum cv_status read_one(int vault, const struct cv_note_key *log_key,
                                const struct cv_note_key *witness,
                                struct cv_anchored_one *out, struct cv_err *err)
@@ -124,7 +144,7 @@ static enum cv_status read_one(int vault, const struct cv_note_key *log_key,
         s = cv_anchored_time(cv_buf_bytes(&note), witness, &out->time_s, err);
         s = s == CV_NOT_FOUND ? CV_INTEGRITY : s;
         if (s == CV_OK) {
-            s = cv_checkpoint_open(cv_buf_bytes(&note), log_key, &c, err);
+            s = open_note(cv_buf_bytes(&note), log_key, witness, &c, err);
         }
         if (s != CV_OK) {
             cv_err_prefix(err, "the checkpoint of the witness %s",
