@@ -223,6 +223,7 @@ static const struct cv_method methods[] = {
     {"DestroyDebris", cv_module_debris_destroy_debris, false},
     {"Sign", cv_module_sign_data, false},
     {"Probe", cv_module_probe_token, false},
+    {"Anchor", cv_module_anchor_put, false},
     {"SlotKey", cv_module_slot_make, false},
     {"UnwrapSlot", cv_module_slot_open, false},
 };

@@ -50,6 +50,9 @@ CV_MODULE_METHOD(sign_data);
 CV_MODULE_METHOD(examine_mechanisms);
 CV_MODULE_METHOD(examine_key);
 
+/* module_anchor.c */
+CV_MODULE_METHOD(anchor_put);
+
 /* module_probe.c */
 CV_MODULE_METHOD(probe_token);
 

@@ -13,7 +13,9 @@ import pytest
 
 import kube
 import merkle
+import tokens
 from harness import CONFIG, DENIED, INTEGRITY, NOT_FOUND, REMOTE
+from held import Held
 from witness import DASH, Witness, key_id
 
 
@@ -229,6 +231,10 @@ def test_git_knows_a_longer_log(vault, repository, tmp_path):
     assert item["state"] == "conflict"
     assert status(vault)["anchored"] == "conflict"
     vault.error(INTEGRITY, "audit", "checkpoint")
+    # Longer by now than what lies there, and still another.
+    for _ in range(9):
+        vault("list", "--reason", "other", code=0)
+    assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
 
 
 # --- witnesses ---
@@ -430,6 +436,69 @@ def test_verify_holds_the_log_against_them(vault, witness, tmp_path):
                  kept.rpartition(DASH)[0], "x"):
         place(text)
         assert vault.verify(code=INTEGRITY)["errors"][0]["what"] == "witness"
+
+
+# --- a token ---
+
+@pytest.fixture
+def soft(vault, tmp_path):
+    why = tokens.SoftHsm.missing()
+    if why:
+        pytest.skip(why)
+    token = tokens.SoftHsm(tmp_path / "softhsm")
+    token.start()
+    held = Held(vault, token)
+    held.configure(audit={"anchors": ["token:" + held.uri]})
+    yield held
+    token.stop()
+
+
+def data_of(held):
+    said = held.token.pkcs11_tool("--list-objects", "--type", "data")
+    return said.stdout.decode()
+
+
+def test_a_token(soft, tmp_path):
+    """H71: what is on the token outlives a disk that was put back, and no PIN
+    is wanted for it."""
+    vault = soft.vault
+    item, = anchor(vault)
+    assert item["state"] == "ok" and item["kind"] == "token"
+    assert status(vault)["anchored"] == "token"
+    assert data_of(soft).count("certvault:anchor:") == 1
+    shutil.copytree(vault.folder, tmp_path / "yesterday")
+    for _ in range(4):
+        vault("list", code=0)
+    second, = anchor(vault)
+    assert second["size"] > item["size"]
+    assert data_of(soft).count("certvault:anchor:") == 1
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "yesterday", vault.folder)
+    item, = anchor(vault, code=INTEGRITY)
+    assert item["state"] == "conflict"
+    assert len(conflicts(vault)) == 1
+    # It is still there, as it was.
+    vault.error(INTEGRITY, "audit", "checkpoint")
+    assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
+
+
+def test_a_token_that_is_not_there(soft):
+    vault = soft.vault
+    soft.configure(audit={"anchors": ["token:pkcs11:token=another?module-name="
+                                      + soft.token.name]})
+    item, = anchor(vault, code=REMOTE)
+    assert item["state"] == "failed" and item["message"]
+
+
+def test_an_anchor_is_no_debris(soft):
+    """A checkpoint that came to the token while a key did is left alone by
+    what cleans up after a change that was cut off."""
+    vault = soft.vault
+    soft.add("p256", "a")
+    anchor(vault)
+    soft("token", "objects", soft.uri, code=0)
+    soft("rm", "a", "--yes", code=0)
+    assert data_of(soft).count("certvault:anchor:") == 1
 
 
 # --- policy ---

@@ -138,6 +138,29 @@ void cv_anchor_fact(struct cv_broker *b, struct cv_decide_request *rq)
 
 /* ---- comparing ---- */
 
+/* Makes more of the tiles that comparing needs, up to `to`; false: they are not
+ * all there yet. Damaged ones hold nobody up. */
+static bool bring_up(struct cv_broker *b, uint64_t to)
+{
+    const uint64_t all = to;
+    uint64_t at = 0;
+
+    if (cv_tiles_size(b->vault->dir, &at, NULL) != CV_OK) {
+        at = 0;
+    }
+    if (at >= to || cv_vault_enter(b->vault, NULL) != CV_OK) {
+        return at >= to;
+    }
+    if (to - at > STEP) {
+        to = at + STEP;
+    }
+    if (cv_tiles_update(b->vault->dir, to, NULL) != CV_OK) {
+        to = all;
+    }
+    cv_vault_leave(b->vault);
+    return to == all;
+}
+
 enum cv_status cv_anchor_prove(struct cv_broker *b, uint64_t size,
                                const struct cv_checkpoint *now,
                                struct cv_proof *proof,
@@ -172,6 +195,54 @@ enum cv_status cv_anchor_prove(struct cv_broker *b, uint64_t size,
                       : cv_fail(err, CV_BUSY, "the tiles are not there yet");
 }
 
+/* The log as it is now, signed or not. */
+static enum cv_status log_now(struct cv_broker *b, struct cv_checkpoint *out,
+                              struct cv_err *err)
+{
+    enum cv_status s = cv_vault_enter(b->vault, err);
+
+    if (s == CV_OK) {
+        out->size = cv_log_size(b->vault->log);
+        cv_tree_root(cv_log_tree(b->vault->log), out->root);
+        cv_vault_leave(b->vault);
+    }
+    return s;
+}
+
+enum cv_status cv_anchor_reaches(struct cv_broker *b, uint64_t size,
+                                 struct cv_err *err)
+{
+    struct cv_checkpoint now = {.size = 0};
+
+    if (log_now(b, &now, NULL) != CV_OK) {
+        return cv_fail(err, CV_BUSY, "the log cannot be looked at");
+    }
+    return size <= now.size
+               ? CV_OK
+               : cv_fail(err, CV_INTEGRITY,
+                         "it covers %llu records, and the log has %llu",
+                         (unsigned long long)size,
+                         (unsigned long long)now.size);
+}
+
+/* A checkpoint that is newer than our last: of another broker of this vault
+ * perhaps, or of the log that this one has taken the place of. */
+static enum cv_status continues_newer(struct cv_broker *b,
+                                      const struct cv_checkpoint *then,
+                                      struct cv_err *err)
+{
+    struct cv_checkpoint now = {.size = 0};
+    enum cv_status s = cv_anchor_reaches(b, then->size, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    if (log_now(b, &now, NULL) != CV_OK || !bring_up(b, now.size)) {
+        return cv_fail(err, CV_BUSY, "the tiles are not there yet");
+    }
+    return cv_anchor_continues(b, then, &now, err);
+}
+
 enum cv_status cv_anchor_continues(struct cv_broker *b,
                                    const struct cv_checkpoint *then,
                                    const struct cv_checkpoint *now,
@@ -179,22 +250,10 @@ enum cv_status cv_anchor_continues(struct cv_broker *b,
 {
     uint8_t root[CV_TREE_HASH];
     struct cv_proof proof;
-    uint64_t size = 0;
     enum cv_status s;
 
     if (then->size > now->size) {
-        /* Another broker of this vault may have been here meanwhile. */
-        s = cv_vault_enter(b->vault, NULL);
-        if (s == CV_OK) {
-            size = cv_log_size(b->vault->log);
-            cv_vault_leave(b->vault);
-        }
-        return s != CV_OK || then->size <= size
-                   ? CV_BUSY
-                   : cv_fail(err, CV_INTEGRITY,
-                             "it covers %llu records, and the log has %llu",
-                             (unsigned long long)then->size,
-                             (unsigned long long)size);
+        return continues_newer(b, then, err);
     }
     if (then->size == now->size) {
         memcpy(root, now->root, sizeof(root));
@@ -409,28 +468,6 @@ void cv_anchor_checkpoint(struct cv_broker *b, struct cv_bytes note)
     }
 }
 
-/* Makes more of the tiles that comparing needs; false: they are not there yet.
- * Damaged ones hold nobody up. */
-static bool has_tiles(struct cv_broker *b, const struct cv_anchors *all)
-{
-    uint64_t at = 0, to = all->last.size;
-
-    if (cv_tiles_size(b->vault->dir, &at, NULL) != CV_OK) {
-        at = 0;
-    }
-    if (at >= to || cv_vault_enter(b->vault, NULL) != CV_OK) {
-        return at >= to;
-    }
-    if (to - at > STEP) {
-        to = at + STEP;
-    }
-    if (cv_tiles_update(b->vault->dir, to, NULL) != CV_OK) {
-        to = all->last.size;
-    }
-    cv_vault_leave(b->vault);
-    return to == all->last.size;
-}
-
 /* Those who are reached over a network, or are slow, are for brokers that stay;
  * a private one has `audit anchor` for that. */
 static bool is_due(const struct cv_broker *b, const struct cv_anchor_one *a,
@@ -475,7 +512,7 @@ bool cv_anchor_tick(struct cv_broker *b)
             cv_anchor_run_go_on(b, a);
         }
         if (is_due(b, a, now)) {
-            if (!has_tiles(b, all) ||
+            if (!bring_up(b, all->last.size) ||
                 cv_checkpoint_sync(b->vault->dir, NULL) != CV_OK) {
                 return true;
             }

@@ -82,6 +82,9 @@ CV_MUST_USE enum cv_status cv_anchor_continues(struct cv_broker *b,
                                                const struct cv_checkpoint *now,
                                                struct cv_err *err);
 
+/* Has our log so many records? CV_INTEGRITY: it has not; CV_BUSY: as above. */
+CV_MUST_USE enum cv_status cv_anchor_reaches(struct cv_broker *b, uint64_t size,
+                                             struct cv_err *err);
 /* The proof that our log `now` continues its first `size` leaves, whose root
  * this is. CV_BUSY: not now. */
 CV_MUST_USE enum cv_status cv_anchor_prove(struct cv_broker *b, uint64_t size,

@@ -72,17 +72,24 @@ static void conclude(struct cv_broker *b, struct cv_anchor_one *a)
     struct cv_checkpoint before;
     struct cv_bytes rest;
     char why[CV_ANCHOR_WHY + 1];
+    struct cv_err err;
+    enum cv_status s = CV_OK;
 
+    cv_err_init(&err);
     if (end == NULL || in->status != CV_OK) {
         cv_anchor_failed(b, a, "what writes it ended without an answer");
         return;
     }
     rest = (struct cv_bytes){end + 1, in->len - (size_t)(end + 1 - in->data)};
-    if (cv_anchor_newest(b, rest, &before) &&
-        cv_anchor_continues(b, &before, &a->run.what, NULL) == CV_INTEGRITY) {
-        cv_anchor_conflicts(b, a, before.size,
-                            "a checkpoint lies there that this log does not "
+    if (cv_anchor_newest(b, rest, &before)) {
+        s = cv_anchor_continues(b, &before, &a->run.what, &err);
+    }
+    if (s == CV_INTEGRITY) {
+        cv_err_prefix(&err, "a checkpoint lies there that this log does not "
                             "continue");
+        cv_anchor_conflicts(b, a, before.size, err.text);
+    } else if (s != CV_OK) {
+        cv_anchor_failed(b, a, err.text);
     } else if (memcmp(in->data, "ok\n", 3) == 0) {
         cv_anchor_done(b, a, cv_clock_now_s());
     } else {

@@ -199,25 +199,25 @@ static void take_size(struct cv_broker *b, struct cv_anchor_one *a,
                       const char *type, const char *body)
 {
     struct cv_anchor_run *r = &a->run;
-    struct cv_checkpoint there = {.size = 0};
+    uint64_t there = 0;
     struct cv_err err;
     enum cv_status s;
 
     cv_err_init(&err);
     if (strncmp(type, SIZE_TYPE, strlen(SIZE_TYPE)) != 0 ||
-        !read_size(body, &there.size)) {
+        !read_size(body, &there)) {
         end(b, a, CV_REMOTE, 0, "it answered 409 without a size");
         return;
     }
-    if (there.size == r->old) {
-        end(b, a, CV_INTEGRITY, there.size,
+    if (there == r->old) {
+        end(b, a, CV_INTEGRITY, there,
             "it has seen another log of this name: of the same size, with "
             "another root");
-    } else if (there.size > r->what.size) {
-        s = cv_anchor_continues(b, &there, &r->what, &err);
+    } else if (there > r->what.size) {
+        s = cv_anchor_reaches(b, there, &err);
         if (s == CV_INTEGRITY) {
             cv_err_prefix(&err, "it has seen a longer log of this name");
-            end(b, a, s, there.size, err.text);
+            end(b, a, s, there, err.text);
         } else {
             end(b, a, CV_BUSY, 0, "it has a newer checkpoint");
         }
@@ -225,10 +225,10 @@ static void take_size(struct cv_broker *b, struct cv_anchor_one *a,
         end(b, a, CV_REMOTE, 0, "it named two sizes, one after the other");
     } else {
         r->repeated = true;
-        r->old = there.size;
+        r->old = there;
         s = ask(b, a, &err);
         if (s != CV_OK) {
-            end(b, a, s, there.size, err.text);
+            end(b, a, s, there, err.text);
         }
     }
 }
