@@ -383,11 +383,10 @@ static enum cv_status write_commit(char *repository, struct cv_bytes note,
 static uint64_t size_of(struct cv_bytes note)
 {
     const uint8_t *at = note.len > 0 ? memchr(note.data, '\n', note.len) : NULL;
-    const uint8_t *end = note.data + note.len;
+    size_t left = at != NULL ? note.len - (size_t)(at - note.data) : 0;
     uint64_t size = 0;
 
-    for (size_t i = 1;
-         at != NULL && i < 18 && at + i < end && at[i] >= '0' && at[i] <= '9';
+    for (size_t i = 1; i < left && i < 18 && at[i] >= '0' && at[i] <= '9';
          i++) {
         size = size * 10 + (uint64_t)(at[i] - '0');
     }

@@ -68,7 +68,7 @@ static bool take(struct cv_anchor_run *r)
 static void conclude(struct cv_broker *b, struct cv_anchor_one *a)
 {
     struct cv_buf *in = &a->run.in;
-    const uint8_t *end = memchr(in->data, '\n', in->len);
+    const uint8_t *end = in->len > 0 ? memchr(in->data, '\n', in->len) : NULL;
     struct cv_checkpoint before;
     struct cv_bytes rest;
     char why[CV_ANCHOR_WHY + 1];
