@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+import cce_api
 import cce_standin
+import kube
 import users
 from approval_rig import Rig, approvals, asked, given, refused
 from users import ALICE, BOB, permit
@@ -96,6 +98,35 @@ def test_several_of_one_fetch_are_one(rig):
                            phase="decision")
     assert [bool(r["details"].get("uncounted")) for r in decisions].count(
         False) == 1
+    outcomes = [r["op"] for r in rig.leaves(action="fetch", phase="outcome")]
+    assert sorted(outcomes) == sorted(r["op"] for r in decisions)
+
+
+def two_identities(rig):
+    """The next answer of the cloud holds two, with a context each."""
+    made = [kube.Identity("p256", secrets=rig.v.secrets) for _ in range(2)]
+    rig.v.standin.inject(cce_standin.Fault(
+        cce_api.Answer.of(200, kube.several(made, ["internal", "outside"])),
+        match="clustercert"))
+
+
+@pytest.mark.parametrize("more", [
+    {**approvals()}, {"limit": {"count": 1, "per": "1h"}},
+    {**approvals(), "limit": {"count": 1, "per": "1h"}},
+    {"break_glass": True, "when": {"reason": "required"}}])
+def test_two_identities_of_one_fetch(rig, more):
+    rig.policy(permit("fetches", [ALICE], ["fetch"], **more))
+    if "require" in more:
+        given(rig.ask(BOB, "Approve", id=asked(rig.fetch(ALICE))))
+    two_identities(rig)
+    given(rig.fetch(ALICE))
+    assert rig.names() == ["prod-internal", "prod-outside"]
+    decisions = rig.leaves(action="fetch", decision="permit",
+                           phase="decision")
+    assert [r["rules"] for r in decisions] == [["fetches"]] * 3
+    # What was given is given once; the two that came of it count for nothing.
+    assert [bool(r["details"].get("uncounted")) for r in decisions] == \
+        [False, True, True]
     outcomes = [r["op"] for r in rig.leaves(action="fetch", phase="outcome")]
     assert sorted(outcomes) == sorted(r["op"] for r in decisions)
 
