@@ -3,6 +3,7 @@
 
 #include "policy/cases.h"
 #include "policy/policy.h"
+#include "vault/audit/bundle.h"
 #include "vault/audit/tlogproof.h"
 #include "vault/audit/verify.h"
 #include "vault/base/clock.h"
@@ -277,6 +278,34 @@ static void tell_progress(void *context, const struct cv_verify_progress *now)
     }
 }
 
+/* Descriptor 4 is its folder. */
+static enum cv_status bundle_verify(void *context, const cJSON *parameters,
+                                    struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_bundle_options options = {0};
+    const char *note = NULL;
+    const struct cv_json_field fields[] = {
+        {"key", CV_JSON_STRING, false, &options.vkey, CV_LIMIT_NOTE},
+        {"checkpoint", CV_JSON_TEXT, false, &note, CV_LIMIT_NOTE},
+    };
+    cJSON *report = NULL;
+    enum cv_status s =
+        cv_json_read(parameters, "BundleVerify", FIELDS(fields), true, err);
+
+    (void)context;
+    if (s == CV_OK) {
+        if (note != NULL) {
+            options.checkpoint = bytes_of(note);
+        }
+        s = cv_bundle_check(CV_PROCESS_EXTRA, &options, &report, err);
+    }
+    if (s == CV_OK &&
+        !cv_json_add_item(cv_reply_parameters(reply), "report", report)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}
+
 static enum cv_status audit_verify(void *context, const cJSON *parameters,
                                    struct cv_reply *reply, struct cv_err *err)
 {
@@ -360,6 +389,7 @@ static const struct cv_method methods[] = {
     {"PolicyLint", cv_policy_offline_lint, false},
     {"PolicyFormat", cv_policy_offline_format, false},
     {"ProofVerify", proof_verify, false},
+    {"BundleVerify", bundle_verify, false},
 };
 
 static const struct cv_interface offline_interface = {

@@ -4,6 +4,7 @@
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
+#include "cli/cmd_bundle.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
 #include "cli/path.h"
@@ -48,9 +49,15 @@ CV_CMD(audit_prove)
     const cJSON *answer;
     cJSON *parameters;
     int64_t seq = 0;
-    enum cv_status s = cv_check_number(args->operands[0], "SEQ", 0,
-                                       CV_CHECK_SEQ_MAX, &seq, err);
+    enum cv_status s;
 
+    if (args->n_operands == 0 || cv_args_value(args, "entry") != NULL ||
+        cv_args_value(args, "since") != NULL ||
+        cv_args_value(args, "until") != NULL) {
+        return cv_cmd_bundle_make(cli, args, err);
+    }
+    s = cv_check_number(args->operands[0], "SEQ", 0, CV_CHECK_SEQ_MAX, &seq,
+                        err);
     if (s != CV_OK) {
         return s;
     }

@@ -1,6 +1,7 @@
 /* audit verify: the whole log, by a reader that has no key and changes
  * nothing. */
 #include "cli/cmd.h"
+#include "cli/cmd_bundle.h"
 #include "cli/cmd_prove.h"
 #include "cli/config.h"
 #include "cli/connect.h"
@@ -232,6 +233,10 @@ CV_CMD(audit_verify)
     int folder = -1;
     enum cv_status s;
 
+    if (cv_args_value(args, "bundle") != NULL) {
+        cJSON_Delete(parameters);
+        return cv_cmd_bundle_verify(cli, args, err);
+    }
     if (cv_args_value(args, "proof") != NULL ||
         cv_args_value(args, "key") != NULL ||
         cv_args_value(args, "record") != NULL) {

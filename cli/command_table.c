@@ -310,12 +310,15 @@ static const struct cv_option verify_options[] = {
     FILE_OF("proof", "FILE", "instead: does this proof show ..."),
     FILE_OF("record", "FILE", "... that this record ..."),
     VALUE("key", "VKEY", "... is in the log with this key?"),
-    LATER("bundle", "DIR"), END,
+    FILE_OF("bundle", "DIR", "instead: does this bundle prove what it says?"),
+    END,
 };
 
 static const struct cv_option prove_options[] = {
     FILE_OF("output", "FILE", "where to write the proof; else standard output"),
-    END,
+    VALUE("entry", "NAME", "instead: a bundle (folder) about this entry ..."),
+    VALUE("since", "TIME", "... or of all records from then ..."),
+    VALUE("until", "TIME", "... until then"), END,
 };
 
 static const struct cv_option agent_start_options[] = {
@@ -611,11 +614,14 @@ const struct cv_command cv_command_table[] = {
     {"audit verify", "", "check the whole log, offline", verify_options, 0, 0,
      READS, TEXT_OPERAND,
      "audit verify\naudit verify --checkpoint last-week.txt -o json\n"
-     "audit verify --proof 42.tlog-proof --record 42.json --key \"$KEY\"\n",
+     "audit verify --proof 42.tlog-proof --record 42.json --key \"$KEY\"\n"
+     "audit verify --bundle prod-quarter --key \"$KEY\"\n",
      cv_cmd_audit_verify},
-    {"audit prove", "SEQ", "a proof that a record is in the log, for anyone",
-     prove_options, 1, 1, READS, TEXT_OPERAND,
-     "audit prove 42 --output 42.tlog-proof\n", cv_cmd_audit_prove},
+    {"audit prove", "[SEQ]", "a proof that a record is in the log, for anyone",
+     prove_options, 0, 1, READS, TEXT_OPERAND,
+     "audit prove 42 --output 42.tlog-proof\n"
+     "audit prove --entry prod --since 90d --output prod-quarter\n",
+     cv_cmd_audit_prove},
     {"audit consistency", "SIZE1 SIZE2",
      "a proof that the log of SIZE2 records goes on from that of SIZE1", NULL,
      2, 2, READS, TEXT_OPERAND, "audit consistency 100 250 -o json\n",

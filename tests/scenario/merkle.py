@@ -168,3 +168,23 @@ def consistent(m, n, old, new, path):
         fn >>= 1
         sn >>= 1
     return sn == 0 and fr == old and sr == new
+
+
+def go_on(frontier, size, leaves):
+    """The root of `size` leaves that the perfect subtrees of `frontier` stand
+    for, and then `leaves`."""
+    tree = list(frontier)
+    assert len(tree) == bin(size).count("1")
+    for data in leaves:
+        tree.append(leaf(data))
+        k, size = size, size + 1
+        while k & 1:
+            right = tree.pop()
+            tree[-1] = node(tree[-1], right)
+            k >>= 1
+    if not tree:
+        return hashlib.sha256(b"").digest()
+    top = tree.pop()
+    while tree:
+        top = node(tree.pop(), top)
+    return top

@@ -177,6 +177,21 @@ cases:
     reader.do("A policy is reviewed")
 
 
+def audited(reader):
+    """By the README of the bundle too."""
+    reader.v("show", "prod", code=0)
+    told = reader.do("The auditor's visit")
+    assert sum("yes" in out for out in told.values()) == 3
+    text = os.path.join(reader.v.home, "prod-quarter", "README.txt")
+    with open(text, encoding="utf-8") as f:
+        lines = f.read().split("CHECK IT")[1].split("\n")
+    script = "".join(x[4:] + "\n" for x in lines if x.startswith("    "))
+    done = subprocess.run(["sh", "-e", "-c", script], env=reader.env,
+                          cwd=os.path.dirname(text), capture_output=True,
+                          check=False)
+    assert done.returncode == 0, done
+
+
 def slots(reader):
     reader.v("slot", "add", "file:" + os.path.join(reader.v.home, "k2"), code=0)
     reader.put["remove s2"] = "remove s3"       # the one that it has just added
@@ -195,6 +210,7 @@ STORIES = {
     "Somebody leaves": leaver,
     "A policy is reviewed": review,
     "Keys that open the vault": slots,
+    "The auditor's visit": audited,
     "Certificates that end": plain("Certificates that end"),
     "The disk is full, or the log is not where it was":
         plain("The disk is full, or the log is not where it was"),

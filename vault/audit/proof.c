@@ -237,3 +237,22 @@ enum cv_status cv_proof_make_consistency(const struct cv_proof_source *source,
     reverse(out);
     return status;
 }
+
+enum cv_status cv_proof_frontier(const struct cv_proof_source *source,
+                                 uint64_t size, struct cv_tree *out,
+                                 struct cv_err *err)
+{
+    uint64_t at = 0;
+    enum cv_status status = CV_OK;
+
+    cv_tree_init(out);
+    for (unsigned level = CV_TREE_DEPTH; level-- > 0 && status == CV_OK;) {
+        if ((size >> level & 1) != 0) {
+            status = source->subtree(source->context, level, at >> level,
+                                     out->nodes[out->n++], err);
+            at += UINT64_C(1) << level;
+        }
+    }
+    out->size = size;
+    return status;
+}

@@ -49,6 +49,12 @@ CV_MUST_USE enum cv_status cv_proof_root(const struct cv_proof_source *source,
                                          uint8_t out[CV_TREE_HASH],
                                          struct cv_err *err);
 
+/* The first `size` leaves as the perfect subtrees that they are made of: what
+ * is needed to go on from there. */
+CV_MUST_USE enum cv_status
+cv_proof_frontier(const struct cv_proof_source *source, uint64_t size,
+                  struct cv_tree *out, struct cv_err *err);
+
 /* Makes the proof. A few subtrees are asked for, however large the tree is.
  * CV_INVALID: index >= size, or old_size > size; or what `source` fails with.
  */

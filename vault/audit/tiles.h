@@ -65,6 +65,16 @@ CV_MUST_USE enum cv_status cv_tiles_record(struct cv_tiles_reader *reader,
                                            uint64_t seq, struct cv_buf *out,
                                            struct cv_err *err);
 
+/* Calls `fn` for the records from `first` up to (without) `end`, in order, with
+ * their bytes, borrowed for the call. Anything but CV_OK ends it and is what it
+ * returns. CV_INTEGRITY, CV_IO. */
+typedef enum cv_status cv_tiles_fn(void *ctx, uint64_t seq,
+                                   struct cv_bytes record, struct cv_err *err);
+CV_MUST_USE enum cv_status cv_tiles_each(struct cv_tiles_reader *reader,
+                                         uint64_t first, uint64_t end,
+                                         cv_tiles_fn *fn, void *ctx,
+                                         struct cv_err *err);
+
 /* The writer itself, for records that come from elsewhere. */
 struct cv_tiles;
 

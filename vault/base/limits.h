@@ -142,6 +142,14 @@
 /* Audit log */
 #define CV_LIMIT_LEAF 65535
 #define CV_LIMIT_NOTE CV_KIB(64)
+#define CV_LIMIT_KEPT                                      \
+    CV_MIB(64) /* audit/checkpoints: twenty years of hours \
+                */
+#define CV_LIMIT_BUNDLE_HEAD CV_MIB(1)   /* its manifest */
+#define CV_LIMIT_BUNDLE_STEP CV_KIB(512) /* of records, sent at once */
+#define CV_LIMIT_BUNDLE_PROOFS 1000
+#define CV_LIMIT_BUNDLE_POLICIES 1000
+#define CV_LIMIT_BUNDLE_IDS 64     /* entries that bore one name */
 #define CV_LIMIT_PROOF CV_KIB(160) /* a proof file: note, hashes, a record */
 #define CV_LIMIT_DENIED_USERS 256  /* whose denials are counted one by one */
 

@@ -107,6 +107,9 @@ static const struct cv_method methods[] = {
     {"AuditExport", cv_broker_audit_export, false},
     {"AuditSend", cv_broker_audit_send, false},
     {"AuditSinks", cv_broker_audit_sinks, false},
+    {"AuditBundle", cv_broker_audit_bundle, false},
+    {"AuditBundleRead", cv_broker_audit_bundle_read, false},
+    {"AuditBundlePolicy", cv_broker_audit_bundle_policy, false},
 };
 
 static const struct cv_interface broker_interface = {

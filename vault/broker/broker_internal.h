@@ -470,5 +470,8 @@ CV_BROKER_METHOD(audit_export);
 CV_BROKER_METHOD(audit_report);
 CV_BROKER_METHOD(audit_send);
 CV_BROKER_METHOD(audit_sinks);
+CV_BROKER_METHOD(audit_bundle);
+CV_BROKER_METHOD(audit_bundle_read);
+CV_BROKER_METHOD(audit_bundle_policy);
 
 #endif

@@ -39,7 +39,7 @@ static enum cv_status bring_up(struct cv_broker *b, uint64_t size,
     return s;
 }
 
-enum cv_status cv_proving_begin(struct cv_broker *b, struct cv_proving *p,
+enum cv_status cv_proving_tiles(struct cv_broker *b, struct cv_proving *p,
                                 struct cv_err *err)
 {
     enum cv_status s;
@@ -48,6 +48,20 @@ enum cv_status cv_proving_begin(struct cv_broker *b, struct cv_proving *p,
     if (p->reader == NULL) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
+    p->reader->vault = b->vault->dir;
+    p->source = cv_tiles_source(p->reader);
+    s = cv_tiles_size(b->vault->dir, &p->reader->size, err);
+    if (s == CV_OK && p->reader->size < p->checkpoint.size) {
+        s = cv_fail(err, CV_INTEGRITY, "they end before the checkpoint");
+    }
+    return cv_proving_distrust(s, err);
+}
+
+enum cv_status cv_proving_begin(struct cv_broker *b, struct cv_proving *p,
+                                struct cv_err *err)
+{
+    enum cv_status s;
+
     cv_broker_checkpoint(b);
     s = cv_checkpoint_read(b->vault->dir, &b->vault->log_key, &p->checkpoint,
                            &p->note, NULL, err);
@@ -58,12 +72,7 @@ enum cv_status cv_proving_begin(struct cv_broker *b, struct cv_proving *p,
     if (s == CV_OK) {
         s = bring_up(b, p->checkpoint.size, err);
     }
-    if (s == CV_OK) {
-        s = cv_tiles_size(b->vault->dir, &p->reader->size, err);
-    }
-    p->reader->vault = b->vault->dir;
-    p->source = cv_tiles_source(p->reader);
-    return s;
+    return s == CV_OK ? cv_proving_tiles(b, p, err) : s;
 }
 
 /* A proof that does not verify is not given out. */

@@ -21,6 +21,11 @@ CV_MUST_USE enum cv_status
 cv_proving_begin(struct cv_broker *b, struct cv_proving *p, struct cv_err *err);
 void cv_proving_free(struct cv_proving *p);
 
+/* The last part of cv_proving_begin, for a checkpoint that was set by the
+ * caller: opens the tiles, which must reach it. */
+CV_MUST_USE enum cv_status
+cv_proving_tiles(struct cv_broker *b, struct cv_proving *p, struct cv_err *err);
+
 /* Appends the proof file of leaf `seq` under p->checkpoint, with the record in
  * its extra line where it is a receipt, and the record to `leaf`. Nothing is
  * given that does not verify. CV_INTEGRITY, CV_IO. */

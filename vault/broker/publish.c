@@ -3,6 +3,7 @@
 #include "vault/broker/broker_internal.h"
 
 #include "vault/audit/checkpoint.h"
+#include "vault/audit/kept.h"
 #include "vault/audit/tiles.h"
 #include "vault/broker/anchor.h"
 #include "vault/broker/sink.h"
@@ -55,6 +56,9 @@ void cv_publish_checkpoint(struct cv_broker *b, struct cv_bytes note)
 {
     b->publish_size = size_of(note);
     (void)bring_up(b);
+    if (b->vault != NULL) {
+        cv_kept_add(b->vault->dir, note);
+    }
     cv_anchor_checkpoint(b, note);
 }
 
