@@ -238,7 +238,7 @@ static enum cv_status read_ca(const char *path, char **out, struct cv_err *err)
 static enum cv_status read_sink(const char *text, struct cv_spawner_sink *out,
                                 struct cv_err *err)
 {
-    struct cv_sink_target t;
+    struct cv_sink_target t = {.behind = 0};
     enum cv_status s = cv_sink_target_parse(text, &t, err);
 
     if (s == CV_OK && t.kind == CV_SINK_TARGET_COMMAND) {

@@ -22,6 +22,7 @@ import harness
 import kube
 from harness import BUSY, CONFIG, REMOTE
 from test_agent import Agents, wait_end
+from wire import Broker
 
 RSYSLOGD = next((p for p in ("/usr/sbin/rsyslogd", "/sbin/rsyslogd")
                  if os.path.exists(p)), None)
@@ -478,6 +479,29 @@ def test_the_agent_killed_goes_on_where_it_was(agent, receivers):
     size = len(leaves(agent))
     until(lambda: len({parse(m)[3] for m in r.messages}) >= size)
     check_stream(r.messages, agent, again=True)
+
+
+def test_the_service_sends_and_keeps_its_place(vault, receivers, configured,
+                                               collector):
+    r = receivers()
+    config = configured(f"syslog+tcp://127.0.0.1:{r.port}",
+                        f"http://127.0.0.1:{collector.server_port}/")
+    for round in range(2):
+        broker = Broker(vault, "--key-file", vault.key_file, "--config",
+                        config)
+        try:
+            vault("--broker", "unix:" + broker.path, "list", code=0)
+            until(lambda: any(json.loads(parse(m)[5])["broker"]["mode"] ==
+                              "service" for m in r.messages))
+            size = len(leaves(vault))
+            until(lambda: len(r.messages) >= size)
+            vault("--broker", "unix:" + broker.path, "audit", "send", code=0)
+        finally:
+            assert broker.end() == 0
+        # At a clean end nothing comes twice.
+        check_stream(r.messages, vault)
+    posted = b"".join(b for _, _, b in collector.asked).splitlines()
+    assert posted == leaves(vault)[:len(posted)] and len(posted) > 3
 
 
 def intakes():
