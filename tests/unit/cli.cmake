@@ -4,3 +4,5 @@ cv_unit(cli_config_schema_test SOURCES cli_config_schema_test.c LINK cli)
 cv_unit(cli_doctor_service_test SOURCES cli_doctor_service_test.c LINK cli)
 cv_unit(cli_output_test SOURCES cli_output_test.c LINK cli)
 cv_unit(cli_status_http_test SOURCES cli_status_http_test.c LINK cli)
+cv_unit(cli_sink_test
+        SOURCES cli_sink_test.c ${CMAKE_SOURCE_DIR}/cli/sink_format.c LINK cli)
