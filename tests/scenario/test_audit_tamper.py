@@ -4,6 +4,7 @@ whose log is not what it should be."""
 import json
 import os
 import shutil
+import sqlite3
 
 import pytest
 
@@ -263,3 +264,34 @@ def test_many_random_changes(written):
         done = written("audit", "verify")
         assert done.code == INTEGRITY, (kind, at, done)
     put_log(written, good)
+
+
+@pytest.mark.parametrize("what", ["tile/0/000.p", "tile/entries/000.p",
+                                  "index.db"])
+def test_what_is_derived_is_held_against_the_log(written, what):
+    """Spoilt by hand: 70, the log itself being whole, and rebuilt."""
+    written("audit", "query", "--entry", "a", code=0)
+    written("audit", "rebuild", code=0)
+    assert written.verify()["tiles"] > 0
+    path = written.path("audit/" + what)
+    if what == "index.db":
+        db = sqlite3.connect(path)
+        assert db.execute("update word set seq = seq + 1 "
+                          "where id = 2").rowcount == 1
+        db.commit()
+        db.close()
+    else:
+        (name,) = os.listdir(path)
+        path = os.path.join(path, name)
+        with open(path, "r+b") as f:
+            f.seek(40)
+            byte = f.read(1)
+            f.seek(40)
+            f.write(bytes([byte[0] ^ 1]))
+    report = written.verify(INTEGRITY)
+    (error,) = report["errors"]
+    assert error["what"] == ("index" if what == "index.db" else "tiles")
+    error = written.error(INTEGRITY, "audit", "verify")
+    assert "audit rebuild" in error["hint"]
+    written("audit", "rebuild", code=0)
+    assert written.verify()["ok"]

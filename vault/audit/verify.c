@@ -1,5 +1,6 @@
 #include "vault/audit/verify_internal.h"
 
+#include "vault/audit/index.h"
 #include "vault/audit/logkey.h"
 #include "vault/audit/wal_internal.h"
 #include "vault/base/clock.h"
@@ -398,6 +399,26 @@ static bool add_anchored(cJSON *o, const struct cv_verify *v)
            cv_json_add_item(o, "witnesses", list) && ok;
 }
 
+/* The index beside the log, where there is one: against a log that is whole. */
+static enum cv_status check_index(struct cv_verify *v, struct cv_err *err)
+{
+    struct cv_err why;
+    enum cv_status status = CV_OK;
+
+    cv_err_init(&why);
+    if (v->report.found == 0) {
+        status = cv_index_check(v->vault, &why);
+    }
+    if (status == CV_INTEGRITY) {
+        cv_verify_add(v, "index", why.text);
+        return CV_OK;
+    }
+    if (status != CV_OK) {
+        *err = why;
+    }
+    return status;
+}
+
 static bool add_figures(cJSON *o, const struct cv_verify *v)
 {
     return cv_json_add_int(o, "tiles", (int64_t)v->tiles_size) &&
@@ -477,6 +498,9 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
         check_short(&v);
         cv_verify_keys_end(&v, options == NULL ? (struct cv_bytes){NULL, 0}
                                                : options->checkpoint);
+        status = check_index(&v, err);
+    }
+    if (status == CV_OK) {
         status = make_report(&v, report, err);
     }
     if (status == CV_OK) {

@@ -35,8 +35,8 @@ struct cv_verify_options {
 /* Checks the log of the vault whose folder is `vault`: frames, CRC, canonical
  * form, members, seq, prev, each outcome after a permit of its op; the
  * checkpoint's signature, size and root; audit/state; the tiles, where there
- * are some (entry bundles too, byte by byte); the note given. `options` may be
- * NULL.
+ * are some (entry bundles too, byte by byte), the index (index.h) likewise; the
+ * note given. `options` may be NULL.
  *
  * CV_OK or CV_INTEGRITY, and in both cases *report, which the caller frees:
  *     {"ok", "records", "size", "root": base64, "checkpoint":
