@@ -15,7 +15,7 @@
 struct cv_broker;
 
 /* `event`: "request", "approved", "denied", "break-glass", "freeze",
- * "unfreeze". `about` (may be NULL) is copied; it holds nothing secret. Where
+ * "unfreeze", "conflict" (an anchor's). `about` (may be NULL) is copied; it holds nothing secret. Where
  * no command is configured nothing happens. */
 void cv_notify_event(struct cv_broker *b, const char *event,
                      const cJSON *about);
