@@ -3,8 +3,12 @@
 
 #include "vault/audit/index.h"
 #include "vault/base/encode.h"
+#include "vault/base/manager.h"
 
 #include <string.h>
+
+/* Leaves whose tiles are made again in one go. */
+#define STEP 65536
 
 /* Both go to the caller. */
 static enum cv_status prove(struct cv_broker *b, struct cv_proving *p,
@@ -154,6 +158,21 @@ CV_BROKER_METHOD(audit_consistency)
     return s;
 }
 
+/* Bit by bit: who watches the broker sees that it lives. */
+static enum cv_status rebuild_tiles(struct cv_broker *b, uint64_t size,
+                                    struct cv_err *err)
+{
+    uint64_t at = size < STEP ? size : STEP;
+    enum cv_status s = cv_tiles_rebuild(b->vault->dir, at, err);
+
+    while (s == CV_OK && at < size) {
+        cv_manager_feed(true);
+        at = size - at > STEP ? at + STEP : size;
+        s = cv_tiles_update(b->vault->dir, at, err);
+    }
+    return s;
+}
+
 /* Entered; decided and recorded. */
 static enum cv_status rebuild(struct cv_broker *b, struct cv_ask *ask,
                               uint64_t *size, struct cv_err *err)
@@ -164,7 +183,7 @@ static enum cv_status rebuild(struct cv_broker *b, struct cv_ask *ask,
 
     *size = c.size;
     if (s == CV_OK) {
-        s = cv_tiles_rebuild(b->vault->dir, c.size, err);
+        s = rebuild_tiles(b, c.size, err);
     }
     if (s == CV_OK) {
         s = cv_index_remove(b->vault->dir, err);

@@ -1,0 +1,255 @@
+/* Counting permits from the log: what counts, for whom, how long, and what is
+ * queued and may never be committed. */
+#include "audit_test.h"
+
+#include "vault/base/clock.h"
+#include "vault/base/json.h"
+#include "vault/broker/tally.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOUR 3600
+
+struct rig {
+    struct audit_vault v;
+    struct cv_log *log;
+    struct cv_tally *t;
+};
+
+static int up(void **state)
+{
+    static struct rig r;
+
+    audit_test_vault(&r.v);
+    assert_int_equal(cv_log_open(r.v.fd, CV_LOG_WRITE, &r.log, NULL), CV_OK);
+    r.t = cv_tally_new();
+    assert_non_null(r.t);
+    *state = &r;
+    return 0;
+}
+
+static int down(void **state)
+{
+    struct rig *r = *state;
+
+    cv_tally_free(r->t);
+    cv_log_close(r->log);
+    audit_test_remove(&r->v);
+    return 0;
+}
+
+/* A decision about `uid` by `rule` (NULL: none), `ago` seconds ago. */
+static uint64_t append(struct rig *r, uid_t uid, const char *rule,
+                       bool permitted, int64_t ago, bool uncounted)
+{
+    cJSON *details = cJSON_CreateObject(), *leaf = NULL;
+    const char *const rules[] = {rule};
+    char op[CV_LEAF_OP + 1];
+    struct cv_leaf l;
+    uint64_t seq = 0;
+
+    cv_leaf_new_op(op);
+    cv_leaf_init(&l);
+    l.op = op;
+    l.phase = CV_LEAF_DECISION;
+    l.mode = "service";
+    l.host = "host.example";
+    l.time_s = cv_clock_now_s() - ago;
+    l.mono_ms = cv_clock_boot_ms() - ago * 1000;
+    l.uid = uid;
+    l.user = "somebody";
+    l.action = "use";
+    l.decision = permitted ? CV_LEAF_PERMIT : CV_LEAF_DENY;
+    l.status = permitted ? CV_OK : CV_DENIED;
+    l.rules = rules;
+    l.n_rules = rule != NULL ? 1 : 0;
+    l.details = details;
+    if (uncounted) {
+        assert_true(cv_json_add_bool(details, "uncounted", true));
+    }
+    assert_int_equal(cv_leaf_build(&l, &leaf, NULL), CV_OK);
+    assert_int_equal(cv_log_append(r->log, leaf, &seq, NULL), CV_OK);
+    cJSON_Delete(leaf);
+    cJSON_Delete(details);
+    return seq;
+}
+
+static void permit(struct rig *r, uid_t uid, const char *rule, int64_t ago)
+{
+    (void)append(r, uid, rule, true, ago, false);
+}
+
+static void commit(struct rig *r)
+{
+    assert_int_equal(cv_log_commit(r->log, NULL), CV_OK);
+}
+
+static void catch_up(struct rig *r, int64_t back_s)
+{
+    assert_int_equal(cv_tally_catch_up(r->t, r->v.fd, back_s, NULL), CV_OK);
+}
+
+static uint64_t used(struct rig *r, uid_t uid, const char *rule, int64_t per_s)
+{
+    uint64_t n = 99;
+    int64_t free_in_s = 99;
+
+    assert_true(cv_tally_used(r->t, uid, rule, per_s, 1000, &n, &free_in_s));
+    assert_int_equal(free_in_s, 0);
+    return n;
+}
+
+static void what_counts(void **state)
+{
+    struct rig *r = *state;
+
+    permit(r, 1, "a", 10);
+    permit(r, 1, "a", 20);
+    permit(r, 1, "b", 20);
+    permit(r, 2, "a", 20);
+    (void)append(r, 1, "a", false, 5, false);
+    (void)append(r, 1, "a", true, 5, true);
+    (void)append(r, 1, NULL, true, 5, false);
+    permit(r, 1, "a", 2 * HOUR);
+    commit(r);
+    catch_up(r, HOUR);
+    assert_int_equal(used(r, 1, "a", HOUR), 2);
+    assert_int_equal(used(r, 1, "a", 15), 1);
+    assert_int_equal(used(r, 1, "b", HOUR), 1);
+    assert_int_equal(used(r, 2, "a", HOUR), 1);
+    assert_int_equal(used(r, 2, "b", HOUR), 0);
+    /* Farther back: what was passed over is read. */
+    catch_up(r, 3 * HOUR);
+    assert_int_equal(used(r, 1, "a", 3 * HOUR), 3);
+    assert_int_equal(used(r, 1, "a", HOUR), 2);
+    /* On from there. */
+    permit(r, 1, "a", 0);
+    commit(r);
+    catch_up(r, HOUR);
+    assert_int_equal(used(r, 1, "a", 3 * HOUR), 4);
+}
+
+/* Nothing is known before the log was read, nor farther back than it was. */
+static void what_is_not_known(void **state)
+{
+    struct rig *r = *state;
+    int64_t free_in_s;
+    uint64_t n;
+
+    assert_false(cv_tally_used(r->t, 1, "a", HOUR, 1, &n, &free_in_s));
+    catch_up(r, HOUR);
+    assert_true(cv_tally_used(r->t, 1, "a", HOUR, 1, &n, &free_in_s));
+    assert_false(cv_tally_used(r->t, 1, "a", HOUR + 1, 1, &n, &free_in_s));
+}
+
+static void when_it_is_free_again(void **state)
+{
+    struct rig *r = *state;
+    int64_t free_in_s = 0;
+    uint64_t n = 0;
+
+    permit(r, 1, "a", 50);
+    permit(r, 1, "a", 30);
+    permit(r, 1, "a", 10);
+    commit(r);
+    catch_up(r, HOUR);
+    assert_true(cv_tally_used(r->t, 1, "a", 60, 4, &n, &free_in_s));
+    assert_int_equal(n, 3);
+    assert_int_equal(free_in_s, 0);
+    assert_true(cv_tally_used(r->t, 1, "a", 60, 3, &n, &free_in_s));
+    assert_in_range(free_in_s, 5, 12);
+    assert_true(cv_tally_used(r->t, 1, "a", 60, 1, &n, &free_in_s));
+    assert_in_range(free_in_s, 45, 52);
+}
+
+/* Several of one commit stay within the limit; what was not committed never
+ * counted. */
+static void what_is_queued(void **state)
+{
+    struct rig *r = *state;
+    uint64_t seq;
+
+    catch_up(r, HOUR);
+    seq = append(r, 1, "a", true, 0, false);
+    assert_int_equal(cv_tally_queued(r->t, 1, "a", seq, NULL), CV_OK);
+    assert_int_equal(used(r, 1, "a", HOUR), 1);
+    assert_int_equal(used(r, 2, "a", HOUR), 0);
+    commit(r);
+    catch_up(r, HOUR);
+    assert_int_equal(used(r, 1, "a", HOUR), 1); /* not twice */
+    seq = append(r, 1, "a", true, 0, false);
+    assert_int_equal(cv_tally_queued(r->t, 1, "a", seq, NULL), CV_OK);
+    assert_int_equal(used(r, 1, "a", HOUR), 2);
+    cv_log_discard(r->log);
+    cv_tally_enter(r->t);
+    assert_int_equal(used(r, 1, "a", HOUR), 1);
+}
+
+static void what_is_supposed(void **state)
+{
+    struct rig *r = *state;
+
+    catch_up(r, HOUR);
+    assert_int_equal(cv_tally_queued(r->t, 1, "a", 7, NULL), CV_OK);
+    cv_tally_suppose(r->t, 1, "a");
+    cv_tally_suppose(r->t, 1, "b");
+    assert_int_equal(used(r, 1, "a", HOUR), 2);
+    assert_int_equal(used(r, 1, "b", HOUR), 1);
+    cv_tally_suppose_end(r->t);
+    assert_int_equal(used(r, 1, "a", HOUR), 1);
+    assert_int_equal(used(r, 1, "b", HOUR), 0);
+}
+
+/* A leaf that a wrong clock dated ahead is of now, and ages from now on. */
+static void from_the_future(void **state)
+{
+    struct rig *r = *state;
+
+    permit(r, 1, "a", -HOUR);
+    commit(r);
+    catch_up(r, HOUR);
+    assert_int_equal(used(r, 1, "a", 5), 1);
+}
+
+/* More users and rules than there was room for at first. */
+static void many(void **state)
+{
+    struct rig *r = *state;
+    char rule[16];
+
+    for (unsigned uid = 0; uid < 40; uid++) {
+        for (unsigned i = 0; i < 5; i++) {
+            (void)snprintf(rule, sizeof(rule), "r%u", i);
+            for (unsigned n = 0; n <= i; n++) {
+                permit(r, uid, rule, (int64_t)(uid + n));
+            }
+        }
+    }
+    commit(r);
+    catch_up(r, HOUR);
+    for (unsigned uid = 0; uid < 40; uid++) {
+        for (unsigned i = 0; i < 5; i++) {
+            (void)snprintf(rule, sizeof(rule), "r%u", i);
+            assert_int_equal(used(r, uid, rule, HOUR), i + 1);
+        }
+    }
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, up, down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(what_counts),
+        CASE(what_is_not_known),
+        CASE(what_is_queued),
+        CASE(when_it_is_free_again),
+        CASE(many),
+        CASE(what_is_supposed),
+        CASE(from_the_future),
+    };
+
+    return cmocka_run_group_tests(tests, audit_test_start, NULL);
+}
