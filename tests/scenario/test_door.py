@@ -275,6 +275,30 @@ def test_h54_large_messages_as_root(door):
         s.close()
 
 
+def test_large_messages_of_one_user_do_not_wait_for_each_other_as_root(door):
+    """More than a user's memory holds, all half there: one after the other is
+    taken whole, none is cut off for taking too long."""
+    size, n = 4 << 20, 5
+    text = request("Hello", {"no_such": "x" * size})
+    left = {connect(door.broker.path, FIRST + 1): 0 for _ in range(n)}
+    all_of_them = list(left)
+    for s in all_of_them:
+        s.setblocking(False)
+    begin = time.monotonic()
+    while left:
+        assert time.monotonic() - begin < FRAME_S, left.values()
+        _, ready, _ = select.select([], list(left), [], 1)
+        for s in ready:
+            left[s] += s.send(text[left[s]:left[s] + 65536])
+            if left[s] == len(text):
+                del left[s]
+    for s in all_of_them:
+        s.settimeout(FRAME_S)
+        said = answer(s)
+        assert said is not None and "error" in said, said
+        s.close()
+
+
 @pytest.mark.skipif(not FULL, reason="takes as long as a message may: CV_FULL")
 def test_h54_one_byte_now_and_then_as_root(door):
     """Closed when its time is over, however often it says a byte."""

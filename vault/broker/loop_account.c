@@ -76,15 +76,39 @@ void cv_loop_account_charge(struct cv_loop *l, struct cv_loop_seat *seat)
     seat->charged = now;
 }
 
+/* Did its message begin before all others that hold memory (of its user; of
+ * anybody, for `of_all`)? */
+static bool is_first(const struct cv_loop *l, const struct cv_loop_seat *seat,
+                     bool of_all)
+{
+    if (seat->begun_ms == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < l->n_seats; i++) {
+        const struct cv_loop_seat *other = l->seats[i];
+
+        if (other != seat && (of_all || other->account == seat->account) &&
+            other->charged > 0 && other->begun_ms != 0 &&
+            (other->begun_ms < seat->begun_ms ||
+             (other->begun_ms == seat->begun_ms && other < seat))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One may always go on, alone or the first that began: the longest message has
+ * room, and several that are half there do not wait for each other. */
 bool cv_loop_account_has_room(const struct cv_loop *l,
                               const struct cv_loop_seat *seat)
 {
     size_t others = seat->account->bytes - seat->charged;
     size_t more = seat->charged < CV_KIB(16) ? CV_KIB(16) : seat->charged;
 
-    /* One alone may always go on: the longest message has room. */
-    return (others == 0 || seat->account->bytes + more <= CV_LIMIT_UID_BYTES) &&
-           (l->bytes == seat->charged || l->bytes + more <= l->most_bytes);
+    return (others == 0 || seat->account->bytes + more <= CV_LIMIT_UID_BYTES ||
+            is_first(l, seat, false)) &&
+           (l->bytes == seat->charged || l->bytes + more <= l->most_bytes ||
+            is_first(l, seat, true));
 }
 
 void cv_loop_account_sweep(struct cv_loop *l, int64_t now_ms, bool all)

@@ -153,7 +153,8 @@ int64_t cv_loop_account_late(struct cv_loop_account *a, int64_t now_ms);
 /* Counts what the seat holds now. */
 void cv_loop_account_charge(struct cv_loop *l, struct cv_loop_seat *seat);
 
-/* May a message of this seat that is not whole yet take more memory? */
+/* May a message of this seat that is not whole yet take more memory? Beyond the
+ * ceilings one message of each user may, the one that began first. */
 bool cv_loop_account_has_room(const struct cv_loop *l,
                               const struct cv_loop_seat *seat);
 
