@@ -5,6 +5,7 @@ the users are others, by number."""
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import struct
 
@@ -212,6 +213,39 @@ def test_more_than_people_would_read(rig):
                      set={}, remove=["x" * 60] * 400)
     assert answer["parameters"]["code"] == "invalid", answer
     assert rig.requests(ALICE, all=True) == []
+
+
+# Methods whose parameters are all in what every request has (action, entry,
+# reason, ticket, context, duration, read-only), that read, or are not decided.
+# (Of the record all is read as such; what administers it is bound as `admin`.)
+PLAIN = """AgentStatus AgentStop BackupEnd BackupRead Clusters Export Health
+Hello Init Keyless List Metrics PolicyDiff PolicyExplain PolicyHistory
+PolicyShow PolicyWhoCan Prompt Request Requests Show Sign Status Target Unlock
+Use UseEnd""".split()
+
+
+def test_every_method_is_bound_or_has_nothing_to_bind():
+    """A new method: does it belong into approval_call.c's table, or to those
+    above? Nor is there a parameter in the table that its method has not."""
+    root = os.path.join(os.path.dirname(__file__), "..", "..", "vault")
+    with open(os.path.join(root, "wire", "io.certvault.Broker.varlink"),
+              encoding="ascii") as f:
+        methods = dict(re.findall(r"^method (\w+)\((.*?)\) ->", f.read(),
+                                  re.M | re.S))
+    with open(os.path.join(root, "broker", "approval_call.c"),
+              encoding="ascii") as f:
+        table = f.read().split("calls[] = {")[1].split("/* clang-format")[0]
+    rows = re.findall(r'\{"(\w+)", (?:NULL|"[^"]*"), (?:true|false), '
+                      r'(?:true|false),\s*\{(.*?)\}\}', table, re.S)
+    bound = {m: re.findall(r'\{"([\w.]+)"', "{" + rest) for m, rest in rows}
+    assert len(rows) == len(bound) > 30
+    assert not set(bound) & set(PLAIN)
+    assert {m for m in bound if not m.startswith("Audit")} | set(PLAIN) == \
+        {m for m in methods if not m.startswith("Audit")}
+    for method, members in bound.items():
+        for member in members:
+            assert re.search(rf"\b{member.split('.')[0]}: ", methods[method]), \
+                (method, member)
 
 
 # --- an edit's two halves ---

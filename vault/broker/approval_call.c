@@ -74,7 +74,12 @@ static const struct call calls[] = {
     {"Destroy", "destroy the vault", false, false,
      {{"keep_keys", "but the keys on tokens"},
       {"with_record", "with its record"}}},
-    {"AuditRebuild", "rebuild the tiles", false, false, {{NULL, NULL}}},
+    {"AuditAnchor", "anchor the checkpoint", false, false, {{NULL, NULL}}},
+    {"AuditKeyRotate", "give the log another key", false, false,
+     {{"to", "at"}}},
+    {"AuditRebuild", "rebuild what is derived from the record", false, false,
+     {{NULL, NULL}}},
+    {"AuditSend", "send the record to its sinks", false, false, {{NULL, NULL}}},
 };
 /* clang-format on */
 
