@@ -464,6 +464,11 @@ def bench_verify(folder):
                        [r[theirs] for r in rounds], goal, "less")
         print(f"most memory resident: {int(lines[ROUNDS]) / 1024:.0f} MB "
               "(goal < 100)", flush=True)
+    # Out of the tiles that were just made.
+    print(f"$ prove_rate VAULT {records} 3000", flush=True)
+    print(must([os.path.join(harness.RELEASE, "bench", "prove_rate"), vault,
+                records, "3000"]).stdout.decode().strip() +
+          " (goal: a proof < 1000 us)", flush=True)
 
 
 BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,

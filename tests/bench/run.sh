@@ -16,6 +16,6 @@ mkdir -p "$src/build" || exit 1
 (cd "$src" && cmake --preset release && cmake --build build/release \
     -j "$(nproc)" && cmake --build build/release -j "$(nproc)" \
     --target seal_peer fetch_many sign_loop sign_callers sign_cold \
-    delay_line relay_load decide_rate verify_rate) >"$src/build/bench.log" 2>&1 ||
+    delay_line relay_load decide_rate verify_rate prove_rate) >"$src/build/bench.log" 2>&1 ||
     { tail -n 40 "$src/build/bench.log"; exit 1; }
 exec /usr/bin/python3 -B "$src/tests/bench/bench.py" "$@"
