@@ -412,6 +412,8 @@ static const struct cv_output_column status_columns[] = {
     {"size", "size", NULL, NULL},
     {"checkpoint size", "checkpoint.size", NULL, NULL},
     {"checkpoint age (s)", "checkpoint.age_s", NULL, NULL},
+    {"reserve", "reserve", NULL, NULL},
+    {"disk was full", "tight", NULL, NULL},
     {"anchored", "anchored", NULL, anchored_color},
     {"anchored size", "anchor.size", NULL, NULL},
     {"anchored age (s)", "anchor.age_s", NULL, NULL},

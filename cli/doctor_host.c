@@ -205,6 +205,22 @@ static void check_modes(struct cv_doctor_host *d, int folder)
     }
 }
 
+/* What a service keeps for the record, where one has made it. */
+static void check_reserve(struct cv_doctor_host *d, int folder)
+{
+    struct stat st;
+
+    if (fstatat(folder, "audit/reserve", &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        cv_doctor_host_add(
+            d, "room kept for the record",
+            st.st_size == 0 ? CV_DOCTOR_WARN : CV_DOCTOR_OK,
+            st.st_size == 0 ? "make room on the vault's disk: the service then "
+                              "keeps some again"
+                            : "",
+            "%llu KiB (audit/reserve)", (unsigned long long)st.st_size / 1024);
+    }
+}
+
 void cv_doctor_host_folder(struct cv_doctor_host *d, const char *folder)
 {
     struct cv_err err;
@@ -219,6 +235,7 @@ void cv_doctor_host_folder(struct cv_doctor_host *d, const char *folder)
     }
     cv_doctor_host_add(d, "vault's folder", CV_DOCTOR_OK, "", "%s", folder);
     check_modes(d, fd);
+    check_reserve(d, fd);
     if (fstatvfs(fd, &fs) == 0) {
         unsigned long long room = (unsigned long long)fs.f_bavail * fs.f_frsize;
 

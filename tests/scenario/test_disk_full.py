@@ -2,15 +2,19 @@
 and once there is room again all is as it was."""
 
 import ctypes
+import json
 import os
 import shutil
+import time
 
 import pytest
 
 import harness
+import merkle
 import straced
 from harness import IO
 from kube import Identity, as_yaml, config
+from wire import Broker
 
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 
@@ -89,6 +93,77 @@ def test_few_pages_left(small, name):
     for entry in v.names():
         if entry != "c":
             v("export", entry, "--reason", "after", code=0, secret=True)
+
+
+@pytest.fixture
+def roomy(mounts, vault, secrets):
+    """A service whose vault is on a tmpfs of 24 MiB: a quarter is reserved."""
+    v = vault
+    v.policy(harness.MAY_EXPORT)
+    v.add(as_yaml(config(Identity("p256", secrets=secrets))), "a",
+          "--exportable")
+    aside = v.folder + ".aside"
+    os.rename(v.folder, aside)
+    os.mkdir(v.folder, 0o700)
+    if mounts.mount(b"none", v.folder.encode(), b"tmpfs", 0,
+                    b"size=24m,mode=0700"):
+        pytest.skip("no tmpfs here")
+    shutil.copytree(aside, v.folder, dirs_exist_ok=True)
+    v.broker = Broker(v, "--key-file", v.key_file)
+    v.to = ("--broker", "unix:" + v.broker.path)
+    yield v
+    v.broker.end()
+    mounts.umount2(v.folder.encode(), 2)
+    os.rmdir(v.folder)
+    os.rename(aside, v.folder)
+
+
+def reserve(v):
+    return os.path.getsize(v.path("audit/reserve"))
+
+
+def test_h87_releases_fit_into_the_reserve(roomy):
+    """A full disk: what is released is recorded, decision and outcome, in room
+    that was kept for it; denials and reads get none of it."""
+    v = roomy
+    v(*v.to, "list", code=0)
+    whole = reserve(v)
+    assert (4 << 20) < whole <= (6 << 20), whole
+    filler = fill(v, 0)
+    # Zeros that were written ahead are used up first.
+    for _ in range(400):
+        v(*v.to, "export", "a", "--reason", "x", code=0, secret=True)
+        if reserve(v) < whole:
+            break
+    seen = [reserve(v)]
+    assert seen[0] < whole
+    before = len(merkle.read_log(v.path("audit/log")))
+    for _ in range(10):
+        v(*v.to, "export", "a", "--reason", "released", code=0, secret=True)
+        # A step is what a commit needs, in whole blocks.
+        assert seen[-1] - 8 * 4096 <= reserve(v) <= seen[-1]
+        seen.append(reserve(v))
+    assert seen[-1] < seen[0]
+    codes = []
+    for _ in range(30):
+        codes.append(v(*v.to, "export", "a").code)
+        v(*v.to, "list")
+    assert set(codes) <= {IO, harness.DENIED} and IO in codes, codes
+    assert reserve(v) == seen[-1]
+    records = [json.loads(r) for r in
+               merkle.read_log(v.path("audit/log"))[before:]]
+    permits = {r["op"] for r in records if r.get("reason") == "released" and
+               r.get("decision") == "permit"}
+    outcomes = {r["op"] for r in records if r["phase"] == "outcome"}
+    assert len(permits) == 10 and permits <= outcomes
+    os.unlink(filler)
+    end = time.monotonic() + 30
+    while reserve(v) < whole - 8 * 4096:
+        assert time.monotonic() < end, "the reserve is not made again"
+        time.sleep(0.2)
+    v(*v.to, "export", "a", code=harness.DENIED)
+    v(*v.to, "list", code=0)
+    assert v.verify()["ok"]
 
 
 def points(v, name, tmp_path):

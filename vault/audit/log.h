@@ -90,6 +90,14 @@ void cv_log_stay(struct cv_log *log);
 /* At a clean end: takes the zeros back, and writes none any more. CV_IO. */
 CV_MUST_USE enum cv_status cv_log_trim(struct cv_log *log, struct cv_err *err);
 
+/* Was the disk full at the last commit? Until the caller says that it has room
+ * again no zeros are kept ahead, and outcomes and permits (but those of reads)
+ * are given room out of audit/reserve (reserve.h), where there is one; denials
+ * and reads fail. The caller keeps reads for later then, so that they do not
+ * go along. */
+bool cv_log_is_tight(const struct cv_log *log);
+void cv_log_set_tight(struct cv_log *log, bool tight);
+
 /* Forgets what is queued. */
 void cv_log_discard(struct cv_log *log);
 

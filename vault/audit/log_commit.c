@@ -2,6 +2,7 @@
 #include "vault/audit/leaf.h"
 #include "vault/audit/log_internal.h"
 #include "vault/audit/record_internal.h"
+#include "vault/audit/reserve.h"
 #include "vault/audit/wal_internal.h"
 #include "vault/base/json.h"
 
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define GIVE_TRIES 8 /* to make room for one commit */
 
 enum cv_status cv_log_dead(struct cv_err *err)
 {
@@ -60,6 +63,24 @@ static bool number_leaf(const struct cv_log *log, cJSON *leaf)
                               (struct cv_bytes){log->next.prev, CV_TREE_HASH});
 }
 
+/* Outcomes, and permits of what changes or releases something: a full disk must
+ * not keep them out of the record. */
+static bool is_to_be_kept(const struct cv_record *record)
+{
+    static const char *const reads[] = {"list", "show", "audit.read",
+                                        "policy.read"};
+
+    if (cv_record_is(record->phase, "outcome")) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
+        if (cv_record_is(record->action, reads[i])) {
+            return false;
+        }
+    }
+    return cv_record_is(record->decision, "permit");
+}
+
 static enum cv_status queue(struct cv_log *log, struct cv_bytes leaf,
                             struct cv_err *err)
 {
@@ -81,6 +102,7 @@ static enum cv_status queue(struct cv_log *log, struct cv_bytes leaf,
     cv_tree_append(&f->tree, f->prev);
     f->offset += CV_WAL_HEADER + leaf.len;
     cv_log_remember(log, &record);
+    log->matters = log->matters || is_to_be_kept(&record);
     return CV_OK;
 }
 
@@ -112,8 +134,8 @@ enum cv_status cv_log_append(struct cv_log *log, cJSON *leaf, uint64_t *seq,
     return status;
 }
 
-static enum cv_status write_all(int fd, const uint8_t *data, size_t len,
-                                uint64_t at, struct cv_err *err)
+/* 0, or why not. */
+static int write_all(int fd, const uint8_t *data, size_t len, uint64_t at)
 {
     size_t done = 0;
 
@@ -124,16 +146,11 @@ static enum cv_status write_all(int fd, const uint8_t *data, size_t len,
             continue;
         }
         if (n <= 0) {
-            errno = n == 0 ? EIO : errno;
-            cv_fail_errno(err, CV_IO, "cannot write the audit log");
-            cv_err_state(err, "nothing was released");
-            cv_err_hint(err, "make room on its file system, or see why it "
-                             "cannot be written, then try again");
-            return CV_IO;
+            return n == 0 ? EIO : errno;
         }
         done += (size_t)n;
     }
-    return CV_OK;
+    return 0;
 }
 
 static enum cv_status cut(struct cv_log *log, uint64_t length,
@@ -170,23 +187,48 @@ static void write_ahead(struct cv_log *log)
         log->next.offset > log->length ? log->next.offset : log->length;
     uint64_t to = (log->next.offset / CV_LOG_STEP + 1) * CV_LOG_STEP;
 
-    if (!log->stays || log->next.offset <= log->length) {
+    if (!log->stays || log->tight || log->next.offset <= log->length) {
         return;
     }
-    if (write_all(log->fd, zeros, (size_t)(to - from), from, NULL) == CV_OK) {
+    if (write_all(log->fd, zeros, (size_t)(to - from), from) == 0) {
         log->length = to;
     } else {
         (void)!cut(log, log->next.offset, NULL);
     }
 }
 
+/* The frames. When the disk is full, what must not be lost is given room out of
+ * the reserve: so much as it needs, once more for what the file system takes
+ * for itself. */
+static int write_frames(struct cv_log *log)
+{
+    int why = write_all(log->fd, log->pending.data, log->pending.len,
+                        log->done.offset);
+
+    for (int i = 0; i < GIVE_TRIES && (why == ENOSPC || why == EDQUOT); i++) {
+        log->tight = true;
+        if (!log->matters || ftruncate(log->fd, (off_t)log->done.offset) != 0 ||
+            !cv_reserve_give(log->vault, log->pending.len)) {
+            break;
+        }
+        log->length = log->done.offset;
+        why = write_all(log->fd, log->pending.data, log->pending.len,
+                        log->done.offset);
+    }
+    return why;
+}
+
 static enum cv_status write_pending(struct cv_log *log, struct cv_err *err)
 {
-    enum cv_status status = write_all(log->fd, log->pending.data,
-                                      log->pending.len, log->done.offset, err);
+    int why = write_frames(log);
 
-    if (status != CV_OK) {
-        return status;
+    if (why != 0) {
+        errno = why;
+        cv_fail_errno(err, CV_IO, "cannot write the audit log");
+        cv_err_state(err, "nothing was released");
+        cv_err_hint(err, "make room on its file system, or see why it cannot "
+                         "be written, then try again");
+        return CV_IO;
     }
     write_ahead(log);
     if (log->length < log->next.offset) {
@@ -239,6 +281,17 @@ void cv_log_discard(struct cv_log *log)
 {
     cv_buf_wipe(&log->pending);
     log->next = log->done;
+    log->matters = false;
+}
+
+bool cv_log_is_tight(const struct cv_log *log)
+{
+    return log->tight;
+}
+
+void cv_log_set_tight(struct cv_log *log, bool tight)
+{
+    log->tight = tight;
 }
 
 void cv_log_stay(struct cv_log *log)

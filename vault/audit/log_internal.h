@@ -29,6 +29,8 @@ struct cv_log {
     uint64_t length; /* of the file, as it was left or found: zeros ahead and a
                         torn end count */
     bool stays;      /* keeps zeros ahead */
+    bool tight;      /* the disk is full */
+    bool matters;    /* something is queued that the reserve is for */
     bool has_key;
     struct cv_note_key key;
     struct cv_state state;

@@ -1,4 +1,5 @@
 #include "vault/audit/log_internal.h"
+#include "vault/audit/reserve.h"
 #include "vault/base/json.h"
 
 #include <string.h>
@@ -38,6 +39,9 @@ enum cv_status cv_log_status(const struct cv_log *log, cJSON **out,
          (status == CV_OK
               ? add_last(object, &last, age_s)
               : cv_json_add_item(object, "checkpoint", cJSON_CreateNull())) &&
+         cv_json_add_int(object, "reserve",
+                         (int64_t)cv_reserve_size(log->vault)) &&
+         cv_json_add_bool(object, "tight", log->tight) &&
          cv_json_add_str(object, "anchored", "none");
     if (!ok) {
         cJSON_Delete(object);

@@ -201,4 +201,9 @@
 #define CV_LIMIT_BACKUP_STEP CV_KIB(512)         /* sent at once */
 #define CV_LIMIT_BACKUP_IDLE_S 120 /* a reader of one that says nothing */
 
+/* Room that a service keeps for the record (vault/audit/reserve.h), and how
+ * often it looks whether a full disk has room again. */
+#define CV_LIMIT_RESERVE CV_MIB(64)
+#define CV_LIMIT_ROOM_S 10
+
 #endif

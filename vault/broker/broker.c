@@ -16,6 +16,7 @@
 #include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/publish.h"
+#include "vault/broker/room.h"
 #include "vault/broker/rotate.h"
 #include "vault/broker/sink.h"
 #include "vault/broker/tally.h"
@@ -243,6 +244,7 @@ static bool idle(void *context)
     busy = cv_broker_strangers(b, false) || busy;
     busy = cv_notify_tick(b) || busy;
     busy = cv_publish_tick(b) || busy;
+    busy = cv_room_tick(b) || busy;
     busy = cv_denials_tick(b, false) || busy;
     busy = cv_broker_flush(b, false) || busy;
     if (checkpoint_due(b)) {
@@ -481,6 +483,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
     };
     enum cv_status s;
 
+    (void)cv_room_tick(b);
     if (b->options->ready != NULL) {
         b->options->ready(b->options->ready_context);
     }

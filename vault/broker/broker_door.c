@@ -87,15 +87,37 @@ void cv_door_leaf_of_ask(const struct cv_ask *ask, struct cv_leaf *leaf)
     }
 }
 
+/* While the disk is full only outcomes are for the room that is reserved: reads
+ * stay. How many of those that wait are to be queued, or are. */
+static size_t outcomes_first(struct cv_broker *b)
+{
+    size_t n = b->n_queued;
+
+    for (size_t i = n; i < b->n_waiting; i++) {
+        cJSON *leaf = b->waiting[i];
+
+        if (strcmp(cv_entry_text(leaf, "phase"), "outcome") == 0) {
+            memmove(&b->waiting[n + 1], &b->waiting[n],
+                    (i - n) * sizeof(b->waiting[0]));
+            b->waiting[n++] = leaf;
+        }
+    }
+    return n;
+}
+
 /* Reads that waited go before what comes now: those that are not in the log's
  * queue yet. They outlive the answer whose arena may be in use: their members
  * are made on the heap. */
 enum cv_status cv_broker_queue_waiting(struct cv_broker *b, struct cv_err *err)
 {
     struct cv_arena *before = cv_json_use(NULL);
+    size_t n = b->n_waiting;
     enum cv_status s = CV_OK;
 
-    while (b->n_queued < b->n_waiting && s == CV_OK) {
+    if (cv_log_is_tight(b->vault->log)) {
+        n = outcomes_first(b);
+    }
+    while (b->n_queued < n && s == CV_OK) {
         s = cv_log_append(b->vault->log, b->waiting[b->n_queued], NULL, err);
         b->n_queued += s == CV_OK ? 1 : 0;
     }
@@ -156,10 +178,13 @@ static enum cv_status tell_torn(struct cv_broker *b, struct cv_err *err)
 
 void cv_broker_forget_waiting(struct cv_broker *b)
 {
-    for (size_t i = 0; i < b->n_waiting; i++) {
+    for (size_t i = 0; i < b->n_queued; i++) {
         cJSON_Delete(b->waiting[i]);
     }
-    b->n_waiting = b->n_queued = 0;
+    b->n_waiting -= b->n_queued;
+    memmove(&b->waiting[0], &b->waiting[b->n_queued],
+            b->n_waiting * sizeof(b->waiting[0]));
+    b->n_queued = 0;
 }
 
 enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)

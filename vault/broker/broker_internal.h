@@ -53,6 +53,7 @@ struct cv_broker {
     int64_t waiting_since_ms;
     uint64_t checkpoint_size; /* leaves under the last checkpoint made here */
     int64_t checkpoint_ms;    /* when that was */
+    int64_t room_ms;          /* when room.h looked at the disk */
     uint64_t publish_size;    /* leaves that the tiles are still to get up to;
                                  0: they are there (publish.h) */
     struct cv_caller *caller; /* whose request is being answered */

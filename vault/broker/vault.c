@@ -134,6 +134,7 @@ static enum cv_status hold(struct cv_vault *v, const char *socket_path,
 
 enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
 {
+    bool tight = false;
     enum cv_status s =
         cv_file_lock(v->lock, LOCK_WAIT_MS, "the vault's lock", err);
 
@@ -142,6 +143,7 @@ enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
     }
     v->entered = true;
     if (v->log != NULL && !cv_log_alive(v->log)) {
+        tight = cv_log_is_tight(v->log);
         cv_log_close(v->log);
         v->log = NULL;
     }
@@ -149,6 +151,9 @@ enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
                        : cv_log_refresh(v->log, err);
     if (s == CV_OK && v->stays) {
         cv_log_stay(v->log);
+    }
+    if (s == CV_OK && tight) {
+        cv_log_set_tight(v->log, true);
     }
     if (s == CV_OK) {
         s = cv_rotate_look(v, err);
