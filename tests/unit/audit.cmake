@@ -14,3 +14,9 @@ cv_unit(audit_query SOURCES audit_query_test.c audit_test.c LINK audit)
 cv_unit(audit_mutate SOURCES audit_mutate_test.c audit_test.c LINK audit)
 cv_unit(audit_index SOURCES audit_index_test.c audit_test.c LINK audit)
 cv_unit(audit_notekey SOURCES audit_notekey_test.c audit_test.c LINK audit)
+# System calls by which the log reaches the disk: the power goes between them.
+cv_unit(audit_power SOURCES audit_power_test.c audit_test.c LINK audit)
+target_link_options(audit_power PRIVATE LINKER:--wrap=pwrite LINKER:--wrap=write
+                    LINKER:--wrap=fdatasync LINKER:--wrap=fsync
+                    LINKER:--wrap=ftruncate LINKER:--wrap=renameat
+                    LINKER:--wrap=linkat LINKER:--wrap=unlinkat)
