@@ -539,7 +539,7 @@ static bool check(struct audit_vault *v, uint64_t released, const char *run)
     enum cv_status s;
 
     cv_err_init(&err);
-    (void)cv_query_scan(v->fd, &at, count, &there, &err);
+    (void)!cv_query_scan(v->fd, &at, count, &there, &err);
     if (there < released) {
         fail_msg("%s: %llu leaves were released, %llu are there", run,
                  (unsigned long long)released, (unsigned long long)there);
