@@ -587,6 +587,42 @@ def test_bad_receivers_slow_nobody_down(agent, receivers, collector, tmp_path,
     assert set(leaves(agent)[:size]) <= set(arrived())
 
 
+def test_a_backlog_and_a_receiver_that_stalls(agent, receivers):
+    """Many batches; one receiver takes nothing for longer than a batch may
+    take, then goes on: over the same connection, each leaf once."""
+    n, pause = (10000, 35) if harness.FULL else (3000, 0)
+    agent.begin()
+    s = agent.connect()
+    request = json.dumps({"method": "io.certvault.Broker.List",
+                          "parameters": {}}).encode() + b"\0"
+    for _ in range(n // 500):
+        s.sendall(request * 500)
+        got = 0
+        while got < 500:
+            got += s.recv(1 << 20).count(b"\0")
+    s.close()
+    pid = agent.status()["pid"]
+    agent("agent", "stop", code=0)
+    wait_end(pid)
+    fast, slow = receivers(), receivers(reads=False)
+    slow.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    config = agent.begin_with(*(f"syslog+tcp://127.0.0.1:{r.port}"
+                                for r in (fast, slow)))
+    until(lambda: sinks_of(agent, config)[
+        f"syslog+tcp://127.0.0.1:{fast.port}"]["seq"] > n, 60)
+    until(lambda: slow.open)
+    if pause:
+        time.sleep(pause)      # what is shown is that time passes
+    threading.Thread(target=slow.take, args=(slow.open[0],),
+                     daemon=True).start()
+    until(lambda: sinks_of(agent, config)[
+        f"syslog+tcp://127.0.0.1:{slow.port}"]["seq"] > n, 60)
+    until(lambda: len(fast.messages) > n)
+    assert check_stream(fast.messages, agent) > n
+    assert len(slow.open) == 1
+    assert check_stream(slow.messages, agent) > n
+
+
 def test_too_far_behind_is_a_gap_that_is_told(agent, receivers):
     r = receivers()
     for _ in range(12):
