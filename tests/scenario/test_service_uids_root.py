@@ -121,7 +121,7 @@ def random_rule(rnd, number):
                      draw.random_subjects(rnd)),
         "actions": actions,
         "entries": draw.maybe(rnd, .5, lambda: draw.random_entries(rnd)),
-        "when": draw.maybe(rnd, .5, lambda: steady(draw.random_when(rnd))),
+        "when": draw.maybe(rnd, .5, lambda: steady(draw.random_when(rnd, False))),
         "grant": (draw.maybe(rnd, .5, lambda: draw.random_grant(rnd))
                   if effect == "permit" else None)})
 
