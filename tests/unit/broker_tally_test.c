@@ -223,7 +223,7 @@ static void many(void **state)
         for (unsigned i = 0; i < 5; i++) {
             (void)snprintf(rule, sizeof(rule), "r%u", i);
             for (unsigned n = 0; n <= i; n++) {
-                permit(r, uid, rule, (int64_t)(uid + n));
+                permit(r, uid, rule, (int64_t)uid + n);
             }
         }
     }
