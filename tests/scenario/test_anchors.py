@@ -349,6 +349,8 @@ def test_a_second_copy_of_the_vault(vault, witness, tmp_path):
     assert status(vault)["anchored"] == "conflict"
     leaf, = conflicts(vault)
     assert leaf["details"]["place"] == witness.name
+    assert "certvault_anchor_conflict 1" in vault("status", "--metrics",
+                                                  code=0).text
     assert vault.verify()["anchored"] == "witness"  # as far as it goes here
     before = open(vault.path("audit/checkpoint"), "rb").read()
     vault("list", code=0)

@@ -205,7 +205,8 @@ static void numbers_as_text(void **state)
     static const char json[] =
         "{\"vault_id\":\"v\",\"version\":\"1\\\"\\\\\\n\",\"locked\":true,"
         "\"entries\":\"many\",\"grants\":12345678901,"
-        "\"log\":{\"size\":3,\"checkpoint\":null},"
+        "\"log\":{\"size\":3,\"checkpoint\":null,\"anchor\":{\"size\":2,"
+        "\"age_s\":7},\"conflict\":true},"
         "\"decisions\":{\"deny\":{\"use\":2}},"
         "\"modules\":[{\"name\":\"a\",\"running\":false}],"
         "\"expiry\":[{\"name\":\"e\",\"location\":\"sealed\",\"state\":"
@@ -220,12 +221,15 @@ static void numbers_as_text(void **state)
     HAS("certvault_info{vault_id=\"v\",version=\"1\\\"\\\\\\n\"} 1\n");
     HAS("certvault_locked 1\n");
     HAS("certvault_grants 12345678901\n");
+    HAS("certvault_anchor_leaves 2\n");
+    HAS("certvault_anchor_age_seconds 7\n");
+    HAS("certvault_anchor_conflict 1\n");
     HAS("certvault_decisions_total{action=\"use\",outcome=\"deny\"} 2\n");
     HAS("certvault_module_running{module=\"a\"} 0\n");
     HAS("certvault_certificate_expiry_seconds{entry=\"e\",location=\"sealed\","
         "state=\"ready\"} -5\n");
     assert_null(strstr(cv_buf_text(&out), "certvault_entries"));
-    assert_null(strstr(cv_buf_text(&out), "checkpoint"));
+    assert_null(strstr(cv_buf_text(&out), "certvault_checkpoint"));
     assert_null(strstr(cv_buf_text(&out), "no seconds"));
     cv_buf_wipe(&out);
     cJSON_Delete(metrics);

@@ -597,6 +597,9 @@ bool cv_anchor_add(struct cv_broker *b, cJSON *status)
                          cv_anchor_is_split(b) ? "conflict"
                          : is                  ? last.kind
                                                : "none");
+    if (cv_anchors_of(b) != NULL) {
+        ok = ok && cv_json_add_bool(status, "conflict", cv_anchor_is_split(b));
+    }
     if (is) {
         o = cJSON_AddObjectToObject(status, "anchor");
         ok = ok && cv_json_add_int(o, "size", (int64_t)last.size) &&

@@ -56,8 +56,8 @@ void cv_anchor_ask(struct cv_broker *b);
  */
 bool cv_anchor_add_list(struct cv_broker *b, cJSON *out);
 
-/* The same to an audit status, with "anchored" (none, a kind, conflict) and
- * "anchor": {"size", "age_s"}. */
+/* The same to an audit status, with "anchored" (none, a kind, conflict),
+ * "anchor": {"size", "age_s"} and, where some are configured, "conflict". */
 bool cv_anchor_add(struct cv_broker *b, cJSON *status);
 
 /* At a clean end: what is near (`file:`) still gets the last checkpoint;

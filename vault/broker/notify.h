@@ -15,8 +15,8 @@
 struct cv_broker;
 
 /* `event`: "request", "approved", "denied", "break-glass", "freeze",
- * "unfreeze", "conflict" (an anchor's). `about` (may be NULL) is copied; it holds nothing secret. Where
- * no command is configured nothing happens. */
+ * "unfreeze", "conflict" (an anchor's). `about` (may be NULL) is copied; it
+ * holds nothing secret. Where no command is configured nothing happens. */
 void cv_notify_event(struct cv_broker *b, const char *event,
                      const cJSON *about);
 
