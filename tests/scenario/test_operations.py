@@ -210,7 +210,9 @@ STORIES = {
     "Somebody leaves": leaver,
     "A policy is reviewed": review,
     "Keys that open the vault": slots,
+    "The auditor asks": plain("The auditor asks"),
     "The auditor's visit": audited,
+    "Another key for the log": plain("Another key for the log"),
     "Certificates that end": plain("Certificates that end"),
     "The disk is full, or the log is not where it was":
         plain("The disk is full, or the log is not where it was"),
