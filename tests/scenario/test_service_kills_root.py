@@ -359,6 +359,10 @@ class Service:
               "unlock")
 
     def end(self):
+        # Without its spawner it is about to end by itself.
+        if "spawner" not in self.processes():
+            self.broker.process.wait(30)
+            self.look()
         # It answers: from then on it ends as it is told.
         assert "parameters" in self.broker.call(BROKER + "Hello")
         assert self.broker.end() == 0
