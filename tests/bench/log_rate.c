@@ -153,7 +153,7 @@ static int open_bare(int dir, const uint8_t *zeros, size_t len)
 int main(int argc, char **argv)
 {
     static const unsigned groups[][2] = {{1, 200}, {100, 40}, {1000, 10}};
-    int dir = -1, fd, rounds = argc == 3 ? atoi(argv[2]) : 0;
+    int dir = -1, fd, rounds = argc == 3 ? (int)strtol(argv[2], NULL, 10) : 0;
     struct cv_log *log;
     sqlite3 *db;
     uint8_t *group;
