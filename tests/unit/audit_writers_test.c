@@ -21,6 +21,14 @@
 /* Appended and told as durable, by each: what a killed one said stays. */
 static uint64_t *told;
 
+static uint64_t drawn;
+
+static unsigned draw(unsigned n)
+{
+    drawn = drawn * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return (unsigned)(drawn >> 33) % n;
+}
+
 static void append(const struct audit_vault *v, struct cv_log **log, int lock,
                    bool stays)
 {
@@ -61,6 +69,7 @@ static void test_killed_at_random(void **state)
 {
     const uint64_t each = cv_full_run() ? 500 : 25;
     const unsigned kills = cv_full_run() ? 400 : 40;
+    const char *given = getenv("CV_SEED");
     const struct timespec moment = {0, 3000000};
     struct audit_vault v;
     struct cv_log *log = NULL;
@@ -73,7 +82,8 @@ static void test_killed_at_random(void **state)
     (void)state;
     cv_err_init(&err);
     audit_test_vault(&v);
-    srandom((unsigned)time(NULL));
+    drawn = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+    print_message("CV_SEED=%llu\n", (unsigned long long)drawn);
     while (left > 0) {
         left = 0;
         for (unsigned i = 0; i < WRITERS; i++) {
@@ -95,7 +105,7 @@ static void test_killed_at_random(void **state)
             left += pids[i] > 0;
         }
         if (killed < kills && left > 0) {
-            unsigned one = (unsigned)random() % WRITERS;
+            unsigned one = draw(WRITERS);
 
             if (pids[one] > 0 && kill(pids[one], SIGKILL) == 0) {
                 killed++;
