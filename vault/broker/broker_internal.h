@@ -316,8 +316,8 @@ bool cv_broker_strangers(struct cv_broker *b, bool now);
 
 /* Is it open? Looks whether the token process still is there. */
 bool cv_broker_is_open(struct cv_broker *b);
-/* CV_LOCKED where the vault must be opened first; the failure of `reply` (may be
- * NULL) then gets `slots`. */
+/* CV_LOCKED where the vault must be opened first; the failure of `reply` (may
+ * be NULL) then gets `slots`. */
 CV_MUST_USE enum cv_status cv_broker_need_open(struct cv_broker *b,
                                                struct cv_reply *reply,
                                                struct cv_err *err);
