@@ -10,8 +10,19 @@
 
 #define SOON_S (INT64_C(30) * 86400)
 
+/* A table of the items that are counted on, by their words; a power of two. */
+#define SLOTS 16384
+
+struct slot {
+    const cJSON *list;
+    cJSON *item; /* NULL: empty */
+};
+
 struct cv_report_sum {
     cJSON *out;
+    struct slot slots[SLOTS];
+    size_t used;
+    size_t listed[8];      /* of each list */
     cJSON *uses, *denials; /* arrays in it */
 };
 
@@ -75,27 +86,58 @@ static const char *who(const cJSON *leaf)
     return text(leaf, "actor.user");
 }
 
-/* The item with these words in `list`; made where it is not there. The newest
- * come first in the search: the same comes again soon. */
-static cJSON *item_of(cJSON *list, const char *const keys[],
-                      const char *const values[], size_t n)
+static size_t slot_of(const char *list, const char *const values[], size_t n)
 {
-    cJSON *last = list->child == NULL ? NULL : list->child->prev;
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t k = 0; k <= n; k++) {
+        const char *text = k == n ? list : values[k];
+
+        do {
+            h = (h ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+        } while (*text++ != '\0');
+    }
+    return (size_t)(h ^ h >> 29) & (SLOTS - 1);
+}
+
+static bool has(const cJSON *item, const char *const keys[],
+                const char *const values[], size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        if (strcmp(text(item, keys[k]), values[k]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Where the item of `list` with these words is, or would be. */
+static struct slot *find(struct cv_report_sum *s, const cJSON *list,
+                         const char *const keys[], const char *const values[],
+                         size_t n)
+{
+    size_t at = slot_of(list->string, values, n);
+
+    while (s->slots[at].item != NULL &&
+           (s->slots[at].list != list ||
+            !has(s->slots[at].item, keys, values, n))) {
+        at = (at + 1) & (SLOTS - 1);
+    }
+    return &s->slots[at];
+}
+
+/* The item with these words in `list`; made where it is not there. NULL: there
+ * are too many, or memory is gone. */
+static cJSON *item_of(struct cv_report_sum *s, cJSON *list,
+                      const char *const keys[], const char *const values[],
+                      size_t n)
+{
+    struct slot *slot = find(s, list, keys, values, n);
     cJSON *item;
     bool ok = true;
 
-    for (cJSON *i = last; i != NULL; i = i == list->child ? NULL : i->prev) {
-        bool same = true;
-
-        for (size_t k = 0; k < n && same; k++) {
-            same = strcmp(text(i, keys[k]), values[k]) == 0;
-        }
-        if (same) {
-            return i;
-        }
-    }
-    if (cJSON_GetArraySize(list) >= CV_REPORT_SUM_PAIRS) {
-        return NULL;
+    if (slot->item != NULL || s->used >= SLOTS / 2) {
+        return slot->item;
     }
     item = cJSON_CreateObject();
     for (size_t k = 0; k < n; k++) {
@@ -105,6 +147,8 @@ static cJSON *item_of(cJSON *list, const char *const keys[],
         cJSON_Delete(item);
         return NULL;
     }
+    *slot = (struct slot){list, item};
+    s->used++;
     return item;
 }
 
@@ -174,7 +218,7 @@ static bool add_use(struct cv_report_sum *s, const cJSON *leaf)
     if (kind == NULL || is_denied(leaf)) {
         return true;
     }
-    item = item_of(s->uses, keys, values, 2);
+    item = item_of(s, s->uses, keys, values, 2);
     if (item == NULL) {
         return count(s->out, "uses_omitted", 1);
     }
@@ -192,7 +236,7 @@ static bool add_denial(struct cv_report_sum *s, const cJSON *leaf)
     if (!is_denied(leaf)) {
         return true;
     }
-    item = item_of(s->denials, keys, values, 4);
+    item = item_of(s, s->denials, keys, values, 4);
     if (item == NULL) {
         return count(s->out, "denials_omitted", 1);
     }
@@ -202,6 +246,16 @@ static bool add_denial(struct cv_report_sum *s, const cJSON *leaf)
 }
 
 /* ---- one by one ---- */
+
+static size_t list_nr(const char *list)
+{
+    size_t i = 0;
+
+    while (strcmp(lists[i], list) != 0) {
+        i++;
+    }
+    return i;
+}
 
 /* Adds what a reader wants to know of a leaf; what is beyond a list's length is
  * counted. */
@@ -234,7 +288,7 @@ static bool add_leaf(struct cv_report_sum *s, const char *list,
     char omitted[64];
     bool ok;
 
-    if (cJSON_GetArraySize(array) >= CV_REPORT_SUM_ITEMS) {
+    if (++s->listed[list_nr(list)] > CV_REPORT_SUM_ITEMS) {
         (void)snprintf(omitted, sizeof(omitted), "%s_omitted", list);
         return count(s->out, omitted, 1);
     }
@@ -260,26 +314,29 @@ static bool add_leaf(struct cv_report_sum *s, const char *list,
 /* An export and how it ended: its outcome comes a little later. */
 static bool add_export(struct cv_report_sum *s, const cJSON *leaf)
 {
-    const char *op = text(leaf, "op");
-    cJSON *item = NULL, *waits;
+    static const char *const keys[] = {"op"};
+    const char *values[] = {text(leaf, "op")};
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(s->out, "exports");
+    cJSON *item = NULL;
+    struct slot *slot;
 
     if (!is(leaf, "action", "export") || is_denied(leaf)) {
         return true;
     }
-    if (is(leaf, "phase", "decision")) {
-        if (!add_leaf(s, "exports", leaf, &item)) {
-            return false;
-        }
-        return item == NULL || cv_json_add_str(item, "op", op);
+    slot = find(s, list, keys, values, 1);
+    if (!is(leaf, "phase", "decision")) {
+        return slot->item == NULL ||
+               (cv_json_add_str(slot->item, "outcome", text(leaf, "outcome")) &&
+                cv_json_add_str(slot->item, "error",
+                                cv_output_table_text(leaf, "error")));
     }
-    waits = cJSON_GetObjectItemCaseSensitive(s->out, "exports");
-    for (cJSON *i = waits->child == NULL ? NULL : waits->child->prev; i != NULL;
-         i = i == waits->child ? NULL : i->prev) {
-        if (is(i, "op", op)) {
-            return cv_json_add_str(i, "outcome", text(leaf, "outcome")) &&
-                   cv_json_add_str(i, "error",
-                                   cv_output_table_text(leaf, "error"));
-        }
+    if (!add_leaf(s, "exports", leaf, &item) ||
+        !(item == NULL || cv_json_add_str(item, "op", values[0]))) {
+        return false;
+    }
+    if (item != NULL && slot->item == NULL && s->used < SLOTS - 1) {
+        *slot = (struct slot){list, item};
+        s->used++;
     }
     return true;
 }

@@ -18,8 +18,6 @@
 
 /* Items that one list keeps; what is beyond is counted in `omitted`. */
 #define CV_REPORT_SUM_ITEMS 1000
-/* Pairs of who and what that are counted one by one. */
-#define CV_REPORT_SUM_PAIRS 3000
 
 struct cv_report_sum;
 

@@ -424,7 +424,7 @@ static size_t bucket_of(struct cv_bytes text)
 
         unsigned digit = c <= '9' ? (unsigned)c - '0' : (unsigned)c - 'a' + 10;
 
-        n = n * 32 + digit % 32;
+        n = n * 16 + digit % 16;
     }
     return n;
 }

@@ -12,7 +12,7 @@
 #define CV_INDEX_APPLICATION 0x63766978 /* "cvix" */
 #define CV_INDEX_SCHEMA 1
 #define CV_INDEX_SEGMENT 1024 /* leaves */
-#define CV_INDEX_BUCKETS 1024 /* of ops */
+#define CV_INDEX_BUCKETS 256  /* of ops */
 #define CV_INDEX_CHUNK 2048   /* bytes; a longer chunk is not added to */
 #define CV_INDEX_TIME 21      /* as a leaf spells it, and a NUL */
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const char *const buckets = "0123456789abcdefghijklmnopqrstuv";
+static const char *const digits = "0123456789abcdef";
 
 bool cv_index_is_release(struct cv_bytes action)
 {
@@ -29,9 +29,9 @@ struct cv_index_term cv_index_op(struct cv_bytes op)
     }
     h ^= h >> 32;
     h *= UINT64_C(0x9e3779b97f4a7c15);
-    name = names[h >> 54];
-    name[0] = buckets[h >> 59];
-    name[1] = buckets[(h >> 54) & 31];
+    name = names[h >> 56];
+    name[0] = digits[h >> 60];
+    name[1] = digits[(h >> 56) & 15];
     return (struct cv_index_term){
         CV_INDEX_OP, {(const uint8_t *)name, 2}, (uint32_t)h};
 }
