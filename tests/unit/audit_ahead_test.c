@@ -237,6 +237,60 @@ static void test_tails(void **state)
     audit_test_remove(&v);
 }
 
+/* A sector that did not get to the disk, before others that did: where zeros
+ * are kept ahead it is the end, elsewhere damage. */
+static void test_hole(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log;
+    uint8_t *bytes, *copy;
+    size_t len, at, hole;
+    uint64_t torn;
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v, false);
+    audit_test_fill(log, 12);
+    cv_log_close(log);
+    bytes = audit_test_read(&v, "audit/log", &len);
+    copy = calloc(1, CV_WAL_STEP);
+    assert_non_null(copy);
+    for (unsigned i = 2; i < 8; i++) {
+        at = audit_test_frame(bytes, len, i);
+        hole = (at / 512 + 1) * 512;
+        memcpy(copy, bytes, len);
+        memset(copy + hole, 0, 512);
+        assert_true(hole + 512 < len);
+        assert_true(hole < audit_test_frame(bytes, len, i + 1));
+        audit_test_write(&v, "audit/log", copy, CV_WAL_STEP);
+        assert_int_equal(try_open(&v, &torn), CV_OK);
+        assert_int_equal(torn, CV_WAL_STEP - at);
+        can_be_read(&v, i, "torn");
+        audit_test_write(&v, "audit/log", copy, len);
+        assert_int_equal(try_open(&v, &torn), CV_INTEGRITY);
+        /* another byte is no hole */
+        memcpy(copy, bytes, len);
+        copy[hole] ^= 1;
+        audit_test_write(&v, "audit/log", copy, CV_WAL_STEP);
+        assert_int_equal(try_open(&v, &torn), CV_INTEGRITY);
+        /* the header's own sector */
+        memcpy(copy, bytes, len);
+        memset(copy + at, 0, hole - at);
+        audit_test_write(&v, "audit/log", copy, CV_WAL_STEP);
+        assert_int_equal(try_open(&v, &torn), CV_OK);
+        assert_int_equal(torn, CV_WAL_STEP - at);
+    }
+    audit_test_write(&v, "audit/log", bytes, len);
+    log = open_log(&v, true);
+    audit_test_checkpoint(&v, log);
+    cv_log_close(log);
+    audit_test_write(&v, "audit/log", copy, CV_WAL_STEP);
+    assert_int_equal(try_open(&v, &torn), CV_INTEGRITY);
+    free(copy);
+    free(bytes);
+    audit_test_remove(&v);
+}
+
 /* The size that it must have is that of the zeros too. */
 static void test_place(void **state)
 {
@@ -333,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_left),
         cmocka_unit_test(test_by_turns),
         cmocka_unit_test(test_tails),
+        cmocka_unit_test(test_hole),
         cmocka_unit_test(test_place),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_read_while_written),

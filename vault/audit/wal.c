@@ -272,6 +272,45 @@ static enum cv_status is_beginning(struct cv_wal *wal, uint64_t offset,
     return status;
 }
 
+/* Where zeros are kept ahead, the sectors of one write get to the disk in any
+ * order: what did not is zero, and behind it may be what did. No record has a
+ * zero, no frame the length 0. Told only while the zeros ahead are there, and
+ * nothing that was synced can look so. */
+static enum cv_status is_hole(struct cv_wal *wal, uint64_t offset,
+                              uint64_t frame_end, uint64_t zeros,
+                              enum cv_wal_kind kind, bool *yes,
+                              struct cv_err *err)
+{
+    size_t len = CV_WAL_HEADER, got = 0;
+    uint64_t boundary = round_up(offset + 1);
+    enum cv_status status;
+
+    *yes = false;
+    if (wal->end % CV_WAL_STEP != 0 || round_up(zeros) >= wal->end ||
+        kind == CV_WAL_SHORT) {
+        return CV_OK;
+    }
+    if (kind == CV_WAL_CRC) {
+        len = (size_t)(frame_end - offset);
+    }
+    wal->buffer_len = 0;
+    status = read_at(wal->fd, offset, wal->buffer, len, &got, err);
+    if (status != CV_OK || got < len) {
+        return status;
+    }
+    if (len > CV_WAL_HEADER) {
+        *yes = memchr(wal->buffer + CV_WAL_HEADER, 0, len - CV_WAL_HEADER) !=
+               NULL;
+    }
+    if (!*yes && boundary < offset + 4) {
+        len = (size_t)(boundary - offset);
+    } else {
+        len = 4;
+    }
+    *yes = *yes || memcmp(wal->buffer, (const uint8_t[4]){0}, len) == 0;
+    return CV_OK;
+}
+
 enum cv_status cv_wal_is_torn(struct cv_wal *wal, uint64_t offset,
                               enum cv_wal_kind kind, bool *torn,
                               struct cv_err *err)
@@ -288,8 +327,11 @@ enum cv_status cv_wal_is_torn(struct cv_wal *wal, uint64_t offset,
         return status;
     }
     *torn = is_zero_tail(wal, offset, frame_end, zeros, kind);
-    if (*torn || kind != CV_WAL_SHORT) {
-        return CV_OK;
+    if (!*torn) {
+        status = is_hole(wal, offset, frame_end, zeros, kind, torn, err);
+    }
+    if (status != CV_OK || *torn || kind != CV_WAL_SHORT) {
+        return status;
     }
     return is_beginning(wal, offset, torn, err);
 }
