@@ -299,8 +299,8 @@ static enum cv_status is_hole(struct cv_wal *wal, uint64_t offset,
         return status;
     }
     if (len > CV_WAL_HEADER) {
-        *yes = memchr(wal->buffer + CV_WAL_HEADER, 0, len - CV_WAL_HEADER) !=
-               NULL;
+        *yes =
+            memchr(wal->buffer + CV_WAL_HEADER, 0, len - CV_WAL_HEADER) != NULL;
     }
     if (!*yes && boundary < offset + 4) {
         len = (size_t)(boundary - offset);
