@@ -180,7 +180,7 @@ static enum cv_status read_anchors(const cJSON *tree, char ***out,
     const cJSON *item,
         *list = cJSON_GetObjectItemCaseSensitive(
             cJSON_GetObjectItemCaseSensitive(tree, "audit"), "anchors");
-    struct cv_anchor_config c;
+    struct cv_anchor_config c = {.kind = CV_ANCHOR_FILE};
     size_t n = 0;
     enum cv_status s = CV_OK;
 

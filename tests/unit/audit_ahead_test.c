@@ -212,6 +212,14 @@ static void test_tails(void **state)
     assert_int_equal(try_open(&v, &torn), CV_OK);
     assert_int_equal(torn, CV_WAL_STEP - 512 - len);
     can_be_read(&v, 5, "torn");
+    /* zeros that were being put there, to the end of the log's own sector */
+    audit_test_write(&v, "audit/log", copy, (len / 512 + 1) * 512);
+    assert_int_equal(try_open(&v, &torn), CV_OK);
+    assert_int_equal(torn, (len / 512 + 1) * 512 - len);
+    audit_test_write(&v, "audit/log", copy, (len / 512 + 1) * 512 - 1);
+    assert_int_equal(
+        try_open(&v, &torn),
+        (len / 512 + 1) * 512 - 1 - len < CV_WAL_HEADER ? CV_OK : CV_INTEGRITY);
     /* not zeros alone: damage */
     copy[CV_WAL_STEP - 1] = 1;
     audit_test_write(&v, "audit/log", copy, CV_WAL_STEP);

@@ -153,6 +153,9 @@ enum cv_status cv_checkpoint_finish(struct cv_log *log, struct cv_bytes text,
     cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
     status = make_note(log, text, line, &note, err);
     if (status == CV_OK && note.len > 0) {
+        status = cv_log_settle(log, err);
+    }
+    if (status == CV_OK && note.len > 0) {
         status =
             cv_file_replace(log->vault, PATH, cv_buf_bytes(&note), 0600, err);
         if (status == CV_OK) {

@@ -240,6 +240,20 @@ static enum cv_status write_pending(struct cv_log *log, struct cv_err *err)
         cv_err_hint(err, "the disk reports an error: look at the kernel log");
         return CV_IO;
     }
+    log->unsynced = false;
+    return CV_OK;
+}
+
+enum cv_status cv_log_settle(struct cv_log *log, struct cv_err *err)
+{
+    if (!log->unsynced) {
+        return CV_OK;
+    }
+    if (fdatasync(log->fd) != 0) {
+        log->alive = false;
+        return cv_fail_errno(err, CV_IO, "cannot put the audit log on disk");
+    }
+    log->unsynced = false;
     return CV_OK;
 }
 

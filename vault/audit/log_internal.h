@@ -29,6 +29,7 @@ struct cv_log {
     uint64_t length; /* of the file, as it was left or found: zeros ahead and a
                         torn end count */
     bool stays;      /* keeps zeros ahead */
+    bool unsynced;   /* others wrote leaves, and may have died before a sync */
     bool tight;      /* the disk is full */
     bool matters;    /* something is queued that the reserve is for */
     bool has_key;
@@ -45,6 +46,11 @@ struct cv_log {
  * may be missing is asked for with an error object of its own, so that the
  * caller's stays untouched when all is well. Returns its status. */
 enum cv_status cv_log_give(struct cv_err *err, const struct cv_err *why);
+
+/* Puts on the disk what others wrote: a checkpoint covers what is durable.
+ * After a failure the log is dead. CV_IO. */
+CV_MUST_USE enum cv_status cv_log_settle(struct cv_log *log,
+                                         struct cv_err *err);
 
 /* It failed before. CV_IO. */
 enum cv_status cv_log_dead(struct cv_err *err);

@@ -177,6 +177,7 @@ enum cv_status cv_log_scan(struct cv_log *log, uint64_t end,
             break;
         }
         if (kind == CV_WAL_FRAME) {
+            log->unsynced = log->mode != CV_LOG_READ;
             status = take_frame(log, leaf, err);
             if (status == CV_OK) {
                 status = check_root(log, last, err);

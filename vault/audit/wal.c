@@ -237,6 +237,10 @@ static bool is_zero_tail(const struct cv_wal *wal, uint64_t offset,
 {
     uint64_t boundary = round_up(zeros > offset ? zeros : offset);
 
+    /* Zeros that were being put ahead: they end at a boundary at least. */
+    if (kind == CV_WAL_LENGTH && zeros <= offset && wal->end % SECTOR == 0) {
+        return true;
+    }
     if (boundary >= wal->end) {
         return false;
     }
@@ -261,6 +265,10 @@ static enum cv_status is_beginning(struct cv_wal *wal, uint64_t offset,
 
     if (len < CV_WAL_HEADER) {
         *yes = true;
+        return CV_OK;
+    }
+    if (len > CV_WAL_HEADER + CV_LIMIT_LEAF) {
+        *yes = false; /* the file was shorter a moment ago */
         return CV_OK;
     }
     wal->buffer_len = 0;

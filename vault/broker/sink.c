@@ -466,7 +466,7 @@ static void tell_gap(struct cv_broker *b, const struct cv_sink *s,
 static void skip(struct cv_broker *b, struct cv_sink *s)
 {
     uint64_t size = cv_log_size(b->vault->log),
-             bytes = cv_log_bytes(b->vault->log), count;
+             bytes = cv_log_bytes(b->vault->log), step;
     struct cv_query_cursor at = s->place.at;
     struct skip x = {
         .at = &at,
@@ -486,13 +486,17 @@ static void skip(struct cv_broker *b, struct cv_sink *s)
     st = cv_query_follow(b->vault->dir, &at, pass, &x, &err);
     if (st != CV_OK && st != CV_BUSY) {
         s->skipping = false;
-        if (!s->checked && s->place.at.seq > 0) {
+        if (st == CV_INTEGRITY && !s->checked && s->place.at.seq > 0) {
             s->place = (struct cv_sink_place){0};
         } else {
             failed(s, err.text);
         }
         return;
     }
+    /* Kept with the place: who is cut off in the middle still tells of it. */
+    step = at.seq - s->place.at.seq;
+    s->place.gap += step;
+    s->gaps += step;
     s->place.at = at;
     s->place.prev[0] = '\0';
     s->n_marks = 0;
@@ -501,10 +505,7 @@ static void skip(struct cv_broker *b, struct cv_sink *s)
         return; /* more of it next time */
     }
     s->skipping = false;
-    count = at.seq - s->skipped_from;
-    s->place.gap += count;
-    s->gaps += count;
-    tell_gap(b, s, count);
+    tell_gap(b, s, at.seq - s->skipped_from);
 }
 
 /* ---- the turn ---- */
