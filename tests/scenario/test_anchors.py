@@ -239,6 +239,30 @@ def test_git_knows_a_longer_log(vault, repository, tmp_path):
     assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
 
 
+@pytest.mark.parametrize("kind", ("file", "git"))
+def test_a_log_from_before_its_new_key(vault, repository, tmp_path, kind):
+    """What lies there is signed by a key that the copy does not know."""
+    place = repository if kind == "git" else tmp_path / "anchors.txt"
+    configure(vault, f"{kind}:{place}")
+    anchor(vault)
+    shutil.copytree(vault.folder, tmp_path / "yesterday")
+    vault("audit", "key", "rotate", code=0)
+    for _ in range(5):
+        vault("list", code=0)
+    # Notes by the key before are no reason to stop.
+    assert anchor(vault)[0]["state"] == "ok"
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "yesterday", vault.folder)
+    if kind == "file":
+        assert "rolled back" in vault.error(INTEGRITY, "list")["message"]
+        place.unlink()
+        return
+    head = git(repository, "rev-parse", branch_of(repository))
+    assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
+    assert git(repository, "rev-parse", branch_of(repository)) == head
+    vault.error(INTEGRITY, "audit", "checkpoint")
+
+
 # --- witnesses ---
 
 def cosigned(vault, witness):

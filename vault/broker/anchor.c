@@ -272,17 +272,35 @@ enum cv_status cv_anchor_continues(struct cv_broker *b,
                          (unsigned long long)then->size);
 }
 
+/* One note of our origin; what is none is passed over. */
+static void find_one(const struct cv_broker *b, struct cv_bytes note,
+                     size_t text, struct cv_anchor_found *out)
+{
+    const struct cv_note_key *key = &b->vault->log_key;
+    struct cv_checkpoint c;
+
+    if (cv_checkpoint_open(note, key, &c, NULL) == CV_OK) {
+        if (!out->is_signed || c.size >= out->newest.size) {
+            out->newest = c;
+            out->is_signed = true;
+        }
+    } else if (cv_checkpoint_parse((struct cv_bytes){note.data, text}, &c,
+                                   NULL) == CV_OK &&
+               strcmp(c.origin, key->name) == 0 && c.size > out->claimed) {
+        out->claimed = c.size;
+    }
+}
+
 /* Notes lie one behind the other, each with one empty line in it and one behind
  * it; among them may be what a write that was cut off has left. */
-bool cv_anchor_newest(const struct cv_broker *b, struct cv_bytes text,
-                      struct cv_checkpoint *out)
+void cv_anchor_find(const struct cv_broker *b, struct cv_bytes text,
+                    struct cv_anchor_found *out)
 {
     const size_t name = strlen(b->vault->log_key.name);
     const uint8_t *at = text.data;
     const uint8_t *end = at != NULL ? at + text.len : NULL;
-    struct cv_checkpoint c;
-    bool found = false;
 
+    memset(out, 0, sizeof(*out));
     while (at != NULL && (size_t)(end - at) > name) {
         const uint8_t *middle = memmem(at, (size_t)(end - at), "\n\n", 2);
         const uint8_t *last =
@@ -293,18 +311,39 @@ bool cv_anchor_newest(const struct cv_broker *b, struct cv_bytes text,
         if (middle == NULL) {
             break;
         }
-        if (memcmp(at, b->vault->log_key.name, name) == 0 &&
-            cv_checkpoint_open(
-                (struct cv_bytes){at, last != NULL ? (size_t)(last - at) + 1
-                                                   : (size_t)(end - at)},
-                &b->vault->log_key, &c, NULL) == CV_OK &&
-            (!found || c.size >= out->size)) {
-            *out = c;
-            found = true;
+        if (memcmp(at, b->vault->log_key.name, name) == 0) {
+            find_one(b,
+                     (struct cv_bytes){at, last != NULL
+                                               ? (size_t)(last - at) + 1
+                                               : (size_t)(end - at)},
+                     (size_t)(middle - at) + 1, out);
         }
         at = middle + 2;
     }
-    return found;
+}
+
+uint64_t cv_anchor_found_size(const struct cv_anchor_found *found)
+{
+    return found->is_signed && found->newest.size > found->claimed
+               ? found->newest.size
+               : found->claimed;
+}
+
+enum cv_status cv_anchor_compare(struct cv_broker *b,
+                                 const struct cv_anchor_found *found,
+                                 const struct cv_checkpoint *now,
+                                 struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    if (found->is_signed && found->newest.size > 0) {
+        s = cv_anchor_continues(b, &found->newest, now, err);
+    }
+    /* Of a smaller one, by a key that we had before, nothing can be told. */
+    if (s == CV_OK && found->claimed > now->size) {
+        s = cv_anchor_reaches(b, found->claimed, err);
+    }
+    return s;
 }
 
 enum cv_status cv_anchor_open(struct cv_broker *b, struct cv_err *err)
@@ -318,7 +357,7 @@ enum cv_status cv_anchor_open(struct cv_broker *b, struct cv_err *err)
     take_last(b, all);
     for (size_t i = 0; s == CV_OK && i < all->n; i++) {
         struct cv_anchor_one *a = &all->at[i];
-        struct cv_checkpoint there;
+        struct cv_anchor_found found;
         struct cv_buf tail;
 
         /* A broker that stays begins by asking each of them. */
@@ -328,9 +367,9 @@ enum cv_status cv_anchor_open(struct cv_broker *b, struct cv_err *err)
         }
         cv_buf_init(&tail, NULL, CV_ANCHOR_PLACE_TAIL);
         if (cv_anchor_place_tail(a->config.target, &tail, NULL) == CV_OK &&
-            cv_anchor_newest(b, cv_buf_bytes(&tail), &there) &&
-            (all->note.len > 0 || there.size > 0)) {
-            s = cv_anchor_continues(b, &there, &all->last, err);
+            tail.len > 0) {
+            cv_anchor_find(b, cv_buf_bytes(&tail), &found);
+            s = cv_anchor_compare(b, &found, &all->last, err);
         }
         cv_buf_wipe(&tail);
         if (s == CV_INTEGRITY) {

@@ -71,10 +71,26 @@ void cv_anchor_failed(struct cv_broker *b, struct cv_anchor_one *a,
 void cv_anchor_conflicts(struct cv_broker *b, struct cv_anchor_one *a,
                          uint64_t size, const char *why);
 
-/* What lies at an anchor, notes among other things: the newest of this log that
- * is there. False: none. */
-bool cv_anchor_newest(const struct cv_broker *b, struct cv_bytes text,
-                      struct cv_checkpoint *out);
+/* What lies at an anchor, among other things. */
+struct cv_anchor_found {
+    bool is_signed; /* by our key: `newest` is the newest such note */
+    struct cv_checkpoint newest;
+    /* What notes of our origin by other keys say, at most. The key may be one
+     * that the log got after the state that we have: it would be a copy from
+     * before `audit key rotate`. */
+    uint64_t claimed;
+};
+
+void cv_anchor_find(const struct cv_broker *b, struct cv_bytes text,
+                    struct cv_anchor_found *out);
+/* Is our log, `now`, the continuation of all that was found? As
+ * cv_anchor_continues. */
+CV_MUST_USE enum cv_status cv_anchor_compare(struct cv_broker *b,
+                                             const struct cv_anchor_found *found,
+                                             const struct cv_checkpoint *now,
+                                             struct cv_err *err);
+/* The size that it speaks of. */
+uint64_t cv_anchor_found_size(const struct cv_anchor_found *found);
 /* Is our log, `now`, the continuation of `then`? CV_INTEGRITY: it is not;
  * CV_BUSY: that cannot be told now (tiles). */
 CV_MUST_USE enum cv_status cv_anchor_continues(struct cv_broker *b,

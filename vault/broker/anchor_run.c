@@ -69,7 +69,7 @@ static void conclude(struct cv_broker *b, struct cv_anchor_one *a)
 {
     struct cv_buf *in = &a->run.in;
     const uint8_t *end = in->len > 0 ? memchr(in->data, '\n', in->len) : NULL;
-    struct cv_checkpoint before;
+    struct cv_anchor_found before;
     struct cv_bytes rest;
     char why[CV_ANCHOR_WHY + 1];
     struct cv_err err;
@@ -81,13 +81,12 @@ static void conclude(struct cv_broker *b, struct cv_anchor_one *a)
         return;
     }
     rest = (struct cv_bytes){end + 1, in->len - (size_t)(end + 1 - in->data)};
-    if (cv_anchor_newest(b, rest, &before)) {
-        s = cv_anchor_continues(b, &before, &a->run.what, &err);
-    }
+    cv_anchor_find(b, rest, &before);
+    s = cv_anchor_compare(b, &before, &a->run.what, &err);
     if (s == CV_INTEGRITY) {
         cv_err_prefix(&err, "a checkpoint lies there that this log does not "
                             "continue");
-        cv_anchor_conflicts(b, a, before.size, err.text);
+        cv_anchor_conflicts(b, a, cv_anchor_found_size(&before), err.text);
     } else if (s != CV_OK) {
         cv_anchor_failed(b, a, err.text);
     } else if (memcmp(in->data, "ok\n", 3) == 0) {

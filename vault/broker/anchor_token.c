@@ -51,7 +51,7 @@ static enum cv_status call(struct cv_broker *b, const struct cv_anchor_one *a,
 
 void cv_anchor_token_start(struct cv_broker *b, struct cv_anchor_one *a)
 {
-    struct cv_checkpoint there;
+    struct cv_anchor_found there;
     struct cv_buf before, ignored;
     struct cv_err err;
     bool found = false;
@@ -61,8 +61,9 @@ void cv_anchor_token_start(struct cv_broker *b, struct cv_anchor_one *a)
     cv_buf_init(&before, NULL, CV_LIMIT_ATTRIBUTE);
     cv_buf_init(&ignored, NULL, CV_LIMIT_ATTRIBUTE);
     s = call(b, a, NULL, &before, &err);
-    if (s == CV_OK && cv_anchor_newest(b, cv_buf_bytes(&before), &there)) {
-        s = cv_anchor_continues(b, &there, &a->run.what, &err);
+    if (s == CV_OK) {
+        cv_anchor_find(b, cv_buf_bytes(&before), &there);
+        s = cv_anchor_compare(b, &there, &a->run.what, &err);
         found = s == CV_INTEGRITY;
     }
     if (s == CV_OK) {
@@ -73,7 +74,7 @@ void cv_anchor_token_start(struct cv_broker *b, struct cv_anchor_one *a)
     } else if (found) {
         cv_err_prefix(&err, "the token has a checkpoint that this log does "
                             "not continue");
-        cv_anchor_conflicts(b, a, there.size, err.text);
+        cv_anchor_conflicts(b, a, cv_anchor_found_size(&there), err.text);
     } else {
         cv_anchor_failed(b, a, err.text);
     }
