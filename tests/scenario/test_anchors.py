@@ -182,9 +182,9 @@ def test_what_is_no_anchor(vault):
 
 # --- git ---
 
-def git(repository, *words):
+def git(repository, *words, text=b""):
     return subprocess.run(["git", "-C", str(repository), *words], check=True,
-                          capture_output=True).stdout
+                          input=text, capture_output=True).stdout
 
 
 @pytest.fixture
@@ -237,6 +237,28 @@ def test_git_knows_a_longer_log(vault, repository, tmp_path):
     for _ in range(9):
         vault("list", "--reason", "other", code=0)
     assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
+
+
+@pytest.mark.parametrize("lead", (b"x\n999999999\n", b"x\n999999999\n\n"))
+def test_git_with_something_else_on_the_branch(vault, repository, lead):
+    """What says that it is newer, and is no checkpoint, is no anchor; nor is
+    an older one behind it."""
+    configure(vault, f"git:{repository}")
+    anchor(vault)
+    branch = branch_of(repository)
+    note = git(repository, "cat-file", "blob", branch + ":checkpoint")
+    blob = git(repository, "hash-object", "-w", "--stdin",
+               text=lead + (note if lead.endswith(b"\n\n") else b""))
+    tree = git(repository, "mktree",
+               text=b"100644 blob " + blob.strip() + b"\tcheckpoint\n")
+    commit = git(repository, "-c", "user.name=x", "-c", "user.email=x",
+                 "commit-tree", tree.strip().decode(), "-m", "x")
+    git(repository, "update-ref", branch, commit.strip().decode())
+    vault("list", code=0)
+    item, = anchor(vault, code=REMOTE)
+    assert item["state"] == "failed"
+    assert "no checkpoint of this log" in item["message"]
+    assert git(repository, "rev-parse", branch) == commit
 
 
 @pytest.mark.parametrize("kind", ("file", "git"))

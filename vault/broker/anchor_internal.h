@@ -85,10 +85,9 @@ void cv_anchor_find(const struct cv_broker *b, struct cv_bytes text,
                     struct cv_anchor_found *out);
 /* Is our log, `now`, the continuation of all that was found? As
  * cv_anchor_continues. */
-CV_MUST_USE enum cv_status cv_anchor_compare(struct cv_broker *b,
-                                             const struct cv_anchor_found *found,
-                                             const struct cv_checkpoint *now,
-                                             struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_anchor_compare(struct cv_broker *b, const struct cv_anchor_found *found,
+                  const struct cv_checkpoint *now, struct cv_err *err);
 /* The size that it speaks of. */
 uint64_t cv_anchor_found_size(const struct cv_anchor_found *found);
 /* Is our log, `now`, the continuation of `then`? CV_INTEGRITY: it is not;

@@ -394,7 +394,8 @@ static uint64_t size_of(struct cv_bytes note)
 }
 
 static enum cv_status put_git(char *repository, struct cv_bytes note,
-                              struct cv_buf *before, struct cv_err *err)
+                              struct cv_buf *before, bool *kept,
+                              struct cv_err *err)
 {
     const struct cv_bytes none = {NULL, 0};
     struct commit c;
@@ -419,7 +420,8 @@ static enum cv_status put_git(char *repository, struct cv_bytes note,
         cv_buf_wipe(&c.parent);
     }
     /* What lies there is not covered with something older. */
-    if (s == CV_OK && size_of(cv_buf_bytes(before)) < size_of(note)) {
+    *kept = size_of(cv_buf_bytes(before)) >= size_of(note);
+    if (s == CV_OK && !*kept) {
         s = write_commit(repository, note, &c, err);
     }
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -472,7 +474,7 @@ static const char *find(char *const *anchors, const struct cv_buf *request,
 }
 
 static enum cv_status put(const char *anchor, struct cv_bytes note,
-                          struct cv_buf *before, struct cv_err *err)
+                          struct cv_buf *before, bool *kept, struct cv_err *err)
 {
     struct cv_anchor_config c;
     enum cv_status s = cv_anchor_config_parse(anchor, &c, err);
@@ -486,7 +488,7 @@ static enum cv_status put(const char *anchor, struct cv_bytes note,
     case CV_ANCHOR_COMMAND:
         return put_command(c.target, note, err);
     case CV_ANCHOR_GIT:
-        return put_git(c.target, note, before, err);
+        return put_git(c.target, note, before, kept, err);
     default:
         return cv_fail(err, CV_INTERNAL, "this anchor is not a place here");
     }
@@ -498,6 +500,7 @@ void cv_anchor_place_serve(char *const *anchors, int socket)
     struct cv_buf request, before, answer;
     struct cv_bytes note = {NULL, 0};
     const char *anchor;
+    bool kept = false;
     struct cv_err err;
 
     cv_err_init(&err);
@@ -511,8 +514,8 @@ void cv_anchor_place_serve(char *const *anchors, int socket)
         return;
     }
     anchor = find(anchors, &request, &note);
-    if (anchor != NULL && put(anchor, note, &before, &err) == CV_OK) {
-        cv_buf_add_str(&answer, "ok\n");
+    if (anchor != NULL && put(anchor, note, &before, &kept, &err) == CV_OK) {
+        cv_buf_add_str(&answer, kept ? "kept\n" : "ok\n");
     } else {
         cv_buf_add_format(&answer, "failed %s\n",
                           anchor != NULL ? err.text : "no such anchor");

@@ -6,8 +6,10 @@
  *
  *     -> <number of the anchor> LF <note>             then the writing end
  * closes
- *     <- "ok" LF  or  "failed " <why> LF              then what was there
+ *     <- "ok" LF, "kept" LF  or  "failed " <why> LF   then what was there
  * before
+ *
+ * "kept": nothing was written, for what is there says that it is as new.
  *
  * What was there before (files and repositories: the last notes) is for the
  * broker to compare its log with; nobody here reads it. */

@@ -64,7 +64,22 @@ static bool take(struct cv_anchor_run *r)
     }
 }
 
-/* "ok" or "failed ...", then what was there before. */
+/* Nothing was written. So it is one of ours, compared by now, that must lie
+ * there: what only says that it is as new would say so for ever. */
+static void conclude_kept(struct cv_broker *b, struct cv_anchor_one *a,
+                          const struct cv_anchor_found *before)
+{
+    if (before->is_signed && before->newest.size >= a->run.what.size) {
+        cv_anchor_done(b, a, cv_clock_now_s());
+    } else {
+        cv_anchor_failed(b, a,
+                         "what lies there is no checkpoint of this log, "
+                         "and says that it is newer: nothing was "
+                         "written");
+    }
+}
+
+/* "ok", "kept" or "failed ...", then what was there before. */
 static void conclude(struct cv_broker *b, struct cv_anchor_one *a)
 {
     struct cv_buf *in = &a->run.in;
@@ -91,6 +106,8 @@ static void conclude(struct cv_broker *b, struct cv_anchor_one *a)
         cv_anchor_failed(b, a, err.text);
     } else if (memcmp(in->data, "ok\n", 3) == 0) {
         cv_anchor_done(b, a, cv_clock_now_s());
+    } else if (in->len >= 5 && memcmp(in->data, "kept\n", 5) == 0) {
+        conclude_kept(b, a, &before);
     } else {
         const size_t word = sizeof("failed");
 
