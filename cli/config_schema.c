@@ -3,6 +3,7 @@
 #include "cli/sink_target.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
+#include "vault/broker/anchor_config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +292,23 @@ static enum cv_status check_sinks(const cJSON *tree, struct cv_err *err)
     return CV_OK;
 }
 
+static enum cv_status check_anchors(const cJSON *tree, struct cv_err *err)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(
+                    cJSON_GetObjectItemCaseSensitive(tree, "audit"), "anchors"),
+                *item;
+    struct cv_anchor_config c;
+    enum cv_status s = CV_OK;
+
+    cJSON_ArrayForEach(item, list)
+    {
+        if (s == CV_OK) {
+            s = cv_anchor_config_parse(item->valuestring, &c, err);
+        }
+    }
+    return s;
+}
+
 enum cv_status cv_config_schema_check(const cJSON *tree, struct cv_err *err)
 {
     struct cv_config_schema_relay relay;
@@ -303,7 +321,10 @@ enum cv_status cv_config_schema_check(const cJSON *tree, struct cv_err *err)
     if (s == CV_OK) {
         s = cv_config_schema_socket(tree, &socket, err);
     }
-    return s == CV_OK ? check_sinks(tree, err) : s;
+    if (s == CV_OK) {
+        s = check_sinks(tree, err);
+    }
+    return s == CV_OK ? check_anchors(tree, err) : s;
 }
 
 void cv_config_schema_later(const cJSON *tree,

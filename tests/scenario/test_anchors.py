@@ -180,6 +180,18 @@ def test_what_is_no_anchor(vault):
     configure(vault)
 
 
+def test_a_pin_in_an_anchor(vault):
+    """It would be in the record with each failure."""
+    for text in ("token:pkcs11:token=t?pin-value=SECRET99",
+                 "token:pkcs11:token=t?pin-source=/SECRET99",
+                 "tokn:PKCS11:token=t?PIN-value=SECRET99"):
+        configure(vault, text)
+        for words in (["list"], ["config", "check"]):
+            done = vault(*words, code=CONFIG)
+            assert b"PIN" in done.err and b"SECRET99" not in done.err
+    configure(vault)
+
+
 # --- git ---
 
 def git(repository, *words, text=b""):

@@ -57,6 +57,15 @@ static const char *check_path(const char *path)
     return NULL;
 }
 
+/* Of whatever kind the text is: the place is told in the record. */
+static bool has_pin(const char *text)
+{
+    const char *uri = strcasestr(text, "pkcs11:");
+
+    return uri != NULL && (strcasestr(uri, "pin-value") != NULL ||
+                           strcasestr(uri, "pin-source") != NULL);
+}
+
 /* Takes the key off the URL's end. */
 static const char *read_witness(struct cv_anchor_config *c)
 {
@@ -86,6 +95,14 @@ enum cv_status cv_anchor_config_parse(const char *text,
     size_t i = 0, len = colon != NULL ? (size_t)(colon - text) : 0;
 
     memset(out, 0, sizeof(*out));
+    if (has_pin(text)) {
+        enum cv_status s =
+            cv_fail(err, CV_CONFIG, "audit.anchors: a PKCS#11 URI with a PIN");
+
+        cv_err_hint(err, "leave pin-value and pin-source out: an anchor on a "
+                         "token needs no PIN");
+        return s;
+    }
     while (i < KINDS && (strlen(kinds[i].word) != len ||
                          memcmp(kinds[i].word, text, len) != 0)) {
         i++;
