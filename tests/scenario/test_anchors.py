@@ -386,6 +386,21 @@ def test_bad_cosignatures_are_not_taken(vault, witness):
     assert vault.records("--action", "log")[1]["outcome"] == "ok"
 
 
+def test_a_witness_that_answers_for_the_log(vault, witness):
+    """A line of the log's key that it did not sign: it is not kept, for
+    verifying would fail by it."""
+    key = key_of(vault)
+    witness.trust(key)
+    configure(vault, witness.anchor)
+    name, number, _ = key.split("+", 2)
+    line = base64.b64encode(bytes.fromhex(number) + bytes(64)).decode()
+    sign = witness.sign
+    witness.sign = lambda text: sign(text) + f"{DASH}{name} {line}\n".encode()
+    assert anchor(vault)[0]["state"] == "ok"
+    assert line not in cosigned(vault, witness)
+    assert vault.verify()["anchored"] == "witness"
+
+
 def test_a_second_copy_of_the_vault(vault, witness, tmp_path):
     """H72: both go on; the second to be cosigned is found out, and no
     checkpoint is signed there any more."""

@@ -38,6 +38,35 @@ static bool next_line(const uint8_t **at, const uint8_t *end,
     return false;
 }
 
+/* Does it hold id, time, signature of this very key? */
+static bool is_of_key(struct cv_bytes base64, const struct cv_note_key *witness,
+                      struct cv_buf *blob)
+{
+    cv_buf_wipe(blob);
+    return cv_decode_base64((const char *)base64.data, base64.len, false,
+                            "a signature", blob, NULL) == CV_OK &&
+           blob->len >= sizeof(witness->id) + TIME &&
+           memcmp(blob->data, witness->id, sizeof(witness->id)) == 0;
+}
+
+void cv_anchored_pick(struct cv_bytes lines, const struct cv_note_key *witness,
+                      struct cv_buf *note)
+{
+    const uint8_t *at = lines.data, *end = at + lines.len;
+    struct cv_bytes base64;
+    struct cv_buf blob;
+
+    cv_buf_init(&blob, NULL, 256);
+    while (next_line(&at, end, witness, &base64)) {
+        if (is_of_key(base64, witness, &blob)) {
+            cv_buf_add_format(note, DASH "%s ", witness->name);
+            cv_buf_add(note, base64.data, base64.len);
+            cv_buf_add_char(note, '\n');
+        }
+    }
+    cv_buf_wipe(&blob);
+}
+
 /* What the line of this very key holds: id, time, signature. */
 static bool find_blob(struct cv_bytes note, const struct cv_note_key *witness,
                       struct cv_buf *blob)
@@ -47,11 +76,7 @@ static bool find_blob(struct cv_bytes note, const struct cv_note_key *witness,
     struct cv_bytes base64;
 
     while (at != NULL && next_line(&at, end, witness, &base64)) {
-        cv_buf_wipe(blob);
-        if (cv_decode_base64((const char *)base64.data, base64.len, false,
-                             "a signature", blob, NULL) == CV_OK &&
-            blob->len >= sizeof(witness->id) + TIME &&
-            memcmp(blob->data, witness->id, sizeof(witness->id)) == 0) {
+        if (is_of_key(base64, witness, blob)) {
             return true;
         }
     }

@@ -35,6 +35,12 @@ CV_MUST_USE enum cv_status cv_anchored_read(int vault,
                                             size_t n, struct cv_anchored *out,
                                             struct cv_err *err);
 
+/* Appends to `note` those of `lines` that are of `witness`' key, not verified:
+ * a witness may answer with lines of others, the log's own among them, that
+ * nobody has looked at. */
+void cv_anchored_pick(struct cv_bytes lines, const struct cv_note_key *witness,
+                      struct cv_buf *note);
+
 /* Does `note` carry a line of `witness` that verifies? *time_s is the time that
  * it signed. CV_NOT_FOUND: no line of it; CV_INTEGRITY: one that does not
  * verify, or this is no note. */

@@ -149,8 +149,8 @@ static bool read_size(const char *text, uint64_t *out)
     return true;
 }
 
-/* Its lines under our note: they are believed only if they verify, of a time
- * that can be. */
+/* Its own lines alone under our note: they are believed only if they verify, of
+ * a time that can be. */
 static enum cv_status take_lines(struct cv_broker *b, struct cv_anchor_one *a,
                                  const char *lines, int64_t *time_s,
                                  struct cv_err *err)
@@ -160,7 +160,8 @@ static enum cv_status take_lines(struct cv_broker *b, struct cv_anchor_one *a,
 
     cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
     cv_buf_add(&note, a->run.note.data, a->run.note.len);
-    cv_buf_add_str(&note, lines);
+    cv_anchored_pick((struct cv_bytes){(const uint8_t *)lines, strlen(lines)},
+                     &a->config.witness, &note);
     s = cv_buf_status(&note, "what the witness signed", err);
     if (s == CV_OK) {
         s = cv_anchored_time(cv_buf_bytes(&note), &a->config.witness, time_s,
