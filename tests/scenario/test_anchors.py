@@ -401,6 +401,24 @@ def test_a_witness_that_answers_for_the_log(vault, witness):
     assert vault.verify()["anchored"] == "witness"
 
 
+def test_the_signature_says_how_far_a_witness_is(vault, witness, tmp_path):
+    """audit/anchors is not signed: not even once another anchor's end has had
+    it read again."""
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor, f"file:{tmp_path}/anchors.txt")
+    first = anchor(vault)[0]
+    path = vault.path("audit/anchors")
+    with open(path, encoding="utf-8") as f:
+        state = json.load(f)
+    state["anchors"][0].update(size=999999, time=int(time.time()) - 5)
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(state, f)
+    vault("list", code=0)
+    with open(path, encoding="utf-8") as f:
+        assert json.load(f)["anchors"][0]["size"] == first["size"]
+    assert status(vault)["anchors"][0]["size"] == first["size"]
+
+
 def test_a_second_copy_of_the_vault(vault, witness, tmp_path):
     """H72: both go on; the second to be cosigned is found out, and no
     checkpoint is signed there any more."""
