@@ -188,8 +188,9 @@ void cv_leaves_check_begin(const struct cv_leaves *leaves,
         c->tree.n++;
     }
     c->tree.size = leaves->first;
-    c->broken = c->broken ||
-                (left != NULL && !cv_tree_shape_ok(c->tree.size, c->tree.n));
+    /* Nothing is added to a tree without its nodes; where there is no note, none
+     * came, and nothing is checked. */
+    c->broken = c->broken || !cv_tree_shape_ok(c->tree.size, c->tree.n);
 }
 
 void cv_leaves_check_add(struct cv_leaves_check *c, struct cv_bytes leaf)

@@ -222,6 +222,10 @@ static void test_filter_json(void **state)
     assert_int_equal(cv_query_items(vault.fd, &f, &o, NULL), CV_INVALID);
     assert_null(o);
     cv_query_init(&f);
+    f.limit = 1000001; /* more than are kept: not as if there were none */
+    assert_int_equal(cv_query_items(vault.fd, &f, &o, NULL), CV_INVALID);
+    assert_null(o);
+    cv_query_init(&f);
     f.actor = "\xff";
     assert_int_equal(cv_query_items(vault.fd, &f, &o, NULL), CV_INVALID);
 }

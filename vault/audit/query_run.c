@@ -221,7 +221,12 @@ enum cv_status cv_query_run(int vault, const struct cv_query_filter *filter,
     if (status != CV_OK) {
         return status;
     }
-    if (run.limit > 0 && run.limit <= CV_QUERY_RING) {
+    if (run.limit > CV_QUERY_RING) {
+        status = cv_fail(err, CV_INVALID, "a limit is at most %d records",
+                         CV_QUERY_RING);
+        cv_err_hint(err, "without one, all are given; --since and --until "
+                         "name a period");
+    } else if (run.limit > 0) {
         run.ring = calloc((size_t)run.limit, sizeof *run.ring);
         if (run.ring == NULL) {
             status = cv_fail(err, CV_INTERNAL, "out of memory");
