@@ -28,13 +28,21 @@ def root(leaves):
     return hashlib.sha256(b"\1" + root(leaves[:k]) + root(leaves[k:])).digest()
 
 
+def crc32c_of_byte(crc):
+    """Bit by bit."""
+    for _ in range(8):
+        crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+CRC32C = [crc32c_of_byte(byte) for byte in range(256)]
+
+
 def crc32c(data):
-    """CRC-32C (RFC 3720), bit by bit."""
+    """CRC-32C (RFC 3720)."""
     crc = 0xFFFFFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc = crc >> 8 ^ CRC32C[(crc ^ byte) & 255]
     return crc ^ 0xFFFFFFFF
 
 

@@ -12,8 +12,9 @@ import pytest
 
 import harness
 import merkle
-from harness import DENIED, NOT_FOUND, USAGE
+from harness import DENIED, INVALID, NOT_FOUND, USAGE
 from kube import Identity, as_yaml, config
+from wire import Broker
 
 REQUIRED = {"v", "seq", "prev", "op", "phase", "time", "mono_ms", "boot",
             "broker", "actor", "action"}
@@ -201,3 +202,63 @@ def test_the_log_is_found_by_its_hash_alone(busy):
     """The root that is printed is the SHA-256 tree of the leaves (RFC 6962)."""
     leaves = merkle.read_log(busy.path("audit/log"))
     assert merkle.root(leaves[:1]) == hashlib.sha256(b"\0" + leaves[0]).digest()
+
+
+# ---- many ----
+
+def grow(vault, n, length):
+    """n more uses of "a", each of that many bytes: as if they had happened."""
+    path = vault.path("audit/log")
+    log = merkle.read_log(path)
+    use = next(r for r in map(json.loads, log)
+               if r["action"] == "export" and r["phase"] == "decision"
+               and r.get("decision") == "permit")
+    prev = merkle.leaf(log[-1])
+    with open(path, "ab") as f:
+        f.truncate(merkle.log_bytes(path))
+        for i in range(n):
+            leaf = {**use, "seq": len(log) + i, "op": f"{i:032x}",
+                    "prev": base64.b64encode(prev).decode(),
+                    "reason": "x" * length}
+            raw = json.dumps(leaf, sort_keys=True,
+                             separators=(",", ":")).encode()
+            f.write(merkle.frame(raw))
+            prev = merkle.leaf(raw)
+
+
+def test_large_answers_come_in_pieces(busy):
+    """Of 4.3 MiB: each piece is far below what one message may hold; whoever
+    takes one answer only is told what to do."""
+    n = 140
+    grow(busy, n, 32000)
+    who = busy.json("audit", "who", "a")["items"]
+    assert len(who) == n + 1 and who[-1]["op"] == f"{n - 1:032x}"
+    assert len(busy.json("audit", "query", "--entry", "a",
+                         "--action", "export")["items"]) > n
+    broker = Broker(busy, "--key-file", busy.key_file)
+    try:
+        for method, asked in (("AuditQuery", {"filter": {}}),
+                              ("AuditWho", {"name": "a"}),
+                              ("AuditTail", {"after": -1})):
+            said = broker.call("io.certvault.Broker." + method, asked)
+            assert said["error"].endswith("Invalid"), said
+            assert "--since" in said["parameters"]["hint"]
+            s = broker.connect()
+            s.sendall(json.dumps({"method": "io.certvault.Broker." + method,
+                                  "parameters": asked, "more": True}).encode()
+                      + b"\0")
+            got = b""
+            while b"\0" not in got or b'"continues":true' in \
+                    got[:-1].rsplit(b"\0", 1)[-1] or got[-1:] != b"\0":
+                got += s.recv(1 << 20)
+            s.close()
+            pieces = got[:-1].split(b"\0")
+            assert len(pieces) == 2 and max(map(len, pieces)) < 5 << 20
+            assert sum(len(json.loads(p)["parameters"]["items"])
+                       for p in pieces) > n
+        few = broker.call("io.certvault.Broker.AuditQuery",
+                          {"filter": {"limit": 20}})
+        assert len(few["parameters"]["items"]) == 20
+    finally:
+        broker.end()
+    busy("audit", "query", "--limit", "1000001", code=INVALID)

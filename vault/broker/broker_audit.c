@@ -13,6 +13,12 @@
  */
 #define PIECE 1000
 
+/* Bytes of leaves in one answer: far below a frame's limit, as a tree takes
+ * many times the memory of its text. */
+#define PIECE_BYTES CV_MIB(4)
+_Static_assert(PIECE_BYTES + 2 * CV_LIMIT_LEAF < CV_LIMIT_FRAME,
+               "a piece fits into a frame");
+
 enum cv_status cv_broker_audit_begin(struct cv_broker *b,
                                      const cJSON *parameters,
                                      struct cv_ask *ask,
@@ -43,7 +49,8 @@ enum cv_status cv_broker_audit_begin(struct cv_broker *b,
 struct stream {
     struct cv_reply *reply;
     cJSON *items;
-    int n;
+    int n;        /* in this piece */
+    size_t bytes; /* theirs */
 };
 
 static enum cv_status stream_begin(struct stream *st, struct cv_reply *reply,
@@ -51,9 +58,35 @@ static enum cv_status stream_begin(struct stream *st, struct cv_reply *reply,
 {
     st->reply = reply;
     st->n = 0;
+    st->bytes = 0;
     st->items = cJSON_AddArrayToObject(cv_reply_parameters(reply), "items");
     return st->items != NULL ? CV_OK
                              : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
+/* Ends the piece where `more` bytes are too many for it. */
+static enum cv_status stream_room(struct stream *st, size_t more,
+                                  struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (st->bytes + more <= PIECE_BYTES &&
+        (st->n < PIECE || !cv_reply_wants_more(st->reply))) {
+        st->bytes += more;
+        st->n++;
+        return CV_OK;
+    }
+    if (!cv_reply_wants_more(st->reply)) {
+        s = cv_fail(err, CV_INVALID, "too many records for one answer");
+        cv_err_hint(err, "ask in pieces (Varlink's \"more\"), or for fewer: "
+                         "--since, --limit");
+        return s;
+    }
+    s = cv_reply_continue(st->reply, err);
+    s = s == CV_OK ? stream_begin(st, st->reply, err) : s;
+    st->bytes = more;
+    st->n = 1;
+    return s;
 }
 
 static enum cv_status stream_leaf(void *context, uint64_t seq,
@@ -61,21 +94,43 @@ static enum cv_status stream_leaf(void *context, uint64_t seq,
 {
     struct stream *st = context;
     cJSON *item;
-    enum cv_status s = cv_json_parse(NULL, leaf, &item, err);
+    enum cv_status s = stream_room(st, leaf.len, err);
 
     (void)seq;
-    if (s != CV_OK) {
-        return s;
+    if (s == CV_OK) {
+        s = cv_json_parse(NULL, leaf, &item, err);
     }
-    if (!cJSON_AddItemToArray(st->items, item)) {
+    if (s == CV_OK && !cJSON_AddItemToArray(st->items, item)) {
         cJSON_Delete(item);
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    if (++st->n % PIECE == 0 && cv_reply_wants_more(st->reply)) {
-        s = cv_reply_continue(st->reply, err);
-        return s == CV_OK ? stream_begin(st, st->reply, err) : s;
+    return s;
+}
+
+/* Of trees; takes `items`. */
+static enum cv_status stream_items(struct stream *st, cJSON *items,
+                                   struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+    struct cv_buf text;
+    cJSON *item;
+
+    cv_buf_init(&text, NULL, 2 * CV_LIMIT_LEAF);
+    while (s == CV_OK && (item = items->child) != NULL) {
+        text.len = 0;
+        cv_json_write(item, CV_JSON_COMPACT, &text);
+        s = cv_buf_status(&text, "a record", err);
+        if (s == CV_OK) {
+            s = stream_room(st, text.len, err);
+        }
+        if (s == CV_OK) {
+            (void)cJSON_DetachItemViaPointer(items, item);
+            (void)cJSON_AddItemToArray(st->items, item);
+        }
     }
-    return CV_OK;
+    cv_buf_wipe(&text);
+    cJSON_Delete(items);
+    return s;
 }
 
 /* A typing error must not read as "there was none". */
@@ -145,6 +200,7 @@ CV_BROKER_METHOD(audit_who)
     struct cv_store_entry *row = NULL;
     cJSON *items = NULL;
     bool distrusted = false;
+    struct stream st;
     struct cv_ask ask;
     enum cv_status s;
 
@@ -168,9 +224,13 @@ CV_BROKER_METHOD(audit_who)
     if (distrusted) {
         cv_broker_index_distrust(b);
     }
-    if (s == CV_OK &&
-        !cv_json_add_item(cv_reply_parameters(reply), "items", items)) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    if (s == CV_OK) {
+        s = stream_begin(&st, reply, err);
+        if (s == CV_OK) {
+            s = stream_items(&st, items, err);
+        } else {
+            cJSON_Delete(items);
+        }
     }
     cv_store_entry_free(row);
     return s;
