@@ -161,6 +161,7 @@ static enum cv_status write_all(struct export *x, const struct cv_args *args,
     enum cv_status s = cv_leaves_begin(x->cli, args, &leaves, err);
 
     *n = 0;
+    cv_leaves_add_newer(&leaves);
     if (s == CV_OK && x->csv) {
         add_header(&x->pending);
     }

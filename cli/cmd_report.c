@@ -74,6 +74,7 @@ static bool add_checkpoint(const struct report *r, cJSON *out)
     return cv_json_add_str(c, "verdict", r->check.verdict) &&
            cv_json_add_bool(c, "verified", r->check.verified) &&
            cv_json_add_int(c, "size", (int64_t)r->check.size) &&
+           cv_json_add_int(c, "uncovered", (int64_t)r->leaves.newer) &&
            cv_json_add_str(c, "root",
                            r->check.root[0] != '\0' ? r->check.root : NULL) &&
            cv_json_add_str(c, "key",

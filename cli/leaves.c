@@ -58,6 +58,35 @@ static enum cv_status bad_answer(struct cv_err *err)
     return s;
 }
 
+/* A broker of before has none. */
+static bool read_newer(struct cv_leaves *out)
+{
+    uint64_t first, end;
+
+    if (!number(out->head, "newer_first", &first) ||
+        !number(out->head, "newer_end", &end)) {
+        return true;
+    }
+    if (first > end ||
+        (first < end &&
+         (out->first < out->end ? first != out->end : first < out->end))) {
+        return false;
+    }
+    out->newer = end - first;
+    return true;
+}
+
+void cv_leaves_add_newer(struct cv_leaves *leaves)
+{
+    if (leaves->newer > 0) {
+        uint64_t covered = leaves->end - leaves->first;
+
+        (void)number(leaves->head, "newer_end", &leaves->end);
+        leaves->first = leaves->end - leaves->newer - covered;
+        leaves->newer = 0;
+    }
+}
+
 enum cv_status cv_leaves_begin(struct cv_cli *cli, const struct cv_args *args,
                                struct cv_leaves *out, struct cv_err *err)
 {
@@ -71,9 +100,9 @@ enum cv_status cv_leaves_begin(struct cv_cli *cli, const struct cv_args *args,
         return s;
     }
     s = cv_call_simple(cli, "AuditReport", parameters, &out->head, err);
-    if (s == CV_OK &&
-        (!number(out->head, "first", &out->first) ||
-         !number(out->head, "end", &out->end) || out->first > out->end)) {
+    if (s == CV_OK && (!number(out->head, "first", &out->first) ||
+                       !number(out->head, "end", &out->end) ||
+                       out->first > out->end || !read_newer(out))) {
         s = bad_answer(err);
     }
     return s;
@@ -188,8 +217,8 @@ void cv_leaves_check_begin(const struct cv_leaves *leaves,
         c->tree.n++;
     }
     c->tree.size = leaves->first;
-    /* Nothing is added to a tree without its nodes; where there is no note, none
-     * came, and nothing is checked. */
+    /* Nothing is added to a tree without its nodes; where there is no note,
+     * none came, and nothing is checked. */
     c->broken = c->broken || !cv_tree_shape_ok(c->tree.size, c->tree.n);
 }
 
@@ -277,4 +306,12 @@ void cv_leaves_check_end(const struct cv_leaves *leaves,
                    : wrong != NULL ? "NOT verified: "
                                    : "verified",
                    wrong != NULL ? wrong : "");
+    if (note != NULL && leaves->newer > 0) {
+        size_t n = strlen(c->verdict);
+
+        (void)snprintf(c->verdict + n, sizeof(c->verdict) - n,
+                       "; %llu newer record%s under no checkpoint yet",
+                       (unsigned long long)leaves->newer,
+                       leaves->newer == 1 ? " is" : "s are");
+    }
 }

@@ -12,6 +12,7 @@ struct cv_leaves {
     const cJSON *head; /* the answer of AuditReport; the run's */
     uint64_t first;    /* records first to end - 1 */
     uint64_t end;
+    uint64_t newer; /* of the period, that no checkpoint covers: behind them */
 };
 
 /* Asks, with --since and --until where they were given. */
@@ -19,6 +20,9 @@ CV_MUST_USE enum cv_status cv_leaves_begin(struct cv_cli *cli,
                                            const struct cv_args *args,
                                            struct cv_leaves *out,
                                            struct cv_err *err);
+
+/* Makes those that no checkpoint covers belong to them. */
+void cv_leaves_add_newer(struct cv_leaves *leaves);
 
 /* Adds --since and --until as seconds to `to`. CV_USAGE. */
 CV_MUST_USE enum cv_status cv_leaves_times(const struct cv_args *args,

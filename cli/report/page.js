@@ -227,9 +227,13 @@ function showVerdict() {
   const box = document.getElementById('verdict');
   const bad = checks.some((c) => c.ok === false);
   const unknown = checks.some((c) => c.ok === null);
+  const newer = head.checkpoint.uncovered || 0;
+  const missing = newer + (newer === 1 ? ' newer record is'
+    : ' newer records are') + ' under no checkpoint yet';
   const word = bad ? 'NOT verified'
     : unknown ? (head.checkpoint.note ? 'this browser cannot check'
-      : 'nothing to check by yet') : 'verified';
+      : 'nothing to check by yet')
+      : newer ? 'verified; ' + missing : 'verified';
   const list = make('ul');
   for (const c of checks) {
     const state = c.ok === null ? ' \u2014 cannot be told here'
@@ -238,9 +242,14 @@ function showVerdict() {
       make('span', { cls: 'sign', text: SIGNS[c.ok] }),
       make('span', { text: plain(c.text) + state })));
   }
-  box.className = bad ? 'bad' : unknown ? 'unknown' : 'good';
+  if (newer && (bad || unknown)) {
+    list.append(make('li', { cls: 'maybe' },
+      make('span', { cls: 'sign', text: SIGNS.null }),
+      make('span', { text: missing })));
+  }
+  box.className = bad ? 'bad' : unknown || newer ? 'unknown' : 'good';
   box.replaceChildren(make('p', { cls: 'word',
-    text: (bad ? '\u2717 ' : unknown ? '? ' : '\u2713 ') + word }), list,
+    text: (bad ? '\u2717 ' : unknown || newer ? '? ' : '\u2713 ') + word }), list,
   make('p', { cls: 'soft', text: 'Checked just now by this page itself. ' +
     'Whoever could change the page could change its checks: compare the ' +
     "log's key below with the one that you were given in another way, or " +

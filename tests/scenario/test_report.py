@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sqlite3
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 import harness
 import merkle
 from chromium import Chromium
-from harness import INVALID, USAGE
+from harness import INVALID, NOT_FOUND, USAGE
 from kube import Identity, as_yaml, config
 
 
@@ -87,6 +88,62 @@ def test_export_jsonl_is_the_log(busy):
     log = merkle.read_log(busy.path("audit/log"))
     assert got == log[:len(got)] and len(got) > 8
     assert jsonl(busy, "--until", "1h") == []
+
+
+def unsigned(vault):
+    """Restored, with the log's key still sealed: no checkpoint can be signed.
+    How many records the last one is over."""
+    backup = os.path.join(vault.home, "b")
+    vault("backup", backup, code=0)
+    os.rename(vault.key_file, vault.key_file + ".away")
+    shutil.rmtree(vault.folder)
+    vault("restore", backup, "--yes", code=0)
+    for i in range(3):
+        vault("list", "--reason", f"unsigned {i}", code=0)
+    with open(vault.path("audit/checkpoint"), encoding="utf-8") as f:
+        return int(f.read().split("\n")[1])
+
+
+def test_what_no_checkpoint_covers_is_told(busy, tmp_path):
+    covered = unsigned(busy)
+    report = busy.json("audit", "report")
+    newer = len(merkle.read_log(busy.path("audit/log"))) - covered
+    assert newer > 3 and report["period"]["end"] == covered
+    assert report["checkpoint"]["uncovered"] == newer
+    assert report["checkpoint"]["verdict"] == (
+        f"verified; {newer} newer records are under no checkpoint yet")
+    path = tmp_path / "r.html"
+    done = busy("audit", "report", "--html", str(path), code=0)
+    assert f"{newer + 1} newer records are under no" in done.note
+    assert f'"uncovered":{newer + 1}' in path.read_text()
+    assert f"{newer + 2} newer records are under no" in \
+        busy("audit", "report", code=0).text
+    # The export has them all, also where it begins behind the checkpoint.
+    got = jsonl(busy)
+    log = merkle.read_log(busy.path("audit/log"))
+    assert got == log[:len(got)] and len(got) >= covered + newer + 3
+    since = next(json.loads(x)["time"] for x in log
+                 if b'"reason":"unsigned 0"' in x)
+    got = jsonl(busy, "--since", since)
+    log = merkle.read_log(busy.path("audit/log"))
+    first = json.loads(got[0])["seq"]
+    assert got == log[first:first + len(got)]
+    assert first + len(got) > covered + newer
+    error = busy.error(NOT_FOUND, "audit", "prove", str(covered))
+    assert error["message"] == f"no checkpoint covers record {covered} yet"
+    error = busy.error(NOT_FOUND, "audit", "prove", "9999")
+    assert "has no record 9999" in error["message"]
+
+
+def test_without_a_checkpoint(busy):
+    """A period that begins at an odd number, and no hashes to its left."""
+    unsigned(busy)
+    os.unlink(busy.path("audit/checkpoint"))
+    for record in merkle.read_log(busy.path("audit/log"))[-3:]:
+        report = busy.json("audit", "report", "--since",
+                           json.loads(record)["time"])
+        assert report["checkpoint"]["verdict"].startswith("no checkpoint")
+        assert not report["checkpoint"]["verified"]
 
 
 def rows(vault, *args):

@@ -34,8 +34,27 @@ static enum cv_status prove(struct cv_broker *b, struct cv_proving *p,
     return s;
 }
 
-static enum cv_status not_there(int64_t seq, uint64_t size, struct cv_err *err)
+/* `covered` by the last checkpoint, which may not be signable now. */
+static enum cv_status not_there(struct cv_broker *b, int64_t seq,
+                                uint64_t covered, struct cv_err *err)
 {
+    enum cv_status s = cv_broker_enter(b, err);
+    uint64_t size;
+
+    if (s != CV_OK) {
+        return s;
+    }
+    size = cv_log_size(b->vault->log);
+    cv_broker_leave(b);
+    if (seq >= 0 && (uint64_t)seq < size) {
+        cv_fail(err, CV_NOT_FOUND, "no checkpoint covers record %lld yet",
+                (long long)seq);
+        cv_err_state(err, "the last one is over %llu records",
+                     (unsigned long long)covered);
+        cv_err_hint(err, "certvault audit checkpoint makes one, or says what "
+                         "is in its way");
+        return CV_NOT_FOUND;
+    }
     cv_fail(err, CV_NOT_FOUND, "the audit log has no record %lld",
             (long long)seq);
     cv_err_hint(err, "it has %llu, numbered from 0", (unsigned long long)size);
@@ -60,7 +79,7 @@ CV_BROKER_METHOD(audit_prove)
         s = cv_proving_begin(b, &p, err);
     }
     if (s == CV_OK && (seq < 0 || (uint64_t)seq >= p.checkpoint.size)) {
-        s = not_there(seq, p.checkpoint.size, err);
+        s = not_there(b, seq, p.checkpoint.size, err);
     }
     if (s == CV_OK) {
         s = prove(b, &p, (uint64_t)seq, reply, err);

@@ -102,7 +102,8 @@ CV_BROKER_METHOD(audit_export)
 
 struct report {
     struct cv_broker *broker;
-    uint64_t first, end; /* the records of the period */
+    uint64_t first, end; /* the records of the period under the checkpoint */
+    uint64_t newer_first, newer_end; /* those that it does not cover */
     struct cv_proving p;
     struct cv_buf vkey;
     bool signed_; /* there is a checkpoint */
@@ -146,8 +147,19 @@ static enum cv_status add_between(struct report *r, const char *key,
     return s;
 }
 
+/* Those of the period that came after a checkpoint of `size`: none, but where
+ * none can be signed. */
+static void split(struct report *r, uint64_t size)
+{
+    r->newer_end = r->end;
+    r->newer_first = r->first > size ? r->first : size;
+    r->newer_first = r->newer_first < r->end ? r->newer_first : r->end;
+    r->end = r->end < size ? r->end : size;
+    r->first = r->first < r->end ? r->first : r->end;
+}
+
 /* What is left and right of the period in the tree under the checkpoint. A
- * vault that was restored and not opened since has none. */
+ * vault that was restored and not opened since may have none. */
 static enum cv_status add_proof(struct report *r, struct cv_err *err)
 {
     uint64_t size;
@@ -159,8 +171,7 @@ static enum cv_status add_proof(struct report *r, struct cv_err *err)
     if (s == CV_OK) {
         size = r->p.checkpoint.size;
         r->signed_ = true;
-        r->end = r->end < size ? r->end : size;
-        r->first = r->first < r->end ? r->first : r->end;
+        split(r, size);
         s = add_between(r, "left", 0, r->first, err);
         if (s == CV_OK) {
             s = add_between(r, "right", r->end, size, err);
@@ -231,7 +242,9 @@ static enum cv_status add_state(struct report *r, struct cv_err *err)
          !cv_json_add_str(r->out, "vault_id", b->vault->id) ||
          !cv_json_add_str(r->out, "host", b->host) ||
          !cv_json_add_int(r->out, "first", (int64_t)r->first) ||
-         !cv_json_add_int(r->out, "end", (int64_t)r->end))) {
+         !cv_json_add_int(r->out, "end", (int64_t)r->end) ||
+         !cv_json_add_int(r->out, "newer_first", (int64_t)r->newer_first) ||
+         !cv_json_add_int(r->out, "newer_end", (int64_t)r->newer_end))) {
         s = no_memory(err);
     }
     return s;
