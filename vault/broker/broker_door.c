@@ -87,8 +87,26 @@ void cv_door_leaf_of_ask(const struct cv_ask *ask, struct cv_leaf *leaf)
     }
 }
 
+/* Does the decision that this outcome belongs to wait itself, from `first` on?
+ */
+static bool waits_decision(const struct cv_broker *b, size_t first, size_t i)
+{
+    const char *op = cv_entry_text(b->waiting[i], "op");
+
+    for (; first < i; first++) {
+        const cJSON *leaf = b->waiting[first];
+
+        if (strcmp(cv_entry_text(leaf, "op"), op) == 0 &&
+            strcmp(cv_entry_text(leaf, "phase"), "decision") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* While the disk is full only outcomes are for the room that is reserved: reads
- * stay. How many of those that wait are to be queued, or are. */
+ * stay, and their outcomes with them, which never come before their decision.
+ * How many of those that wait are to be queued, or are. */
 static size_t outcomes_first(struct cv_broker *b)
 {
     size_t n = b->n_queued;
@@ -96,7 +114,8 @@ static size_t outcomes_first(struct cv_broker *b)
     for (size_t i = n; i < b->n_waiting; i++) {
         cJSON *leaf = b->waiting[i];
 
-        if (strcmp(cv_entry_text(leaf, "phase"), "outcome") == 0) {
+        if (strcmp(cv_entry_text(leaf, "phase"), "outcome") == 0 &&
+            !waits_decision(b, n, i)) {
             memmove(&b->waiting[n + 1], &b->waiting[n],
                     (i - n) * sizeof(b->waiting[0]));
             b->waiting[n++] = leaf;
