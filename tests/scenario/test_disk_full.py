@@ -166,6 +166,56 @@ def test_h87_releases_fit_into_the_reserve(roomy):
     assert v.verify()["ok"]
 
 
+def until_full(v, *args):
+    """Asks until the disk has no room for the record of that."""
+    for _ in range(400):
+        if v(*v.to, *args).code == IO:
+            return
+    assert False, "the disk was never full"
+
+
+def test_outcomes_wait_for_their_decisions(roomy):
+    """A read that was permitted and failed waits with its outcome while the
+    disk is full: what is released meanwhile takes neither along alone."""
+    v = roomy
+    v(*v.to, "list", code=0)
+    whole = reserve(v)
+    filler = fill(v, 0)
+    # It is decided, and fails because what waits cannot be written.
+    until_full(v, "audit", "query", "--limit", "1")
+    v(*v.to, "export", "a", "--reason", "x", code=0, secret=True)
+    assert reserve(v) < whole
+    assert v.verify()["ok"]
+    os.unlink(filler)
+    v(*v.to, "list", code=0)
+    v(*v.to, "export", "a", "--reason", "x", code=0, secret=True)
+    records = [json.loads(r) for r in merkle.read_log(v.path("audit/log"))]
+    failed = [r["op"] for r in records if r["action"] == "audit.read" and
+              r["phase"] == "outcome"]
+    assert len(failed) == 1
+    assert [r["phase"] for r in records if r["op"] == failed[0]] == [
+        "decision", "outcome"]
+    assert v.verify()["ok"]
+
+
+def test_no_reads_while_full(roomy):
+    """While the disk is full nothing is read, because it could not be
+    recorded; asking the record is no other."""
+    v = roomy
+    v(*v.to, "list", code=0)
+    filler = fill(v, 0)
+    until_full(v, "export", "a")
+    for args in (("list",), ("show", "a"), ("audit", "query"), ("list",)):
+        done = v(*v.to, *args)
+        assert done.code == IO and not done.out, (args, done)
+        assert b"disk is full" in done.err, (args, done)
+    v(*v.to, "export", "a", "--reason", "x", code=0, secret=True)
+    os.unlink(filler)
+    for args in (("list",), ("show", "a"), ("audit", "query")):
+        v(*v.to, *args, code=0)
+    assert v.verify()["ok"]
+
+
 def points(v, name, tmp_path):
     args, text = COMMANDS[name](v)
     out = str(tmp_path / "count")

@@ -3,6 +3,7 @@
 #include "vault/broker/change_internal.h"
 #include "vault/broker/door_internal.h"
 #include "vault/broker/notify.h"
+#include "vault/broker/room.h"
 #include "vault/broker/tally.h"
 
 #include "vault/base/name.h"
@@ -344,13 +345,33 @@ enum cv_status cv_ask_deny(struct cv_ask *ask, enum cv_status status,
     return cv_door_queue(ask->broker, &leaf, &ask->seq, err);
 }
 
+/* Nothing is read that could not be recorded within the second. */
+static enum cv_status check_room(struct cv_broker *b, struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (!cv_room_is_full(b)) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_IO,
+                "the vault's disk is full: reads cannot be "
+                "recorded");
+    cv_err_state(err, "nothing was told");
+    cv_err_hint(err, "make room on its file system, then try again");
+    return s;
+}
+
 enum cv_status cv_ask_read_permitted(struct cv_ask *ask, struct cv_err *err)
 {
     struct cv_leaf leaf;
+    enum cv_status s = check_room(ask->broker, err);
 
-    decision_leaf(ask, NULL, &leaf);
-    ask->read = true;
-    return cv_door_keep(ask->broker, &leaf, err);
+    if (s == CV_OK) {
+        decision_leaf(ask, NULL, &leaf);
+        s = cv_door_keep(ask->broker, &leaf, err);
+    }
+    ask->read = s == CV_OK;
+    return s;
 }
 
 bool cv_ask_is_used_up(const struct cv_ask *ask)
@@ -391,7 +412,14 @@ enum cv_status cv_ask_list(struct cv_ask *ask, struct cv_ask_list **out,
 
     *recorded = false;
     if (s == CV_OK && !cv_ask_is_used_up(ask)) {
-        return CV_OK;
+        /* Before anything is told: a list may go in pieces. */
+        s = check_room(b, err);
+        if (s == CV_OK) {
+            return CV_OK;
+        }
+        cv_ask_list_free(*out);
+        *out = NULL;
+        return s;
     }
     cv_ask_list_free(*out);
     *out = NULL;

@@ -293,6 +293,20 @@ enum cv_status cv_ask_event(struct cv_ask *ask, const cJSON *details,
     return cv_door_queue(ask->broker, &leaf, &ask->seq, err);
 }
 
+/* How many may wait so that this one may too. While the disk is full reads and
+ * then events stay here: they leave room for outcomes, which need not. */
+static size_t room_for(const struct cv_leaf *leaf)
+{
+    switch (leaf->phase) {
+    case CV_LEAF_DECISION:
+        return CV_BROKER_WAITING_READS;
+    case CV_LEAF_EVENT:
+        return CV_BROKER_WAITING_EVENTS;
+    default:
+        return CV_BROKER_WAITING;
+    }
+}
+
 /* Keeps a leaf for the next commit. Where too many wait they go first. */
 enum cv_status cv_door_keep(struct cv_broker *b, const struct cv_leaf *leaf,
                             struct cv_err *err)
@@ -301,7 +315,10 @@ enum cv_status cv_door_keep(struct cv_broker *b, const struct cv_leaf *leaf,
     cJSON *tree;
     enum cv_status s;
 
-    if (b->n_waiting == CV_BROKER_WAITING && cv_broker_flush(b, true)) {
+    if (b->n_waiting >= room_for(leaf)) {
+        (void)cv_broker_flush(b, true);
+    }
+    if (b->n_waiting >= room_for(leaf)) {
         return cv_fail(err, CV_IO, "the record cannot be written");
     }
     before = cv_json_use(NULL);

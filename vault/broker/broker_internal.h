@@ -20,8 +20,10 @@
 #include "vault/broker/vault.h"
 #include "vault/store/store_entry.h"
 
-/* Reads whose leaf waits for the next commit. */
+/* So many leaves may wait for the next commit. */
 #define CV_BROKER_WAITING 1000
+#define CV_BROKER_WAITING_READS 750  /* of them, before a read waits */
+#define CV_BROKER_WAITING_EVENTS 900 /* and before an event does */
 
 struct cv_broker {
     const struct cv_broker_options *options;
@@ -47,7 +49,7 @@ struct cv_broker {
     uint8_t resolution[32]; /* the hash of what its names were resolved to */
     char host[65];
     struct cv_sandbox_report sandbox;
-    cJSON *waiting[CV_BROKER_WAITING]; /* leaves of reads */
+    cJSON *waiting[CV_BROKER_WAITING]; /* leaves for the next commit */
     size_t n_waiting;
     size_t n_queued; /* of them, since the vault was entered */
     int64_t waiting_since_ms;

@@ -49,7 +49,7 @@ void cv_jump_look(struct cv_broker *b)
 
     /* With so many leaves waiting one more would want a commit first. */
     if (last->time[0] == '\0' || b->jump.told == size ||
-        b->n_waiting == CV_BROKER_WAITING ||
+        b->n_waiting >= CV_BROKER_WAITING_EVENTS ||
         cv_clock_parse(last->time, &last_s, NULL) != CV_OK) {
         return;
     }

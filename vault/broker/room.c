@@ -33,6 +33,16 @@ static void look(struct cv_broker *b)
     cv_log_set_tight(b->vault->log, false);
 }
 
+bool cv_room_is_full(struct cv_broker *b)
+{
+    struct cv_log *log = b->vault->log;
+
+    if (log != NULL && cv_log_is_tight(log) && is_room(b)) {
+        cv_log_set_tight(log, false);
+    }
+    return log != NULL && cv_log_is_tight(log);
+}
+
 bool cv_room_tick(struct cv_broker *b)
 {
     int64_t now = cv_clock_boot_ms();

@@ -11,4 +11,8 @@ struct cv_broker;
  * CV_LIMIT_ROOM_S seconds. Not entered. True while the disk is full. */
 bool cv_room_tick(struct cv_broker *b);
 
+/* Was the disk full at the last commit, and is still? There is a vault. Entered
+ * or not. */
+bool cv_room_is_full(struct cv_broker *b);
+
 #endif
