@@ -198,6 +198,24 @@ def test_one_thing_of_an_admin_is_no_other(rig):
     given(rig.ask(0, "UnlockAll"))
 
 
+def test_a_slot_on_a_token_is_on_that_token(rig):
+    """Who approves one token approves no other."""
+    rig.policy(ADMIN)
+    id = given(rig.ask(0, "SlotList"))["items"][0]["id"]
+    calls = [("SlotAdd", {}, "add a slot"),
+             ("SlotChange", {"id": id}, "change the slot " + id + " to")]
+    for method, more, words in calls:
+        ids = {}
+        for uri in ("pkcs11:token=x", "pkcs11:token=y"):
+            ids[uri] = asked(rig.ask(ALICE, method, reason="incident",
+                                     key={"kind": "token", "uri": uri},
+                                     **more))
+            told = seen_by_bob(rig, ids[uri])
+            assert told["does"] == words + " token " + uri
+            assert told["call"]["key.uri"] == uri
+        assert len(set(ids.values())) == 2
+
+
 @pytest.mark.parametrize("action", ["edit", "admin", "import", "fetch",
                                     "fetch.service", "policy.apply",
                                     "approve"])
