@@ -216,6 +216,31 @@ def test_a_slot_on_a_token_is_on_that_token(rig):
         assert len(set(ids.values())) == 2
 
 
+def test_a_fetch_goes_the_way_that_was_approved(rig):
+    """Through that proxy, believing those authorities: another is asked for
+    anew."""
+    rig.policy(permit("fetches", [ALICE], ["fetch", "fetch.service"],
+                      **approvals()))
+    cloud = {"endpoint": "https://127.0.0.1:1"}
+    other = [{}, {"proxy": "http://127.0.0.1:2"},
+             {"proxy": "http://127.0.0.1:3"}, {"ca_pem": "one\n"},
+             {"ca_pem": "two\n"}, {"regions": "CCE: {}\n"}]
+    ids = []
+    for more in other:
+        answer = rig.ask(ALICE, "Fetch", cloud={**cloud, **more},
+                         cluster_id="11111111-2222-3333-4444-555555555555",
+                         name="f", exportable=False, labels={}, dry_run=False,
+                         as_service=False, reason="new")
+        ids.append(asked(answer))
+        told = seen_by_bob(rig, ids[-1])
+        for key, value in more.items():
+            if key != "proxy":
+                value = hashlib.sha256(value.encode()).hexdigest()
+            assert told["call"]["cloud." + key] == value
+            assert value in told["does"]
+    assert len(set(ids)) == len(other)
+
+
 @pytest.mark.parametrize("action", ["edit", "admin", "import", "fetch",
                                     "fetch.service", "policy.apply",
                                     "approve"])

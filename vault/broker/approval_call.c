@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define CALL_MAX CV_KIB(12)
-#define MEMBERS 14
+#define MEMBERS 18
 #define DIGEST_SHOWN 16
 
 /* One member: where it is in the parameters ("cloud.region": inside of
@@ -43,7 +43,9 @@ static const struct call calls[] = {
      {{"cluster", "cluster"}, {"cluster_id", "cluster id"},
       {"cloud.region", "region"}, {"cloud.project_id", "project"},
       {"cloud.endpoint", "endpoint"}, {"cloud.iam_endpoint", "IAM endpoint"},
-      {"cloud.api", "api"}, {"duration", "days"}, {"expire_at", "until"},
+      {"cloud.api", "api"}, {"cloud.proxy", "through the proxy"},
+      {"cloud.ca_pem", "CA SHA-256"}, {"cloud.regions", "regions SHA-256"},
+      {"duration", "days"}, {"expire_at", "until"},
       {"name", "name"}, {"labels", "labels"}, {"exportable", "exportable"},
       {"to", "to"}}},
     {"PolicyApply", NULL, false, false, {{"text", "SHA-256"}}},
@@ -145,14 +147,26 @@ static void digest(struct cv_bytes text, char out[65])
     (void)sodium_bin2hex(out, 65, hash, sizeof(hash));
 }
 
-/* A policy goes by its digest, as everywhere. */
-static bool add_text_digest(cJSON *to, const cJSON *item)
+/* Whole files, which nobody looks through, go by their digest; a policy as
+ * everywhere. */
+static const char *digest_key(const char *path)
+{
+    if (strcmp(path, "text") == 0) {
+        return "sha256";
+    }
+    return strcmp(path, "cloud.ca_pem") == 0 ||
+                   strcmp(path, "cloud.regions") == 0
+               ? path
+               : NULL;
+}
+
+static bool add_text_digest(cJSON *to, const char *key, const cJSON *item)
 {
     const char *text = cJSON_IsString(item) ? item->valuestring : "";
     char hex[65];
 
     digest((struct cv_bytes){(const uint8_t *)text, strlen(text)}, hex);
-    return cv_json_add_str(to, "sha256", hex);
+    return cv_json_add_str(to, key, hex);
 }
 
 static bool add_members(cJSON *to, const struct call *call,
@@ -164,12 +178,14 @@ static bool add_members(cJSON *to, const struct call *call,
          i++) {
         const char *path = call->members[i].path;
         const cJSON *item = at(parameters, path);
+        const char *key;
 
         if (is_nothing(item)) {
             continue;
         }
-        ok = strcmp(path, "text") == 0
-                 ? add_text_digest(to, item)
+        key = digest_key(path);
+        ok = key != NULL
+                 ? add_text_digest(to, key, item)
                  : cv_json_add_item(to, path, cJSON_Duplicate(item, true));
     }
     return ok;
