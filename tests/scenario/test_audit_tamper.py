@@ -131,6 +131,37 @@ def test_h70_cut_to_an_older_checkpoint(written):
     written("audit", "verify", "--checkpoint", newer, code=INTEGRITY)
 
 
+def test_cut_to_an_older_state_beside_a_kept_checkpoint(written):
+    """All of it is of one earlier time but the checkpoints that were kept."""
+    older = written.path("older")
+    shutil.copytree(written.path("audit"), older)
+    os.utime(written.path("audit/checkpoints"), (1, 1))
+    written("label", "a", "later=1", code=0)
+    with open(written.path("audit/checkpoints"), "rb") as f:
+        kept = f.read()
+    assert written.verify()["ok"]
+    shutil.rmtree(written.path("audit"))
+    os.rename(older, written.path("audit"))
+    assert written.verify()["ok"]
+    with open(written.path("audit/checkpoints"), "r+b") as f:
+        assert kept.startswith(f.read()) and f.tell() < len(kept)
+        f.seek(0)
+        f.write(kept)
+    (error,) = written.verify(INTEGRITY)["errors"]
+    assert error["what"] == "kept"
+    assert "shorter than a checkpoint" in error["message"]
+    # Grown again, with other records: another root at that size.
+    with open(written.path("audit/checkpoints"), "wb") as f:
+        f.write(kept.replace(b"\\n\\n", b"\\n\\nX"))   # by nobody: passed over
+    for n in range(6):
+        written("label", "a", f"other={n}", code=0)
+    assert written.verify()["ok"]
+    with open(written.path("audit/checkpoints"), "wb") as f:
+        f.write(kept)
+    (error,) = written.verify(INTEGRITY)["errors"]
+    assert error["what"] == "kept" and "not the one" in error["message"]
+
+
 def test_garbage_behind_the_log(written):
     put_log(written, log_of(written) + b"garbage that is no frame at all")
     written.verify(INTEGRITY)

@@ -215,6 +215,9 @@ static enum cv_status open_all(struct cv_verify *v,
     if (status == CV_OK) {
         status = read_tiles(v, err);
     }
+    if (status == CV_OK) {
+        status = cv_verify_kept_read(v, err);
+    }
     if (status != CV_OK) {
         return status;
     }
@@ -498,6 +501,9 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
         check_short(&v);
         cv_verify_keys_end(&v, options == NULL ? (struct cv_bytes){NULL, 0}
                                                : options->checkpoint);
+        status = cv_verify_kept_end(&v, err);
+    }
+    if (status == CV_OK) {
         status = check_index(&v, err);
     }
     if (status == CV_OK) {
@@ -509,6 +515,7 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
     cv_file_close(&v.fd);
     cv_ops_wipe(&v.ops);
     free(v.keys);
+    free(v.kept);
     cv_tiles_check_free(v.tiles);
     cv_report_wipe(&v.report);
     cv_report_wipe(&v.notes);

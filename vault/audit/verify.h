@@ -34,7 +34,8 @@ struct cv_verify_options {
 
 /* Checks the log of the vault whose folder is `vault`: frames, CRC, canonical
  * form, members, seq, prev, each outcome after a permit of its op; the
- * checkpoint's signature, size and root; audit/state; the tiles, where there
+ * checkpoint's signature, size and root; those of earlier times (kept.h), where
+ * a key of the log signed them; audit/state; the tiles, where there
  * are some (entry bundles too, byte by byte), the index (index.h) likewise; the
  * note given. `options` may be NULL.
  *

@@ -47,6 +47,14 @@ struct cv_verify_claim {
     struct cv_checkpoint c;
 };
 
+/* One of audit/checkpoints, whose signature is looked at where it does not
+ * fit. */
+struct cv_verify_kept {
+    uint64_t size;
+    uint8_t root[CV_TREE_HASH];
+    bool fits;
+};
+
 struct cv_verify {
     int vault;
     int fd;
@@ -66,6 +74,9 @@ struct cv_verify {
     struct cv_note_key *keys; /* that the log had before, oldest first */
     size_t n_keys;
     struct cv_note_key last_key; /* that the last of them gave way to */
+    struct cv_verify_kept *kept; /* by size */
+    size_t n_kept;
+    size_t at_kept; /* those before are below the size reached */
     struct cv_state state;
     bool state_seen[CV_STATE_FRONTIERS];
     struct cv_frontier at; /* behind the last frame */
@@ -96,6 +107,20 @@ void cv_verify_key(struct cv_verify *v, struct cv_bytes leaf);
 /* At the end: are the keys a chain that leads to the one which is believed, and
  * has one of them signed the note that was given? */
 void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor);
+
+/* verify_kept.c. The checkpoints of earlier times (kept.h), read before the
+ * log; held against it at each size; and at the end, when the log's keys are
+ * known: each that does not fit and is signed by one of them is an error.
+ * CV_IO, CV_CONFIG, CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_verify_kept_read(struct cv_verify *v,
+                                               struct cv_err *err);
+void cv_verify_kept_claims(struct cv_verify *v);
+CV_MUST_USE enum cv_status cv_verify_kept_end(struct cv_verify *v,
+                                              struct cv_err *err);
+
+/* Is the note signed by the key that is believed, or by one that the log had?
+ * At the end. */
+bool cv_verify_is_signed(const struct cv_verify *v, struct cv_bytes note);
 
 /* Holds what was claimed about this size against the log. */
 void cv_verify_claims(struct cv_verify *v);

@@ -55,10 +55,13 @@ static bool is_under_way(const struct cv_verify *v)
            cv_logkey_next_is_there(v->vault);
 }
 
-static bool is_signed(const struct cv_verify *v, struct cv_bytes note)
+bool cv_verify_is_signed(const struct cv_verify *v, struct cv_bytes note)
 {
     struct cv_checkpoint c;
 
+    if (v->has_key && cv_checkpoint_open(note, &v->key, &c, NULL) == CV_OK) {
+        return true;
+    }
     for (size_t i = 0; i < v->n_keys; i++) {
         if (cv_checkpoint_open(note, &v->keys[i], &c, NULL) == CV_OK) {
             return true;
@@ -76,7 +79,7 @@ void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor)
                       "the log's key is not the one that its last "
                       "change of keys gives");
     }
-    if (v->anchor_unsigned && !is_signed(v, anchor)) {
+    if (v->anchor_unsigned && !cv_verify_is_signed(v, anchor)) {
         cv_verify_add(v, "anchor",
                       "the given checkpoint is signed by no key of this log");
         v->anchor.there = false;

@@ -70,6 +70,7 @@ void cv_verify_claims(struct cv_verify *v)
         check_claim(v, &v->witness[i], "witness",
                     "the log is not the one that a witness signed");
     }
+    cv_verify_kept_claims(v);
     check_state(v);
 }
 
