@@ -4,6 +4,7 @@ it to anybody, and what is wrong with one is found and said."""
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -107,6 +108,23 @@ def test_about_an_entry(busy):
     assert none["matching"] == 0 and none["proofs"] == 0
     _, all_ = make(busy, "--since", "2020-01-01", name="all")
     assert "matching" not in all_ and all_["first"] == 0
+
+
+def test_about_an_entry_that_got_its_name_later(busy):
+    """The period ends before the new name: its records bear the old one."""
+    age(busy)
+    busy("list", code=0)
+    time.sleep(1.1)                      # times of records are whole seconds
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    busy("list", code=0)
+    busy("rename", "c", "d", code=0)
+    _, said = make(busy, "--entry", "d", "--until", until)
+    _, before = make(busy, "--entry", "c", "--until", until, name="before")
+    assert said["matching"] == before["matching"] > 0
+    records = [json.loads(line) for line in
+               read(os.path.join(busy.home, "bundle"),
+                    "records.jsonl").splitlines()]
+    assert not any(r.get("entry") == "d" for r in records)
 
 
 def test_the_readme_is_what_it_says(busy):

@@ -215,7 +215,8 @@ static enum cv_status tell(const struct survey *y, cJSON *manifest,
 
 enum cv_status cv_bundle_survey(struct cv_tiles_reader *reader, uint64_t first,
                                 uint64_t end, const char *entry,
-                                cJSON *manifest, struct cv_err *err)
+                                const char *entry_id, cJSON *manifest,
+                                struct cv_err *err)
 {
     struct survey y = {.entry = entry};
     enum cv_status status = CV_OK;
@@ -224,6 +225,12 @@ enum cv_status cv_bundle_survey(struct cv_tiles_reader *reader, uint64_t first,
         y.ids = cJSON_AddArrayToObject(manifest, "entry_ids");
         status =
             y.ids != NULL ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (status == CV_OK && entry != NULL && entry_id != NULL) {
+        status = add_id(
+            y.ids,
+            (struct cv_bytes){(const uint8_t *)entry_id, strlen(entry_id)},
+            err);
     }
     if (status == CV_OK) {
         status = cv_tiles_each(reader, first, end, look, &y, err);

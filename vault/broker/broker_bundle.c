@@ -91,10 +91,14 @@ static enum cv_status believe(const struct cv_proving *p,
     enum cv_status s = cv_proof_root(&p->source, c->size, root, err);
 
     if (s == CV_OK && memcmp(root, c->root, sizeof(root)) != 0) {
-        s = cv_fail(err, CV_INTEGRITY,
-                    "the log is not the one that was signed when it had %llu "
-                    "records",
-                    (unsigned long long)c->size);
+        cv_fail(err, CV_INTEGRITY,
+                "what is there now is not what was signed when the log had "
+                "%llu records (" CV_KEPT_PATH ")",
+                (unsigned long long)c->size);
+        cv_err_state(err, "no bundle was made");
+        cv_err_hint(err, "certvault audit verify tells whether it is the log "
+                         "that differs, or its tiles only");
+        return CV_INTEGRITY;
     }
     return cv_proving_distrust(s, err);
 }
@@ -169,6 +173,25 @@ static bool add_about(const struct cv_broker *b, const struct period *w,
             cv_json_add_str(m, "until", cv_clock_format(w->until_s, text)));
 }
 
+/* An entry may have got the name that is asked for after the period. */
+static enum cv_status survey(struct cv_broker *b, const struct cv_proving *p,
+                             uint64_t first, const char *name, cJSON *manifest,
+                             struct cv_err *err)
+{
+    struct cv_store_entry *row = NULL;
+    const char *id = NULL;
+    enum cv_status s;
+
+    if (name != NULL && cv_store_entry_by_name(b->vault->store, name, false,
+                                               &row, NULL) == CV_OK) {
+        id = row->entry_id;
+    }
+    s = cv_bundle_survey(p->reader, first, p->checkpoint.size, name, id,
+                         manifest, err);
+    cv_store_entry_free(row);
+    return s;
+}
+
 /* Everything but the records. p->checkpoint becomes the one that the bundle
  * ends with. */
 static enum cv_status head(struct cv_broker *b, struct cv_proving *p,
@@ -204,8 +227,7 @@ static enum cv_status head(struct cv_broker *b, struct cv_proving *p,
         s = add_range(p, first, kept.before_note.len > 0, manifest, err);
     }
     if (s == CV_OK) {
-        s = cv_bundle_survey(p->reader, first, p->checkpoint.size, w->entry,
-                             manifest, err);
+        s = survey(b, p, first, w->entry, manifest, err);
     }
     if (s == CV_OK &&
         (!cv_json_add_str(out, "vkey", cv_buf_text(&vkey)) ||
