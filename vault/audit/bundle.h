@@ -32,12 +32,10 @@ bool cv_bundle_is_about(struct cv_bytes record, const char *entry,
  * records with this name bear, and `entry_id`: what has the name now, which may
  * have had another then; may be NULL) and "matching" (how many are about it).
  * CV_INTEGRITY, CV_IO; CV_INVALID: more policies or ids than a bundle holds. */
-CV_MUST_USE enum cv_status cv_bundle_survey(struct cv_tiles_reader *reader,
-                                            uint64_t first, uint64_t end,
-                                            const char *entry,
-                                            const char *entry_id,
-                                            cJSON *manifest,
-                                            struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_bundle_survey(struct cv_tiles_reader *reader, uint64_t first, uint64_t end,
+                 const char *entry, const char *entry_id, cJSON *manifest,
+                 struct cv_err *err);
 
 struct cv_bundle_options {
     const char *vkey;           /* the key to believe; NULL: the bundle's own */
