@@ -140,12 +140,17 @@ enum cv_status cv_kept_each(int vault, cv_kept_fn *fn, void *ctx,
                             struct cv_err *err)
 {
     struct cv_buf lines;
+    struct cv_err why;
     int fd = -1;
-    enum cv_status status =
-        cv_file_open(vault, CV_KEPT_PATH, O_RDONLY, &fd, err);
+    enum cv_status status;
 
+    cv_err_init(&why);
+    status = cv_file_open(vault, CV_KEPT_PATH, O_RDONLY, &fd, &why);
     if (status == CV_NOT_FOUND) {
         return CV_OK;
+    }
+    if (status != CV_OK && err != NULL) {
+        *err = why;
     }
     cv_buf_init(&lines, NULL, 2 * (size_t)LINE_MAX_LEN);
     while (status == CV_OK) {
