@@ -221,7 +221,7 @@ static void test_damage(void **state)
 {
     struct cv_tiles_reader *r = calloc(1, sizeof *r);
     struct cv_proof_source source;
-    uint8_t root[HASH], got[HASH], *bytes;
+    uint8_t root[HASH], got[HASH], *bytes, *full;
     struct audit_vault v;
     size_t len;
 
@@ -234,6 +234,16 @@ static void test_damage(void **state)
     bytes = audit_test_read(&v, "audit/tile/0/002.p/188", &len);
     assert_int_equal(len, 188 * HASH);
 
+    /* A full one beside a partial one is nobody's. */
+    full = audit_test_read(&v, "audit/tile/0/000", &len);
+    audit_test_write(&v, "audit/tile/0/002", full, len);
+    free(full);
+    *r = (struct cv_tiles_reader){.vault = v.fd, .size = 700};
+    assert_int_equal(cv_proof_root(&source, 700, got, NULL), CV_OK);
+    assert_memory_equal(root, got, HASH);
+    assert_int_equal(unlinkat(v.fd, "audit/tile/0/002", 0), 0);
+
+    len = 188 * HASH;
     bytes[77] ^= 1;
     audit_test_write(&v, "audit/tile/0/002.p/188", bytes, len);
     *r = (struct cv_tiles_reader){.vault = v.fd, .size = 700};

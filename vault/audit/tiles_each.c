@@ -14,7 +14,8 @@ static enum cv_status missing(uint64_t n, struct cv_err *err)
     return CV_INTEGRITY;
 }
 
-/* Full, or of the width that the tiles' end gives it. */
+/* As tiles_read.c: of the width that the tiles' end gives it, or full where it
+ * is gone. */
 static enum cv_status read_bundle(struct cv_tiles_reader *r, uint64_t n,
                                   struct cv_buf *out, struct cv_err *err)
 {
@@ -24,9 +25,9 @@ static enum cv_status read_bundle(struct cv_tiles_reader *r, uint64_t n,
     if (width == 0) {
         return missing(n, err);
     }
-    status = cv_tiles_read(r->vault, -1, n, CV_TILE_WIDTH, out, err);
+    status = cv_tiles_read(r->vault, -1, n, width, out, err);
     if (status == CV_NOT_FOUND && width < CV_TILE_WIDTH) {
-        status = cv_tiles_read(r->vault, -1, n, width, out, err);
+        status = cv_tiles_read(r->vault, -1, n, CV_TILE_WIDTH, out, err);
     }
     return status == CV_NOT_FOUND || status == CV_INVALID ? missing(n, err)
                                                           : status;

@@ -45,7 +45,9 @@ static enum cv_status missing(int level, uint64_t n, struct cv_err *err)
     return CV_INTEGRITY;
 }
 
-/* The tile as it is now: full, or of the width that the tiles' end gives it. */
+/* The tile of the width that the tiles' end gives it; full where a writer that
+ * went on has put that in its place. A full one beside it is nobody's: `audit
+ * verify` has not looked at it. */
 static enum cv_status read_any(struct cv_tiles_reader *r, int level, uint64_t n,
                                struct cv_buf *out, struct cv_err *err)
 {
@@ -58,9 +60,9 @@ static enum cv_status read_any(struct cv_tiles_reader *r, int level, uint64_t n,
     if (width == 0) {
         return missing(level, n, err);
     }
-    status = cv_tiles_read(r->vault, level, n, CV_TILE_WIDTH, out, &why);
+    status = cv_tiles_read(r->vault, level, n, width, out, &why);
     if (status == CV_NOT_FOUND && width < CV_TILE_WIDTH) {
-        status = cv_tiles_read(r->vault, level, n, width, out, &why);
+        status = cv_tiles_read(r->vault, level, n, CV_TILE_WIDTH, out, &why);
     }
     if (status == CV_NOT_FOUND || status == CV_INVALID) {
         return missing(level, n, err);
