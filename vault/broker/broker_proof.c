@@ -113,6 +113,21 @@ static bool add_root(cJSON *out, const char *key,
     return cv_json_add_base64(out, key, (struct cv_bytes){root, CV_TREE_HASH});
 }
 
+/* That size's root comes from tiles alone: it must lead to what was signed. */
+static enum cv_status leads_on(const struct cv_proving *p, uint64_t size,
+                               const uint8_t root[CV_TREE_HASH],
+                               struct cv_err *err)
+{
+    const struct cv_checkpoint *c = &p->checkpoint;
+    struct cv_proof proof;
+    enum cv_status s =
+        cv_proof_make_consistency(&p->source, c->size, size, &proof, err);
+
+    return s == CV_OK ? cv_proof_check_consistency(size, c->size, root, c->root,
+                                                   &proof, err)
+                      : s;
+}
+
 static enum cv_status consistency(struct cv_proving *p, uint64_t from,
                                   uint64_t to, struct cv_reply *reply,
                                   struct cv_err *err)
@@ -128,6 +143,9 @@ static enum cv_status consistency(struct cv_proving *p, uint64_t from,
     if (s == CV_OK && to == p->checkpoint.size &&
         memcmp(new_root, p->checkpoint.root, CV_TREE_HASH) != 0) {
         s = cv_fail(err, CV_INTEGRITY, "their root is not the checkpoint's");
+    }
+    if (s == CV_OK && to < p->checkpoint.size) {
+        s = leads_on(p, to, new_root, err);
     }
     if (s == CV_OK) {
         s = cv_proof_make_consistency(&p->source, to, from, &proof, err);
