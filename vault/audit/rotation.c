@@ -1,5 +1,6 @@
 #include "vault/audit/rotation.h"
 
+#include "vault/audit/logkey.h"
 #include "vault/audit/query_internal.h"
 #include "vault/base/json.h"
 #include "vault/base/limits.h"
@@ -156,7 +157,7 @@ enum cv_status cv_rotation_read(struct cv_bytes details,
 struct list {
     cJSON *items;
     uint64_t since;
-    struct cv_note_key last;
+    struct cv_note_key before, last;
     bool any;
 };
 
@@ -214,12 +215,21 @@ static enum cv_status list_one(void *ctx, const struct cv_query_cursor *at,
                        (unsigned long long)at->seq);
     }
     l->any = true;
+    l->before = r.from;
     l->last = r.to;
     if (!add_item(l, &r.from, at->seq + 1)) {
         return cv_fail(err, CV_INTERNAL, "out of memory");
     }
     l->since = at->seq + 1;
     return CV_OK;
+}
+
+/* Also where the change is recorded and its checkpoint is still to come. */
+static bool leads_to(const struct list *l, int vault,
+                     const struct cv_note_key *now)
+{
+    return !l->any || is_same(&l->last, now) ||
+           (is_same(&l->before, now) && cv_logkey_next_is_there(vault));
 }
 
 enum cv_status cv_rotation_list(int vault, const struct cv_note_key *now,
@@ -229,6 +239,11 @@ enum cv_status cv_rotation_list(int vault, const struct cv_note_key *now,
     struct cv_query_cursor from = {0, 0};
     enum cv_status status = cv_query_scan(vault, &from, list_one, &l, err);
 
+    if (status == CV_OK && !leads_to(&l, vault, now)) {
+        status = cv_fail(err, CV_INTEGRITY,
+                         "the log's key is not the one that its last change of "
+                         "keys gives");
+    }
     if (status == CV_OK && !add_item(&l, l.any ? &l.last : now, 0)) {
         status = cv_fail(err, CV_INTERNAL, "out of memory");
     }

@@ -47,8 +47,8 @@ CV_MUST_USE enum cv_status cv_rotation_read(struct cv_bytes details,
 
 /* Adds the log's keys to `items`, oldest first, out of the leaves of the log:
  * {"vkey", "since": size from which on it signs, "until"?: size, "current"}.
- * `now` is the last one. CV_INTEGRITY: the leaves are no chain that leads to
- * it; CV_IO. */
+ * `now` is the last one, or the one before where the change to the last is
+ * under way. CV_INTEGRITY: the leaves are no chain that leads to it; CV_IO. */
 CV_MUST_USE enum cv_status cv_rotation_list(int vault,
                                             const struct cv_note_key *now,
                                             cJSON *items, struct cv_err *err);
