@@ -311,26 +311,28 @@ static size_t room_for(const struct cv_leaf *leaf)
 enum cv_status cv_door_keep(struct cv_broker *b, const struct cv_leaf *leaf,
                             struct cv_err *err)
 {
-    struct cv_arena *before;
+    struct cv_arena *before = cv_json_use(NULL);
     cJSON *tree;
-    enum cv_status s;
+    /* Before a flush, which may read a new policy: the leaf names rules of the
+     * one that decided. */
+    enum cv_status s = cv_leaf_build(leaf, &tree, err);
 
+    (void)cv_json_use(before);
+    if (s != CV_OK) {
+        return s;
+    }
     if (b->n_waiting >= room_for(leaf)) {
         (void)cv_broker_flush(b, true);
     }
     if (b->n_waiting >= room_for(leaf)) {
+        cJSON_Delete(tree);
         return cv_fail(err, CV_IO, "the record cannot be written");
     }
-    before = cv_json_use(NULL);
-    s = cv_leaf_build(leaf, &tree, err);
-    (void)cv_json_use(before);
-    if (s == CV_OK) {
-        if (b->n_waiting == 0) {
-            b->waiting_since_ms = cv_clock_boot_ms();
-        }
-        b->waiting[b->n_waiting++] = tree;
+    if (b->n_waiting == 0) {
+        b->waiting_since_ms = cv_clock_boot_ms();
     }
-    return s;
+    b->waiting[b->n_waiting++] = tree;
+    return CV_OK;
 }
 
 /* Only in a build for the bench that tells what the record costs, which cannot
