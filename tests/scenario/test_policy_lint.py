@@ -404,7 +404,8 @@ rules:
   actions: [use]
   entries: {names: ["a*"], labels: {env: prod}, provenance: [born], leaky: true}
   when: {reason: required, ticket: A, hours: "08:00-18:00", days: [mon],
-    timezone: UTC, contexts: [x], mode: [service], tty: required}
+    timezone: UTC, contexts: [x], mode: [service], tty: required,
+    anchor_age: 1h}
   grant: {max_duration: 1h, read_only: true, verbs: [get], namespaces: [x],
     resources: [pods], record: all}
   limit: {count: 5, per: 1h, sessions: 3}
