@@ -1,7 +1,7 @@
 """Mistakes made on purpose in policy/*.c: do the tests see them?
 
     mutate.py FOLDER [--sample SECONDS] [--only FILE...] [--report FILE]
-              [--again FILE] [--list]
+              [--again FILE] [--resume FILE] [--list]
 
 Each mutant (operators.py) is compiled into the library and tried by the policy
 unit tests and by the model's driver over questions that policy_compare.py
@@ -15,6 +15,8 @@ equivalent.txt says why nobody could tell it from the original.
 --only     mutants of these files
 --report   writes a line a mutant, as it comes
 --again    tries only what survived in such a file
+--resume   goes on with such a file of a run that was stopped: what is in it is
+           counted and not tried again, what is tried is added to it
 --list     only names them
 
 Ends with 1 where fewer than 95 % are caught (of a sample: 75 %), with 77 where
@@ -152,6 +154,22 @@ def prepare(folder, todo, jobs, seed, checked):
         setattr(Work, name, made)
 
 
+def resumed(todo, lines):
+    """What an earlier run's report leaves to be tried, and its results. Like
+    lines of one file make mutants of one name: each result stands for one."""
+    had = collections.defaultdict(list)
+    for name, caught in map(json.loads, lines):
+        had[name].append(caught)
+    left, results = [], []
+    for source, mutant in todo:
+        of_it = had[shown(source, mutant)]
+        if of_it:
+            results.append((source, mutant, of_it.pop()))
+        else:
+            left.append((source, mutant))
+    return left, results
+
+
 def run(todo, jobs, until, report):
     """Results, each written to the report (a JSON list a line) as it comes."""
     results = []
@@ -174,6 +192,7 @@ def arguments():
     p.add_argument("--sample", type=float)
     p.add_argument("--only", nargs="+")
     p.add_argument("--again", type=argparse.FileType("r"))
+    p.add_argument("--resume", type=argparse.FileType("a+"))
     p.add_argument("--list", action="store_true")
     p.add_argument("--report", type=argparse.FileType("w"))
     return p.parse_args()
@@ -196,13 +215,18 @@ def main():
             print(shown(*item))
         return 0
     print(f"CV_SEED={seed}; {len(todo)} places for mutants", flush=True)
+    earlier = []
+    if args.resume:
+        args.resume.seek(0)
+        todo, earlier = resumed(todo, args.resume)
+        print(f"{len(earlier)} of them tried before", flush=True)
     random.Random(seed).shuffle(todo)
     if args.sample:
         del todo[int(args.sample * MOST_A_SECOND):]
     todo = [(i + 1, *item) for i, item in enumerate(todo)]
     equivalent = listed()
     prepare(args.folder, todo, jobs, seed, not args.sample)
-    results = run(todo, jobs, until, args.report)
+    results = earlier + run(todo, jobs, until, args.resume or args.report)
     counts = summary(results, equivalent)
     goal = SAMPLE_GOAL if args.sample else GOAL
     print(f"{len(results)} tried, goal {100 * goal:.0f} %")
