@@ -1,5 +1,6 @@
 /* Checksums, hashes, canonical form and frames, by themselves. */
 #include "audit_test.h"
+#include "full.h"
 
 #include "vault/audit/canon_internal.h"
 #include "vault/audit/crc32c_internal.h"
@@ -102,6 +103,8 @@ static bool canonical(const char *text)
     assert_non_null(tight);
     memcpy(tight, text, len);
     yes = cv_canon_scan((struct cv_bytes){tight, len}, &c);
+    assert_int_equal(cv_canon_scan_plain((struct cv_bytes){tight, len}, &c),
+                     yes);
     free(tight);
     return yes;
 }
@@ -213,6 +216,104 @@ static void test_canonical_agrees(void **state)
     cv_buf_wipe(&b);
 }
 
+static uint64_t seed, drawn;
+
+static uint64_t draw(uint64_t below)
+{
+    uint64_t z = drawn += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (z ^ z >> 31) % below;
+}
+
+static void start(void)
+{
+    const char *given = getenv("CV_SEED");
+
+    randombytes_buf(&seed, sizeof seed);
+    seed = given == NULL ? seed & 0xffffffff : strtoull(given, NULL, 10);
+    drawn = seed;
+    print_message("CV_SEED=%llu\n", (unsigned long long)seed);
+}
+
+/* Does the scan that knows the quotes find what the other one finds? */
+static void both_ways(const uint8_t *text, size_t len)
+{
+    static struct cv_canon a, b;
+    uint8_t *tight = malloc(len + 1); /* a byte behind it would be noticed */
+    const struct cv_bytes bytes = {tight, len};
+    bool yes;
+
+    assert_non_null(tight);
+    memcpy(tight, text, len);
+    yes = cv_canon_scan(bytes, &a);
+    if (cv_canon_scan_plain(bytes, &b) != yes ||
+        (yes && (a.n != b.n ||
+                 memcmp(a.members, b.members, a.n * sizeof a.members[0])))) {
+        fail_msg("seed %llu, they differ (%d): %.*s", (unsigned long long)seed,
+                 yes, (int)len, text);
+    }
+    free(tight);
+}
+
+/* Records with one to three bytes changed, put in or taken out. */
+static void test_two_scans(void **state)
+{
+    static const char record[] =
+        "{\"action\":\"export\",\"actor\":{\"gids\":[1,2],\"hints\":{},\"uid\""
+        ":1000,\"user\":\"alice\"},\"details\":{\"a\":[{\"b\":[]},\"c\",true,"
+        "false]},\"decision\":\"permit\",\"decisions\":0,\"entry\":\"prod-0\","
+        "\"mono_ms\":59896804,\"op\":\"09143f611652cfb3\",\"r\":[],\"v\":1}";
+    static const char odd[] = "\"\\{}[]:,0192azt\x7f\x1f\x80\xff nu";
+    const int rounds = cv_full_run() ? 2000000 : 100000;
+    uint8_t text[sizeof record + 4];
+
+    (void)state;
+    start();
+    both_ways((const uint8_t *)record, sizeof record - 1);
+    for (int i = 0; i < rounds; i++) {
+        size_t len = sizeof record - 1;
+
+        memcpy(text, record, len);
+        for (uint64_t n = draw(3) + 1; n > 0; n--) {
+            size_t at = (size_t)draw(len);
+            uint8_t c = (uint8_t)odd[draw(sizeof odd - 1)];
+            uint64_t how = draw(4);
+
+            if (how == 0) {
+                memmove(text + at + 1, text + at, len++ - at);
+            } else if (how == 1) {
+                memmove(text + at, text + at + 1, --len - at);
+                continue;
+            }
+            text[at] = c;
+        }
+        both_ways(text, len);
+    }
+}
+
+/* More strings than quotes are looked for beforehand; the last block whole, and
+ * with one byte. */
+static void test_many_strings(void **state)
+{
+    struct cv_buf b;
+
+    (void)state;
+    for (int n = 0; n < 300; n++) {
+        cv_buf_init(&b, NULL, 4096);
+        cv_buf_add_str(&b, "{\"a\":[\"\"");
+        for (int i = 0; i < n; i++) {
+            cv_buf_add_str(&b, i % 7 == 0 ? ",\"x\"" : ",\"\"");
+        }
+        cv_buf_add_str(&b, "]}");
+        assert_true(canonical(cv_buf_text(&b)));
+        both_ways(b.data, b.len);
+        both_ways(b.data, b.len - 1);
+        cv_buf_wipe(&b);
+    }
+}
+
 static void test_depth(void **state)
 {
     struct cv_buf b;
@@ -272,6 +373,8 @@ int main(void)
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_canonical),
         cmocka_unit_test(test_canonical_agrees),
+        cmocka_unit_test(test_two_scans),
+        cmocka_unit_test(test_many_strings),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_ops),
     };

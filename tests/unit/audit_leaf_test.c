@@ -342,6 +342,70 @@ static void test_record_members(void **state)
     audit_test_remove(&v);
 }
 
+/* `text` with the byte at `at` behind `key` changed: is it refused? */
+static bool refuses(const char *text, const char *key, size_t at, char c)
+{
+    static struct cv_record record;
+    char changed[512];
+    char *p;
+
+    (void)snprintf(changed, sizeof changed, "%s", text);
+    p = strstr(changed, key);
+    assert_non_null(p);
+    p[strlen(key) + at] = c;
+    return cv_record_read(
+               (struct cv_bytes){(uint8_t *)changed, strlen(changed)},
+               &record) != NULL;
+}
+
+/* Each byte of a time and of a hash has its form; keys that begin like those
+ * that are read are others. */
+static void test_record_forms(void **state)
+{
+    static const char text[] =
+        "{\"action\":\"use\",\"actionable\":\"x\",\"decision\":\"permit\","
+        "\"decisions\":\"deny\",\"op\":\"a\",\"opx\":1,\"phase\":\"decision\","
+        "\"prev\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"seq\":7,"
+        "\"time\":\"2026-11-22T05:31:00Z\",\"v\":1}";
+    static const char time[] = "2026-11-22T05:31:00Z";
+    static struct cv_record record;
+
+    (void)state;
+    assert_null(cv_record_read(
+        (struct cv_bytes){(const uint8_t *)text, sizeof text - 1}, &record));
+    assert_true(cv_record_is(record.decision, "permit"));
+    assert_true(cv_record_is(record.action, "use"));
+    assert_int_equal(record.seq, 7);
+    assert_int_equal(record.outcome.len, 0);
+    for (size_t i = 0; i < sizeof time - 1; i++) {
+        bool digit = time[i] >= '0' && time[i] <= '9';
+
+        for (int c = 0x20; c < 0x7f; c++) {
+            bool good = digit ? c >= '0' && c <= '9' : c == time[i];
+
+            if (c != '"' && c != '\\') {
+                assert_int_equal(refuses(text, "\"time\":\"", i, (char)c),
+                                 !good);
+            }
+        }
+    }
+    for (size_t i = 0; i < 43; i++) {
+        for (int c = 0x20; c < 0x7f; c++) {
+            /* Of the last digit only four of the six bits are the hash's. */
+            bool good = i < 42 ? strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
+                                        "mnopqrstuvwxyz0123456789+/",
+                                        c) != NULL
+                               : strchr("AEIMQUYcgkosw048", c) != NULL;
+
+            if (c != '"' && c != '\\') {
+                assert_int_equal(refuses(text, "\"prev\":\"", i, (char)c),
+                                 !good);
+            }
+        }
+    }
+    assert_true(refuses(text, "\"prev\":\"", 43, 'A'));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_details),
         cmocka_unit_test(test_record_members),
+        cmocka_unit_test(test_record_forms),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

@@ -7,6 +7,7 @@
 #include "vault/audit/proof.h"
 #include "vault/audit/tile.h"
 #include "vault/audit/tiles.h"
+#include "vault/audit/tree_made_internal.h"
 #include "vault/base/encode.h"
 #include "vault/base/file.h"
 #include "vault/base/json.h"
@@ -589,6 +590,44 @@ static void test_all_small_proofs(void **state)
     }
 }
 
+/* Nodes that were made beforehand are those that appending makes: from every
+ * place and of every number, and where they are of another place, none. */
+static void test_tree_made(void **state)
+{
+    static struct cv_tree_made made;
+    static struct cv_tree plain, with;
+    uint8_t a[HASH], b[HASH];
+
+    (void)state;
+    for (size_t first = 0; first < 260; first += first < 20 ? 1 : 7) {
+        for (size_t n = 0; first + n <= RECORDS; n += n < 20 ? 1 : 61) {
+            cv_tree_init(&plain);
+            cv_tree_init(&with);
+            cv_tree_made_begin(&made, first);
+            memcpy(made.hash, leaves[first], n * HASH);
+            cv_tree_made_end(&made, n);
+            for (size_t i = 0; i < RECORDS; i++) {
+                assert_int_equal(
+                    cv_tree_append_told(&plain, leaves[i], 3, a),
+                    cv_tree_append_made(&with, leaves[i], &made, 3, b));
+                assert_int_equal(plain.n, with.n);
+                assert_memory_equal(plain.nodes, with.nodes, plain.n * HASH);
+                if (i % 8 == 7) {
+                    assert_memory_equal(a, b, HASH);
+                }
+            }
+        }
+    }
+    assert_null(cv_tree_made_get(&made, CV_TREE_MADE_HEIGHT + 1, 0));
+    assert_null(cv_tree_made_get(NULL, 1, 0));
+    cv_tree_made_begin(&made, 8);
+    cv_tree_made_end(&made, 8);
+    assert_non_null(cv_tree_made_get(&made, 3, 1));
+    assert_null(cv_tree_made_get(&made, 3, 0));
+    assert_null(cv_tree_made_get(&made, 3, 2));
+    assert_null(cv_tree_made_get(&made, 4, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -603,6 +642,7 @@ int main(void)
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_all_small_proofs),
+        cmocka_unit_test(test_tree_made),
     };
 
     return cmocka_run_group_tests(tests, load, unload);

@@ -4,20 +4,29 @@
 
 #define INTEGER_MAX UINT64_C(9007199254740991)
 
+/* Everything below is made one function, in which a scan's place is kept in
+ * registers: through memory each step would wait for the one before it. It is
+ * made twice, for texts whose quotes are known and for all others. */
+#define INLINE __attribute__((always_inline)) inline
+
 struct scan {
     const uint8_t *p;
     const uint8_t *end;
+    bool marked; /* a constant */
+    const uint8_t *text;
+    const uint16_t *mark; /* where the next quote is */
+    const uint16_t *mark_end;
     size_t depth;
     const uint8_t *value; /* where the top object's member begins */
     struct cv_canon *out;
 };
 
-static int peek(const struct scan *s)
+static INLINE int peek(const struct scan *s)
 {
     return s->p < s->end ? *s->p : -1;
 }
 
-static bool take(struct scan *s, char c)
+static INLINE bool take(struct scan *s, char c)
 {
     if (peek(s) != c) {
         return false;
@@ -90,7 +99,7 @@ static bool skip_escape(struct scan *s)
 
 /* Passes over what is printable ASCII but for quote and backslash, sixteen
  * bytes at a time; where less than that is left, one by one does. */
-static void skip_plain(struct scan *s)
+static INLINE void skip_plain(struct scan *s)
 {
     const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
     const __m128i blank = _mm_set1_epi8(' '), del = _mm_set1_epi8(0x7f);
@@ -113,16 +122,30 @@ static void skip_plain(struct scan *s)
 
 #else
 
-static void skip_plain(struct scan *s)
+static INLINE void skip_plain(struct scan *s)
 {
     (void)s;
 }
 
 #endif
 
-/* Behind the opening quote, to behind the closing one. */
-static bool skip_string(struct scan *s)
+/* The same where quotes are known: nothing in between needs a look. */
+static INLINE bool skip_marked(struct scan *s)
 {
+    if (s->mark_end - s->mark < 2) {
+        return false;
+    }
+    s->p = s->text + s->mark[1] + 1;
+    s->mark += 2;
+    return true;
+}
+
+/* Behind the opening quote, to behind the closing one. */
+static INLINE bool skip_string(struct scan *s)
+{
+    if (s->marked) {
+        return skip_marked(s);
+    }
     skip_plain(s);
     while (s->p < s->end) {
         uint8_t c = *s->p++;
@@ -140,7 +163,7 @@ static bool skip_string(struct scan *s)
     return false;
 }
 
-static bool skip_number(struct scan *s)
+static INLINE bool skip_number(struct scan *s)
 {
     const uint8_t *from = s->p;
     uint64_t value;
@@ -152,7 +175,7 @@ static bool skip_number(struct scan *s)
                          &value);
 }
 
-static bool skip_word(struct scan *s, const char *word)
+static INLINE bool skip_word(struct scan *s, const char *word)
 {
     size_t len = strlen(word);
 
@@ -172,7 +195,7 @@ static int compare(struct cv_bytes a, struct cv_bytes b)
 }
 
 /* The first eight bytes, the first of them the highest. */
-static uint64_t word_of(struct cv_bytes key, const uint8_t *end)
+static INLINE uint64_t word_of(struct cv_bytes key, const uint8_t *end)
 {
     uint64_t word = 0;
 
@@ -193,15 +216,54 @@ static uint64_t word_of(struct cv_bytes key, const uint8_t *end)
 }
 
 /* Does `key` come behind the level's last one? */
-static bool rises(const struct cv_canon_level *level, struct cv_bytes key,
-                  uint64_t word)
+static INLINE bool rises(const struct cv_canon_level *level,
+                         struct cv_bytes key, uint64_t word)
 {
     return level->key.data == NULL || level->word < word ||
            (level->word == word && compare(level->key, key) < 0);
 }
 
+/* To the quote that a key ends with, which has no escapes. */
+static INLINE bool skip_key(struct scan *s)
+{
+    if (s->marked) {
+        bool good = skip_marked(s);
+
+        s->p -= good;
+        return good;
+    }
+    skip_plain(s);
+    while (s->p < s->end && *s->p >= 0x20 && *s->p < 0x7f && *s->p != '"' &&
+           *s->p != '\\') {
+        s->p++;
+    }
+    return true;
+}
+
+/* A member of the object itself: its value begins here. What was written a
+ * moment ago is not read again, which would have to wait for it. */
+static INLINE bool note_member(struct scan *s, struct cv_bytes key,
+                               uint64_t word)
+{
+    struct cv_canon_member *m = &s->out->members[s->out->n];
+
+    if (s->out->n == CV_CANON_MEMBERS) {
+        return false;
+    }
+    m->key = key;
+    m->word = word;
+    m->value.data = s->value = s->p;
+    return true;
+}
+
+/* ... and has ended. */
+static INLINE void end_member(struct scan *s)
+{
+    s->out->members[s->out->n++].value.len = (size_t)(s->p - s->value);
+}
+
 /* A member's key and colon. */
-static bool read_key(struct scan *s)
+static INLINE bool read_key(struct scan *s)
 {
     struct cv_canon_level *level = &s->out->levels[s->depth - 1];
     struct cv_bytes key;
@@ -211,10 +273,8 @@ static bool read_key(struct scan *s)
         return false;
     }
     key.data = s->p;
-    skip_plain(s);
-    while (s->p < s->end && *s->p >= 0x20 && *s->p < 0x7f && *s->p != '"' &&
-           *s->p != '\\') {
-        s->p++;
+    if (!skip_key(s)) {
+        return false;
     }
     key.len = (size_t)(s->p - key.data);
     word = word_of(key, s->end);
@@ -223,13 +283,10 @@ static bool read_key(struct scan *s)
     }
     level->key = key;
     level->word = word;
-    if (s->depth == 1) {
-        s->value = s->p;
-    }
-    return true;
+    return s->depth > 1 || note_member(s, key, word);
 }
 
-static bool open_level(struct scan *s, bool object)
+static INLINE bool open_level(struct scan *s, bool object)
 {
     if (s->depth == CV_LIMIT_JSON_DEPTH) {
         return false;
@@ -240,7 +297,7 @@ static bool open_level(struct scan *s, bool object)
 }
 
 /* A value that holds no others. */
-static bool skip_scalar(struct scan *s)
+static INLINE bool skip_scalar(struct scan *s)
 {
     switch (peek(s)) {
     case '"':
@@ -255,26 +312,9 @@ static bool skip_scalar(struct scan *s)
     }
 }
 
-static bool note_member(struct scan *s)
-{
-    struct cv_canon *o = s->out;
-
-    if (s->depth != 1) {
-        return true;
-    }
-    if (o->n == CV_CANON_MEMBERS) {
-        return false;
-    }
-    o->members[o->n++] =
-        (struct cv_canon_member){s->out->levels[0].key,
-                                 s->out->levels[0].word,
-                                 {s->value, (size_t)(s->p - s->value)}};
-    return true;
-}
-
 /* A value ended: closes what ends with it and goes on to the next one. False
  * where the text is not right; *done where it ended. */
-static bool after_value(struct scan *s, bool *done)
+static INLINE bool after_value(struct scan *s, bool *done)
 {
     for (;;) {
         struct cv_canon_level *level;
@@ -283,8 +323,8 @@ static bool after_value(struct scan *s, bool *done)
             *done = true;
             return s->p == s->end;
         }
-        if (!note_member(s)) {
-            return false;
+        if (s->depth == 1) {
+            end_member(s);
         }
         level = &s->out->levels[s->depth - 1];
         if (take(s, ',')) {
@@ -297,13 +337,12 @@ static bool after_value(struct scan *s, bool *done)
     }
 }
 
-bool cv_canon_scan(struct cv_bytes text, struct cv_canon *out)
+static INLINE bool scan(struct scan s)
 {
-    struct scan s = {.p = text.data, .end = text.data + text.len, .out = out};
     bool done = false;
 
-    out->n = 0;
-    if (text.len == 0 || peek(&s) != '{') {
+    s.out->n = 0;
+    if (peek(&s) != '{') {
         return false;
     }
     while (!done) {
@@ -328,6 +367,35 @@ bool cv_canon_scan(struct cv_bytes text, struct cv_canon *out)
         }
     }
     return true;
+}
+
+bool cv_canon_scan_plain(struct cv_bytes text, struct cv_canon *out)
+{
+    const struct scan s = {
+        .p = text.data, .end = text.data + text.len, .out = out};
+
+    out->n = 0;
+    return text.len > 0 && scan(s);
+}
+
+bool cv_canon_scan(struct cv_bytes text, struct cv_canon *out)
+{
+    size_t n = text.len == 0 || text.len > CV_LIMIT_LEAF
+                   ? CV_CANON_ODD
+                   : cv_canon_marks(text, out->marks);
+
+    if (n != CV_CANON_ODD) {
+        const struct scan s = {.p = text.data,
+                               .end = text.data + text.len,
+                               .marked = true,
+                               .text = text.data,
+                               .mark = out->marks,
+                               .mark_end = out->marks + n,
+                               .out = out};
+
+        return scan(s);
+    }
+    return cv_canon_scan_plain(text, out);
 }
 
 struct cv_bytes cv_canon_get(const struct cv_canon *object, const char *key)

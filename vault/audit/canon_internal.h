@@ -15,6 +15,8 @@
 #include <stdbool.h>
 
 #define CV_CANON_MEMBERS 48 /* most in one object that is looked into */
+#define CV_CANON_MARKS 512  /* most quotes that are found beforehand */
+#define CV_CANON_ODD SIZE_MAX
 
 struct cv_canon_member {
     struct cv_bytes key;   /* between the quotes */
@@ -31,11 +33,21 @@ struct cv_canon {
         struct cv_bytes key;
         uint64_t word;
     } levels[CV_LIMIT_JSON_DEPTH];
+    uint16_t marks[CV_CANON_MARKS]; /* likewise */
 };
 
 /* Scans a whole object; its own members (not those below) are in *out. False:
  * not canonical, or more than CV_CANON_MEMBERS members. */
 bool cv_canon_scan(struct cv_bytes text, struct cv_canon *out);
+
+/* The same without looking for the quotes first: what texts go through that
+ * have a backslash or very many strings. */
+bool cv_canon_scan_plain(struct cv_bytes text, struct cv_canon *out);
+
+/* Where the quotes are, and how many. CV_CANON_ODD: there are more than have
+ * room, or a character that is no printable ASCII, or a backslash. `text` has
+ * at most CV_LIMIT_LEAF bytes. */
+size_t cv_canon_marks(struct cv_bytes text, uint16_t marks[CV_CANON_MARKS]);
 
 /* The value of member `key`; len 0: there is none. */
 struct cv_bytes cv_canon_get(const struct cv_canon *object, const char *key);

@@ -25,40 +25,56 @@ static const uint8_t six_bits[256] = {
     ['+'] = 63, ['/'] = 64};
 /* clang-format on */
 
+/* Of what is no digit, bits beyond the six are set. */
+static inline uint32_t digit(uint8_t c)
+{
+    return six_bits[c] - 1U;
+}
+
 /* The one spelling of a hash in base64, in one pass: the record is public, and
  * of a million of them each is read. */
 static bool read_prev(struct cv_bytes text, uint8_t out[CV_TREE_HASH])
 {
     const uint8_t *p = text.data;
-    unsigned bad = 0;
-    uint32_t bits;
+    uint32_t all = 0, a, b, c;
 
     if (text.len != PREV_LEN || p[PREV_LEN - 1] != '=') {
         return false;
     }
     for (size_t i = 0; i < CV_TREE_HASH / 3; i++, p += 4) {
-        uint8_t a = six_bits[p[0]], b = six_bits[p[1]], c = six_bits[p[2]],
-                d = six_bits[p[3]];
+        uint32_t d = digit(p[3]), bits;
 
-        bad |= (a == 0) | (b == 0) | (c == 0) | (d == 0);
-        bits = (a - 1U) << 18 | (b - 1U) << 12 | (c - 1U) << 6 | (d - 1U);
+        a = digit(p[0]);
+        b = digit(p[1]);
+        c = digit(p[2]);
+        all |= a | b | c | d;
+        bits = a << 18 | b << 12 | c << 6 | d;
         out[3 * i] = (uint8_t)(bits >> 16);
         out[3 * i + 1] = (uint8_t)(bits >> 8);
         out[3 * i + 2] = (uint8_t)bits;
     }
-    bad |=
-        (six_bits[p[0]] == 0) | (six_bits[p[1]] == 0) | (six_bits[p[2]] == 0);
-    bits = (six_bits[p[0]] - 1U) << 12 | (six_bits[p[1]] - 1U) << 6 |
-           (six_bits[p[2]] - 1U);
-    out[CV_TREE_HASH - 2] = (uint8_t)(bits >> 10);
-    out[CV_TREE_HASH - 1] = (uint8_t)(bits >> 2);
-    return bad == 0 && (bits & 3) == 0;
+    a = digit(p[0]);
+    b = digit(p[1]);
+    c = digit(p[2]);
+    out[CV_TREE_HASH - 2] = (uint8_t)(a << 2 | b >> 4);
+    out[CV_TREE_HASH - 1] = (uint8_t)(b << 4 | c >> 2);
+    return (all | a | b | c) < 64 && (c & 3) == 0;
 }
 
-/* Values of the members that a record is read for. */
-struct found {
-    struct cv_bytes action, boot, decision, mono_ms, op, outcome, phase, prev,
-        seq, time, v;
+/* The members that a record is read for, in the order of their keys. */
+enum want {
+    ACTION,
+    BOOT,
+    DECISION,
+    MONO_MS,
+    OP,
+    OUTCOME,
+    PHASE,
+    PREV,
+    SEQ,
+    TIME,
+    V,
+    WANTS
 };
 
 /* A key of up to eight bytes as canon_internal.h makes a word of it. */
@@ -66,64 +82,65 @@ struct found {
     ((uint64_t)(a) << 56 | (uint64_t)(b) << 48 | (uint64_t)(c) << 40 | \
      (uint64_t)(d) << 32 | (uint64_t)(e) << 24 | (uint64_t)(f) << 16 | \
      (uint64_t)(g) << 8 | (uint64_t)(h))
-#define WANT(member, ...)                                 \
-    {                                                     \
-        WORD(__VA_ARGS__), offsetof(struct found, member) \
-    }
 
 /* Both the members and what is wanted are in order: one walk finds all. A key
- * has no NUL, so equal words of up to eight bytes are equal keys. */
-static void find(const struct cv_canon *all, struct found *out)
+ * has no NUL, so equal words of up to eight bytes are equal keys; one that is
+ * longer comes behind. */
+static void find(const struct cv_canon *all, struct cv_bytes found[WANTS])
 {
-    /* clang-format off */
-    static const struct {
-        uint64_t word;
-        size_t offset;
-    } wants[] = {
-        WANT(action, 'a', 'c', 't', 'i', 'o', 'n', 0, 0),
-        WANT(boot, 'b', 'o', 'o', 't', 0, 0, 0, 0),
-        WANT(decision, 'd', 'e', 'c', 'i', 's', 'i', 'o', 'n'),
-        WANT(mono_ms, 'm', 'o', 'n', 'o', '_', 'm', 's', 0),
-        WANT(op, 'o', 'p', 0, 0, 0, 0, 0, 0),
-        WANT(outcome, 'o', 'u', 't', 'c', 'o', 'm', 'e', 0),
-        WANT(phase, 'p', 'h', 'a', 's', 'e', 0, 0, 0),
-        WANT(prev, 'p', 'r', 'e', 'v', 0, 0, 0, 0),
-        WANT(seq, 's', 'e', 'q', 0, 0, 0, 0, 0),
-        WANT(time, 't', 'i', 'm', 'e', 0, 0, 0, 0),
-        WANT(v, 'v', 0, 0, 0, 0, 0, 0, 0),
+    static const uint64_t wants[WANTS] = {
+        [ACTION] = WORD('a', 'c', 't', 'i', 'o', 'n', 0, 0),
+        [BOOT] = WORD('b', 'o', 'o', 't', 0, 0, 0, 0),
+        [DECISION] = WORD('d', 'e', 'c', 'i', 's', 'i', 'o', 'n'),
+        [MONO_MS] = WORD('m', 'o', 'n', 'o', '_', 'm', 's', 0),
+        [OP] = WORD('o', 'p', 0, 0, 0, 0, 0, 0),
+        [OUTCOME] = WORD('o', 'u', 't', 'c', 'o', 'm', 'e', 0),
+        [PHASE] = WORD('p', 'h', 'a', 's', 'e', 0, 0, 0),
+        [PREV] = WORD('p', 'r', 'e', 'v', 0, 0, 0, 0),
+        [SEQ] = WORD('s', 'e', 'q', 0, 0, 0, 0, 0),
+        [TIME] = WORD('t', 'i', 'm', 'e', 0, 0, 0, 0),
+        [V] = WORD('v', 0, 0, 0, 0, 0, 0, 0),
     };
-    /* clang-format on */
-    const size_t n = sizeof wants / sizeof wants[0];
-    size_t w = 0;
+    const struct cv_canon_member *m = all->members, *end = m + all->n;
 
-    memset(out, 0, sizeof *out);
-    for (size_t i = 0; i < all->n && w < n; i++) {
-        const struct cv_canon_member *m = &all->members[i];
-
-        while (w < n && wants[w].word < m->word) {
-            w++;
+    for (size_t w = 0; w < WANTS; w++) {
+        while (m < end && m->word < wants[w]) {
+            m++;
         }
-        if (w < n && wants[w].word == m->word && m->key.len <= 8) {
-            memcpy((char *)out + wants[w++].offset, &m->value, sizeof m->value);
+        if (m < end && m->word == wants[w] && m->key.len <= 8) {
+            found[w] = m->value;
+        } else {
+            found[w].data = NULL;
+            found[w].len = 0;
         }
     }
+}
+
+/* Are these eight of that form, where a `0` stands for any digit? By words: a
+ * digit's high half is 3, also when 6 is added. */
+static bool is_form(const uint8_t *p, const char form[8])
+{
+    uint64_t text, want, fixed = 0, high;
+
+    memcpy(&text, p, sizeof text);
+    memcpy(&want, form, sizeof want);
+    for (int i = 0; i < 64; i += 8) {
+        fixed |= (want >> i & 0xff) == '0' ? 0 : UINT64_C(0xff) << i;
+    }
+    high = text & ~fixed & UINT64_C(0xf0f0f0f0f0f0f0f0);
+    return (text & fixed) == (want & fixed) &&
+           high == (~fixed & UINT64_C(0x3030303030303030)) &&
+           (((text & ~fixed & UINT64_C(0x0f0f0f0f0f0f0f0f)) +
+             UINT64_C(0x0606060606060606)) &
+            UINT64_C(0xf0f0f0f0f0f0f0f0)) == 0;
 }
 
 /* RFC 3339 in UTC with seconds, so that times compare as texts. */
 static bool is_time(struct cv_bytes text)
 {
-    static const char form[] = "dddd-dd-ddTdd:dd:ddZ";
-    unsigned bad = 0;
-
-    if (text.len != TIME_LEN) {
-        return false;
-    }
-    for (size_t i = 0; i < TIME_LEN; i++) {
-        uint8_t c = text.data[i];
-
-        bad |= form[i] == 'd' ? (uint8_t)(c - '0') > 9 : c != (uint8_t)form[i];
-    }
-    return bad == 0;
+    return text.len == TIME_LEN && is_form(text.data, "0000-00-") &&
+           is_form(text.data + 8, "00T00:00") &&
+           is_form(text.data + TIME_LEN - 8, "0:00:00Z");
 }
 
 /* What must be there in each phase. */
@@ -141,38 +158,46 @@ static const char *check_phase(const struct cv_record *r)
     return cv_record_is(r->phase, "event") ? NULL : "phase is not known";
 }
 
-static void take_texts(const struct found *f, struct cv_record *out)
+static void take_texts(const struct cv_bytes f[WANTS], struct cv_record *out)
 {
-    out->op = cv_canon_string(f->op);
-    out->phase = cv_canon_string(f->phase);
-    out->action = cv_canon_string(f->action);
-    out->time = cv_canon_string(f->time);
-    out->decision = cv_canon_string(f->decision);
-    out->outcome = cv_canon_string(f->outcome);
-    out->boot = cv_canon_string(f->boot);
-    out->mono = f->mono_ms;
+    out->op = cv_canon_string(f[OP]);
+    out->phase = cv_canon_string(f[PHASE]);
+    out->action = cv_canon_string(f[ACTION]);
+    out->time = cv_canon_string(f[TIME]);
+    out->decision = cv_canon_string(f[DECISION]);
+    out->outcome = cv_canon_string(f[OUTCOME]);
+    out->boot = cv_canon_string(f[BOOT]);
+    out->mono = f[MONO_MS];
+}
+
+static void blank(struct cv_record *out)
+{
+    memset(&out->seq, 0, sizeof *out - offsetof(struct cv_record, seq));
 }
 
 const char *cv_record_read(struct cv_bytes leaf, struct cv_record *out)
 {
-    struct found f;
+    struct cv_bytes f[WANTS];
     uint64_t version = 0;
 
-    memset(&out->seq, 0, sizeof *out - offsetof(struct cv_record, seq));
     if (!cv_canon_scan(leaf, &out->all)) {
+        blank(out);
         return "not canonical JSON";
     }
-    find(&out->all, &f);
-    if (!cv_canon_uint(f.v, &version) || version != CV_LEAF_VERSION) {
+    find(&out->all, f);
+    if (!cv_canon_uint(f[V], &version) || version != CV_LEAF_VERSION) {
+        blank(out);
         return "a record version that is not known";
     }
-    if (!cv_canon_uint(f.seq, &out->seq)) {
+    if (!cv_canon_uint(f[SEQ], &out->seq)) {
+        blank(out);
         return "seq is missing or no number";
     }
-    if (!read_prev(cv_canon_string(f.prev), out->prev)) {
+    if (!read_prev(cv_canon_string(f[PREV]), out->prev)) {
+        blank(out);
         return "prev is missing or no hash";
     }
-    take_texts(&f, out);
+    take_texts(f, out);
     if (out->op.len == 0 || out->action.len == 0) {
         return "op or action is missing";
     }

@@ -1,4 +1,4 @@
-#include "vault/audit/tree.h"
+#include "vault/audit/tree_made_internal.h"
 
 #include "vault/audit/sha256_internal.h"
 
@@ -30,10 +30,12 @@ void cv_tree_init(struct cv_tree *tree)
     memset(tree, 0, sizeof *tree);
 }
 
-bool cv_tree_append_told(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH],
-                         unsigned level, uint8_t out[CV_TREE_HASH])
+bool cv_tree_append_made(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH],
+                         const struct cv_tree_made *made, unsigned level,
+                         uint8_t out[CV_TREE_HASH])
 {
     uint8_t hash[CV_TREE_HASH];
+    const uint8_t *known;
     uint64_t full = tree->size;
     unsigned height = 0;
 
@@ -41,14 +43,27 @@ bool cv_tree_append_told(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH],
     /* Each trailing one bit is a subtree that this leaf completes to one of
      * twice its size. */
     for (; full & 1; full >>= 1) {
-        cv_tree_node(tree->nodes[--tree->n], hash, hash);
-        if (++height == level) {
+        tree->n--;
+        height++;
+        known = cv_tree_made_get(made, height, tree->size >> height);
+        if (known != NULL) {
+            memcpy(hash, known, CV_TREE_HASH);
+        } else {
+            cv_tree_node(tree->nodes[tree->n], hash, hash);
+        }
+        if (height == level) {
             memcpy(out, hash, CV_TREE_HASH);
         }
     }
     memcpy(tree->nodes[tree->n++], hash, CV_TREE_HASH);
     tree->size++;
     return level > 0 && height >= level;
+}
+
+bool cv_tree_append_told(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH],
+                         unsigned level, uint8_t out[CV_TREE_HASH])
+{
+    return cv_tree_append_made(tree, leaf, NULL, level, out);
 }
 
 void cv_tree_append(struct cv_tree *tree, const uint8_t leaf[CV_TREE_HASH])

@@ -263,9 +263,10 @@ static bool is_covered(const struct cv_verify *v)
 static void take(struct cv_verify *v, struct cv_bytes leaf, bool whole)
 {
     struct cv_verify_look look;
+    uint8_t hash[CV_TREE_HASH];
 
-    cv_verify_look_at(leaf, &look);
-    cv_verify_take(v, &look, leaf, whole);
+    cv_verify_look_at(leaf, &look, hash);
+    cv_verify_take(v, &look, hash, NULL, leaf, whole);
 }
 
 /* One step; *more false at the end. */

@@ -12,12 +12,12 @@
 #include "vault/audit/report_internal.h"
 #include "vault/audit/state_internal.h"
 #include "vault/audit/tiles_internal.h"
+#include "vault/audit/tree_made_internal.h"
 #include "vault/audit/verify.h"
 
 /* What a record says, as far as that can be told without the others. */
 struct cv_verify_look {
     const char *wrong; /* with its form; NULL: nothing */
-    uint8_t hash[CV_TREE_HASH];
     uint8_t prev[CV_TREE_HASH];
     uint64_t seq;
     uint64_t op; /* cv_ops_hash */
@@ -32,13 +32,16 @@ struct cv_verify_look {
     bool key;   /* perhaps one that gives the log another key */
 };
 
-/* Looks at one. Any thread. */
-void cv_verify_look_at(struct cv_bytes leaf, struct cv_verify_look *out);
+/* Looks at one, and hashes it. Any thread. */
+void cv_verify_look_at(struct cv_bytes leaf, struct cv_verify_look *out,
+                       uint8_t hash[CV_TREE_HASH]);
 
-/* The same for all of them; where they lie in `bytes` is said already, and what
- * else they are is overwritten, like what is in `room`. */
-void cv_verify_look_at_all(const uint8_t *bytes, struct cv_verify_look *look,
-                           size_t n, struct cv_record *room);
+/* The same for all of them, up to the first whose checksum is wrong; how many
+ * those are. Where they lie in `bytes`, each behind its frame's header, is said
+ * already; what else they are is overwritten, like what is in `room`. */
+size_t cv_verify_look_at_all(const uint8_t *bytes, struct cv_verify_look *look,
+                             size_t n, struct cv_record *room,
+                             uint8_t (*hash)[CV_TREE_HASH]);
 
 /* A statement about the log at some size, to be held against it. */
 struct cv_verify_claim {
@@ -96,9 +99,12 @@ void cv_verify_add(struct cv_verify *v, const char *what, const char *why);
 void cv_verify_add_here(struct cv_verify *v, const char *what, const char *why);
 
 /* Takes the next record: its place in the chain, the tree, the tiles, its pair,
- * its time. `whole` false: its checksum is wrong. One thread at a time. */
+ * its time. `made`: what is known of the tree above it, or NULL. `whole` false:
+ * its checksum is wrong. One thread at a time. */
 void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
-                    struct cv_bytes leaf, bool whole);
+                    const uint8_t hash[CV_TREE_HASH],
+                    const struct cv_tree_made *made, struct cv_bytes leaf,
+                    bool whole);
 
 /* A leaf that may give the log another key (rotation.h): both must have signed
  * it, and the one before must have been the log's. */

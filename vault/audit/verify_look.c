@@ -1,6 +1,7 @@
 /* One record, by itself. */
 #include "vault/audit/verify_internal.h"
 
+#include "vault/audit/crc32c_internal.h"
 #include "vault/audit/record_internal.h"
 
 #include <string.h>
@@ -56,34 +57,52 @@ static void read_record(struct cv_bytes leaf, struct cv_record *r,
     out->boot = cv_ops_hash(r->boot);
 }
 
-void cv_verify_look_at(struct cv_bytes leaf, struct cv_verify_look *out)
+void cv_verify_look_at(struct cv_bytes leaf, struct cv_verify_look *out,
+                       uint8_t hash[CV_TREE_HASH])
 {
     struct cv_record r;
 
     memset(out, 0, sizeof *out);
-    cv_tree_leaf(leaf, out->hash);
+    cv_tree_leaf(leaf, hash);
     read_record(leaf, &r, out);
 }
 
-void cv_verify_look_at_all(const uint8_t *bytes, struct cv_verify_look *look,
-                           size_t n, struct cv_record *room)
+/* The checksum that stands before a leaf. */
+static uint32_t checksum_of(struct cv_bytes leaf)
 {
-    size_t i = 0;
+    const uint8_t *p = leaf.data - 4;
 
-    for (; i + 1 < n; i += 2) {
-        const struct cv_bytes two[2] = {
-            {bytes + look[i].at, look[i].len},
-            {bytes + look[i + 1].at, look[i + 1].len}};
-        uint8_t *const out[2] = {look[i].hash, look[i + 1].hash};
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+           (uint32_t)p[3] << 24;
+}
 
+/* Two by two: what is looked at several times is near then. The last of an odd
+ * number has itself beside it. */
+size_t cv_verify_look_at_all(const uint8_t *bytes, struct cv_verify_look *look,
+                             size_t n, struct cv_record *room,
+                             uint8_t (*hash)[CV_TREE_HASH])
+{
+    for (size_t i = 0; i < n; i += 2) {
+        struct cv_verify_look *l = look + i;
+        const size_t other = i + 1 < n;
+        const struct cv_bytes two[2] = {{bytes + l->at, l->len},
+                                        {bytes + l[other].at, l[other].len}};
+        uint8_t unused[CV_TREE_HASH];
+        uint8_t *const out[2] = {hash[i], other ? hash[i + 1] : unused};
+        uint32_t crc[2];
+
+        cv_crc32c_two(two, crc);
+        if (crc[0] != checksum_of(two[0])) {
+            return i;
+        }
         cv_tree_two_leaves(two, out);
-        read_record(two[0], room, &look[i]);
-        read_record(two[1], room, &look[i + 1]);
+        read_record(two[0], room, l);
+        if (crc[1] != checksum_of(two[1])) {
+            return i + 1;
+        }
+        if (other) {
+            read_record(two[1], room, l + 1);
+        }
     }
-    if (i < n) {
-        const struct cv_bytes last = {bytes + look[i].at, look[i].len};
-
-        cv_tree_leaf(last, look[i].hash);
-        read_record(last, room, &look[i]);
-    }
+    return n;
 }

@@ -6,7 +6,6 @@
  * chain has an order. So while one takes, the others look. */
 #include "vault/audit/verify_internal.h"
 
-#include "vault/audit/crc32c_internal.h"
 #include "vault/audit/wal_internal.h"
 #include "vault/base/limits.h"
 
@@ -16,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PIECE CV_MIB(1)
-#define FRAMES 8192 /* most in a piece */
-#define AHEAD 8     /* records */
+#define PIECE CV_KIB(256)
+#define FRAMES CV_TREE_MADE_LEAVES /* most in a piece */
+#define AHEAD 8                    /* records */
 #define THREADS 2
 #define THREADS_MAX 16
 #define SMALL CV_MIB(2) /* a log up to here is read by one */
@@ -29,8 +28,9 @@ struct pass {
     pthread_mutex_t reading;
     uint64_t offset; /* from here on: `reading` */
     uint64_t end;
-    uint64_t given; /* pieces */
-    bool done;      /* no further piece is given */
+    uint64_t given;   /* pieces */
+    uint64_t records; /* in them */
+    bool done;        /* no further piece is given */
     pthread_mutex_t taking;
     pthread_cond_t turn;
     uint64_t taken; /* pieces; from here on: `taking` */
@@ -39,12 +39,14 @@ struct pass {
 
 struct piece {
     uint64_t number;
+    uint64_t first;                /* the first record's place in the log */
     size_t len;                    /* bytes that were read */
     size_t n;                      /* frames */
     struct cv_verify_progress now; /* once it was taken */
     uint8_t *bytes;
     struct cv_verify_look *look;
     struct cv_record *room; /* not on the stack, which would be zeroed */
+    struct cv_tree_made *made;
 };
 
 static uint32_t get_u32(const uint8_t *p)
@@ -106,7 +108,9 @@ static bool get_piece(struct pass *pass, struct piece *piece)
 
         piece->number = pass->given++;
         piece->len = read_some(pass->v->fd, pass->offset, piece->bytes, len);
+        piece->first = pass->records;
         pass->offset += find_frames(piece);
+        pass->records += piece->n;
         pass->done = piece->len < len || piece->n == 0;
     }
     (void)pthread_mutex_unlock(&pass->reading);
@@ -117,29 +121,13 @@ static bool get_piece(struct pass *pass, struct piece *piece)
  * and is the first that is not in the piece any more. */
 static bool look_at(struct piece *piece)
 {
-    const struct cv_verify_look *look = piece->look;
-    size_t n = piece->n, good = 0;
+    const size_t n = piece->n;
 
-    while (good < n) {
-        bool two = good + 1 < n;
-        const struct cv_bytes leaf[2] = {
-            {piece->bytes + look[good].at, look[good].len},
-            {piece->bytes + look[good + two].at, look[good + two].len}};
-        uint32_t crc[2];
-
-        cv_crc32c_two(leaf, crc);
-        if (crc[0] != get_u32(leaf[0].data - 4)) {
-            break;
-        }
-        good++;
-        if (crc[1] != get_u32(leaf[1].data - 4)) {
-            break;
-        }
-        good += two;
-    }
-    piece->n = good;
-    cv_verify_look_at_all(piece->bytes, piece->look, good, piece->room);
-    return good == n;
+    cv_tree_made_begin(piece->made, piece->first);
+    piece->n = cv_verify_look_at_all(piece->bytes, piece->look, n, piece->room,
+                                     piece->made->hash);
+    cv_tree_made_end(piece->made, piece->n);
+    return piece->n == n;
 }
 
 static void take_all(struct cv_verify *v, const struct piece *piece)
@@ -150,7 +138,7 @@ static void take_all(struct cv_verify *v, const struct piece *piece)
         if (i + AHEAD < piece->n) {
             cv_ops_expect(&v->ops, look[AHEAD].op);
         }
-        cv_verify_take(v, look,
+        cv_verify_take(v, look, piece->made->hash[i], piece->made,
                        (struct cv_bytes){piece->bytes + look->at, look->len},
                        true);
     }
@@ -188,8 +176,10 @@ static void work(struct pass *pass, bool first)
     const struct cv_verify_options *o = pass->options;
     struct piece piece = {.bytes = malloc(PIECE),
                           .look = calloc(FRAMES, sizeof *piece.look),
-                          .room = calloc(1, sizeof *piece.room)};
-    bool good = piece.bytes != NULL && piece.look != NULL && piece.room != NULL;
+                          .room = calloc(1, sizeof *piece.room),
+                          .made = calloc(1, sizeof *piece.made)};
+    bool good = piece.bytes != NULL && piece.look != NULL &&
+                piece.room != NULL && piece.made != NULL;
 
     while (good && get_piece(pass, &piece)) {
         good = look_at(&piece);
@@ -201,6 +191,7 @@ static void work(struct pass *pass, bool first)
     free(piece.bytes);
     free(piece.look);
     free(piece.room);
+    free(piece.made);
 }
 
 static void *run(void *pass)
@@ -215,6 +206,7 @@ void cv_verify_pass(struct cv_verify *v, uint64_t end,
     struct pass pass = {.v = v,
                         .options = options,
                         .offset = v->at.offset,
+                        .records = v->at.tree.size,
                         .end = end,
                         .reading = PTHREAD_MUTEX_INITIALIZER,
                         .taking = PTHREAD_MUTEX_INITIALIZER,

@@ -128,7 +128,9 @@ static void check_tiles(struct cv_verify *v, struct cv_bytes leaf,
 }
 
 void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
-                    struct cv_bytes leaf, bool whole)
+                    const uint8_t hash[CV_TREE_HASH],
+                    const struct cv_tree_made *made, struct cv_bytes leaf,
+                    bool whole)
 {
     uint8_t subtree[CV_TREE_HASH];
     bool full;
@@ -150,9 +152,9 @@ void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
             cv_verify_key(v, leaf);
         }
     }
-    memcpy(v->at.prev, look->hash, CV_TREE_HASH);
+    memcpy(v->at.prev, hash, CV_TREE_HASH);
     full =
-        cv_tree_append_told(&v->at.tree, look->hash, CV_TILE_HEIGHT, subtree);
+        cv_tree_append_made(&v->at.tree, hash, made, CV_TILE_HEIGHT, subtree);
     v->at.offset += CV_WAL_HEADER + leaf.len;
     check_tiles(v, leaf, full ? subtree : NULL);
     cv_verify_claims(v);
