@@ -63,10 +63,11 @@ static void decision_leaf(const struct cv_ask *ask, const cJSON *details,
     leaf->details = details;
 }
 
-/* Entered. A denial is a record too, and as durable as a permit. Its status,
- * or that of the record. */
+/* Entered. A denial is a record too, and as durable as a permit: now, or, where
+ * that is enough and others share its commit, before anybody is told. Its
+ * status, or that of the record. */
 static enum cv_status commit_denial(struct cv_ask *ask,
-                                    const struct cv_leaf *leaf,
+                                    const struct cv_leaf *leaf, bool now,
                                     struct cv_err *err)
 {
     struct cv_err record;
@@ -74,7 +75,7 @@ static enum cv_status commit_denial(struct cv_ask *ask,
 
     cv_err_init(&record);
     s = cv_door_queue(ask->broker, leaf, &ask->seq, &record);
-    if (s == CV_OK) {
+    if (s == CV_OK && (now || !ask->broker->shares)) {
         s = cv_broker_commit(ask->broker, &record);
     }
     if (s != CV_OK) {
@@ -101,7 +102,7 @@ static enum cv_status record_denial(struct cv_ask *ask,
         cv_denials_say(err);
         return leaf->status;
     }
-    return commit_denial(ask, leaf, err);
+    return commit_denial(ask, leaf, false, err);
 }
 
 /* A copy of what the record is to say (may be NULL), to say more. It lives on
@@ -139,7 +140,7 @@ ask_for_approvals(struct cv_ask *ask, const cJSON *details, struct cv_err *err)
     if (file) {
         /* Nothing is filed without its leaf; there are few of them. */
         cv_broker_metrics_count(ask->broker, false, ask->action);
-        s = commit_denial(ask, &leaf, err);
+        s = commit_denial(ask, &leaf, true, err);
     } else {
         s = record_denial(ask, &leaf, err);
     }

@@ -3,7 +3,7 @@
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
 #include "vault/broker/service_internal.h"
-#include "vault/broker/sign_internal.h"
+#include "vault/broker/together_internal.h"
 
 #include "vault/audit/checkpoint.h"
 #include "vault/base/clock.h"

@@ -134,36 +134,24 @@ static enum cv_status check_sign(const struct cv_sign *sign, struct cv_err *err)
     return CV_OK;
 }
 
-/* Not entered: a refusal is a record of its own. */
-static void record_refusal(struct cv_broker *b, struct cv_ask *ask,
-                           const char *id, struct cv_err *err)
+/* What the leaf of a refusal says beside what was asked. */
+static cJSON *refusal_details(const char *id, const struct cv_err *err)
 {
-    cJSON *details;
-    struct cv_err local;
+    cJSON *details = cJSON_CreateObject();
 
-    if (cv_denials_take(ask, err->status)) {
-        return;
-    }
-    details = cJSON_CreateObject();
-    cv_err_init(&local);
     if (is_id(id)) {
         (void)cv_json_add_str(details, "grant", id);
     }
     (void)cv_json_add_str(details, "method", "relay");
     (void)cv_json_add_str(details, "because", err->text);
-    if (b->vault != NULL && cv_broker_enter(b, &local) == CV_OK) {
-        if (cv_ask_deny(ask, err->status, details, &local) == CV_OK &&
-            cv_broker_commit(b, &local) == CV_OK) {
-            err->audit_seq = ask->seq;
-        }
-        cv_broker_leave(b);
-    }
-    cJSON_Delete(details);
+    return details;
 }
 
-void cv_broker_asks_sign(struct cv_broker *b, struct cv_caller *relay,
-                         const cJSON *parameters, struct cv_sign *sign)
+static void sign_begin(struct cv_broker *b, const cJSON *parameters,
+                       struct cv_together_call *call)
 {
+    struct cv_sign *sign = (struct cv_sign *)call;
+    struct cv_caller *relay = call->caller;
     const char *id = "";
     const struct cv_json_field fields[] = {
         {"grant", CV_JSON_STRING, true, &id, CV_LIMIT_URL},
@@ -175,28 +163,36 @@ void cv_broker_asks_sign(struct cv_broker *b, struct cv_caller *relay,
         {"server", CV_JSON_STRING, true, &sign->server, WORDS_MAX},
     };
 
-    memset(sign, 0, sizeof(*sign));
-    cv_err_init(&sign->err);
+    call->ask = &sign->ask;
     begin_unknown(b, relay, &sign->ask);
-    sign->caller = relay;
-    sign->status = cv_json_read(none(parameters), "Sign",
-                                CV_BROKER_FIELDS(fields), true, &sign->err);
-    if (sign->status == CV_OK) {
-        sign->status =
-            begin_ask(b, relay, id, &sign->grant, &sign->ask, &sign->err);
+    sign->call.status = cv_json_read(none(parameters), "Sign",
+                                CV_BROKER_FIELDS(fields), true, &sign->call.err);
+    if (sign->call.status == CV_OK) {
+        sign->call.status =
+            begin_ask(b, relay, id, &sign->grant, &sign->ask, &sign->call.err);
     }
-    if (sign->status == CV_OK) {
-        sign->caller = &sign->grant->who;
+    if (sign->call.status == CV_OK) {
+        sign->call.caller = &sign->grant->who;
         sign->name = sign->grant->entry;
-        sign->status = check_sign(sign, &sign->err);
+        sign->call.status = check_sign(sign, &sign->call.err);
     }
-    if (sign->status != CV_OK) {
+    if (sign->call.status != CV_OK) {
         if (sign->grant != NULL) {
             sign->grant->refused++;
         }
-        record_refusal(b, &sign->ask, id, &sign->err);
+        call->details = refusal_details(id, &sign->call.err);
     }
 }
+
+const struct cv_together_kind cv_broker_asks_sign_kind = {
+    .method = CV_INTERFACE_DOOR ".Sign",
+    .door = true,
+    .size = sizeof(struct cv_sign),
+    .begin = sign_begin,
+    .look = cv_sign_look,
+    .decide = cv_sign_decide,
+    .end = cv_sign_end,
+};
 
 /* Is this key among those that the context's server had? Adds it. True: it was
  * not, and others were. */
@@ -257,7 +253,7 @@ static enum cv_status store_server_key(struct cv_broker *b,
         }
         if (s == CV_OK) {
             s = cv_entry_note(doc, "the server has another key than before",
-                              sign->caller->user, cv_clock_now_s(), err);
+                              sign->call.caller->user, cv_clock_now_s(), err);
         }
     }
     if (s == CV_OK && added) {
@@ -293,24 +289,18 @@ static void remember_server(struct cv_broker *b, struct cv_sign *sign)
 static CV_BROKER_METHOD(asks_sign_run)
 {
     struct cv_broker *b = context;
-    struct cv_sign *sign = b->signing;
+    struct cv_sign *sign = (struct cv_sign *)b->together;
     enum cv_status s;
 
     (void)parameters;
     if (sign == NULL) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    /* What was refused before it was decided is recorded already. */
-    if (sign->status != CV_OK && sign->doc == NULL &&
-        (sign->ask.seq != -1 || sign->ask.counted)) {
-        *err = sign->err;
-        return sign->status;
-    }
     s = cv_sign_make(b, sign, reply, err);
     if (s == CV_OK) {
         sign->grant->signatures++;
         remember_server(b, sign);
-    } else if (s == CV_DENIED) {
+    } else if (s == CV_DENIED && sign->doc != NULL) {
         cv_grant_look_again(b);
     }
     return s;
@@ -345,9 +335,19 @@ static cJSON *request_details(const struct words *w)
     return NULL;
 }
 
-void cv_broker_asks_request(struct cv_broker *b, struct cv_caller *relay,
-                            const cJSON *parameters, struct cv_door_request *rq)
+/* A request through the relay. */
+struct door_request {
+    struct cv_together_call call;
+    struct cv_grant *grant; /* NULL: refused */
+    bool permit;
+    struct cv_ask ask;
+};
+
+static void request_begin(struct cv_broker *b, const cJSON *parameters,
+                          struct cv_together_call *call)
 {
+    struct door_request *rq = (struct door_request *)call;
+    struct cv_caller *relay = call->caller;
     struct words w = {.id = ""};
     const struct cv_json_field fields[] = {
         {"grant", CV_JSON_STRING, true, &w.id, CV_LIMIT_URL},
@@ -364,47 +364,59 @@ void cv_broker_asks_request(struct cv_broker *b, struct cv_caller *relay,
         {"why", CV_JSON_STRING, false, &w.why, WORDS_MAX},
     };
 
-    memset(rq, 0, sizeof(*rq));
-    cv_err_init(&rq->err);
+    call->ask = &rq->ask;
     begin_unknown(b, relay, &rq->ask);
-    rq->status = cv_json_read(none(parameters), "Request",
-                              CV_BROKER_FIELDS(fields), true, &rq->err);
-    if (rq->status == CV_OK) {
-        rq->status = begin_ask(b, relay, w.id, &rq->grant, &rq->ask, &rq->err);
+    rq->call.status = cv_json_read(none(parameters), "Request",
+                              CV_BROKER_FIELDS(fields), true, &rq->call.err);
+    if (rq->call.status == CV_OK) {
+        rq->call.status = begin_ask(b, relay, w.id, &rq->grant, &rq->ask, &rq->call.err);
     }
-    if (rq->status != CV_OK) {
-        record_refusal(b, &rq->ask, w.id, &rq->err);
+    if (rq->call.status != CV_OK) {
+        call->details = refusal_details(w.id, &call->err);
         return;
     }
-    rq->details = request_details(&w);
-    if (rq->details == NULL) {
-        rq->status = cv_fail(&rq->err, CV_INTERNAL, "memory is gone");
+    call->caller = &rq->grant->who;
+    rq->call.details = request_details(&w);
+    if (rq->call.details == NULL) {
+        rq->call.status = cv_fail(&rq->call.err, CV_INTERNAL, "memory is gone");
     }
 }
 
-void cv_broker_asks_queue(struct cv_broker *b, struct cv_door_request *rq)
+static void request_decide(struct cv_broker *b, struct cv_together_call *call)
 {
-    if (rq->status != CV_OK) {
-        return;
-    }
-    b->caller = &rq->grant->who;
-    rq->status = rq->permit
-                     ? cv_ask_event(&rq->ask, rq->details, &rq->err)
-                     : cv_ask_deny(&rq->ask, CV_DENIED, rq->details, &rq->err);
+    struct door_request *rq = (struct door_request *)call;
+
+    (void)b;
+    call->status =
+        rq->permit
+            ? cv_ask_event(&rq->ask, call->details, &call->err)
+            : cv_ask_deny(&rq->ask, CV_DENIED, call->details, &call->err);
 }
+
+static void request_end(struct cv_broker *b, struct cv_together_call *call)
+{
+    (void)b;
+    (void)call;
+}
+
+const struct cv_together_kind cv_broker_asks_request_kind = {
+    .method = CV_INTERFACE_DOOR ".Request",
+    .door = true,
+    .size = sizeof(struct door_request),
+    .begin = request_begin,
+    .decide = request_decide,
+    .end = request_end,
+};
 
 static CV_BROKER_METHOD(asks_request_run)
 {
     struct cv_broker *b = context;
-    struct cv_door_request *rq = b->requested;
+    struct door_request *rq = (struct door_request *)b->together;
+    enum cv_status s;
 
     (void)parameters;
-    if (rq == NULL) {
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    if (rq->status != CV_OK) {
-        *err = rq->err;
-        return rq->status;
+    if (cv_broker_together_is_refused(b->together, &s, err)) {
+        return s;
     }
     if (rq->permit) {
         rq->grant->requests++;

@@ -405,10 +405,22 @@ void cv_ask_outcome_now(struct cv_ask *ask, enum cv_status status,
     cv_broker_leave(b);
 }
 
-void cv_ask_refused(struct cv_ask *ask, struct cv_err *err)
+/* Entered. */
+static enum cv_status queue_refused(struct cv_ask *ask, const cJSON *details,
+                                    enum cv_status status)
 {
     struct cv_leaf leaf;
 
+    cv_door_leaf_of_ask(ask, &leaf);
+    leaf.phase = CV_LEAF_DECISION;
+    leaf.decision = CV_LEAF_DENY;
+    leaf.status = status;
+    leaf.details = details;
+    return cv_door_queue(ask->broker, &leaf, &ask->seq, NULL);
+}
+
+void cv_ask_refused(struct cv_ask *ask, struct cv_err *err)
+{
     if (ask->broker->vault == NULL || err->status == CV_LOCKED) {
         return;
     }
@@ -425,15 +437,23 @@ void cv_ask_refused(struct cv_ask *ask, struct cv_err *err)
     if (cv_broker_enter(ask->broker, NULL) != CV_OK) {
         return;
     }
-    cv_door_leaf_of_ask(ask, &leaf);
-    leaf.phase = CV_LEAF_DECISION;
-    leaf.decision = CV_LEAF_DENY;
-    leaf.status = err->status;
-    if (cv_door_queue(ask->broker, &leaf, &ask->seq, NULL) == CV_OK &&
+    if (queue_refused(ask, NULL, err->status) == CV_OK &&
         cv_broker_commit(ask->broker, NULL) == CV_OK) {
         err->audit_seq = ask->seq;
     }
     cv_broker_leave(ask->broker);
+}
+
+void cv_ask_refuse(struct cv_ask *ask, const cJSON *details, struct cv_err *err)
+{
+    if (ask->seq != -1 || err->status == CV_LOCKED) {
+        return;
+    }
+    if (cv_denials_take(ask, err->status)) {
+        cv_denials_say(err);
+    } else if (queue_refused(ask, details, err->status) == CV_OK) {
+        err->audit_seq = ask->seq;
+    }
 }
 
 void cv_broker_event(struct cv_broker *b, const char *action,

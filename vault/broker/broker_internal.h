@@ -64,8 +64,10 @@ struct cv_broker {
     char ready_token[CV_LIMIT_TOKEN_URI]; /* signed a moment ago ... */
     int64_t ready_until_ms;               /* ... and is not asked until then */
     char held_login[CV_LEAF_OP + 1]; /* changes with each login to a token */
-    struct cv_sign *signing; /* the one that Sign is to finish; else NULL */
-    struct cv_door_request *requested; /* likewise of Request */
+    /* Leaves are being queued for one commit (together_internal.h): denials are
+     * not committed by themselves. */
+    bool shares;
+    struct cv_together_call *together; /* that is to be answered; else NULL */
     const struct cv_interface *iface;  /* its own */
     struct cv_loop *loop;              /* NULL: it does not run */
     struct cv_relay relay;
@@ -153,8 +155,8 @@ CV_MUST_USE enum cv_status cv_ask_begin(struct cv_broker *b,
                                         struct cv_ask *ask, struct cv_err *err);
 
 /* Entered. Decides, queues the leaf. A denial is committed and told with its
- * leaf's number; a permit is durable after cv_ask_commit. `details` (may be
- * NULL) is borrowed. Where approvals are missing a request for them is filed
+ * leaf's number (where b->shares is set, whoever set it commits); a permit is
+ * durable after cv_broker_commit. `details` (may be NULL) is borrowed. Where approvals are missing a request for them is filed
  * (CV_BUSY, with its id); those that it has are used up, here and not in
  * cv_ask_check. */
 CV_MUST_USE enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
@@ -271,6 +273,12 @@ void cv_ask_outcome_later(struct cv_ask *ask, enum cv_status status,
  * failed with and gets the leaf's number. Of a read that was permitted it is
  * the outcome. Not entered. */
 void cv_ask_refused(struct cv_ask *ask, struct cv_err *err);
+
+/* Entered. The same without the commit, for a request that is no read: where it
+ * has no leaf yet, and is to have one, that is queued. `details` may be NULL.
+ */
+void cv_ask_refuse(struct cv_ask *ask, const cJSON *details,
+                   struct cv_err *err);
 
 /* Entered or not: an event leaf that waits for the next commit. */
 void cv_broker_event(struct cv_broker *b, const char *action,

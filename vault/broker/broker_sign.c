@@ -1,6 +1,7 @@
 #include "vault/base/clock.h"
 #include "vault/broker/held_internal.h"
 #include "vault/broker/sign_internal.h"
+#include "vault/wire/interface.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,23 +26,30 @@ static enum cv_status read_sign(const cJSON *parameters, struct cv_sign *sign,
                         err);
 }
 
-void cv_sign_begin(struct cv_broker *b, struct cv_caller *caller,
-                   const cJSON *parameters, struct cv_sign *sign)
+static struct cv_sign *sign_of(struct cv_together_call *call)
+{
+    return (struct cv_sign *)call;
+}
+
+static void begin(struct cv_broker *b, const cJSON *parameters,
+                  struct cv_together_call *call)
 {
     static const cJSON none = {.type = cJSON_Object};
     const cJSON *p = parameters != NULL ? parameters : &none;
+    struct cv_sign *sign = sign_of(call);
 
-    memset(sign, 0, sizeof(*sign));
-    cv_err_init(&sign->err);
-    sign->caller = caller;
-    sign->status = cv_ask_begin(b, CV_ACTION_USE, p, &sign->ask, &sign->err);
-    if (sign->status == CV_OK) {
-        sign->status = read_sign(p, sign, &sign->err);
+    call->ask = &sign->ask;
+    sign->call.status = cv_ask_begin(b, CV_ACTION_USE, p, &sign->ask, &sign->call.err);
+    if (sign->call.status == CV_OK) {
+        sign->call.status = read_sign(p, sign, &sign->call.err);
     }
 }
 
-void cv_sign_end(struct cv_sign *sign)
+void cv_sign_end(struct cv_broker *b, struct cv_together_call *call)
 {
+    struct cv_sign *sign = sign_of(call);
+
+    (void)b;
     cv_store_entry_free(sign->row);
     cJSON_Delete(sign->doc);
 }
@@ -68,11 +76,11 @@ static enum cv_status check_context(const struct cv_sign *sign,
 static enum cv_status load(struct cv_broker *b, struct cv_sign *sign)
 {
     enum cv_status s = cv_broker_load_entry(b, sign->name, true, &sign->row,
-                                            &sign->doc, &sign->err);
+                                            &sign->doc, &sign->call.err);
 
     sign->ask.doc = sign->doc;
     if (s == CV_OK) {
-        s = check_context(sign, &sign->err);
+        s = check_context(sign, &sign->call.err);
     }
     if (s == CV_OK) {
         sign->on_token = cv_entry_token_has(sign->doc);
@@ -95,10 +103,10 @@ static enum cv_status check_limits(struct cv_sign *sign)
          g->resources == NULL && !held)) {
         return CV_OK;
     }
-    s = cv_fail(&sign->err, CV_DENIED,
+    s = cv_fail(&sign->call.err, CV_DENIED,
                 "the policy gives it with limits, which only the relay keeps");
-    cv_err_state(&sign->err, "nothing was done; the denial is recorded");
-    cv_err_hint(&sign->err, "certvault exec %s -- COMMAND", sign->name);
+    cv_err_state(&sign->call.err, "nothing was done; the denial is recorded");
+    cv_err_hint(&sign->call.err, "certvault exec %s -- COMMAND", sign->name);
     return s;
 }
 
@@ -117,7 +125,7 @@ static bool add_details(cJSON *details, const struct cv_sign *sign)
 static enum cv_status decide(struct cv_broker *b, struct cv_sign *sign)
 {
     cJSON *details;
-    enum cv_status s = cv_ask_check(&sign->ask, sign->doc, NULL, &sign->err);
+    enum cv_status s = cv_ask_check(&sign->ask, sign->doc, NULL, &sign->call.err);
 
     if (s == CV_OK) {
         s = check_limits(sign);
@@ -132,9 +140,9 @@ static enum cv_status decide(struct cv_broker *b, struct cv_sign *sign)
     details = cJSON_CreateObject();
     if (!add_details(details, sign)) {
         cJSON_Delete(details);
-        return cv_fail(&sign->err, CV_INTERNAL, "memory is gone");
+        return cv_fail(&sign->call.err, CV_INTERNAL, "memory is gone");
     }
-    s = cv_ask_decide(&sign->ask, sign->doc, details, &sign->err);
+    s = cv_ask_decide(&sign->ask, sign->doc, details, &sign->call.err);
     cJSON_Delete(details);
     return s;
 }
@@ -150,7 +158,7 @@ static bool is_ready(const struct cv_broker *b, const struct cv_sign *sign)
 
 static enum cv_status need_login(struct cv_broker *b, struct cv_sign *sign)
 {
-    enum cv_status s = cv_module_need_entry(b, sign->token, NULL, &sign->err);
+    enum cv_status s = cv_module_need_entry(b, sign->token, NULL, &sign->call.err);
 
     if (s == CV_OK) {
         (void)snprintf(b->ready_name, sizeof(b->ready_name), "%s", sign->name);
@@ -163,15 +171,15 @@ static enum cv_status need_login(struct cv_broker *b, struct cv_sign *sign)
 
 /* Not entered. Which tokens must be logged in to is found out before the
  * vault's lock is taken: it may take a while. */
-void cv_sign_look(struct cv_broker *b, struct cv_sign *sign)
+void cv_sign_look(struct cv_broker *b, struct cv_together_call *call)
 {
+    struct cv_sign *sign = sign_of(call);
     struct cv_store_entry *row = NULL;
     cJSON *doc = NULL;
 
-    if (sign->status != CV_OK || b->vault == NULL) {
+    if (b->vault == NULL) {
         return;
     }
-    b->caller = sign->caller;
     if (is_ready(b, sign)) {
         (void)snprintf(sign->token, sizeof(sign->token), "%s", b->ready_token);
         return;
@@ -180,32 +188,30 @@ void cv_sign_look(struct cv_broker *b, struct cv_sign *sign)
         cv_entry_token_has(doc)) {
         (void)snprintf(sign->token, sizeof(sign->token), "%s",
                        cv_entry_token_uri(doc));
-        sign->status = need_login(b, sign);
+        sign->call.status = need_login(b, sign);
     }
     cv_store_entry_free(row);
     cJSON_Delete(doc);
 }
 
-void cv_sign_decide(struct cv_broker *b, struct cv_sign *sign)
+void cv_sign_decide(struct cv_broker *b, struct cv_together_call *call)
 {
-    b->caller = sign->caller;
-    if (sign->status == CV_OK) {
-        sign->status = load(b, sign);
-    }
-    if (sign->status == CV_OK) {
-        sign->status = decide(b, sign);
+    struct cv_sign *sign = sign_of(call);
+
+    call->status = load(b, sign);
+    if (call->status == CV_OK) {
+        call->status = decide(b, sign);
     }
 }
 
-void cv_sign_fail(struct cv_sign *sign, enum cv_status s,
-                  const struct cv_err *err)
-{
-    if (sign->status == CV_OK) {
-        sign->status = s;
-        sign->err = *err;
-        sign->ask.seq = -1;
-    }
-}
+const struct cv_together_kind cv_sign_kind = {
+    .method = CV_INTERFACE_BROKER ".Sign",
+    .size = sizeof(struct cv_sign),
+    .begin = begin,
+    .look = cv_sign_look,
+    .decide = cv_sign_decide,
+    .end = cv_sign_end,
+};
 
 /* By the process that holds the sealed vault. */
 static enum cv_status sign_sealed(struct cv_broker *b, struct cv_sign *sign,
@@ -281,8 +287,8 @@ static enum cv_status make(struct cv_broker *b, struct cv_sign *sign,
 static enum cv_status refuse(struct cv_broker *b, struct cv_sign *sign,
                              struct cv_reply *reply, struct cv_err *err)
 {
-    *err = sign->err;
-    if (sign->status == CV_LOCKED && sign->token[0] == '\0') {
+    *err = sign->call.err;
+    if (sign->call.status == CV_LOCKED && sign->token[0] == '\0') {
         enum cv_status s = cv_broker_need_open(b, reply, err);
 
         /* Nothing was signed: an answer without an error would say so. */
@@ -291,15 +297,14 @@ static enum cv_status refuse(struct cv_broker *b, struct cv_sign *sign,
                    : cv_fail(err, CV_BUSY, "the vault is open only now: again");
     }
     /* Asked again, for what is to be told of the PIN. */
-    if (sign->status == CV_LOCKED) {
+    if (sign->call.status == CV_LOCKED) {
         enum cv_status s = cv_module_need_login(b, sign->token, reply, err);
 
         return s != CV_OK ? s
                           : cv_fail(err, CV_BUSY,
                                     "the token is logged in only now: again");
     }
-    cv_ask_refused(&sign->ask, err);
-    return sign->status;
+    return sign->call.status;
 }
 
 enum cv_status cv_sign_make(struct cv_broker *b, struct cv_sign *sign,
@@ -307,8 +312,8 @@ enum cv_status cv_sign_make(struct cv_broker *b, struct cv_sign *sign,
 {
     enum cv_status s;
 
-    b->caller = sign->caller;
-    if (sign->status != CV_OK) {
+    b->caller = sign->call.caller;
+    if (sign->call.status != CV_OK) {
         return refuse(b, sign, reply, err);
     }
     s = make(b, sign, reply, err);
@@ -324,6 +329,7 @@ CV_BROKER_METHOD(sign)
     struct cv_broker *b = context;
 
     (void)parameters;
-    return b->signing != NULL ? cv_sign_make(b, b->signing, reply, err)
-                              : cv_fail(err, CV_INTERNAL, "memory is gone");
+    return b->together != NULL
+               ? cv_sign_make(b, sign_of(b->together), reply, err)
+               : cv_fail(err, CV_INTERNAL, "memory is gone");
 }

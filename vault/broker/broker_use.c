@@ -4,7 +4,9 @@
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/hop_internal.h"
 #include "vault/broker/module_internal.h"
+#include "vault/broker/together_internal.h"
 #include "vault/broker/use_internal.h"
+#include "vault/wire/interface.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +16,15 @@
 #define REUSE_MS ((int64_t)5 * 60 * 1000)
 
 struct call {
+    struct cv_together_call call;
     struct cv_use use;
     enum cv_grant_kind kind;
+    const char *context; /* asked for; NULL: none */
     struct cv_grant *grant;
-    bool again; /* it was there already */
+    char id[CV_GRANT_ID_LEN]; /* its; it may end before this is answered */
+    bool again;               /* it was there already */
+    bool ready;               /* nothing that is wanted for it is missing */
+    bool given;
 };
 
 static enum cv_status no_memory(struct cv_err *err)
@@ -129,18 +136,14 @@ static enum cv_status make_ready(struct cv_broker *b, struct call *c,
                                  struct cv_reply *reply, struct cv_err *err)
 {
     const struct cv_use *use = &c->use;
-    enum cv_status s = cv_broker_enter(b, err);
+    enum cv_status s;
 
-    if (s == CV_OK) {
-        s = check(b, c, err);
-        cv_broker_leave(b);
-    }
-    if (s == CV_OK && cv_entry_token_has(use->doc)) {
+    if (cv_entry_token_has(use->doc)) {
         s = cv_module_need_entry(b, cv_entry_token_uri(use->doc), reply, err);
-        if (s == CV_LOCKED) {
+        if (s == CV_LOCKED && reply != NULL) {
             cv_broker_open_also(b, reply);
         }
-    } else if (s == CV_OK) {
+    } else {
         s = cv_broker_need_open(b, reply, err);
     }
     return s == CV_OK ? cv_relay_ready(b, reply, err) : s;
@@ -248,19 +251,20 @@ static cJSON *details_of(const struct call *c)
     return out;
 }
 
-/* Entered. The decision and its leaf, durable. */
-static enum cv_status decide(struct cv_broker *b, struct call *c,
-                             struct cv_err *err)
+/* Entered. The decision and its leaf. */
+static enum cv_status decide_checked(struct cv_broker *b, struct call *c,
+                                     struct cv_err *err)
 {
     cJSON *details;
-    enum cv_status s = check(b, c, err);
+    enum cv_status s = CV_OK;
 
-    if (s == CV_OK && !c->again) {
+    if (!c->again) {
         s = new_grant(b, c, err);
     }
     if (s != CV_OK) {
         return s;
     }
+    memcpy(c->id, c->grant->id, sizeof(c->id));
     details = details_of(c);
     s = cv_ask_decide(&c->use.ask, c->use.doc, details, err);
     cJSON_Delete(details);
@@ -271,18 +275,6 @@ static enum cv_status decide(struct cv_broker *b, struct call *c,
         memcpy(c->grant->request, c->use.ask.request,
                sizeof(c->grant->request));
         c->grant->counted = true;
-    }
-    return s == CV_OK ? cv_broker_commit(b, err) : s;
-}
-
-static enum cv_status pass_door(struct cv_broker *b, struct call *c,
-                                struct cv_err *err)
-{
-    enum cv_status s = cv_broker_enter(b, err);
-
-    if (s == CV_OK) {
-        s = decide(b, c, err);
-        cv_broker_leave(b);
     }
     return s;
 }
@@ -355,44 +347,132 @@ static enum cv_status give(struct cv_broker *b, struct call *c,
     return s == CV_OK ? answer(b, c, out, err) : s;
 }
 
+static void begin(struct cv_broker *b, const cJSON *parameters,
+                  struct cv_together_call *call)
+{
+    static const cJSON none = {.type = cJSON_Object};
+    const cJSON *p = parameters != NULL ? parameters : &none;
+    struct call *c = (struct call *)call;
+
+    call->ask = &c->use.ask;
+    call->status = cv_ask_begin(b, CV_ACTION_USE, p, call->ask, &call->err);
+    if (call->status == CV_OK) {
+        call->status = read_use(p, c, &call->err);
+        c->context = c->use.ask.context;
+    }
+}
+
+/* Of two that want a credential for the same the second gets the first one's
+ * grant, which must be there then. */
+static bool is_alone(const struct cv_together_call *call,
+                     const struct cv_together_call *later)
+{
+    const struct call *c = (const struct call *)call;
+    const struct call *d = (const struct call *)later;
+
+    return later->kind == call->kind && call->status == CV_OK &&
+           later->status == CV_OK && c->kind == CV_GRANT_CREDENTIAL &&
+           d->kind == CV_GRANT_CREDENTIAL &&
+           c->use.ask.caller->peer.uid == d->use.ask.caller->peer.uid &&
+           strcmp(c->use.name, d->use.name) == 0;
+}
+
+/* Nobody is asked for a secret who would be denied; whoever is gets his leaf
+ * where it is decided. */
+static void look(struct cv_broker *b, struct cv_together_call *call)
+{
+    struct call *c = (struct call *)call;
+
+    if (b->vault == NULL || cv_broker_policy_load(b, NULL) != CV_OK ||
+        cv_use_load(b, &c->use, NULL) != CV_OK) {
+        return;
+    }
+    find_again(b, c);
+    if (cv_ask_would_now(&c->use.ask, c->use.doc, NULL) == CV_OK &&
+        cv_use_fits(&c->use, NULL) == CV_OK) {
+        call->status = make_ready(b, c, NULL, &call->err);
+        c->ready = call->status == CV_OK;
+    }
+}
+
+static void decide(struct cv_broker *b, struct cv_together_call *call)
+{
+    struct call *c = (struct call *)call;
+    enum cv_status s;
+
+    /* Not what was loaded to look at, nor what that failed at. */
+    c->use.ask.context = c->context;
+    s = check(b, c, &call->err);
+    if (s == CV_OK && !c->ready) {
+        s = cv_fail(&call->err, CV_BUSY, "it is permitted only now: again");
+    }
+    if (s == CV_OK) {
+        s = decide_checked(b, c, &call->err);
+    }
+    call->status = s;
+}
+
+/* Its grant, or the one that it is to have again: is it there still? */
+static bool is_there(const struct cv_broker *b, const struct call *c)
+{
+    for (size_t i = 0; c->grant != NULL && i < b->grants.n; i++) {
+        if (b->grants.all[i] == c->grant &&
+            strcmp(c->grant->id, c->id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void end(struct cv_broker *b, struct cv_together_call *call)
+{
+    struct call *c = (struct call *)call;
+
+    /* Only one that is there is taken back. */
+    if (!c->given && !c->again && is_there(b, c)) {
+        cv_relay_close(b, c->grant, "it was not given", NULL);
+        cv_hop_forget(b, c->grant);
+        cv_grant_drop(&b->grants, c->grant);
+    }
+    cv_use_free(&c->use);
+}
+
+const struct cv_together_kind cv_broker_use_kind = {
+    .method = CV_INTERFACE_BROKER ".Use",
+    .size = sizeof(struct call),
+    .begin = begin,
+    .is_alone = is_alone,
+    .look = look,
+    .decide = decide,
+    .end = end,
+};
+
 CV_BROKER_METHOD(use)
 {
     struct cv_broker *b = context;
-    struct call c = {0};
-    enum cv_status s =
-        cv_ask_begin(b, CV_ACTION_USE, parameters, &c.use.ask, err);
+    struct call *c = (struct call *)b->together;
+    enum cv_status s;
 
-    if (s == CV_OK) {
-        s = read_use(parameters, &c, err);
-    }
-    if (s == CV_OK) {
-        s = make_ready(b, &c, reply, err);
-    }
-    if (s == CV_OK) {
-        s = pass_door(b, &c, err);
-    }
-    if (s != CV_OK) {
-        cv_ask_refused(&c.use.ask, err);
-    } else {
-        s = give(b, &c, reply, err);
-        if (s == CV_OK) {
-            c.grant->given = true;
-            s = cv_reply_send(reply, err);
+    (void)parameters;
+    if (cv_broker_together_is_refused(b->together, &s, err)) {
+        if (s != CV_LOCKED) {
+            return s;
         }
-        cv_ask_outcome_later(&c.use.ask, s, NULL);
+        /* Asked again, for what is to be told of the slots, or of the PIN. */
+        s = make_ready(b, c, reply, err);
+        return s != CV_OK
+                   ? s
+                   : cv_fail(err, CV_BUSY, "the vault is open only now: again");
     }
-    /* It may have ended on the way: only one that is there is taken back. */
-    if (s != CV_OK && c.grant != NULL && !c.again) {
-        for (size_t i = 0; i < b->grants.n; i++) {
-            if (b->grants.all[i] == c.grant) {
-                cv_relay_close(b, c.grant, "it was not given", NULL);
-                cv_hop_forget(b, c.grant);
-                cv_grant_drop(&b->grants, c.grant);
-                break;
-            }
-        }
+    s = is_there(b, c)
+            ? give(b, c, reply, err)
+            : cv_fail(err, CV_BUSY, "the grant ended in the meantime: again");
+    if (s == CV_OK) {
+        c->grant->given = true;
+        s = cv_reply_send(reply, err);
     }
-    cv_use_free(&c.use);
+    c->given = s == CV_OK;
+    cv_ask_outcome_later(&c->use.ask, s, NULL);
     return s;
 }
 

@@ -197,6 +197,13 @@ static enum cv_status read_request(const struct cv_message *message,
     return s;
 }
 
+bool cv_serve_reads(const struct cv_message *request)
+{
+    struct request rq = {0};
+
+    return read_request(request, NULL, &rq, NULL) == CV_OK;
+}
+
 enum cv_status cv_serve_message(const struct cv_interface *iface, void *context,
                                 struct cv_channel *ch,
                                 const struct cv_message *message,

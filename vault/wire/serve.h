@@ -32,6 +32,10 @@ CV_MUST_USE enum cv_status cv_serve_message(const struct cv_interface *iface,
                                             const struct cv_message *request,
                                             struct cv_err *err);
 
+/* Is this a request that is served? What is not makes cv_serve_message fail
+ * before any method is run. */
+bool cv_serve_reads(const struct cv_message *request);
+
 /* Serves the one connection `fd` (taken) until it closes (CV_OK), a message
  * cannot be read or answered, or `idle_ms` (-1: never) pass without one
  * (CV_OK). For the helper programs. */
