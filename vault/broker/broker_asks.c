@@ -165,8 +165,9 @@ static void sign_begin(struct cv_broker *b, const cJSON *parameters,
 
     call->ask = &sign->ask;
     begin_unknown(b, relay, &sign->ask);
-    sign->call.status = cv_json_read(none(parameters), "Sign",
-                                CV_BROKER_FIELDS(fields), true, &sign->call.err);
+    sign->call.status =
+        cv_json_read(none(parameters), "Sign", CV_BROKER_FIELDS(fields), true,
+                     &sign->call.err);
     if (sign->call.status == CV_OK) {
         sign->call.status =
             begin_ask(b, relay, id, &sign->grant, &sign->ask, &sign->call.err);
@@ -366,10 +367,12 @@ static void request_begin(struct cv_broker *b, const cJSON *parameters,
 
     call->ask = &rq->ask;
     begin_unknown(b, relay, &rq->ask);
-    rq->call.status = cv_json_read(none(parameters), "Request",
-                              CV_BROKER_FIELDS(fields), true, &rq->call.err);
+    rq->call.status =
+        cv_json_read(none(parameters), "Request", CV_BROKER_FIELDS(fields),
+                     true, &rq->call.err);
     if (rq->call.status == CV_OK) {
-        rq->call.status = begin_ask(b, relay, w.id, &rq->grant, &rq->ask, &rq->call.err);
+        rq->call.status =
+            begin_ask(b, relay, w.id, &rq->grant, &rq->ask, &rq->call.err);
     }
     if (rq->call.status != CV_OK) {
         call->details = refusal_details(w.id, &call->err);

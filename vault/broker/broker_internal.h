@@ -156,9 +156,9 @@ CV_MUST_USE enum cv_status cv_ask_begin(struct cv_broker *b,
 
 /* Entered. Decides, queues the leaf. A denial is committed and told with its
  * leaf's number (where b->shares is set, whoever set it commits); a permit is
- * durable after cv_broker_commit. `details` (may be NULL) is borrowed. Where approvals are missing a request for them is filed
- * (CV_BUSY, with its id); those that it has are used up, here and not in
- * cv_ask_check. */
+ * durable after cv_broker_commit. `details` (may be NULL) is borrowed. Where
+ * approvals are missing a request for them is filed (CV_BUSY, with its id);
+ * those that it has are used up, here and not in cv_ask_check. */
 CV_MUST_USE enum cv_status cv_ask_decide(struct cv_ask *ask, const cJSON *doc,
                                          const cJSON *details,
                                          struct cv_err *err);

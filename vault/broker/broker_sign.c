@@ -39,7 +39,8 @@ static void begin(struct cv_broker *b, const cJSON *parameters,
     struct cv_sign *sign = sign_of(call);
 
     call->ask = &sign->ask;
-    sign->call.status = cv_ask_begin(b, CV_ACTION_USE, p, &sign->ask, &sign->call.err);
+    sign->call.status =
+        cv_ask_begin(b, CV_ACTION_USE, p, &sign->ask, &sign->call.err);
     if (sign->call.status == CV_OK) {
         sign->call.status = read_sign(p, sign, &sign->call.err);
     }
@@ -125,7 +126,8 @@ static bool add_details(cJSON *details, const struct cv_sign *sign)
 static enum cv_status decide(struct cv_broker *b, struct cv_sign *sign)
 {
     cJSON *details;
-    enum cv_status s = cv_ask_check(&sign->ask, sign->doc, NULL, &sign->call.err);
+    enum cv_status s =
+        cv_ask_check(&sign->ask, sign->doc, NULL, &sign->call.err);
 
     if (s == CV_OK) {
         s = check_limits(sign);
@@ -158,7 +160,8 @@ static bool is_ready(const struct cv_broker *b, const struct cv_sign *sign)
 
 static enum cv_status need_login(struct cv_broker *b, struct cv_sign *sign)
 {
-    enum cv_status s = cv_module_need_entry(b, sign->token, NULL, &sign->call.err);
+    enum cv_status s =
+        cv_module_need_entry(b, sign->token, NULL, &sign->call.err);
 
     if (s == CV_OK) {
         (void)snprintf(b->ready_name, sizeof(b->ready_name), "%s", sign->name);

@@ -98,8 +98,8 @@ static void look(struct cv_broker *b, const struct group *g, bool door)
     for (size_t i = 0; i < g->n; i++) {
         struct cv_together_call *call = g->calls[i];
 
-        if (call != NULL && call->kind->door == door &&
-            call->status == CV_OK && call->kind->look != NULL) {
+        if (call != NULL && call->kind->door == door && call->status == CV_OK &&
+            call->kind->look != NULL) {
             b->caller = call->caller;
             call->kind->look(b, call);
         }

@@ -416,8 +416,7 @@ static void decide(struct cv_broker *b, struct cv_together_call *call)
 static bool is_there(const struct cv_broker *b, const struct call *c)
 {
     for (size_t i = 0; c->grant != NULL && i < b->grants.n; i++) {
-        if (b->grants.all[i] == c->grant &&
-            strcmp(c->grant->id, c->id) == 0) {
+        if (b->grants.all[i] == c->grant && strcmp(c->grant->id, c->id) == 0) {
             return true;
         }
     }
