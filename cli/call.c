@@ -139,6 +139,29 @@ enum cv_status cv_call_run(struct cv_cli *cli, const struct cv_call *call,
     return s;
 }
 
+bool cv_call_ahead(struct cv_cli *cli, const char *method, cJSON *parameters)
+{
+    struct cv_channel *channel = cv_connect_channel(cli);
+    char name[80];
+
+    if (channel == NULL) {
+        cJSON_Delete(parameters);
+        return false;
+    }
+    (void)snprintf(name, sizeof(name), "io.certvault.Broker.%s", method);
+    return cv_client_send(channel, name, parameters, 0, CALL_MS, NULL) == CV_OK;
+}
+
+bool cv_call_ahead_take(struct cv_cli *cli, struct cv_message *reply)
+{
+    if (cv_client_receive(cv_connect_channel(cli), 0, CALL_MS, reply, NULL) ==
+        CV_OK) {
+        return true;
+    }
+    cv_message_free(reply);
+    return false;
+}
+
 enum cv_status cv_call_simple(struct cv_cli *cli, const char *method,
                               cJSON *parameters, const cJSON **answer,
                               struct cv_err *err)

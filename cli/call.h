@@ -23,6 +23,14 @@ CV_MUST_USE enum cv_status cv_call_run(struct cv_cli *cli,
                                        struct cv_message *reply,
                                        struct cv_err *err);
 
+/* Asks ahead, so that the broker works while the caller does: what is asked for
+ * must be harmless where nobody takes it, and the broker reached already. The
+ * answer is taken, or dropped, before anything else is called. False: it was
+ * not asked, or the answer is an error of any kind; then nothing is left of it,
+ * and cv_call_run asks again and says why. */
+bool cv_call_ahead(struct cv_cli *cli, const char *method, cJSON *parameters);
+bool cv_call_ahead_take(struct cv_cli *cli, struct cv_message *reply);
+
 /* For answers that are not secret: *answer belongs to the run. */
 CV_MUST_USE enum cv_status cv_call_simple(struct cv_cli *cli,
                                           const char *method, cJSON *parameters,

@@ -221,6 +221,19 @@ static enum cv_status print_rows(struct cv_cli *cli, const cJSON *items,
     return CV_OK;
 }
 
+/* What follows must follow: where it does not, that is told. */
+static void tell_gap(struct cv_cli *cli, const cJSON *items, int64_t last)
+{
+    const cJSON *seq =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(items, 0), "seq");
+
+    if (last >= 0 && cJSON_IsNumber(seq) &&
+        (int64_t)seq->valuedouble > last + 1) {
+        cv_output_note(&cli->out, "records %lld to %lld are not shown",
+                       (long long)last + 1, (long long)seq->valuedouble - 1);
+    }
+}
+
 static enum cv_status tail_once(struct cv_cli *cli, const char *key, int64_t n,
                                 int64_t *last, struct cv_err *err)
 {
@@ -233,6 +246,7 @@ static enum cv_status tail_once(struct cv_cli *cli, const char *key, int64_t n,
     }
     s = cv_call_items(cli, "AuditTail", parameters, &items, err);
     if (s == CV_OK) {
+        tell_gap(cli, items, *last);
         s = print_rows(cli, items, last, err);
     }
     /* What was printed is not kept: following may go on for days. */
@@ -259,7 +273,7 @@ CV_CMD(audit_tail)
 {
     const struct timespec second = {.tv_sec = 1};
     const char *text = cv_args_value(args, "last");
-    int64_t n = TAIL_STANDARD, last = -1;
+    int64_t n = TAIL_STANDARD, last = -1, before;
     enum cv_status s = CV_OK;
 
     if (text != NULL) {
@@ -271,8 +285,12 @@ CV_CMD(audit_tail)
     if (s == CV_OK && cv_args_has(args, "follow") && last == -1) {
         s = tail_end(cli, &last, err);
     }
+    before = last;
     while (s == CV_OK && cv_args_has(args, "follow")) {
-        (void)nanosleep(&second, NULL);
+        if (last == before) {
+            (void)nanosleep(&second, NULL);
+        }
+        before = last; /* else more may wait: an answer has some thousands */
         s = tail_once(cli, "after", last, &last, err);
     }
     return s;

@@ -4,6 +4,7 @@
 #include "cli/out_file.h"
 #include "cli/output_table.h"
 #include "vault/base/limits.h"
+#include "vault/base/utf8.h"
 
 #include <string.h>
 
@@ -46,14 +47,71 @@ struct export
     struct cv_buf pending;
 };
 
-/* Would a spreadsheet take it for a formula? Blanks before it do not help: some
- * programs drop them. */
+/* Nothing that is seen, or nothing but room: the blanks of Unicode, and what
+ * joins, fills or marks without a shape of its own. Programs drop them, or
+ * people do. */
+static bool is_blank(uint32_t c)
+{
+    static const struct {
+        uint32_t from, to;
+    } blanks[] = {
+        {0x00, 0x20},     {0x7f, 0xa0},       {0xad, 0xad},
+        {0x34f, 0x34f},   {0x61c, 0x61c},     {0x115f, 0x1160},
+        {0x1680, 0x1680}, {0x17b4, 0x17b5},   {0x180b, 0x180f},
+        {0x2000, 0x200f}, {0x2028, 0x202f},   {0x205f, 0x206f},
+        {0x2800, 0x2800}, {0x3000, 0x3000},   {0x3164, 0x3164},
+        {0xfe00, 0xfe0f}, {0xfeff, 0xfeff},   {0xffa0, 0xffa0},
+        {0xfff0, 0xfffb}, {0xe0000, 0xe0fff},
+    };
+
+    for (size_t i = 0; i < sizeof(blanks) / sizeof(blanks[0]); i++) {
+        if (c >= blanks[i].from && c <= blanks[i].to) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a formula begins with (H83), and the same signs in other widths, which
+ * programs of some countries read alike. */
+static bool begins_formula(uint32_t c)
+{
+    static const uint32_t signs[] = {
+        '=',    '+',    '-',    '@',    '|',    '%',    0x207a, 0x207b,
+        0x207c, 0x208a, 0x208b, 0x208c, 0x2010, 0x2011, 0x2012, 0x2013,
+        0x2014, 0x2015, 0x2212, 0xfe62, 0xfe63, 0xfe66, 0xfe6a, 0xfe6b,
+        0xff05, 0xff0b, 0xff0d, 0xff1d, 0xff20, 0xff5c, 0xffe8};
+
+    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+        if (c == signs[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Would a spreadsheet take it for a formula? Blanks before it do not help, nor
+ * do quotes; a tab is enough for some, as the first thing. */
 static bool is_formula(const char *text)
 {
-    while (*text == ' ' || *text == '\'') {
-        text++;
+    const uint8_t *p = (const uint8_t *)text;
+    size_t left = strlen(text);
+
+    if (*text == '\t' || *text == '\r') {
+        return true;
     }
-    return *text != '\0' && strchr("=+-@\t\r|%", *text) != NULL;
+    while (left > 0) {
+        uint32_t point = 0;
+        size_t n = cv_utf8_next(p, left, &point);
+
+        if (n == 0 || (!is_blank(point) && point != '\'' && point != 0x2019 &&
+                       point != 0xff07)) {
+            return n > 0 && begins_formula(point);
+        }
+        p += n;
+        left -= n;
+    }
+    return false;
 }
 
 /* RFC 4180; everything that is not a plain word is quoted, because a semicolon

@@ -128,50 +128,88 @@ static enum cv_status split(const char *text, uint64_t *seq, cv_leaves_fn *fn,
     return s;
 }
 
-static enum cv_status piece(const struct cv_leaves *leaves, uint64_t *seq,
-                            cv_leaves_fn *fn, void *ctx, struct cv_err *err)
+static cJSON *piece_of(const struct cv_leaves *leaves, uint64_t from)
 {
     cJSON *parameters = cv_cli_parameters(leaves->cli);
-    struct cv_call call = {.method = "AuditExport", .parameters = parameters};
-    struct cv_message reply;
-    uint64_t next = 0, from = *seq;
-    const char *text;
-    enum cv_status s;
 
-    if (!cv_json_add_int(parameters, "from", (int64_t)from) ||
-        !cv_json_add_int(parameters, "end", (int64_t)leaves->end)) {
-        cJSON_Delete(parameters);
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    if (cv_json_add_int(parameters, "from", (int64_t)from) &&
+        cv_json_add_int(parameters, "end", (int64_t)leaves->end)) {
+        return parameters;
     }
-    s = cv_call_run(leaves->cli, &call, &reply, err);
-    if (s != CV_OK) {
-        return s;
-    }
-    text = cv_output_table_text(reply.tree, "leaves");
-    if (text == NULL || !number(reply.tree, "next", &next) || next <= from ||
-        next > leaves->end) {
-        s = bad_answer(err);
-    }
-    if (s == CV_OK) {
-        s = split(text, seq, fn, ctx, err);
-    }
-    cv_message_free(&reply);
-    return s == CV_OK && *seq != next ? bad_answer(err) : s;
+    cJSON_Delete(parameters);
+    return NULL;
 }
 
+/* The records from *from on, and where the next piece begins. */
+static enum cv_status get_piece(const struct cv_leaves *leaves, bool asked,
+                                uint64_t *from, struct cv_message *reply,
+                                struct cv_err *err)
+{
+    struct cv_call call = {.method = "AuditExport"};
+    uint64_t next = 0;
+    enum cv_status s;
+
+    if (!asked || !cv_call_ahead_take(leaves->cli, reply)) {
+        call.parameters = piece_of(leaves, *from);
+        s = cv_call_run(leaves->cli, &call, reply, err);
+        if (s != CV_OK) {
+            return s;
+        }
+    }
+    if (cv_output_table_text(reply->tree, "leaves") == NULL ||
+        !number(reply->tree, "next", &next) || next <= *from ||
+        next > leaves->end) {
+        cv_message_free(reply);
+        return bad_answer(err);
+    }
+    *from = next;
+    return CV_OK;
+}
+
+static void tell(const struct cv_leaves *leaves, uint64_t seq)
+{
+    if (leaves->end - leaves->first > 20000) {
+        cv_output_progress(&leaves->cli->out, "%llu of %llu records",
+                           (unsigned long long)(seq - leaves->first),
+                           (unsigned long long)(leaves->end - leaves->first));
+    }
+}
+
+/* While one piece is looked at, the broker makes the next one. */
 enum cv_status cv_leaves_each(const struct cv_leaves *leaves, cv_leaves_fn *fn,
                               void *ctx, struct cv_err *err)
 {
-    uint64_t seq = leaves->first;
+    uint64_t seq = leaves->first, next = seq;
+    bool asked = false;
     enum cv_status s = CV_OK;
 
     while (seq < leaves->end && s == CV_OK) {
-        s = piece(leaves, &seq, fn, ctx, err);
-        if (leaves->end - leaves->first > 20000) {
-            cv_output_progress(
-                &leaves->cli->out, "%llu of %llu records",
-                (unsigned long long)(seq - leaves->first),
-                (unsigned long long)(leaves->end - leaves->first));
+        struct cv_message reply;
+
+        s = get_piece(leaves, asked, &next, &reply, err);
+        asked = false;
+        if (s != CV_OK) {
+            break;
+        }
+        if (next < leaves->end) {
+            cJSON *parameters = piece_of(leaves, next);
+
+            asked = parameters != NULL &&
+                    cv_call_ahead(leaves->cli, "AuditExport", parameters);
+        }
+        s = split(cv_output_table_text(reply.tree, "leaves"), &seq, fn, ctx,
+                  err);
+        cv_message_free(&reply);
+        if (s == CV_OK && seq != next) {
+            s = bad_answer(err);
+        }
+        tell(leaves, seq);
+    }
+    if (asked) {
+        struct cv_message unused;
+
+        if (cv_call_ahead_take(leaves->cli, &unused)) {
+            cv_message_free(&unused);
         }
     }
     cv_output_progress_end(&leaves->cli->out);

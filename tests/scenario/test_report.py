@@ -168,6 +168,14 @@ def test_export_csv(busy):
 FORMULAS = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "  =1+1", "'=1",
             "%0A=1", "|x", "a;=1", 'a"b', "a,b", "plain", " led"]
 
+# Blanks of other kinds before it, signs of other widths; and what is neither.
+ODD = ["\u00a0=1+1", "\u2003+1", "\u3000@x", "\u200b=1", "\ufeff=1",
+       "\u2800-1", "\u3164=1", "\u00ad=1", "\ufe0f=1", "\uff1d1+1",
+       "\uff0b1", "\uff0d1", "\uff20SUM", "\u22121", "\u00a0\uff1d1",
+       "' \u00a0'=1", "\u2019=1", "\U000e0020=1"]
+PLAIN = ["\u00dcmit = 1", "\u65e5\u672c=1", "\u00a0led", "\u3000", "x\uff1d1",
+         "\u2019twas"]
+
 
 def test_no_cell_is_a_formula(busy):
     """H83: a spreadsheet takes none of it for a formula."""
@@ -182,6 +190,14 @@ def test_no_cell_is_a_formula(busy):
         assert cell in (typed, "'" + typed)
     raw = busy("audit", "export", "--format", "csv", code=0).text
     assert "\"'=cmd|' /C calc'!A0\"" in raw and '"a;=1"' in raw
+
+
+def test_no_cell_is_a_formula_behind_odd_blanks(busy):
+    for reason in ODD + PLAIN:
+        busy("list", "--reason", reason, code=0)
+    got = [r["reason"] for r in rows(busy, "--since", "1h")
+           if r["action"] == "list"]
+    assert got == ["'" + x for x in ODD] + PLAIN
 
 
 def test_files(busy, tmp_path):

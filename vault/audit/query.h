@@ -59,10 +59,20 @@ CV_MUST_USE enum cv_status cv_query_items(int vault,
                                           const struct cv_query_filter *filter,
                                           cJSON **items, struct cv_err *err);
 
+/* Called with each item, which it takes. */
+typedef enum cv_status cv_query_item_fn(void *ctx, cJSON *item,
+                                        struct cv_err *err);
+
 /* Who used or released an entry: the permits of use, sign.raw, export and issue
  * for filter->entry (and entry_id), one item an op: the decision's leaf, and
  * `outcome`, `error` of its outcome where there is one. filter->action and
- * outcome are not looked at. */
+ * outcome are not looked at. One item after the other; what is kept are 40
+ * bytes a permit. CV_INVALID: more than a million of them. */
+CV_MUST_USE enum cv_status
+cv_query_who_each(int vault, const struct cv_query_filter *filter,
+                  cv_query_item_fn *fn, void *ctx, struct cv_err *err);
+
+/* The same as an array that the caller frees. */
 CV_MUST_USE enum cv_status cv_query_who(int vault,
                                         const struct cv_query_filter *filter,
                                         cJSON **items, struct cv_err *err);

@@ -53,64 +53,69 @@ enum cv_status cv_query_items(int vault, const struct cv_query_filter *filter,
     return status;
 }
 
+/* A permit that counts, and where its last outcome is (seq 0: none: the first
+ * leaf of a log is no outcome). Places and hashes alone: of a million permits
+ * their leaves would be gigabytes. */
+struct permit {
+    struct cv_query_cursor at, outcome;
+    uint64_t op;
+};
+
 struct who {
     struct cv_match match;
-    cJSON *items;      /* decisions, in the log's order */
+    struct permit *permits; /* in the log's order */
+    size_t n, size;
     struct cv_ops ops; /* theirs */
 };
 
-static enum cv_status take_decision(struct who *who, struct cv_bytes op,
-                                    struct cv_bytes leaf, struct cv_err *err)
+static enum cv_status too_many(struct cv_err *err)
 {
-    cJSON *item = NULL;
+    cv_fail(err, CV_INVALID, "more than %d permits", CV_QUERY_RING);
+    cv_err_state(err, "none of them were given");
+    cv_err_hint(err, "--since and --until name a period; an export of the "
+                     "record has all of them");
+    return CV_INVALID;
+}
 
+static enum cv_status take_decision(struct who *who, struct cv_bytes op,
+                                    const struct cv_query_cursor *at,
+                                    struct cv_err *err)
+{
+    if (who->n == CV_QUERY_RING) {
+        return too_many(err);
+    }
+    if (who->n == who->size) {
+        size_t size = who->size == 0 ? 256 : who->size * 2;
+        struct permit *more = realloc(who->permits, size * sizeof *more);
+
+        if (more == NULL) {
+            return cv_fail(err, CV_INTERNAL, "out of memory");
+        }
+        who->permits = more;
+        who->size = size;
+    }
     if (!cv_ops_add(&who->ops, op)) {
         return cv_fail(err, CV_INTERNAL, "out of memory");
     }
-    return add_item(who->items, leaf, &item, err);
+    who->permits[who->n++] = (struct permit){*at, {0, 0}, cv_ops_hash(op)};
+    return CV_OK;
 }
 
-/* The decision of this op: outcomes follow soon, so the search goes from the
- * end. */
-static cJSON *find_decision(const struct who *who, struct cv_bytes op)
+/* Outcomes follow soon, so the search goes from the end. */
+static void take_outcome(struct who *who, struct cv_bytes op,
+                         const struct cv_query_cursor *at)
 {
-    cJSON *last = who->items->child == NULL ? NULL : who->items->child->prev;
+    const uint64_t hash = cv_ops_hash(op);
 
-    for (cJSON *i = last; i != NULL;
-         i = i == who->items->child ? NULL : i->prev) {
-        const cJSON *own = cJSON_GetObjectItemCaseSensitive(i, "op");
-
-        if (cJSON_IsString(own) && cv_record_is(op, own->valuestring)) {
-            return i;
+    if (!cv_ops_has(&who->ops, op)) {
+        return;
+    }
+    for (size_t i = who->n; i > 0; i--) {
+        if (who->permits[i - 1].op == hash) {
+            who->permits[i - 1].outcome = *at;
+            return;
         }
     }
-    return NULL;
-}
-
-/* Puts the outcome's words into its decision's item. */
-static enum cv_status take_outcome(const struct who *who, struct cv_bytes op,
-                                   struct cv_bytes leaf, struct cv_err *err)
-{
-    static const char *const keys[] = {"outcome", "error"};
-    cJSON *item = cv_ops_has(&who->ops, op) ? find_decision(who, op) : NULL;
-    cJSON *outcome = NULL;
-    enum cv_status status;
-
-    if (item == NULL) {
-        return CV_OK;
-    }
-    status = cv_json_parse(NULL, leaf, &outcome, err);
-    for (size_t i = 0; i < 2 && status == CV_OK; i++) {
-        const cJSON *word = cJSON_GetObjectItemCaseSensitive(outcome, keys[i]);
-
-        cJSON_DeleteItemFromObjectCaseSensitive(item, keys[i]);
-        if (cJSON_IsString(word) &&
-            !cv_json_add_str(item, keys[i], word->valuestring)) {
-            status = cv_fail(err, CV_INTERNAL, "out of memory");
-        }
-    }
-    cJSON_Delete(outcome);
-    return status;
 }
 
 static enum cv_status who_one(void *ctx, const struct cv_query_cursor *at,
@@ -131,14 +136,15 @@ static enum cv_status who_one(void *ctx, const struct cv_query_cursor *at,
         return status;
     }
     if (cv_record_is(record.phase, "outcome")) {
-        return take_outcome(who, record.op, leaf, err);
+        take_outcome(who, record.op, at);
+        return CV_OK;
     }
     if (!cv_record_is(record.decision, "permit") ||
         !cv_record_is(record.phase, "decision") ||
         !cv_match_record(&who->match, &record)) {
         return CV_OK;
     }
-    return take_decision(who, record.op, leaf, err);
+    return take_decision(who, record.op, at, err);
 }
 
 /* ---- by the index ---- */
@@ -276,21 +282,85 @@ static enum cv_status who_indexed(struct who *who, int vault,
     return status;
 }
 
-enum cv_status cv_query_who(int vault, const struct cv_query_filter *filter,
-                            cJSON **items, struct cv_err *err)
+/* ---- the answer ---- */
+
+static enum cv_status read_tree(struct cv_query_reader *reader,
+                                const struct cv_query_cursor *at, cJSON **out,
+                                struct cv_err *err)
+{
+    struct cv_record record;
+    struct cv_bytes leaf;
+    enum cv_status status =
+        cv_query_reader_leaf(reader, at, &leaf, &record, err);
+
+    *out = NULL;
+    if (status == CV_OK) {
+        status = cv_json_parse(NULL, leaf, out, err);
+        status = status == CV_INVALID ? CV_INTEGRITY : status;
+    }
+    return status;
+}
+
+/* Puts the outcome's words into its decision's item. */
+static enum cv_status add_outcome(struct cv_query_reader *reader,
+                                  const struct cv_query_cursor *at, cJSON *item,
+                                  struct cv_err *err)
+{
+    static const char *const keys[] = {"outcome", "error"};
+    cJSON *outcome = NULL;
+    enum cv_status status = read_tree(reader, at, &outcome, err);
+
+    for (size_t i = 0; i < 2 && status == CV_OK; i++) {
+        const cJSON *word = cJSON_GetObjectItemCaseSensitive(outcome, keys[i]);
+
+        cJSON_DeleteItemFromObjectCaseSensitive(item, keys[i]);
+        if (cJSON_IsString(word) &&
+            !cv_json_add_str(item, keys[i], word->valuestring)) {
+            status = cv_fail(err, CV_INTERNAL, "out of memory");
+        }
+    }
+    cJSON_Delete(outcome);
+    return status;
+}
+
+static enum cv_status give(const struct who *who, int vault, uint64_t limit,
+                           cv_query_item_fn *fn, void *ctx, struct cv_err *err)
+{
+    struct cv_query_reader reader;
+    size_t i = limit > 0 && who->n > limit ? who->n - (size_t)limit : 0;
+    enum cv_status status = cv_query_reader_open(vault, &reader, err);
+
+    for (; i < who->n && status == CV_OK; i++) {
+        const struct permit *p = &who->permits[i];
+        cJSON *item;
+
+        status = read_tree(&reader, &p->at, &item, err);
+        if (status == CV_OK && p->outcome.seq > 0) {
+            status = add_outcome(&reader, &p->outcome, item, err);
+        }
+        if (status == CV_OK) {
+            status = fn(ctx, item, err);
+        } else {
+            cJSON_Delete(item);
+        }
+    }
+    cv_query_reader_close(&reader);
+    return status;
+}
+
+enum cv_status cv_query_who_each(int vault,
+                                 const struct cv_query_filter *filter,
+                                 cv_query_item_fn *fn, void *ctx,
+                                 struct cv_err *err)
 {
     struct cv_query_filter own = *filter;
     struct cv_query_cursor from = {0, 0};
-    struct who who = {.items = cJSON_CreateArray()};
+    struct who who = {.n = 0};
     bool done = false;
     enum cv_status status;
 
-    *items = NULL;
     own.action = NULL;
     own.outcome = NULL;
-    if (who.items == NULL) {
-        return cv_fail(err, CV_INTERNAL, "out of memory");
-    }
     status = cv_match_init(&who.match, &own, err);
     if (status == CV_OK) {
         if (own.indexed) {
@@ -301,15 +371,36 @@ enum cv_status cv_query_who(int vault, const struct cv_query_filter *filter,
         }
         cv_match_wipe(&who.match);
     }
-    cv_ops_wipe(&who.ops);
-    while (status == CV_OK && own.limit > 0 &&
-           (uint64_t)cJSON_GetArraySize(who.items) > own.limit) {
-        cJSON_DeleteItemFromArray(who.items, 0);
+    if (status == CV_OK && who.n > 0) {
+        status = give(&who, vault, own.limit, fn, ctx, err);
     }
+    cv_ops_wipe(&who.ops);
+    free(who.permits);
+    return status;
+}
+
+static enum cv_status keep_item(void *ctx, cJSON *item, struct cv_err *err)
+{
+    if (cJSON_AddItemToArray(ctx, item)) {
+        return CV_OK;
+    }
+    cJSON_Delete(item);
+    return cv_fail(err, CV_INTERNAL, "out of memory");
+}
+
+enum cv_status cv_query_who(int vault, const struct cv_query_filter *filter,
+                            cJSON **items, struct cv_err *err)
+{
+    cJSON *all = cJSON_CreateArray();
+    enum cv_status status =
+        all == NULL ? cv_fail(err, CV_INTERNAL, "out of memory")
+                    : cv_query_who_each(vault, filter, keep_item, all, err);
+
+    *items = NULL;
     if (status == CV_OK) {
-        *items = who.items;
+        *items = all;
     } else {
-        cJSON_Delete(who.items);
+        cJSON_Delete(all);
     }
     return status;
 }

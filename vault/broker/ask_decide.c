@@ -368,7 +368,7 @@ enum cv_status cv_ask_read_permitted(struct cv_ask *ask, struct cv_err *err)
     enum cv_status s = check_room(ask->broker, err);
 
     if (s == CV_OK) {
-        decision_leaf(ask, NULL, &leaf);
+        decision_leaf(ask, ask->question, &leaf);
         s = cv_door_keep(ask->broker, &leaf, err);
     }
     ask->read = s == CV_OK;
@@ -487,7 +487,7 @@ enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
     /* Again, with the lock held: the policy may be another one by now. */
     s = cv_broker_enter(b, err);
     if (s == CV_OK) {
-        s = cv_ask_decide(ask, doc, NULL, err);
+        s = cv_ask_decide(ask, doc, ask->question, err);
         if (s == CV_OK) {
             s = cv_broker_commit(b, err);
             ask->read = s == CV_OK;

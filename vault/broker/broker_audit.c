@@ -2,9 +2,11 @@
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/details.h"
 #include "vault/audit/query.h"
+#include "vault/audit/span.h"
 #include "vault/broker/anchor.h"
 #include "vault/broker/backup_internal.h"
 #include "vault/broker/broker_internal.h"
+#include "vault/broker/question_internal.h"
 #include "vault/store/store_entry.h"
 
 #include <string.h>
@@ -12,6 +14,9 @@
 /* Answers of more leaves than this come in pieces where the caller takes them.
  */
 #define PIECE 1000
+
+/* Leaves that are given at once to who follows. */
+#define PAGE 10000
 
 /* Bytes of leaves in one answer: far below a frame's limit, as a tree takes
  * many times the memory of its text. */
@@ -25,6 +30,7 @@ enum cv_status cv_broker_audit_begin(struct cv_broker *b,
                                      const struct cv_json_field *fields,
                                      size_t n, struct cv_err *err)
 {
+    cJSON *question = NULL;
     enum cv_status s =
         cv_ask_begin(b, CV_ACTION_AUDIT_READ, parameters, ask, err);
 
@@ -32,8 +38,16 @@ enum cv_status cv_broker_audit_begin(struct cv_broker *b,
         s = cv_json_read(parameters, "the request", fields, n, true, err);
     }
     if (s == CV_OK) {
-        s = cv_ask_read(ask, NULL, err);
+        question = cv_question_of(ask->method, parameters);
+        s = question != NULL ? CV_OK
+                             : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
+    if (s == CV_OK) {
+        ask->question = question;
+        s = cv_ask_read(ask, NULL, err);
+        ask->question = NULL;
+    }
+    cJSON_Delete(question);
     /* What was asked for includes what waits to be written. */
     if (s == CV_OK && cv_broker_flush(b, true)) {
         s = cv_fail(err, CV_IO, "the record cannot be written");
@@ -107,30 +121,26 @@ static enum cv_status stream_leaf(void *context, uint64_t seq,
     return s;
 }
 
-/* Of trees; takes `items`. */
-static enum cv_status stream_items(struct stream *st, cJSON *items,
-                                   struct cv_err *err)
+/* Of a tree, which is taken. */
+static enum cv_status stream_item(void *context, cJSON *item,
+                                  struct cv_err *err)
 {
-    enum cv_status s = CV_OK;
+    struct stream *st = context;
     struct cv_buf text;
-    cJSON *item;
+    enum cv_status s;
 
     cv_buf_init(&text, NULL, 2 * CV_LIMIT_LEAF);
-    while (s == CV_OK && (item = items->child) != NULL) {
-        text.len = 0;
-        cv_json_write(item, CV_JSON_COMPACT, &text);
-        s = cv_buf_status(&text, "a record", err);
-        if (s == CV_OK) {
-            s = stream_room(st, text.len, err);
-        }
-        if (s == CV_OK) {
-            (void)cJSON_DetachItemViaPointer(items, item);
-            (void)cJSON_AddItemToArray(st->items, item);
-        }
+    cv_json_write(item, CV_JSON_COMPACT, &text);
+    s = cv_buf_status(&text, "a record", err);
+    if (s == CV_OK) {
+        s = stream_room(st, text.len, err);
     }
     cv_buf_wipe(&text);
-    cJSON_Delete(items);
-    return s;
+    if (s == CV_OK && cJSON_AddItemToArray(st->items, item)) {
+        return CV_OK;
+    }
+    cJSON_Delete(item);
+    return s == CV_OK ? cv_fail(err, CV_INTERNAL, "memory is gone") : s;
 }
 
 /* A typing error must not read as "there was none". */
@@ -198,7 +208,6 @@ CV_BROKER_METHOD(audit_who)
         CV_BROKER_ASK_FIELDS,
     };
     struct cv_store_entry *row = NULL;
-    cJSON *items = NULL;
     bool distrusted = false;
     struct stream st;
     struct cv_ask ask;
@@ -219,21 +228,51 @@ CV_BROKER_METHOD(audit_who)
     filter.indexed = true;
     filter.distrusted = &distrusted;
     if (s == CV_OK) {
-        s = cv_query_who(b->vault->dir, &filter, &items, err);
+        s = stream_begin(&st, reply, err);
+    }
+    if (s == CV_OK) {
+        s = cv_query_who_each(b->vault->dir, &filter, stream_item, &st, err);
     }
     if (distrusted) {
         cv_broker_index_distrust(b);
     }
-    if (s == CV_OK) {
-        s = stream_begin(&st, reply, err);
-        if (s == CV_OK) {
-            s = stream_items(&st, items, err);
-        } else {
-            cJSON_Delete(items);
-        }
-    }
     cv_store_entry_free(row);
     return s;
+}
+
+/* Leaves behind `after`, up to a number of them: who is far behind asks again.
+ */
+struct page {
+    struct stream *stream;
+    unsigned n;
+};
+
+static enum cv_status page_leaf(void *context, uint64_t seq,
+                                struct cv_bytes leaf, struct cv_err *err)
+{
+    struct page *p = context;
+
+    if (p->n == PAGE) {
+        return CV_SPAN_STOP;
+    }
+    p->n++;
+    return stream_leaf(p->stream, seq, leaf, err);
+}
+
+static enum cv_status tail_page(struct cv_broker *b, int64_t after,
+                                uint64_t behind, struct stream *stream,
+                                struct cv_err *err)
+{
+    struct page page = {stream, 0};
+    enum cv_status s = CV_OK;
+
+    if (behind >
+        PAGE) { /* or each page would read the log from its beginning */
+        s = cv_broker_index(b, err);
+    }
+    return s == CV_OK ? cv_span_run(b->vault->dir, (uint64_t)(after + 1),
+                                    page_leaf, &page, err)
+                      : s;
 }
 
 /* Following is the caller's to repeat: `after` is the number of the last leaf
@@ -247,12 +286,14 @@ CV_BROKER_METHOD(audit_tail)
         {"after", CV_JSON_INT, false, &after, 0},
         CV_BROKER_ASK_FIELDS,
     };
+    const bool follow =
+        cJSON_GetObjectItemCaseSensitive(parameters, "after") != NULL;
     struct cv_query_cursor cursor = {0};
     struct stream st;
     struct cv_ask ask;
     enum cv_status s = CV_OK;
 
-    if (cJSON_GetObjectItemCaseSensitive(parameters, "after") == NULL) {
+    if (!follow) {
         s = cv_broker_audit_begin(b, parameters, &ask, CV_BROKER_FIELDS(fields),
                                   err);
     } else {
@@ -269,6 +310,7 @@ CV_BROKER_METHOD(audit_tail)
 
             s = cv_ask_check(&ask, NULL, NULL, err);
             cv_broker_leave(b);
+            after = after < -1 ? -1 : after;
             last = (int64_t)size - 1 - after;
         }
         /* What is given once, or loudly, is given in the record. */
@@ -279,6 +321,9 @@ CV_BROKER_METHOD(audit_tail)
     }
     if (s == CV_OK) {
         s = stream_begin(&st, reply, err);
+    }
+    if (s == CV_OK && follow && last > 0) {
+        return tail_page(b, after, (uint64_t)last, &st, err);
     }
     if (s == CV_OK && last > 0) {
         s = cv_query_tail(b->vault->dir, (uint64_t)last, &cursor, stream_leaf,

@@ -108,8 +108,9 @@ struct cv_ask {
     /* The call, for approvals of it (approval_call.h); borrowed, NULL: none */
     const char *method;
     const cJSON *parameters;
-    bool break_glass; /* --break-glass was said */
-    bool dry_run;     /* nothing is filed */
+    const cJSON *question; /* a read's, for its leaf; borrowed, NULL: none */
+    bool break_glass;      /* --break-glass was said */
+    bool dry_run;          /* nothing is filed */
     /* Only what it might come to is asked: what waits for approvals or for its
      * limit is a yes, counts for nothing and uses nothing up. */
     bool preview;

@@ -134,27 +134,42 @@ static bool told_before(struct cv_channel *ch, struct cv_message *reply,
     return true;
 }
 
-enum cv_status cv_client_call(struct cv_channel *ch, const char *method,
+enum cv_status cv_client_send(struct cv_channel *ch, const char *method,
                               cJSON *parameters, unsigned flags, int timeout_ms,
-                              struct cv_message *reply, struct cv_err *err)
+                              struct cv_err *err)
+{
+    return send_call(ch, method, parameters, flags, false, timeout_ms, err);
+}
+
+enum cv_status cv_client_receive(struct cv_channel *ch, unsigned flags,
+                                 int timeout_ms, struct cv_message *reply,
+                                 struct cv_err *err)
 {
     bool continues;
-    enum cv_status s =
-        send_call(ch, method, parameters, flags, false, timeout_ms, err);
+    enum cv_status s;
 
     memset(reply, 0, sizeof(*reply));
-    if (s == CV_UNAVAILABLE && told_before(ch, reply, err)) {
-        return err != NULL ? err->status : CV_BUSY;
-    }
-    if (s != CV_OK) {
-        return s;
-    }
     s = receive(ch, flags, timeout_ms, reply, &continues, err);
     if (s == CV_OK && continues) {
         cv_message_free(reply);
         return cv_fail(err, CV_INVALID, "an answer that was not asked for");
     }
     return s;
+}
+
+enum cv_status cv_client_call(struct cv_channel *ch, const char *method,
+                              cJSON *parameters, unsigned flags, int timeout_ms,
+                              struct cv_message *reply, struct cv_err *err)
+{
+    enum cv_status s =
+        cv_client_send(ch, method, parameters, flags, timeout_ms, err);
+
+    memset(reply, 0, sizeof(*reply));
+    if (s == CV_UNAVAILABLE && told_before(ch, reply, err)) {
+        return err != NULL ? err->status : CV_BUSY;
+    }
+    return s == CV_OK ? cv_client_receive(ch, flags, timeout_ms, reply, err)
+                      : s;
 }
 
 enum cv_status cv_client_stream(struct cv_channel *ch, const char *method,

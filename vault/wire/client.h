@@ -22,6 +22,18 @@ CV_MUST_USE enum cv_status cv_client_call(struct cv_channel *ch,
                                           struct cv_message *reply,
                                           struct cv_err *err);
 
+/* The two halves of cv_client_call, for who has something else to do while the
+ * other side works on the answer. Each call that was sent is received before
+ * the next one is sent. */
+CV_MUST_USE enum cv_status cv_client_send(struct cv_channel *ch,
+                                          const char *method, cJSON *parameters,
+                                          unsigned flags, int timeout_ms,
+                                          struct cv_err *err);
+CV_MUST_USE enum cv_status cv_client_receive(struct cv_channel *ch,
+                                             unsigned flags, int timeout_ms,
+                                             struct cv_message *reply,
+                                             struct cv_err *err);
+
 /* Called with the parameters of each answer of a stream, borrowed; anything but
  * CV_OK ends the stream and is handed on. */
 typedef enum cv_status cv_client_each(void *context, const cJSON *parameters,
