@@ -16,7 +16,7 @@
 #define PIECE 1000
 
 /* Leaves that are given at once to who follows. */
-#define PAGE 10000
+#define PAGE 1000
 
 /* Bytes of leaves in one answer: far below a frame's limit, as a tree takes
  * many times the memory of its text. */
