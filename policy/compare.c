@@ -18,8 +18,8 @@ struct terms {
 struct cv_compare {
     const struct cv_policy *policy;
     struct terms *terms; /* one for each rule */
-    uint32_t *stamp;     /* the look in which a rule was found last */
-    uint32_t look;
+    uint64_t *stamp;     /* the look in which a rule was found last */
+    uint64_t look;
     uint32_t *found; /* rules of this look */
     size_t n_found;
     struct cv_decide_request request;
@@ -123,10 +123,7 @@ static void visit(void *arg, uint32_t rule)
 void cv_compare_look(struct cv_compare *c, const struct cv_decide_subject *who,
                      const struct cv_decide_entry *entry)
 {
-    if (++c->look == 0) {
-        memset(c->stamp, 0, c->policy->n_rules * sizeof(*c->stamp));
-        c->look = 1;
-    }
+    c->look++;
     c->n_found = 0;
     c->request.subject = *who;
     c->request.entry = entry;
@@ -225,7 +222,7 @@ static int by_number(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a;
     uint32_t y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
+    return (x > y) - (x < y);
 }
 
 size_t cv_compare_rules(const struct cv_compare *c, const char **names,

@@ -30,7 +30,8 @@ struct state {
     const struct cv_policy *policy;
     const struct cv_decide_request *request;
     struct cv_offer_choice offers;
-    const struct cv_rule *near; /* the permit that misses least */
+    const struct cv_rule *near; /* the permit that misses least; looked at
+                                   only where each misses something */
     unsigned near_misses;
     const struct cv_rule *forbids[CV_DECIDE_RULES];
     size_t n_forbids;
@@ -82,7 +83,7 @@ static void weigh(void *arg, uint32_t number)
         return;
     }
     cv_offer_weigh(&s->offers, rule, misses, s->request);
-    if (misses != 0 && is_nearer(s, rule, misses)) {
+    if (is_nearer(s, rule, misses)) {
         s->near = rule;
         s->near_misses = misses;
     }

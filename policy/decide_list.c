@@ -127,7 +127,7 @@ static bool collect(struct cv_decide_list *l, struct cv_decide_result *result)
     l->taken = take(&usable, l->request.break_glass);
     if (l->taken != NULL)
         fill(l->taken, result);
-    else if (l->n_permits > 0)
+    else
         (void)cv_offer_take(&offers, policy, &l->request, result);
     return l->taken != NULL;
 }

@@ -33,38 +33,24 @@ static void collect(struct cv_format *f, const cJSON *value,
 }
 
 /* The outermost value that begins on the comment's line and is all before it;
- * else the last one that begins there: its key alone is before the comment. */
+ * else the last one that begins there: its key alone is before the comment.
+ * `from` is the first one on that line or behind it. */
 static size_t behind(const struct cv_format *f, size_t from,
                      const struct cv_yaml_comment *c)
 {
     size_t last = CV_FORMAT_NONE;
-    for (size_t i = from; i < f->n_nodes && f->nodes[i].at.line == c->at.line;
+    for (size_t i = from; i < f->n_nodes && is_before(f->nodes[i].at, c->at);
          i++) {
-        const struct cv_format_node *node = &f->nodes[i];
-        if (!is_before(node->at, c->at))
-            break;
-        if (is_before(f->nodes[node->end - 1].at, c->at))
-            return node->trail == CV_FORMAT_NONE ? i : CV_FORMAT_NONE;
+        if (is_before(f->nodes[f->nodes[i].end - 1].at, c->at))
+            return i;
         last = i;
     }
-    return last != CV_FORMAT_NONE && f->nodes[last].trail == CV_FORMAT_NONE
-               ? last
-               : CV_FORMAT_NONE;
+    return last;
 }
 
-/* The first value behind the comment, the outermost of them. */
-static size_t ahead(const struct cv_format *f, size_t from,
-                    const struct cv_yaml_comment *c)
-{
-    for (size_t i = from; i < f->n_nodes; i++) {
-        if (is_before(c->at, f->nodes[i].at))
-            return i;
-    }
-    return CV_FORMAT_NONE;
-}
-
-/* Comments go in the order of the text, so those before one value are in a row:
- * but for one that stands behind another, which ends the row. */
+/* A comment ends its line: what is not behind a value is before the first one
+ * of the lines below. Comments go in the order of the text, so those before one
+ * value are in a row. */
 static bool attach(struct cv_format *f)
 {
     size_t from = 1;
@@ -73,17 +59,16 @@ static bool attach(struct cv_format *f)
         const struct cv_yaml_comment *c = &f->comments[i];
         while (from < f->n_nodes && f->nodes[from].at.line < c->at.line)
             from++;
-        size_t n = c->alone ? CV_FORMAT_NONE : behind(f, from, c);
+        size_t n = behind(f, from, c);
         if (n != CV_FORMAT_NONE) {
             f->nodes[n].trail = i;
             continue;
         }
-        n = ahead(f, from, c);
-        if (n == CV_FORMAT_NONE) {
+        if (from == f->n_nodes) {
             f->tail = f->tail == f->n_comments ? i : f->tail;
             continue;
         }
-        struct cv_format_node *node = &f->nodes[n];
+        struct cv_format_node *node = &f->nodes[from];
         if (node->n_lead == 0)
             node->lead = i;
         if (node->lead + node->n_lead != i)
@@ -93,11 +78,11 @@ static bool attach(struct cv_format *f)
     return true;
 }
 
-/* Which lines are empty? */
-static bool is_empty_line(struct cv_bytes text, const size_t *lines, size_t n,
+/* Is that line of the text empty? There is no line 0. */
+static bool is_empty_line(struct cv_bytes text, const size_t *lines,
                           uint32_t line)
 {
-    if (line == 0 || line > n)
+    if (line == 0)
         return false;
     for (size_t at = lines[line - 1]; at < text.len; at++) {
         if (text.data[at] == '\n')
@@ -110,18 +95,15 @@ static bool is_empty_line(struct cv_bytes text, const size_t *lines, size_t n,
 
 /* Comments at the top with an empty line behind them are the file's own. */
 static void take_header(struct cv_format *f, struct cv_bytes text,
-                        const size_t *lines, size_t n)
+                        const size_t *lines)
 {
     struct cv_format_node *first = &f->nodes[1];
-    for (size_t i = 0; f->n_nodes > 1 && i < first->n_lead; i++) {
-        if (first->lead == 0 &&
-            is_empty_line(text, lines, n, f->comments[i].at.line + 1))
+    for (size_t i = 0; i < first->n_lead; i++) {
+        if (is_empty_line(text, lines, f->comments[i].at.line + 1))
             f->header = i + 1;
     }
-    if (f->header > 0) {
-        first->lead += f->header;
-        first->n_lead -= f->header;
-    }
+    first->lead += f->header;
+    first->n_lead -= f->header;
 }
 
 static bool mark_parted(struct cv_format *f, struct cv_bytes text)
@@ -137,13 +119,13 @@ static bool mark_parted(struct cv_format *f, struct cv_bytes text)
         if (text.data[i] == '\n')
             lines[n++] = i + 1;
     }
-    take_header(f, text, lines, n);
-    for (size_t i = 1; i < f->n_nodes; i++) {
+    take_header(f, text, lines);
+    /* The first value begins the file. */
+    for (size_t i = 2; i < f->n_nodes; i++) {
         struct cv_format_node *node = &f->nodes[i];
         uint32_t line =
             node->n_lead > 0 ? f->comments[node->lead].at.line : node->at.line;
-        node->parted =
-            i > 1 && line > 1 && is_empty_line(text, lines, n, line - 1);
+        node->parted = is_empty_line(text, lines, line - 1);
     }
     free(lines);
     return true;
@@ -174,6 +156,7 @@ static enum cv_status format_yaml(struct cv_format *f, const cJSON *tree,
         cv_yaml_comments_find(text, &f->comments, &f->n_comments, err);
     if (s != CV_OK)
         return s;
+    /* One more: that of a first value where there is none. */
     f->nodes = calloc(count(tree) + 1, sizeof(*f->nodes));
     if (f->nodes == NULL)
         return cv_fail(err, CV_INTERNAL, "no memory for the policy");

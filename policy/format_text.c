@@ -143,9 +143,7 @@ static void trail(const struct cv_format *f, size_t n, struct cv_buf *out)
 /* An empty line before a key of the file or a rule stays. */
 static void part(const struct cv_format *f, size_t n, struct cv_buf *out)
 {
-    bool is_there = out->len > 1 && out->data[out->len - 1] == '\n' &&
-                    out->data[out->len - 2] == '\n';
-    if (f->nodes[n].parted && out->len > 0 && !is_there)
+    if (f->nodes[n].parted)
         cv_buf_add_char(out, '\n');
 }
 
@@ -175,18 +173,18 @@ static size_t rank(const char *key, bool rule)
     return n;
 }
 
-/* The members of the file (depth 0) or of a rule (2) in the order in which they
- * are written: the reader knows fewer than KEYS. */
-static size_t members(const struct cv_format *f, size_t n, size_t depth,
+/* The members of the file or of a rule in the order in which they are written:
+ * the reader knows fewer than KEYS. */
+static size_t members(const struct cv_format *f, size_t n, bool rule,
                       size_t out[KEYS])
 {
     size_t count = 0;
     for (size_t i = n + 1; i < f->nodes[n].end && count < KEYS;
          i = f->nodes[i].end) {
         size_t at = count++;
-        size_t own = rank(f->nodes[i].value->string, depth > 0);
+        size_t own = rank(f->nodes[i].value->string, rule);
         while (at > 0 &&
-               rank(f->nodes[out[at - 1]].value->string, depth > 0) > own) {
+               rank(f->nodes[out[at - 1]].value->string, rule) > own) {
             out[at] = out[at - 1];
             at--;
         }
@@ -236,7 +234,7 @@ static void item(const struct cv_format *f, size_t n, size_t indent,
     lead(f, n, indent, out);
     if (cJSON_IsObject(value) && value->child != NULL &&
         (depth == 1 || has_comments(f, n))) {
-        size_t count = members(f, n, depth + 1, keys);
+        size_t count = members(f, n, true, keys);
         /* What was behind all of it on its one line has no such place now. */
         if (f->nodes[n].trail != CV_FORMAT_NONE) {
             spaces(out, indent);
@@ -276,11 +274,11 @@ static void block(const struct cv_format *f, size_t n, size_t indent,
         }
         return;
     }
-    size_t count = members(f, n, depth, keys);
+    size_t count = members(f, n, false, keys);
     for (size_t i = 0; i < count; i++) {
-        part(f, keys[i], out);
+        if (i > 0)
+            part(f, keys[i], out);
         lead(f, keys[i], indent, out);
-        spaces(out, indent);
         member(f, keys[i], indent, depth, out);
     }
 }

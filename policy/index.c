@@ -206,11 +206,9 @@ static bool mark_all(struct cv_index *x, const struct cv_policy *policy,
 
 static int compare_postings(const void *a, const void *b)
 {
-    const struct posting *x = a;
-    const struct posting *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return x->rule < y->rule ? -1 : x->rule > y->rule ? 1 : 0;
+    uint64_t x = ((const struct posting *)a)->key;
+    uint64_t y = ((const struct posting *)b)->key;
+    return (x > y) - (x < y);
 }
 
 static struct slot *slot_of(const struct cv_index *x, uint64_t key)

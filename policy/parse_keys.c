@@ -91,14 +91,13 @@ static enum cv_status read_line(struct cv_parser *p, const char *line,
     return st;
 }
 
-/* Two users with one key could each sign for the other. */
+/* Two users with one key could each sign for the other. The keys of those
+ * before `signer` come before its own. */
 static bool is_anothers(const struct cv_policy *policy,
                         const struct cv_signer *signer,
                         const struct cv_policy_key *key)
 {
-    for (size_t i = 0; i < policy->n_keys; i++) {
-        if (i >= signer->first && i < signer->first + signer->n)
-            continue;
+    for (size_t i = 0; i < signer->first; i++) {
         if (memcmp(policy->keys[i].ed25519, key->ed25519,
                    sizeof(key->ed25519)) == 0)
             return true;
@@ -188,7 +187,6 @@ enum cv_status cv_parse_keys(struct cv_parser *p, const cJSON *node)
     struct cv_policy *policy = p->policy;
     const cJSON *item;
     size_t users = 0;
-    p->reader.where[0] = '\0';
     if (!cJSON_IsObject(node) || node->child == NULL)
         return cv_reader_refuse(&p->reader, node, false,
                                 "keys must be a mapping, {user: [keys]}");

@@ -75,10 +75,8 @@ static enum cv_status parse_zone(struct cv_parser *p, const cJSON *node,
         cv_err_hint(p->reader.err, "such as UTC or Europe/Berlin");
         return st;
     }
-    if (strcmp(text, "UTC") == 0) {
-        w->zone_text = "UTC";
-        return CV_OK;
-    }
+    if (strcmp(text, "UTC") == 0)
+        return CV_OK; /* as without one */
     w->zone = cv_pool_intern(&p->policy->pool, zones, text);
     if (w->zone == CV_TEXTS_NONE)
         return cv_parse_no_memory(p);

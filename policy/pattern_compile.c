@@ -35,9 +35,10 @@ static bool more(const struct maker *m)
     return m->at < m->len;
 }
 
+/* The NUL behind the text is no character of it: none is looked for. */
 static char peek(const struct maker *m)
 {
-    return m->at < m->len ? m->text[m->at] : '\0';
+    return m->text[m->at];
 }
 
 /* Makes room for one step at `where` and fills it. */
@@ -55,10 +56,18 @@ static enum cv_status insert(struct maker *m, size_t where,
     return CV_OK;
 }
 
-static enum cv_status emit(struct maker *m, enum cv_pattern_op op, uint8_t c,
-                           ptrdiff_t x, ptrdiff_t y)
+/* A step that takes a byte. */
+static enum cv_status emit_byte(struct maker *m, enum cv_pattern_op op,
+                                uint8_t c)
 {
-    return insert(m, m->n, op, c, x, y);
+    return insert(m, m->n, op, c, 0, 0);
+}
+
+/* One that says where to go on. */
+static enum cv_status emit_way(struct maker *m, enum cv_pattern_op op,
+                               ptrdiff_t x, ptrdiff_t y)
+{
+    return insert(m, m->n, op, 0, x, y);
 }
 
 static void class_set(uint8_t bits[32], unsigned from, unsigned to)
@@ -95,15 +104,12 @@ static bool class_named(uint8_t bits[32], const char *name, size_t len)
 /* Behind "[:"; leaves the place behind ":]". */
 static enum cv_status parse_named(struct maker *m, uint8_t bits[32])
 {
-    size_t start = m->at + 2;
-    size_t end = start;
-    while (end < m->len && m->text[end] >= 'a' && m->text[end] <= 'z')
-        end++;
-    if (end + 1 >= m->len || m->text[end] != ':' || m->text[end + 1] != ']' ||
-        !class_named(bits, m->text + start, end - start))
+    const char *name = m->text + m->at + 2;
+    size_t len = strcspn(name, ":");
+    if (strncmp(name + len, ":]", 2) != 0 || !class_named(bits, name, len))
         return refuse(m, "no such class; there are [:digit:], [:alpha:] and "
                          "the others of POSIX");
-    m->at = end + 2;
+    m->at += 2 + len + 2;
     return CV_OK;
 }
 
@@ -111,7 +117,7 @@ static enum cv_status parse_named(struct maker *m, uint8_t bits[32])
 static enum cv_status parse_member(struct maker *m, uint8_t bits[32])
 {
     char c = peek(m);
-    char next = m->at + 1 < m->len ? m->text[m->at + 1] : '\0';
+    char next = m->text[m->at + 1];
     if (c == '[' && next == ':')
         return parse_named(m, bits);
     if (c == '[' && (next == '.' || next == '='))
@@ -152,7 +158,7 @@ static enum cv_status parse_class(struct maker *m)
     m->at++;
     for (size_t i = 0; negated && i < 32; i++)
         bits[i] = (uint8_t)~bits[i];
-    return emit(m, CV_PATTERN_CLASS, (uint8_t)m->n_classes++, 0, 0);
+    return emit_byte(m, CV_PATTERN_CLASS, (uint8_t)m->n_classes++);
 }
 
 static enum cv_status parse_escape(struct maker *m)
@@ -165,7 +171,7 @@ static enum cv_status parse_escape(struct maker *m)
         return refuse(m, "a backslash stands only before punctuation; write "
                          "[0-9] for a digit");
     m->at++;
-    return emit(m, CV_PATTERN_CHAR, (uint8_t)c, 0, 0);
+    return emit_byte(m, CV_PATTERN_CHAR, (uint8_t)c);
 }
 
 static enum cv_status parse_alternatives(struct maker *m);
@@ -205,16 +211,16 @@ static enum cv_status parse_atom(struct maker *m, bool *is_anchor)
         return refuse(m, "there is nothing to repeat");
     case '.':
         m->at++;
-        return emit(m, CV_PATTERN_ANY, 0, 0, 0);
+        return emit_byte(m, CV_PATTERN_ANY, 0);
     case '^':
         m->at++;
-        return emit(m, CV_PATTERN_BEGIN, 0, 1, 0);
+        return emit_way(m, CV_PATTERN_BEGIN, 1, 0);
     case '$':
         m->at++;
-        return emit(m, CV_PATTERN_END, 0, 1, 0);
+        return emit_way(m, CV_PATTERN_END, 1, 0);
     default:
         m->at++;
-        return emit(m, CV_PATTERN_CHAR, (uint8_t)c, 0, 0);
+        return emit_byte(m, CV_PATTERN_CHAR, (uint8_t)c);
     }
 }
 
@@ -278,17 +284,14 @@ static enum cv_status repeat(struct maker *m, size_t start, unsigned least,
     if (endless) {
         ptrdiff_t l = (ptrdiff_t)len;
         if (least > 0)
-            return emit(m, CV_PATTERN_SPLIT, 0, -l, 1);
-        st = emit(m, CV_PATTERN_SPLIT, 0, 1, l + 2);
+            return emit_way(m, CV_PATTERN_SPLIT, -l, 1);
+        st = emit_way(m, CV_PATTERN_SPLIT, 1, l + 2);
         if (st == CV_OK)
             st = append_copy(m, code, len);
-        return st == CV_OK ? emit(m, CV_PATTERN_JUMP, 0, -l - 1, 0) : st;
+        return st == CV_OK ? emit_way(m, CV_PATTERN_JUMP, -l - 1, 0) : st;
     }
-    size_t left = most - least;
-    if (left * (len + 1) > CV_PATTERN_SIZE)
-        return too_big(m);
-    for (; left > 0 && st == CV_OK; left--) {
-        st = emit(m, CV_PATTERN_SPLIT, 0, 1, (ptrdiff_t)(left * (len + 1)));
+    for (size_t left = most - least; left > 0 && st == CV_OK; left--) {
+        st = emit_way(m, CV_PATTERN_SPLIT, 1, (ptrdiff_t)(left * (len + 1)));
         if (st == CV_OK)
             st = append_copy(m, code, len);
     }
@@ -360,7 +363,7 @@ static enum cv_status parse_alternatives(struct maker *m)
         st = insert(m, start, CV_PATTERN_SPLIT, 0, 1, len + 2);
         jumps[n++] = m->n;
         if (st == CV_OK)
-            st = emit(m, CV_PATTERN_JUMP, 0, 0, 0);
+            st = emit_way(m, CV_PATTERN_JUMP, 0, 0);
         if (st != CV_OK)
             return st;
     }
@@ -381,7 +384,6 @@ static enum cv_status finish(const struct maker *m, struct cv_pattern **out)
         return cv_fail(m->err, CV_INTERNAL, "no memory for an expression");
     }
     p->n = m->n;
-    p->n_classes = m->n_classes;
     p->classes = classes;
     memcpy(classes, m->classes, m->n_classes * sizeof(*classes));
     memcpy(p->steps, m->steps, m->n * sizeof(p->steps[0]));
@@ -414,6 +416,6 @@ enum cv_status cv_pattern_compile(const char *text, struct cv_pattern **out,
         return st;
     if (more(&m))
         return refuse(&m, "a group is closed that was not opened");
-    st = emit(&m, CV_PATTERN_DONE, 0, 0, 0);
+    st = emit_way(&m, CV_PATTERN_DONE, 0, 0);
     return st == CV_OK ? finish(&m, out) : st;
 }

@@ -29,7 +29,6 @@ struct cv_pattern_step {
 
 struct cv_pattern {
     size_t n;
-    size_t n_classes;
     uint8_t (*classes)[32]; /* a bit for each byte */
     struct cv_pattern_step steps[];
 };

@@ -129,16 +129,10 @@ const char *cv_policy_record_name(enum cv_policy_record record)
     return (unsigned)record < 3 ? names[record] : "writes";
 }
 
-static const char *const provenances[CV_PROVENANCE_COUNT] = {
-    "none", "born", "adopted", "unwrapped", "imported", "sealed"};
-
-const char *cv_policy_provenance_name(enum cv_provenance p)
-{
-    return (unsigned)p < CV_PROVENANCE_COUNT ? provenances[p] : "none";
-}
-
 enum cv_provenance cv_policy_provenance(const char *word)
 {
+    static const char *const provenances[CV_PROVENANCE_COUNT] = {
+        "none", "born", "adopted", "unwrapped", "imported", "sealed"};
     for (unsigned p = 1; p < CV_PROVENANCE_COUNT; p++) {
         if (strcmp(provenances[p], word) == 0)
             return (enum cv_provenance)p;

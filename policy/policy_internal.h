@@ -155,8 +155,7 @@ const struct cv_rule *cv_policy_permit(const struct cv_policy *policy,
 void cv_policy_warn(struct cv_policy_notes *notes, unsigned line,
                     const char *fmt, ...) CV_PRINTF(3, 4);
 
-/* "born" and so on; and back (NONE for another word). */
-const char *cv_policy_provenance_name(enum cv_provenance p);
+/* "born" and so on; NONE for another word. */
 enum cv_provenance cv_policy_provenance(const char *word);
 
 #endif

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #define DAY_S 86400
+#define AGE_S (INT64_C(146097) * DAY_S) /* 400 years */
+#define YEAR_S (AGE_S / 400)            /* on average */
 
 struct reader {
     const char *at;
@@ -121,27 +123,11 @@ static bool is_leap(int64_t year)
     return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
-/* Days from 1970-01-01 to 1 January of `year`. */
+/* Days from 1970-01-01 to 1 January of `year` (1 or later). */
 static int64_t year_day(int64_t year)
 {
     int64_t y = year - 1;
-    int64_t floor4 = y >= 0 ? y / 4 : -((3 - y) / 4);
-    int64_t floor100 = y >= 0 ? y / 100 : -((99 - y) / 100);
-    int64_t floor400 = y >= 0 ? y / 400 : -((399 - y) / 400);
-    return y * 365 + floor4 - floor100 + floor400 - 719162;
-}
-
-static int64_t year_of(int64_t t)
-{
-    int64_t days = t / DAY_S - (t % DAY_S < 0 ? 1 : 0);
-    int64_t year = 1970 + days / 366;
-    if (days < 0)
-        year--;
-    while (year_day(year + 1) <= days)
-        year++;
-    while (year_day(year) > days)
-        year--;
-    return year;
+    return y * 365 + y / 4 - y / 100 + y / 400 - 719162;
 }
 
 /* Days from 1970 to that date in `year`. */
@@ -170,13 +156,16 @@ int32_t cv_posix_offset(const struct cv_posix *p, int64_t t)
 {
     if (!p->has_summer)
         return p->standard_s;
-    int64_t year = year_of(t + p->standard_s);
+    /* The calendar comes again after 400 years, weekdays too. */
+    t = t % AGE_S + AGE_S;
+    /* Or, about New Year, the one beside it. */
+    int64_t year = 1970 + t / YEAR_S;
     int64_t best = INT64_MIN;
     int32_t offset = p->standard_s;
     /* The change that lies last before `t`. A time of day may reach a week
      * into the next year or the one before. Where both fall together summer
      * time goes on. */
-    for (int64_t y = year - 1; y <= year + 1; y++) {
+    for (int64_t y = year - 2; y <= year + 1; y++) {
         int64_t ends =
             date_day(&p->ends, y) * DAY_S + p->ends.time_s - p->summer_s;
         int64_t begins =

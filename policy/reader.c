@@ -198,7 +198,7 @@ enum cv_status cv_reader_integer(struct cv_reader *r, const cJSON *node,
                                  int64_t *out)
 {
     /* Numbers beyond 2^53 do not come this far as numbers. */
-    double d = cJSON_IsNumber(node) ? node->valuedouble : -1;
+    double d = node->valuedouble;
     int64_t v = (int64_t)d;
     if (!cJSON_IsNumber(node) || (double)v != d || v < least || v > most)
         return cv_reader_refuse(r, node, false,

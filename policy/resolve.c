@@ -42,8 +42,6 @@ static enum cv_status read_numbers(const struct cv_texts *texts,
 {
     const cJSON *item;
     size_t n = 0;
-    if (!cJSON_IsObject(object))
-        return cv_fail(err, CV_INVALID, "the resolution has no \"%s\"", what);
     cJSON_ArrayForEach(item, object)
     {
         size_t at = cv_pool_find(texts, item->string);
@@ -74,7 +72,7 @@ static int compare_numbers(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a;
     uint32_t y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y ? 1 : 0;
+    return (x > y) - (x < y);
 }
 
 /* Who is being resolved, for words. */
@@ -132,8 +130,7 @@ static enum cv_status join(struct resolving *r, const struct place *at,
     const struct cv_texts *texts =
         users ? &r->policy->users : &r->policy->groups;
     size_t n = names->n + (more != NULL ? more->n : 0);
-    if (n == 0)
-        return CV_OK;
+    out->n = 0; /* an earlier try may have failed behind it */
     out->list = cv_pool_alloc(&r->policy->pool, n * sizeof(*out->list));
     if (out->list == NULL)
         return cv_fail(r->err, CV_INTERNAL, "no memory for the policy");
@@ -162,20 +159,6 @@ static enum cv_status join_both(struct resolving *r, const struct place *at,
     if (st == CV_OK)
         st = join(r, at, false, &s->groups, NULL, &s->all_gids);
     return st;
-}
-
-static void forget(struct cv_policy *policy)
-{
-    const struct cv_numbers none = {0, NULL};
-    for (size_t i = 0; i < policy->n_rules; i++) {
-        struct cv_rule *rule = &policy->rules[i];
-        rule->subjects.all_uids = none;
-        rule->subjects.all_gids = none;
-        rule->from.all_uids = none;
-        rule->from.all_gids = none;
-    }
-    for (size_t i = 0; i < policy->n_signers; i++)
-        policy->signers[i].known = false;
 }
 
 static enum cv_status join_rules(struct resolving *r)
@@ -338,7 +321,6 @@ enum cv_status cv_policy_resolve(struct cv_policy *policy,
     }
     if (st != CV_OK) {
         cv_policy_drop_zones(policy, list);
-        forget(policy);
         return st;
     }
     cv_policy_drop_zones(policy, policy->zone);

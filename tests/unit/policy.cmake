@@ -18,6 +18,8 @@ foreach(name IN ITEMS cases compare consent decide explain format input kill
 endforeach()
 target_link_options(policy_memory_test PRIVATE -Wl,--wrap=malloc
                     -Wl,--wrap=calloc -Wl,--wrap=realloc
+                    -Wl,--wrap=reallocarray -Wl,--wrap=strdup
+                    -Wl,--wrap=free
                     -Wl,--wrap=cv_pool_alloc -Wl,--wrap=cv_pool_copy
                     -Wl,--wrap=cv_pool_intern)
 

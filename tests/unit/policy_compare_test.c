@@ -91,7 +91,7 @@ static void ask(const char *question, struct cv_buf *answer)
 static void answers_to_the_word(void **state)
 {
     (void)state;
-    blocks_ask("compare.txt", 11, ask);
+    blocks_ask("compare.txt", 16, ask);
 }
 
 static void wants_it_resolved(void **state)
@@ -150,6 +150,9 @@ static void same_or_not(void **state)
          false, false},
         {RULE("a", ""), RULE("a", "") FORBID("n", ""), false, true},
         {FORBID("a", ""), FORBID("b", REASON), true, true},
+        {RULE("a", REASON) FORBID("n", REASON),
+         FORBID("a", REASON) RULE("n", REASON), true, true},
+        {FORBID("a", REASON) RULE("n", REASON), RULE("n", REASON), false, true},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {

@@ -149,6 +149,35 @@ static void has_words_for_all(void **state)
     }
 }
 
+/* Of rules that are about both, the first thousand. */
+static void shows_so_many(void **state)
+{
+    (void)state;
+    for (int n = 999; n <= 1002; n++) {
+        struct cv_buf b;
+        char omitted[32];
+        cv_buf_init(&b, NULL, CV_MIB(4));
+        cv_buf_add_str(&b, HEAD);
+        for (int i = 0; i < n; i++)
+            cv_buf_add_format(&b,
+                              "- {name: r%d, effect: permit, subjects: "
+                              "{users: [\"*\"]}, actions: [use]}\n",
+                              i);
+        struct cv_policy *p = policy_of(cv_buf_text(&b));
+        struct cv_decide_request r = asked();
+        char *text = explain(p, &r, false);
+        (void)snprintf(omitted, sizeof(omitted), "\"omitted\":%d}", n - 1000);
+        assert_non_null(strstr(text, "\"r998\""));
+        assert_int_equal(strstr(text, "\"r999\"") != NULL, n >= 1000);
+        assert_null(strstr(text, "\"r1000\""));
+        assert_int_equal(strstr(text, "\"omitted\"") != NULL, n > 1000);
+        assert_int_equal(strstr(text, omitted) != NULL, n > 1000);
+        free(text);
+        cv_policy_free(p);
+        cv_buf_wipe(&b);
+    }
+}
+
 /* Of a long policy only what is about the subject and the action is shown. */
 static void leaves_out_the_far(void **state)
 {
@@ -398,6 +427,7 @@ int main(void)
         cmocka_unit_test(explains_denials),
         cmocka_unit_test(has_words_for_all),
         cmocka_unit_test(leaves_out_the_far),
+        cmocka_unit_test(shows_so_many),
         cmocka_unit_test(runs_cases),
         cmocka_unit_test(refuses_cases),
         cmocka_unit_test(takes_numbers_for_uids),

@@ -7,8 +7,16 @@ static void ask(const char *question, struct cv_buf *answer)
 {
     struct cv_buf again;
     struct cv_err err;
+    /* In a place of its very length, for the address checker. */
+    struct cv_bytes asked = bytes_of(question);
+    uint8_t *exact = malloc(asked.len);
+    assert_non_null(exact);
+    memcpy(exact, asked.data, asked.len);
+    asked.data = exact;
     cv_err_init(&err);
-    if (cv_format_policy(bytes_of(question), answer, &err) != CV_OK) {
+    enum cv_status st = cv_format_policy(asked, answer, &err);
+    free(exact);
+    if (st != CV_OK) {
         cv_buf_add_format(answer, "%s\n", err.text);
         return;
     }
@@ -23,7 +31,7 @@ static void ask(const char *question, struct cv_buf *answer)
 static void writes_tidily(void **state)
 {
     (void)state;
-    blocks_ask("format.txt", 22, ask);
+    blocks_ask("format.txt", 38, ask);
 }
 
 /* A list stays on one line of up to 100 characters. */

@@ -196,6 +196,27 @@ static void approvals(void **state)
     }
 }
 
+/* As many groups as a request may have, and no more. */
+static void groups_of_an_approver(void **state)
+{
+    struct cv_decide_approval a = {.uid = 1001, .gid = 5, .user = "bob"};
+    (void)state;
+    for (size_t more = 0; more < 2; more++) {
+        struct fixture f;
+        good(&f);
+        f.r.approvals = &a;
+        f.r.n_approvals = 1;
+        a.gids = f.gids;
+        a.groups = f.groups;
+        a.n_groups = 0;
+        a.n_gids = CV_DECIDE_GROUPS + more;
+        assert_int_equal(permits(&f), more == 0);
+        a.n_gids = 0;
+        a.n_groups = CV_DECIDE_GROUPS + more;
+        assert_int_equal(permits(&f), more == 0);
+    }
+}
+
 static void the_rest(void **state)
 {
     (void)state;
@@ -331,10 +352,15 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(subjects),         cmocka_unit_test(names),
-        cmocka_unit_test(actions),          cmocka_unit_test(entries),
-        cmocka_unit_test(approvals),        cmocka_unit_test(the_rest),
-        cmocka_unit_test(unresolved),       cmocka_unit_test(words_of_modes),
+        cmocka_unit_test(subjects),
+        cmocka_unit_test(names),
+        cmocka_unit_test(actions),
+        cmocka_unit_test(entries),
+        cmocka_unit_test(approvals),
+        cmocka_unit_test(groups_of_an_approver),
+        cmocka_unit_test(the_rest),
+        cmocka_unit_test(unresolved),
+        cmocka_unit_test(words_of_modes),
         cmocka_unit_test(words_of_actions),
     };
     return cmocka_run_group_tests(tests, begin, end);

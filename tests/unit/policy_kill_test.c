@@ -1,5 +1,6 @@
 /* Edges that mistakes made on purpose (tests/mutate) found unguarded. */
 #include "policy/pattern.h"
+#include "policy/pool_internal.h"
 #include "policy/zone.h"
 #include "tests/unit/policy_test.h"
 
@@ -66,6 +67,79 @@ static void words(void **state)
     assert_false(permits(three, &r, &err));
     assert_non_null(strstr(err.text, "\"c\""));
     assert_null(strstr(err.text, "others"));
+    assert_string_equal(err.hint, "`certvault policy explain` shows the rules");
+    assert_false(permits(RULE ", when: {anchor_age: 90m}}\n", &r, &err));
+    assert_string_equal(err.text, "use is denied: the log was not anchored "
+                                  "within 90m (rule \"r\")");
+    assert_string_equal(err.hint, "anchor the log (certvault audit anchor)");
+    r.anchored = true;
+    r.anchor_age_s = 5400;
+    assert_true(permits(RULE ", when: {anchor_age: 90m}}\n", &r, &err));
+    r.anchor_age_s++;
+    assert_false(permits(RULE ", when: {anchor_age: 90m}}\n", &r, &err));
+}
+
+/* A table is never full: what is not in it is looked for in vain, not for ever.
+ */
+static void looks_in_vain(void **state)
+{
+    struct cv_decide_entry e = {.name = "other", .provenance = "born"};
+    struct cv_decide_request r = asked(CV_ACTION_USE);
+    struct cv_err err;
+    (void)state;
+    r.entry = &e;
+    for (int n = 1; n <= 65; n++) {
+        struct cv_buf b;
+        cv_buf_init(&b, NULL, CV_KIB(64));
+        cv_buf_add_str(&b, HEAD "- {name: r, effect: permit, subjects: {uids: "
+                                "[1001]}, actions: [use], entries: {names: [");
+        for (int i = 0; i < n; i++)
+            cv_buf_add_format(&b, "%sn%d", i > 0 ? ", " : "", i);
+        cv_buf_add_str(&b, "]}}\n");
+        e.name = "other";
+        assert_false(permits(cv_buf_text(&b), &r, &err));
+        e.name = "n0";
+        assert_true(permits(cv_buf_text(&b), &r, &err));
+        cv_buf_wipe(&b);
+    }
+}
+
+static void pools(void **state)
+{
+    struct cv_pool pool = {0};
+    struct cv_texts texts = {0};
+    char name[16];
+    (void)state;
+    assert_null(cv_pool_alloc(&pool, SIZE_MAX));
+    assert_null(cv_pool_alloc(&pool, SIZE_MAX / 2 + 1));
+    for (size_t len = 0; len < 70000; len = len * 3 + 1) {
+        char *a = cv_pool_alloc(&pool, len);
+        char *b = cv_pool_alloc(&pool, len);
+        assert_non_null(a);
+        assert_non_null(b);
+        assert_int_equal((uintptr_t)a % _Alignof(max_align_t), 0);
+        assert_int_equal((uintptr_t)b % _Alignof(max_align_t), 0);
+        for (size_t i = 0; i < len; i++)
+            assert_true(a[i] == 0 && b[i] == 0);
+        memset(a, 1, len);
+        memset(b, 2, len);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(a[i], 1);
+    }
+    assert_int_equal(cv_pool_find(&texts, "t0"), CV_TEXTS_NONE);
+    for (size_t i = 0; i < 200; i++) {
+        (void)snprintf(name, sizeof(name), "t%zu", i);
+        assert_int_equal(cv_pool_find(&texts, name), CV_TEXTS_NONE);
+        assert_int_equal(cv_pool_intern(&pool, &texts, name), i);
+        assert_int_equal(cv_pool_intern(&pool, &texts, name), i);
+        assert_string_equal(texts.list[i], name);
+    }
+    for (size_t i = 0; i < 200; i++) {
+        (void)snprintf(name, sizeof(name), "t%zu", i);
+        assert_int_equal(cv_pool_find(&texts, name), i);
+    }
+    cv_pool_free(&pool);
+    cv_pool_free(&pool);
 }
 
 static void hours_are_digits(void **state)
@@ -149,6 +223,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_nothing_can_keep),
         cmocka_unit_test(words),
+        cmocka_unit_test(looks_in_vain),
+        cmocka_unit_test(pools),
         cmocka_unit_test(hours_are_digits),
         cmocka_unit_test(patterns),
         cmocka_unit_test(names_and_numbers),

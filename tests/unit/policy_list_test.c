@@ -80,6 +80,7 @@ static void filters(void **state)
         cv_err_init(&err);
         enum cv_status st = cv_decide_list_new(p, &r, &list, &result, &err);
         assert_int_equal(st, cases[i].may ? CV_OK : CV_DENIED);
+        assert_int_equal(result.retry_s, -1);
         assert_int_equal(result.permit, cases[i].may);
         assert_int_equal(result.n_rules > 0,
                          cases[i].may || result.cause == CV_DECIDE_FORBIDDEN);
@@ -159,12 +160,52 @@ static void refuses_nonsense(void **state)
     cv_policy_free(p);
 }
 
+static bool unused(void *context, const char *rule, int64_t per_s,
+                   uint64_t count, uint64_t *out, int64_t *free_in_s)
+{
+    (void)context;
+    (void)rule;
+    (void)per_s;
+    (void)count;
+    *out = 0;
+    *free_in_s = -1;
+    return true;
+}
+
+/* Of rules that count, one gives something: the one that was taken. */
+static void gives_what_one_rule_gives(void **state)
+{
+    static const struct cv_decide_counts counts = {NULL, unused, NULL};
+    struct cv_decide_list *list;
+    struct cv_decide_result result;
+    struct cv_decide_request r = asked();
+    char shown[4];
+    (void)state;
+    struct cv_policy *p = policy_of(
+        HEAD RULE("p", "permit",
+                  ", entries: {names: [a]}, limit: {count: 5, per: 1h}")
+            RULE("q", "permit",
+                 ", entries: {names: [b]}, limit: {count: 5, per: 1h}")
+                RULE("f", "forbid", ", entries: {names: [c]}"));
+    r.counts = &counts;
+    assert_int_equal(cv_decide_list_new(p, &r, &list, &result, NULL), CV_OK);
+    assert_string_equal(result.offer, "p");
+    assert_int_equal(result.retry_s, -1);
+    assert_int_equal(result.n_rules, 1);
+    assert_string_equal(result.rules[0], "p");
+    shows(list, shown);
+    assert_string_equal(shown, "a");
+    cv_decide_list_free(list);
+    cv_policy_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(filters),
         cmocka_unit_test(filters_by_many_rules),
         cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(gives_what_one_rule_gives),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

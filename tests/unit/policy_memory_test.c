@@ -1,6 +1,6 @@
 /* Memory that is gone at any point is an error, never a yes, a leak or a crash.
- * The linker puts these in the place of malloc, calloc and realloc, and of the
- * pool's, whose chunks seldom need more. */
+ * The linker puts these in the place of malloc and its kin, and of the pool's,
+ * whose chunks seldom need more. */
 #include "tests/unit/policy_test.h"
 
 #include "policy/compare.h"
@@ -8,16 +8,34 @@
 #include "policy/lint.h"
 #include "policy/pool_internal.h"
 
+#include "vault/base/encode.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
 static long left = -1; /* allocations until one fails; below 0: none does */
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *old, size_t n);
+void *__real_reallocarray(void *old, size_t n, size_t size);
+char *__real_strdup(const char *text);
+void __real_free(void *p);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *old, size_t n);
+void *__wrap_reallocarray(void *old, size_t n, size_t size);
+char *__wrap_strdup(const char *text);
+void __wrap_free(void *p);
 
-static bool hit; /* one did */
+static bool hit;    /* one did */
+static long pieces; /* that were not freed yet */
+
+static void *counted(void *p)
+{
+    pieces += p != NULL ? 1 : 0;
+    return p;
+}
 
 static bool fails(void)
 {
@@ -29,17 +47,41 @@ static bool fails(void)
 
 void *__wrap_malloc(size_t n)
 {
-    return fails() ? NULL : __real_malloc(n);
+    return fails() ? NULL : counted(__real_malloc(n));
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return fails() ? NULL : __real_calloc(n, size);
+    return fails() ? NULL : counted(__real_calloc(n, size));
 }
 
 void *__wrap_realloc(void *old, size_t n)
 {
-    return fails() ? NULL : __real_realloc(old, n);
+    if (fails())
+        return NULL;
+    void *p = __real_realloc(old, n);
+    pieces += p != NULL && old == NULL ? 1 : 0;
+    return p;
+}
+
+void *__wrap_reallocarray(void *old, size_t n, size_t size)
+{
+    if (fails())
+        return NULL;
+    void *p = __real_reallocarray(old, n, size);
+    pieces += p != NULL && old == NULL ? 1 : 0;
+    return p;
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : counted(__real_strdup(text));
+}
+
+void __wrap_free(void *p)
+{
+    pieces -= p != NULL ? 1 : 0;
+    __real_free(p);
 }
 
 #define KEY                                                                  \
@@ -110,16 +152,37 @@ static struct cv_decide_request asked(void)
     return r;
 }
 
+/* Nothing of it is missing: what memory was gone for is no answer. */
+static void has_all(const cJSON *o, const char *const *keys)
+{
+    for (; *keys != NULL; keys++) {
+        if (!cJSON_HasObjectItem(o, *keys))
+            fail_msg("there is no %s", *keys);
+    }
+}
+
+static void all_have(const cJSON *o, const char *key, int n,
+                     const char *const *keys)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, key);
+    const cJSON *item;
+    assert_int_equal(cJSON_GetArraySize(list), n);
+    cJSON_ArrayForEach(item, list) has_all(item, keys);
+}
+
 typedef enum cv_status (*step)(struct cv_policy *p, const cJSON *resolution);
 
 static enum cv_status parse(struct cv_policy *p, const cJSON *resolution)
 {
+    static struct cv_policy_notes notes;
     struct cv_policy *made;
     (void)p;
     (void)resolution;
-    enum cv_status st = cv_policy_parse(bytes_of(rules), &made, NULL, NULL);
+    enum cv_status st = cv_policy_parse(bytes_of(rules), &made, &notes, NULL);
     left = -1;
     assert_int_equal(made != NULL, st == CV_OK);
+    assert_int_equal(notes.error_line, 0); /* no line is to blame */
+    assert_int_equal(notes.error_column, 0);
     cv_policy_free(made);
     return st;
 }
@@ -145,6 +208,12 @@ static enum cv_status tell(struct cv_policy *p, const cJSON *resolution)
     cJSON *about = cv_policy_describe(p);
     left = -1;
     bool good = names != NULL && zones != NULL && about != NULL;
+    if (good) {
+        has_all(names, (const char *[]){"users", "groups", NULL});
+        has_all(about,
+                (const char *[]){"name", "version", "sha256", "rules", NULL});
+        assert_int_equal(cJSON_GetArraySize(zones), 1);
+    }
     cJSON_Delete(names);
     cJSON_Delete(zones);
     cJSON_Delete(about);
@@ -214,6 +283,18 @@ static enum cv_status wait(struct cv_policy *p, const cJSON *resolution)
     return CV_OK;
 }
 
+static void is_explained(const cJSON *o)
+{
+    static const char *const keys[] = {"decision", "why", "rules",
+                                       "obligations", NULL};
+    static const char *const of_rule[] = {"name", "effect", "matched",
+                                          "because", NULL};
+    if (o == NULL)
+        return;
+    has_all(o, keys);
+    all_have(o, "rules", 3, of_rule);
+}
+
 static enum cv_status explain_waiting(struct cv_policy *p,
                                       const cJSON *resolution)
 {
@@ -223,6 +304,7 @@ static enum cv_status explain_waiting(struct cv_policy *p,
     enum cv_status st = cv_explain_make(p, &r, &o, NULL);
     left = -1;
     assert_int_equal(o != NULL, st == CV_OK);
+    is_explained(o);
     cJSON_Delete(o);
     return st;
 }
@@ -235,6 +317,7 @@ static enum cv_status explain(struct cv_policy *p, const cJSON *resolution)
     enum cv_status st = cv_explain_make(p, &r, &o, NULL);
     left = -1;
     assert_int_equal(o != NULL, st == CV_OK);
+    is_explained(o);
     cJSON_Delete(o);
     return st;
 }
@@ -259,6 +342,15 @@ static enum cv_status run_cases(struct cv_policy *p, const cJSON *resolution)
         cv_cases_run(p, bytes_of(cases), MONDAY_10, &o, NULL, NULL);
     left = -1;
     assert_int_equal(o != NULL, st == CV_OK);
+    if (o != NULL) {
+        static const char *const keys[] = {"total", "passed", "failed", "items",
+                                           NULL};
+        static const char *const of_item[] = {"index",  "line",    "user",
+                                              "action", "got",     "expect",
+                                              "ok",     "because", NULL};
+        has_all(o, keys);
+        all_have(o, "items", 3, of_item);
+    }
     cJSON_Delete(o);
     return st;
 }
@@ -286,6 +378,27 @@ static enum cv_status compare_texts(struct cv_policy *p,
         cv_compare_texts(bytes_of(old), bytes_of(new), &o, NULL);
     left = -1;
     assert_int_equal(o != NULL, st == CV_OK);
+    if (o != NULL) {
+        all_have(o, "added", 1, (const char *[]){NULL});
+        all_have(o, "removed", 1, (const char *[]){NULL});
+        all_have(o, "changed", 1, (const char *[]){NULL});
+    }
+    cJSON_Delete(o);
+    return st;
+}
+
+static enum cv_status compare_same(struct cv_policy *p, const cJSON *resolution)
+{
+    static const char text[] = "rules:\n- {name: a}\n";
+    cJSON *o;
+    (void)p;
+    (void)resolution;
+    enum cv_status st =
+        cv_compare_texts(bytes_of(text), bytes_of(text), &o, NULL);
+    left = -1;
+    assert_int_equal(o != NULL, st == CV_OK);
+    if (o != NULL)
+        has_all(o, (const char *[]){"added", "removed", "changed", NULL});
     cJSON_Delete(o);
     return st;
 }
@@ -297,6 +410,14 @@ static enum cv_status lint(struct cv_policy *p, const cJSON *resolution)
     enum cv_status st = cv_lint_run(p, NULL, &o, NULL);
     left = -1;
     assert_int_equal(o != NULL, st == CV_OK);
+    if (o != NULL) {
+        static const char *const keys[] = {"items", "omitted", "errors",
+                                           "warnings", NULL};
+        static const char *const of_item[] = {"code", "severity", "line",
+                                              "text", NULL};
+        has_all(o, keys);
+        all_have(o, "items", 2, of_item);
+    }
     cJSON_Delete(o);
     return st;
 }
@@ -317,6 +438,75 @@ static enum cv_status format(struct cv_policy *p, const cJSON *resolution)
     return st;
 }
 
+static char folder[] = "/tmp/policy_memory_test.XXXXXX";
+
+/* Berlin's file in a folder of its own. */
+static int put_zone(void)
+{
+    char path[256];
+    struct cv_buf file;
+    cJSON *zones = all_zones();
+    const char *text =
+        cJSON_GetObjectItemCaseSensitive(zones, "Europe/Berlin")->valuestring;
+    cv_buf_init(&file, NULL, CV_KIB(64));
+    assert_int_equal(
+        cv_decode_base64(text, strlen(text), false, "zone", &file, NULL),
+        CV_OK);
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/Europe", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof(path), "%s/Europe/Berlin", folder);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(file.data, 1, file.len, f), file.len);
+    (void)fclose(f);
+    cv_buf_wipe(&file);
+    cJSON_Delete(zones);
+    return 0;
+}
+
+static int drop_zone(void **state)
+{
+    char path[256];
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/Europe/Berlin", folder);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof(path), "%s/Europe", folder);
+    (void)rmdir(path);
+    return rmdir(folder);
+}
+
+static int begin(void **state)
+{
+    return start(state) + put_zone();
+}
+
+static enum cv_status read_zones(struct cv_policy *p, const cJSON *resolution)
+{
+    cJSON *o = (cJSON *)p;
+    (void)resolution;
+    enum cv_status st = cv_policy_read_zones(p, folder, &o, NULL);
+    left = -1;
+    assert_int_equal(o != NULL, st == CV_OK);
+    assert_int_equal(cJSON_GetArraySize(o), st == CV_OK ? 1 : 0);
+    cJSON_Delete(o);
+    return st;
+}
+
+static enum cv_status set_zones(struct cv_policy *p, const cJSON *resolution)
+{
+    const cJSON *zones = cJSON_GetObjectItemCaseSensitive(resolution, "zones");
+    struct cv_decide_result result;
+    struct cv_decide_request r = asked();
+    enum cv_status st = cv_policy_set_zones(p, zones, NULL);
+    left = -1;
+    r.subject.by_name = true;
+    r.subject.user = "alice";
+    (void)!cv_decide_run(p, &r, &result, NULL);
+    assert_int_equal(result.cause == CV_DECIDE_NOT_READY, st != CV_OK);
+    return st;
+}
+
 /* Runs `what` with the first, the second, ... allocation failing, until none
  * does. With `words`, what fails may be no more than the words of a denial. */
 static void try_all(step what, bool resolved, bool words)
@@ -324,6 +514,7 @@ static void try_all(step what, bool resolved, bool words)
     long n = 0;
     for (hit = true; hit; n++) {
         struct cv_policy *p;
+        long had = pieces;
         assert_true(n < 5000);
         assert_int_equal(cv_policy_parse(bytes_of(rules), &p, NULL, NULL),
                          CV_OK);
@@ -341,6 +532,7 @@ static void try_all(step what, bool resolved, bool words)
             assert_int_equal(st, CV_INTERNAL);
         cJSON_Delete(resolution);
         cv_policy_free(p);
+        assert_int_equal(pieces, had);
     }
     assert_true(n > 1);
 }
@@ -402,6 +594,7 @@ static void comparing(void **state)
     (void)state;
     try_all(compare, true, false);
     try_all(compare_texts, false, false);
+    try_all(compare_same, false, false);
 }
 
 static void linting(void **state)
@@ -416,6 +609,13 @@ static void formatting(void **state)
     try_all(format, false, false);
 }
 
+static void loading(void **state)
+{
+    (void)state;
+    try_all(read_zones, false, false);
+    try_all(set_zones, false, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,7 +624,7 @@ int main(void)
         cmocka_unit_test(explaining), cmocka_unit_test(listing),
         cmocka_unit_test(testing),    cmocka_unit_test(waiting),
         cmocka_unit_test(comparing),  cmocka_unit_test(linting),
-        cmocka_unit_test(formatting),
+        cmocka_unit_test(formatting), cmocka_unit_test(loading),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    return cmocka_run_group_tests(tests, begin, drop_zone);
 }

@@ -216,6 +216,107 @@ static void can_be_tried_again(void **state)
     cv_policy_free(p);
 }
 
+/* Nothing of a try that failed is left: not of the rules before the bad one. */
+static void forgets_what_failed(void **state)
+{
+    static const char rules[] =
+        HEAD "- {name: a, effect: permit, subjects: {users: [alice], groups: "
+             "[sre], uids: [7]}, actions: [use]}\n"
+             "- {name: b, effect: permit, subjects: {users: [bob], groups: "
+             "[dev]}, actions: [use], require: {approvals: {count: 1, from: "
+             "{users: [carol], groups: [leads]}}}}\n"
+             "- {name: c, effect: forbid, subjects: {users: [ghost]}, actions: "
+             "[use]}\n";
+    struct cv_decide_approval by = {.uid = 1003, .gid = 1};
+    struct cv_policy *p;
+    (void)state;
+    assert_int_equal(cv_policy_parse(bytes_of(rules), &p, NULL, NULL), CV_OK);
+    cJSON *bad = resolution_of(p);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(cv_policy_resolve(p, bad, NULL, NULL), CV_INVALID);
+    cJSON *users = cJSON_GetObjectItemCaseSensitive(bad, "users");
+    cJSON_DeleteItemFromObject(users, "ghost");
+    assert_non_null(cJSON_AddNumberToObject(users, "ghost", 1009));
+    assert_int_equal(cv_policy_resolve(p, bad, NULL, NULL), CV_OK);
+    cJSON_Delete(bad);
+    assert_true(permits(p, 1001, 5));
+    assert_true(permits(p, 7, 5));
+    assert_true(permits(p, 6, 2001));
+    assert_false(permits(p, 0, 5));
+    assert_false(permits(p, 6, 0));
+    assert_false(permits(p, 1009, 2001));
+    assert_true(cv_decide_may_approve(p, "b", &by));
+    by.uid = 0;
+    assert_false(cv_decide_may_approve(p, "b", &by));
+    by.gid = 2002;
+    assert_true(cv_decide_may_approve(p, "b", &by));
+    by.gid = 0;
+    assert_false(cv_decide_may_approve(p, "b", &by));
+    cv_policy_free(p);
+}
+
+/* Names are shown, but not all of a very long one. */
+static void shows_long_names(void **state)
+{
+    char name[91];
+    char text[512];
+    char object[512];
+    struct cv_policy_notes notes = {0};
+    struct cv_err err;
+    (void)state;
+    memset(name, 'n', sizeof(name));
+    name[90] = '\0';
+    (void)snprintf(text, sizeof(text),
+                   HEAD "- {name: f, effect: forbid, subjects: {users: [%s]}, "
+                        "actions: [use]}\n",
+                   name);
+    (void)snprintf(object, sizeof(object),
+                   "{\"users\":{\"%s\":null},\"groups\":{},\"zones\":{}}",
+                   name);
+    assert_int_equal(resolve(text, object, &notes, &err), CV_INVALID);
+    assert_int_equal(notes.error_column, 1);
+    (void)snprintf(object, sizeof(object),
+                   "line 5: rule \"f\" forbids a user that is not there: "
+                   "\"%.76s...\"",
+                   name);
+    assert_string_equal(err.text, object);
+}
+
+/* Zones alone: what is none is refused, and leaves the policy as it was. */
+static void refuses_zones(void **state)
+{
+    static const char *const bad[] = {"[]", "{}", "null",
+                                      "{\"Europe/Berlin\":\"AAAA\"}",
+                                      "{\"Europe/Berlin\":1}"};
+    struct cv_policy *p;
+    struct cv_decide_result result;
+    struct cv_decide_request r = {.action = CV_ACTION_USE,
+                                  .mode = CV_DECIDE_MODE_SERVICE,
+                                  .now_s = MONDAY_10};
+    (void)state;
+    r.subject.by_name = true;
+    r.subject.user = "alice";
+    assert_int_equal(cv_policy_parse(bytes_of(zoned), &p, NULL, NULL), CV_OK);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct cv_err err;
+        cJSON *o = json_of(bad[i]);
+        cv_err_init(&err);
+        assert_int_equal(cv_policy_set_zones(p, o, &err), CV_INVALID);
+        assert_true(err.text[0] != '\0');
+        cJSON_Delete(o);
+        assert_int_equal(cv_decide_run(p, &r, &result, NULL), CV_DENIED);
+        assert_int_equal(result.cause, CV_DECIDE_NOT_READY);
+    }
+    cJSON *zones = all_zones();
+    while (zones->child != NULL && zones->child->next != NULL)
+        cJSON_DeleteItemFromArray(
+            zones, strcmp(zones->child->string, "Europe/Berlin") == 0 ? 1 : 0);
+    assert_int_equal(cv_policy_set_zones(p, zones, NULL), CV_OK);
+    cJSON_Delete(zones);
+    assert_int_equal(cv_decide_run(p, &r, &result, NULL), CV_OK);
+    cv_policy_free(p);
+}
+
 static void put(const char *folder, const char *name, const void *data,
                 size_t len)
 {
@@ -245,6 +346,7 @@ static void reads_zone_files(void **state)
     assert_int_equal(cv_policy_parse(bytes_of(zoned), &p, NULL, NULL), CV_OK);
 
     cv_err_init(&err);
+    found = zones;
     assert_int_equal(cv_policy_read_zones(p, folder, &found, &err),
                      CV_NOT_FOUND);
     assert_null(found);
@@ -333,6 +435,9 @@ int main(void)
         cmocka_unit_test(refuses_strangers_in_forbids),
         cmocka_unit_test(strangers_match_nobody),
         cmocka_unit_test(can_be_tried_again),
+        cmocka_unit_test(forgets_what_failed),
+        cmocka_unit_test(shows_long_names),
+        cmocka_unit_test(refuses_zones),
         cmocka_unit_test(reads_zone_files),
         cmocka_unit_test(writes_the_default),
     };

@@ -117,6 +117,203 @@ static void follows_posix_rules(void **state)
                      -3600);
 }
 
+/* 1 March, which is J60 and day 60 of a leap year (59 of another), in years of
+ * all kinds: the second before it and itself. */
+static void knows_leap_years(void **state)
+{
+    static const struct {
+        int64_t march; /* 00:00Z */
+        bool leap;
+    } years[] = {
+        {INT64_C(68256000), true},      /* 1972 */
+        {INT64_C(99792000), false},     /* 1973 */
+        {INT64_C(888710400), false},    /* 1998 */
+        {INT64_C(951868800), true},     /* 2000 */
+        {INT64_C(1046476800), false},   /* 2003 */
+        {INT64_C(1709251200), true},    /* 2024 */
+        {INT64_C(1740787200), false},   /* 2025 */
+        {INT64_C(4107542400), false},   /* 2100 */
+        {INT64_C(13574649600), true},   /* 2400 */
+        {INT64_C(13606185600), false},  /* 2401 */
+        {INT64_C(253375862400), false}, /* 9999 */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(years) / sizeof(years[0]); i++) {
+        static const char julian[] = "AAA0BBB,J60/0,J300/0";
+        const char *day =
+            years[i].leap ? "AAA0BBB,60/0,300/0" : "AAA0BBB,59/0,300/0";
+        int64_t t = years[i].march;
+        assert_int_equal(by_rule(julian, t - 1), 0);
+        assert_int_equal(by_rule(julian, t), 3600);
+        assert_int_equal(by_rule(day, t - 1), 0);
+        assert_int_equal(by_rule(day, t), 3600);
+        /* The day before it by its weekday, and J59. */
+        assert_int_equal(by_rule("AAA0BBB,J59/24,J300/0", t), 3600);
+        assert_int_equal(by_rule("AAA0BBB,M3.1.0/0,M10.5.0/0", t - 1), 0);
+    }
+}
+
+#define JAN_1_2028 INT64_C(1830297600) /* a Saturday */
+#define DAY INT64_C(86400)
+
+/* Weeks of a leap year's months: where they begin, and their last ones. */
+static void knows_weeks(void **state)
+{
+    static const struct {
+        const char *begins;
+        int day; /* of 2028 */
+    } dates[] = {
+        {"M1.1.6", 0},   {"M1.1.0", 1},   {"M1.1.5", 6},   {"M1.2.6", 7},
+        {"M1.5.6", 28},  {"M1.5.1", 30},  {"M1.5.2", 24},  {"M1.5.0", 29},
+        {"M2.1.2", 31},  {"M2.1.1", 37},  {"M2.5.2", 59},  {"M2.5.3", 53},
+        {"M2.4.1", 58},  {"M3.1.3", 60},  {"M3.1.2", 66},  {"M3.5.5", 90},
+        {"M3.5.6", 84},  {"M4.1.6", 91},  {"M4.1.5", 97},  {"M5.5.3", 151},
+        {"M6.1.4", 152}, {"M7.1.6", 182}, {"M8.1.2", 213}, {"M9.1.5", 244},
+        {"M9.5.6", 273}, {"M9.3.0", 260},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++) {
+        char text[64];
+        int64_t t = JAN_1_2028 + dates[i].day * DAY;
+        (void)snprintf(text, sizeof(text), "AAA0BBB,%s/0,M12.1.0/0",
+                       dates[i].begins);
+        if (by_rule(text, t - 1) != 0 || by_rule(text, t) != 3600)
+            fail_msg("%s", text);
+    }
+    /* The last months: summer ends there. */
+    assert_int_equal(by_rule("AAA0BBB,J5/0,M10.1.0/1", JAN_1_2028 + 274 * DAY),
+                     0);
+    assert_int_equal(
+        by_rule("AAA0BBB,J5/0,M10.1.0/1", JAN_1_2028 + 274 * DAY - 1), 3600);
+    assert_int_equal(by_rule("AAA0BBB,J5/0,M11.1.3/1", JAN_1_2028 + 305 * DAY),
+                     0);
+    assert_int_equal(
+        by_rule("AAA0BBB,J5/0,M11.1.3/1", JAN_1_2028 + 305 * DAY - 1), 3600);
+    assert_int_equal(by_rule("AAA0BBB,J5/0,M12.5.0/1", JAN_1_2028 + 365 * DAY),
+                     0);
+    assert_int_equal(
+        by_rule("AAA0BBB,J5/0,M12.5.0/1", JAN_1_2028 + 365 * DAY - 1), 3600);
+    /* The first day of 2027 is a Friday: without 29 February. */
+    int64_t feb = JAN_1_2028 - 365 * DAY + 31 * DAY;
+    assert_int_equal(by_rule("AAA0BBB,M2.5.0/0,J300/0", feb + 27 * DAY - 1), 0);
+    assert_int_equal(by_rule("AAA0BBB,M2.5.0/0,J300/0", feb + 27 * DAY), 3600);
+    assert_int_equal(by_rule("AAA0BBB,M2.5.1/0,J300/0", feb + 21 * DAY - 1), 0);
+    assert_int_equal(by_rule("AAA0BBB,M2.5.1/0,J300/0", feb + 21 * DAY), 3600);
+}
+
+/* What begins in the year before or behind, and what falls together. */
+static void looks_beyond_new_year(void **state)
+{
+    (void)state;
+    /* Summer begins a day before New Year: 24 hours before it. */
+    assert_int_equal(by_rule("AAA0BBB,0/-24,J200/0", JAN_1_2028 - DAY - 1), 0);
+    assert_int_equal(by_rule("AAA0BBB,0/-24,J200/0", JAN_1_2028 - DAY), 3600);
+    /* It ends a week behind the year. */
+    assert_int_equal(
+        by_rule("AAA0BBB,J200/0,J365/167", JAN_1_2028 + 166 * 3600 - 25 * 3600),
+        3600);
+    assert_int_equal(
+        by_rule("AAA0BBB,J200/0,J365/167", JAN_1_2028 + 166 * 3600), 0);
+    /* All of it on the last day of the year, 2096's too: what was last is a
+     * year ago. */
+    int64_t last = INT64_C(4007750400); /* 2096-12-31 00:00Z */
+    assert_int_equal(by_rule("AAA0BBB,J365/18,J365/12", last + 6 * 3600), 3600);
+    assert_int_equal(by_rule("AAA0BBB,J365/18,J365/12", last + 12 * 3600), 0);
+    assert_int_equal(by_rule("AAA0BBB,J365/18,J365/12", last + 18 * 3600),
+                     3600);
+    /* At one time: summer goes on. */
+    assert_int_equal(by_rule("AAA0BBB0,J100/0,J100/0", JAN_1_2028 + 200 * DAY),
+                     0);
+    assert_int_equal(by_rule("AAA0BBB-2,J100/0,J100/2", JAN_1_2028 + 200 * DAY),
+                     7200);
+    /* The hour is 2 where none is said. */
+    assert_int_equal(by_rule("AAA0BBB,J10,J300", JAN_1_2028 + 9 * DAY + 7199),
+                     0);
+    assert_int_equal(by_rule("AAA0BBB,J10,J300", JAN_1_2028 + 9 * DAY + 7200),
+                     3600);
+}
+
+/* Only what lies before the end is read: each rule in a place of its length,
+ * and with more behind it. */
+static void reads_to_the_end(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+        bool good;
+    } parts[] = {
+        {"UTC0", 4, true},
+        {"UTC0", 3, false},
+        {"UTC", 3, false},
+        {"ABCD0", 3, false},
+        {"UTC01", 4, true},
+        {"UTC-1:30:15", 11, true},
+        {"UTC-1:30:15", 9, false},
+        {"UTC-1:30", 6, false},
+        {"UTC-", 4, false},
+        {"<+03>-3", 7, true},
+        {"<+03>-3", 5, false},
+        {"<+03>-3", 4, false},
+        {"<A1Z>0", 6, true},
+        {"<+a>0", 5, false},
+        {"AzZ0", 4, true},
+        {"A1Z0", 4, false},
+        {"A@Z0", 4, false},
+        {"A[Z0", 4, false},
+        {"A`Z0", 4, false},
+        {"A{Z0", 4, false},
+        {"AAA+24", 6, true},
+        {"AAA-24", 6, true},
+        {"AAA24:59:59", 11, true},
+        {"AAA1:59:60", 10, false},
+        {"AAA00001", 8, false},
+        {"AAA0001", 7, true},
+        {"AAA0BBB,J1,J365", 15, true},
+        {"AAA0BBB,J1,J365", 10, false},
+        {"AAA0BBB,J1,J365", 8, false},
+        {"AAA0BBB,J1,J365", 7, false},
+        {"AAA0BBB,J1;J365", 15, false},
+        {"AAA0BBB;J1,J365", 15, false},
+        {"AAA0BBB24,0,365", 15, true},
+        {"AAA0BBB,M1.1.0,M12.5.6", 22, true},
+        {"AAA0BBB,M1.1.0,M12.5.6", 21, false},
+        {"AAA0BBB,M1.1.0,M12.5.6", 20, false},
+        {"AAA0BBB,M1:1.0,M12.5.6", 22, false},
+        {"AAA0BBB,M1.1:0,M12.5.6", 22, false},
+        {"AAA0BBB,M1.1.0/167,M12.5.6/-167", 31, true},
+        {"AAA0BBB,M1.1.0/,M12.5.6", 23, false},
+        {"AAA0BBB,M1.1.0,M12.5.6/", 23, false},
+        {"AAA0BB,J1,J365", 14, false},
+        {"AAA0<BBB,J1,J365", 16, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        struct cv_posix p = {0};
+        struct cv_posix q = {0};
+        char *exact = malloc(parts[i].len);
+        assert_non_null(exact);
+        memcpy(exact, parts[i].text, parts[i].len);
+        bool good = cv_posix_parse(exact, parts[i].len, &p);
+        free(exact);
+        if (good != parts[i].good ||
+            cv_posix_parse(parts[i].text, parts[i].len, &q) != good)
+            fail_msg("%zu of %s", parts[i].len, parts[i].text);
+        if (good)
+            assert_int_equal(q.standard_s, p.standard_s);
+    }
+    struct cv_posix p;
+    assert_true(cv_posix_parse("UTC012", 4, &p));
+    assert_int_equal(p.standard_s, 0);
+    assert_true(cv_posix_parse("UTC-1:30:15", 11, &p));
+    assert_int_equal(p.standard_s, 5415);
+    assert_true(cv_posix_parse("UTC+1:30:15", 11, &p));
+    assert_int_equal(p.standard_s, -5415);
+    assert_true(cv_posix_parse("AAA1BBB,J1,J9", 13, &p));
+    assert_int_equal(p.summer_s, 0);
+    assert_true(cv_posix_parse("AAA1BBB3,J1,J9", 14, &p));
+    assert_int_equal(p.summer_s, -10800);
+}
+
 static void refuses_rules(void **state)
 {
     (void)state;
@@ -272,6 +469,10 @@ int main(void)
         cmocka_unit_test(knows_changes),
         cmocka_unit_test(tells_local_time),
         cmocka_unit_test(follows_posix_rules),
+        cmocka_unit_test(knows_leap_years),
+        cmocka_unit_test(knows_weeks),
+        cmocka_unit_test(looks_beyond_new_year),
+        cmocka_unit_test(reads_to_the_end),
         cmocka_unit_test(refuses_rules),
         cmocka_unit_test(survives_damage),
         cmocka_unit_test(refuses_what_is_no_zone),
