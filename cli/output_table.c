@@ -1,5 +1,6 @@
 #include "cli/output_table.h"
 
+#include "cli/output_yaml.h"
 #include "vault/base/limits.h"
 #include "vault/base/utf8.h"
 
@@ -310,8 +311,14 @@ enum cv_status cv_output_table_row(struct cv_output *o,
     size_t wide[COLUMNS_MAX];
     struct cv_buf out;
 
-    if (o->format == CV_OUTPUT_JSON || o->format == CV_OUTPUT_YAML) {
+    if (o->format == CV_OUTPUT_JSON) {
         return cv_output_json_line(o, item, err);
+    }
+    if (o->format == CV_OUTPUT_YAML) {
+        cv_buf_init(&out, NULL, CV_LIMIT_FRAME * 3);
+        cv_buf_add_str(&out, "---\n");
+        cv_output_yaml(item, &out);
+        return cv_output_write_buf(o, &out, err);
     }
     cv_buf_init(&out, NULL, CELL_LEN * COLUMNS_MAX);
     if (o->format == CV_OUTPUT_NAME) {
