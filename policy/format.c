@@ -51,7 +51,7 @@ static size_t behind(const struct cv_format *f, size_t from,
 /* A comment ends its line: what is not behind a value is before the first one
  * of the lines below. Comments go in the order of the text, so those before one
  * value are in a row. */
-static bool attach(struct cv_format *f)
+static void attach(struct cv_format *f)
 {
     size_t from = 1;
     f->tail = f->n_comments;
@@ -71,11 +71,8 @@ static bool attach(struct cv_format *f)
         struct cv_format_node *node = &f->nodes[from];
         if (node->n_lead == 0)
             node->lead = i;
-        if (node->lead + node->n_lead != i)
-            return false;
         node->n_lead++;
     }
-    return true;
 }
 
 /* Is that line of the text empty? There is no line 0. */
@@ -161,8 +158,9 @@ static enum cv_status format_yaml(struct cv_format *f, const cJSON *tree,
     if (f->nodes == NULL)
         return cv_fail(err, CV_INTERNAL, "no memory for the policy");
     collect(f, tree, marks);
-    if (!attach(f) || !mark_parted(f, text))
-        return cv_fail(err, CV_INTERNAL, "a comment could not be placed");
+    attach(f);
+    if (!mark_parted(f, text))
+        return cv_fail(err, CV_INTERNAL, "no memory for the policy");
     cv_format_write(f, out);
     s = cv_buf_status(out, "the policy", err);
     if (s == CV_OK && !is_same(tree, f, cv_buf_bytes(out)))

@@ -249,7 +249,6 @@ enum cv_status cv_policy_load_zones(const struct cv_policy *policy,
     const cJSON *item;
     size_t n = 0;
     enum cv_status st = CV_OK;
-    *out = NULL;
     if (!cJSON_IsObject(zones))
         return cv_fail(err, CV_INVALID, "the resolution has no \"zones\"");
     struct cv_zone **list =

@@ -25,6 +25,8 @@ static const char rules[] = HEAD
     "when: {reason: required, ticket: \"OPS-[0-9]+\", hours: \"08:00-18:00\", "
     "days: [mon], timezone: Europe/Berlin, contexts: [internal], mode: "
     "[agent], tty: required}, grant: {max_duration: 2h}}\n"
+    "- {name: anchored, effect: permit, subjects: {users: [jan]}, actions: "
+    "[use], when: {anchor_age: 1h}}\n"
     "- {name: no, effect: forbid, subjects: {users: [bob]}, actions: "
     "[\"*\"]}\n";
 
@@ -99,7 +101,7 @@ static void runs_cases(void **state)
 {
     (void)state;
     policy = policy_of(rules);
-    blocks_ask("cases.txt", 87, ask);
+    blocks_ask("cases.txt", 89, ask);
     cv_policy_free(policy);
 }
 

@@ -217,6 +217,32 @@ static void groups_of_an_approver(void **state)
     }
 }
 
+/* Not only the first of many is looked at. */
+static void the_second_of_two(void **state)
+{
+    struct cv_decide_approval two[2] = {{.uid = 1001, .user = "bob"},
+                                        {.uid = 1002, .user = "carol"}};
+    const char *names[2] = {"sre", NULL};
+    (void)state;
+    PERMITS(f.e.n_labels = 2);
+    DENIES(f.e.n_labels = 2; f.keys[1] = NULL);
+    DENIES(f.e.n_labels = 2; f.values[1] = NULL);
+    PERMITS(f.r.n_contexts = 2);
+    DENIES(f.r.n_contexts = 2; f.contexts[1] = NULL);
+    DENIES(f.gids[1] = 4294967294U);
+    PERMITS(NAMED; f.r.subject.n_groups = 2);
+    DENIES(NAMED; f.r.subject.n_groups = 2; f.groups[1] = NULL);
+    PERMITS(f.r.approvals = two; f.r.n_approvals = 2);
+    PERMITS(NAMED; f.r.approvals = two; f.r.n_approvals = 2);
+    two[1].groups = names;
+    two[1].n_groups = 2;
+    DENIES(NAMED; f.r.approvals = two; f.r.n_approvals = 2);
+    two[1].groups = NULL;
+    two[1].n_groups = 0;
+    two[1].user = "";
+    DENIES(NAMED; f.r.approvals = two; f.r.n_approvals = 2);
+}
+
 static void the_rest(void **state)
 {
     (void)state;
@@ -358,6 +384,7 @@ int main(void)
         cmocka_unit_test(entries),
         cmocka_unit_test(approvals),
         cmocka_unit_test(groups_of_an_approver),
+        cmocka_unit_test(the_second_of_two),
         cmocka_unit_test(the_rest),
         cmocka_unit_test(unresolved),
         cmocka_unit_test(words_of_modes),

@@ -79,6 +79,34 @@ static void words(void **state)
     assert_false(permits(RULE ", when: {anchor_age: 90m}}\n", &r, &err));
 }
 
+/* The longest name there is, to the word. */
+static void long_names(void **state)
+{
+    struct cv_decide_entry e = {.provenance = "born"};
+    struct cv_decide_request r = asked(CV_ACTION_USE);
+    struct cv_err err;
+    char name[CV_LIMIT_NAME + 1];
+    char text[CV_LIMIT_NAME + 64];
+    (void)state;
+    memset(name, 'n', CV_LIMIT_NAME);
+    name[CV_LIMIT_NAME] = '\0';
+    e.name = name;
+    r.entry = &e;
+    assert_false(permits(RULE ", entries: {names: [x]}}\n", &r, &err));
+    (void)snprintf(text, sizeof(text), "no rule permits use of \"%s\"", name);
+    assert_string_equal(err.text, text);
+    /* Globs whose beginnings are as long as a name, and longer. */
+    for (int len = CV_LIMIT_NAME - 1; len <= CV_LIMIT_NAME + 3; len++) {
+        char rule[512];
+        char glob[CV_LIMIT_NAME + 8];
+        memset(glob, 'n', sizeof(glob));
+        glob[len] = '\0';
+        (void)snprintf(rule, sizeof(rule),
+                       RULE ", entries: {names: [\"%s*\", x]}}\n", glob);
+        assert_int_equal(permits(rule, &r, &err), len <= CV_LIMIT_NAME);
+    }
+}
+
 /* A table is never full: what is not in it is looked for in vain, not for ever.
  */
 static void looks_in_vain(void **state)
@@ -223,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_nothing_can_keep),
         cmocka_unit_test(words),
+        cmocka_unit_test(long_names),
         cmocka_unit_test(looks_in_vain),
         cmocka_unit_test(pools),
         cmocka_unit_test(hours_are_digits),

@@ -131,6 +131,28 @@ static const char rules[] =
          "[6, 7]}, signed: true}}, break_glass: true}\n"
          "keys: {carol: [" KEY ", " CARD "]}\n";
 
+/* What these permit they permit for a group, a label, an approval: where one is
+ * lost, a case fails. */
+static const char for_cases[] =
+    HEAD "- {name: d, effect: permit, subjects: {groups: [ops]}, actions: "
+         "[show], entries: {labels: {tier: gold, x: y}}}\n"
+         "- {name: e, effect: permit, subjects: {uids: [5]}, actions: [use], "
+         "grant: {max_duration: 1h, read_only: true, verbs: [get], namespaces: "
+         "[a], resources: [pods], record: all}, limit: {count: 1, per: 1h, "
+         "sessions: 1}, require: {approvals: {count: 2, from: {users: [bob], "
+         "groups: [leads], uids: [6]}, signed: true}}, break_glass: true}\n";
+
+static const char lost[] =
+    "apiVersion: certvault/v1\nkind: PolicyTest\ncases:\n"
+    "- {user: zed, groups: [ops], action: show, entry: {name: x, labels: "
+    "{tier: gold}}, expect: permit}\n"
+    "- {user: \"5\", action: use, reason: r, approvals: [{user: a, groups: "
+    "[leads, x], signed: true}, {user: c, groups: [y, leads], signed: true}], "
+    "used: {e: 0}, break_glass: true, expect: permit}\n"
+    "- {user: zed, groups: [x, ops], action: show, entry: {name: x, labels: "
+    "{a: b, x: y}}, expect: permit, offer: d}\n";
+
+static const char *policy_text = rules;
 static const char cases[] =
     "apiVersion: certvault/v1\nkind: PolicyTest\ncases:\n"
     "- {user: alice, groups: [sre], action: use, entry: {name: x, labels: "
@@ -355,6 +377,56 @@ static enum cv_status run_cases(struct cv_policy *p, const cJSON *resolution)
     return st;
 }
 
+static enum cv_status lose(struct cv_policy *p, const cJSON *resolution)
+{
+    cJSON *o;
+    (void)resolution;
+    enum cv_status st =
+        cv_cases_run(p, bytes_of(lost), MONDAY_10, &o, NULL, NULL);
+    left = -1;
+    assert_int_equal(o != NULL, st == CV_OK);
+    if (o != NULL) {
+        assert_int_equal(
+            cJSON_GetObjectItemCaseSensitive(o, "passed")->valueint, 3);
+        assert_int_equal(
+            cJSON_GetObjectItemCaseSensitive(o, "failed")->valueint, 0);
+    }
+    cJSON_Delete(o);
+    return st;
+}
+
+/* All of what comes with a permission, or nothing. */
+static enum cv_status obligations(struct cv_policy *p, const cJSON *resolution)
+{
+    static const char *const keys[] = {
+        "max_duration", "duration",    "read_only", "record",
+        "verbs",        "namespaces",  "resources", "approvals",
+        "limit",        "break_glass", NULL};
+    struct cv_decide_request r = asked_use();
+    struct cv_decide_result result;
+    long n = left;
+    (void)resolution;
+    left = -1;
+    r.counts = NULL;
+    r.held_rule = "e";
+    r.break_glass = true;
+    assert_int_equal(cv_decide_run(p, &r, &result, NULL), CV_BUSY);
+    left = n;
+    cJSON *o = cv_explain_obligations(&result);
+    left = -1;
+    if (o == NULL)
+        return CV_INTERNAL;
+    has_all(o, keys);
+    has_all(cJSON_GetObjectItemCaseSensitive(o, "limit"),
+            (const char *[]){"count", "per", "sessions", NULL});
+    const cJSON *a = cJSON_GetObjectItemCaseSensitive(o, "approvals");
+    has_all(a, (const char *[]){"count", "from", "signed", NULL});
+    has_all(cJSON_GetObjectItemCaseSensitive(a, "from"),
+            (const char *[]){"users", "groups", "uids", NULL});
+    cJSON_Delete(o);
+    return CV_OK;
+}
+
 static enum cv_status compare(struct cv_policy *p, const cJSON *resolution)
 {
     struct cv_compare *made;
@@ -516,7 +588,7 @@ static void try_all(step what, bool resolved, bool words)
         struct cv_policy *p;
         long had = pieces;
         assert_true(n < 5000);
-        assert_int_equal(cv_policy_parse(bytes_of(rules), &p, NULL, NULL),
+        assert_int_equal(cv_policy_parse(bytes_of(policy_text), &p, NULL, NULL),
                          CV_OK);
         cJSON *resolution = resolution_of(p);
         if (resolved)
@@ -587,6 +659,10 @@ static void testing(void **state)
 {
     (void)state;
     try_all(run_cases, true, true);
+    policy_text = for_cases;
+    try_all(lose, true, true);
+    try_all(obligations, true, false);
+    policy_text = rules;
 }
 
 static void comparing(void **state)

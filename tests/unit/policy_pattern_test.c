@@ -283,6 +283,26 @@ static void has_ceilings(void **state)
     cv_pattern_free(NULL);
 }
 
+/* No step more than it takes, the last one included. */
+static void is_small(void **state)
+{
+    static const struct {
+        const char *pattern;
+        size_t size;
+    } sizes[] = {{"a", 2},      {"a+", 3},       {"a*", 4},     {"a?", 3},
+                 {"a{2}", 3},   {"a{2,}", 4},    {"a{1,}", 3},  {"a{0,}", 4},
+                 {"a{1,3}", 6}, {"a{0,2}", 5},   {"a|b", 5},    {"a|b|c", 8},
+                 {"(ab)+", 4},  {"(a|b){2}", 9}, {"^[ab].$", 5}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct cv_pattern *p;
+        assert_int_equal(cv_pattern_compile(sizes[i].pattern, &p, NULL), CV_OK);
+        if (cv_pattern_size(p) != sizes[i].size)
+            fail_msg("%s: %zu", sizes[i].pattern, cv_pattern_size(p));
+        cv_pattern_free(p);
+    }
+}
+
 /* H82: what takes a backtracking matcher the age of the universe. */
 static void bombs_are_linear(void **state)
 {
@@ -310,6 +330,7 @@ int main(void)
         cmocka_unit_test(matches_whole_texts),
         cmocka_unit_test(refuses_what_is_undefined),
         cmocka_unit_test(has_ceilings),
+        cmocka_unit_test(is_small),
         cmocka_unit_test(bombs_are_linear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -280,6 +280,22 @@ static void shows_long_names(void **state)
                    "\"%.76s...\"",
                    name);
     assert_string_equal(err.text, object);
+    /* And of one who has keys. */
+    memset(&notes, 0, sizeof(notes));
+    (void)snprintf(text, sizeof(text),
+                   HEAD "- {name: f, effect: permit, subjects: {uids: [1]}, "
+                        "actions: [use]}\nkeys: {%s: [\"ssh-ed25519 "
+                        "AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFB"
+                        "UWFxgZGhscHR4f\"]}\n",
+                   name);
+    (void)snprintf(object, sizeof(object),
+                   "{\"users\":{\"%s\":null},\"groups\":{},\"zones\":{}}",
+                   name);
+    assert_int_equal(resolve(text, object, &notes, &err), CV_OK);
+    assert_int_equal(notes.n_warnings, 1);
+    (void)snprintf(object, sizeof(object),
+                   "keys: user \"%.76s...\" is nobody on this host", name);
+    assert_string_equal(notes.warnings[0].text, object);
 }
 
 /* Zones alone: what is none is refused, and leaves the policy as it was. */
