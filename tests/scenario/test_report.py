@@ -295,6 +295,25 @@ def test_a_part_of_the_log_verifies_too(busy, browser, tmp_path):
     assert verdict(browser, path) == "verified"
 
 
+def test_the_page_says_what_no_checkpoint_covers(busy, browser, tmp_path):
+    """Records that came after the last checkpoint are not in the page: it says
+    how many, and is verified as far as it goes."""
+    unsigned(busy)
+    path = tmp_path / "newer.html"
+    busy("audit", "report", "--html", str(path), code=0)
+    newer = int(re.search(r'"uncovered":([0-9]+)', path.read_text()).group(1))
+    assert newer > 3
+    word = f"verified; {newer} newer records are under no checkpoint yet"
+    assert verdict(browser, path) == word
+    told = browser.run("document.getElementById('verdict').innerText")
+    assert "? " + word in told and "\u2717" not in told
+    assert browser.errors == []
+    one = changed(path, tmp_path, lambda d: d.replace(
+        f'"uncovered":{newer}'.encode(), b'"uncovered":1'))
+    assert verdict(browser, one) == \
+        "verified; 1 newer record is under no checkpoint yet"
+
+
 def changed(page, tmp_path, change):
     data = page.read_bytes()
     path = tmp_path / "changed.html"
