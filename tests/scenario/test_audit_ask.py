@@ -1,18 +1,22 @@
 """Asking the record: every form of every answer, following it, and what the
 record says of who asked."""
 
+import base64
 import json
 import os
 import re
+import select
 import signal
 import subprocess
+import time
 
 import pytest
 import yaml
 
+import merkle
 from harness import INVALID, MAY_EXPORT, USAGE
 from kube import Identity, as_yaml, config
-from wire import Broker
+from wire import Broker, answer
 
 LISTS = {"query": (["query", "--action", "export"], "AuditRecordList", "seq"),
          "who": (["who", "a"], "AuditRecordList", "seq"),
@@ -158,6 +162,73 @@ def test_who_is_far_behind_gets_all(busy):
         s.close()
     finally:
         broker.end()
+
+
+def lengthen(vault, n):
+    """n more records, as a broker would have written them."""
+    path = vault.path("audit/log")
+    with open(path, "rb") as f:
+        frames, end = merkle.frames(f.read())
+    last = frames[-1][1]
+    record = json.loads(last)
+    made = []
+    for i in range(n):
+        record["seq"] += 1
+        record["op"] = f"{i:032x}"
+        record["entry"] = f"made-{i % 7}"
+        record["prev"] = base64.b64encode(merkle.leaf(last)).decode()
+        last = json.dumps(record, sort_keys=True,
+                          separators=(",", ":")).encode()
+        made.append(merkle.frame(last))
+    with open(path, "r+b") as f:
+        f.seek(end)
+        f.truncate()
+        f.write(b"".join(made))
+
+
+def asked_meanwhile(vault, broker):
+    """Somebody asks, which makes the index; and when it has been begun somebody
+    else. Who has his answer first?"""
+    asks, other = broker.connect(), broker.connect()
+    other.settimeout(60)
+    asks.settimeout(60)
+    asks.sendall(json.dumps(
+        {"method": "io.certvault.Broker.AuditQuery", "more": True,
+         "parameters": {"filter": {"entry": "made-3", "limit": 5}}}
+    ).encode() + b"\0")
+    end = time.monotonic() + 60
+    while not os.path.exists(vault.path("audit/index.db")):
+        assert time.monotonic() < end
+    broker.call("io.certvault.Broker.List", {"reason": "meanwhile"}, on=other)
+    first = not select.select([asks], [], [], 0)[0]
+    items = answer(asks)["parameters"]["items"]
+    assert [x["entry"] for x in items] == ["made-3"] * 5
+    asks.close()
+    other.close()
+    return first
+
+
+def test_others_are_served_while_the_index_is_built(busy):
+    """It is made in steps of 8,192 leaves: between them comes whoever asks. On
+    a busy machine the second may be late, so he has some tries."""
+    busy("list", code=0)
+    lengthen(busy, 26000)
+    assert not os.path.exists(busy.path("audit/index.db"))
+    broker = Broker(busy)
+    try:
+        tries = 1
+        while not asked_meanwhile(busy, broker):
+            tries += 1
+            assert tries < 10
+            os.unlink(busy.path("audit/index.db"))
+    finally:
+        broker.end()
+    # What was written meanwhile is found, and the index is the log's.
+    assert len(busy.records("--entry", "made-4")) == len(range(4, 26000, 7))
+    got = [r for r in busy.records("--action", "list")
+           if r.get("reason") == "meanwhile"]
+    assert len(got) == tries
+    busy.verify()
 
 
 QUESTIONS = [
