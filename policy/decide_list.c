@@ -203,7 +203,6 @@ static bool any_matches(const struct cv_rule *const *rules, size_t n,
 struct look {
     const struct cv_decide_list *list;
     struct cv_decide_request request; /* with the entry */
-    bool forbidden;
     bool ordinary; /* permitted by a rule that wants nothing more */
     bool quiet;    /* a rule that does not break the glass is about it */
     bool taken;    /* and the one that was taken is */
@@ -214,12 +213,9 @@ static void look_at(void *arg, uint32_t number)
     struct look *at = arg;
     const struct cv_policy *policy = at->list->policy;
     const struct cv_rule *r = &policy->rules[number];
-    if (cv_rule_who(policy, r, &at->request) != 0 ||
+    if (r->forbid || cv_rule_who(policy, r, &at->request) != 0 ||
         cv_rule_entry(r, at->request.action, at->request.entry) != 0 ||
         cv_rule_unmet(policy, r, &at->request) != 0)
-        return;
-    at->forbidden = at->forbidden || r->forbid;
-    if (r->forbid)
         return;
     at->ordinary = at->ordinary || !is_special(r);
     at->quiet = at->quiet || !r->break_glass;
@@ -239,10 +235,8 @@ static bool look(struct look *at)
                       look_at, at);
     }
     bool glass = at->list->taken->break_glass && !at->request.break_glass;
-    if (at->forbidden ||
-        !(at->ordinary || (at->taken && !(glass && at->quiet))))
-        return false;
-    return cv_decide_run(policy, &at->request, &result, NULL) == CV_OK;
+    return (at->ordinary || (at->taken && !(glass && at->quiet))) &&
+           cv_decide_run(policy, &at->request, &result, NULL) == CV_OK;
 }
 
 bool cv_decide_list_shows(const struct cv_decide_list *list,

@@ -103,8 +103,7 @@ static void look_never(struct lint *l, const struct cv_rule *rule)
              "put it into a rule of its own, without entries",
              "%s has no entry: this rule never matches it",
              first_word(actions & NO_ENTRY));
-    if (rule->forbid)
-        return;
+    /* A forbid has no grant. */
     if (is_limited(&rule->grant) && (actions & ~WHOLE) == 0)
         find(l, rule, ERROR, "never", "leave the limits of its grant out",
              "what leaves by %s cannot be kept to its grant's limits: it never "

@@ -12,7 +12,7 @@ add_test(NAME unit/policy_model
 set_tests_properties(unit/policy_model PROPERTIES LABELS unit TIMEOUT 1800)
 
 foreach(name IN ITEMS cases compare consent decide explain format input kill
-        lint list memory offer parse pattern refusals resolve terms told zone)
+        large lint list memory offer parse pattern refusals resolve terms told zone)
   cv_unit(policy_${name}_test SOURCES policy_${name}_test.c
           LINK policy yaml base)
 endforeach()

@@ -1,6 +1,10 @@
 /* `policy test`, to the word: tests/data/policy/cases.txt. */
 #include "tests/unit/policy_blocks.h"
 
+/* 127 characters. */
+#define TEN "abcdefghij"
+#define LONG TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "klmnopq"
+
 static const char rules[] = HEAD
     "- {name: plain, effect: permit, subjects: {users: [alice]}, actions: "
     "[use, show], entries: {names: [\"prod-*\"]}}\n"
@@ -25,6 +29,8 @@ static const char rules[] = HEAD
     "when: {reason: required, ticket: \"OPS-[0-9]+\", hours: \"08:00-18:00\", "
     "days: [mon], timezone: Europe/Berlin, contexts: [internal], mode: "
     "[agent], tty: required}, grant: {max_duration: 2h}}\n"
+    "- {name: " LONG ", effect: permit, subjects: {users: [kim]}, actions: "
+    "[use]}\n"
     "- {name: anchored, effect: permit, subjects: {users: [jan]}, actions: "
     "[use], when: {anchor_age: 1h}}\n"
     "- {name: no, effect: forbid, subjects: {users: [bob]}, actions: "
@@ -101,7 +107,7 @@ static void runs_cases(void **state)
 {
     (void)state;
     policy = policy_of(rules);
-    blocks_ask("cases.txt", 89, ask);
+    blocks_ask("cases.txt", 90, ask);
     cv_policy_free(policy);
 }
 

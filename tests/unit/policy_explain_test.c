@@ -178,6 +178,30 @@ static void shows_so_many(void **state)
     }
 }
 
+/* Of a thousand rules the far ones, too; of one more not. */
+static void shows_the_far_of_so_many(void **state)
+{
+    (void)state;
+    for (int n = 1000; n <= 1001; n++) {
+        struct cv_buf b;
+        cv_buf_init(&b, NULL, CV_MIB(4));
+        cv_buf_add_str(&b, HEAD);
+        for (int i = 0; i < n; i++)
+            cv_buf_add_format(&b,
+                              "- {name: r%d, effect: permit, subjects: {uids: "
+                              "[%d]}, actions: [use]}\n",
+                              i, i + 5);
+        struct cv_policy *p = policy_of(cv_buf_text(&b));
+        struct cv_decide_request r = asked();
+        char *text = explain(p, &r, false);
+        assert_int_equal(strstr(text, "\"r700\"") != NULL, n == 1000);
+        assert_int_equal(strstr(text, "\"omitted\"") != NULL, n > 1000);
+        free(text);
+        cv_policy_free(p);
+        cv_buf_wipe(&b);
+    }
+}
+
 /* Of a long policy only what is about the subject and the action is shown. */
 static void leaves_out_the_far(void **state)
 {
@@ -428,6 +452,7 @@ int main(void)
         cmocka_unit_test(has_words_for_all),
         cmocka_unit_test(leaves_out_the_far),
         cmocka_unit_test(shows_so_many),
+        cmocka_unit_test(shows_the_far_of_so_many),
         cmocka_unit_test(runs_cases),
         cmocka_unit_test(refuses_cases),
         cmocka_unit_test(takes_numbers_for_uids),

@@ -72,11 +72,36 @@ static void words(void **state)
     assert_string_equal(err.text, "use is denied: the log was not anchored "
                                   "within 90m (rule \"r\")");
     assert_string_equal(err.hint, "anchor the log (certvault audit anchor)");
+    assert_false(permits(RULE ", when: {anchor_age: 1s}}\n", &r, &err));
     r.anchored = true;
     r.anchor_age_s = 5400;
     assert_true(permits(RULE ", when: {anchor_age: 90m}}\n", &r, &err));
     r.anchor_age_s++;
     assert_false(permits(RULE ", when: {anchor_age: 90m}}\n", &r, &err));
+}
+
+/* What a policy says of itself: the smallest of its anchors' ages. */
+static void smallest_age(void **state)
+{
+#define AGE(name, age)                                           \
+    "- {name: " name ", effect: permit, subjects: {uids: [1]}, " \
+    "actions: [use], when: {anchor_age: " age "}}\n"
+    static const struct {
+        const char *text;
+        int64_t age;
+    } ages[] = {{HEAD AGE("a", "1h") AGE("b", "30m") AGE("c", "2h"), 1800},
+                {HEAD AGE("a", "1s") AGE("b", "5s"), 1},
+                {HEAD AGE("a", "5s"), 5},
+                {RULE "}\n", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(ages) / sizeof(ages[0]); i++) {
+        struct cv_policy *p = policy_of(ages[i].text);
+        assert_int_equal(cv_policy_anchor_age(p), ages[i].age);
+        cv_policy_free(p);
+    }
+    assert_string_equal(cv_policy_record_name((enum cv_policy_record)3),
+                        "writes");
+    assert_string_equal(cv_policy_record_name(CV_POLICY_RECORD_ALL), "all");
 }
 
 /* The longest name there is, to the word. */
@@ -251,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_nothing_can_keep),
         cmocka_unit_test(words),
+        cmocka_unit_test(smallest_age),
         cmocka_unit_test(long_names),
         cmocka_unit_test(looks_in_vain),
         cmocka_unit_test(pools),
