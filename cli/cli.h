@@ -27,6 +27,7 @@ struct cv_cli {
     const char *pin_source; /* --pin-source; NULL: none */
     const char *pin_file;   /* CERTVAULT_PIN_FILE; NULL: none */
     const char *token_uri;  /* as the command was given it; NULL: none */
+    const char *log_uri;    /* likewise of the log's key, beside another */
     const char *pin_for; /* the token that got one of these; NULL: none yet */
     cJSON *logged_in;    /* tokens that this run logged in to; the run's */
     cJSON *pin_also;     /* others that the call must log in to; the run's */

@@ -12,6 +12,7 @@
 #define TAIL_MAX 100000
 #define TAIL_STANDARD 10
 #define ACTOR_LEN 256
+#define TOKEN "token:"
 
 /* A denial says so; else how it went, or what was decided. */
 static void result_cell(const cJSON *leaf, struct cv_buf *out)
@@ -363,6 +364,9 @@ static enum cv_status key_rotate(struct cv_cli *cli, const char *to,
     if (!cv_json_add_str(parameters, "to", to)) {
         return no_memory(parameters, err);
     }
+    if (to != NULL && strncmp(to, TOKEN, strlen(TOKEN)) == 0) {
+        cli->token_uri = to + strlen(TOKEN);
+    }
     s = cv_call_simple(cli, "AuditKeyRotate", parameters, &answer, err);
     if (s != CV_OK) {
         return s;
@@ -370,6 +374,10 @@ static enum cv_status key_rotate(struct cv_cli *cli, const char *to,
     if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "finished"))) {
         cv_output_note(&cli->out, "the next checkpoint ends the change: "
                                   "certvault audit checkpoint");
+    }
+    if (cv_output_table_text(answer, "old_token_uri") != NULL) {
+        cv_output_note(&cli->out, "the key before it is still on its token: %s",
+                       cv_output_table_text(answer, "old_token_uri"));
     }
     return cv_output_text(&cli->out, cv_output_table_text(answer, "vkey"), err);
 }
@@ -430,6 +438,10 @@ static const struct cv_output_column status_columns[] = {
     {"size", "size", NULL, NULL},
     {"checkpoint size", "checkpoint.size", NULL, NULL},
     {"checkpoint age (s)", "checkpoint.age_s", NULL, NULL},
+    {"not under it", "log_key.waiting", NULL, NULL},
+    {"log key", "log_key.location", NULL, NULL},
+    {"on token", "log_key.token_uri", NULL, NULL},
+    {"not signed", "log_key.error", NULL, NULL},
     {"reserve", "reserve", NULL, NULL},
     {"disk was full", "tight", NULL, NULL},
     {"anchored", "anchored", NULL, anchored_color},

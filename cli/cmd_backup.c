@@ -32,6 +32,7 @@ static const struct cv_output_column columns[] = {
     {"policy version", "backup.policy_version", NULL, NULL},
     {"opened by", "backup.slots", NULL, NULL},
     {"keys on tokens", "backup.tokens", NULL, NULL},
+    {"log key on", "log_key", NULL, NULL},
     {"what is there", "target", NULL, NULL},
     {"records lost", "leaves_lost", NULL, NULL},
     {"entries lost", "entries_lost", NULL, NULL},
@@ -43,7 +44,7 @@ static const struct cv_output_view backup_view = {
     .kind = "Backup",
     .name = "file",
     .columns = columns,
-    .n_columns = 12,
+    .n_columns = 13,
 };
 
 static const struct cv_output_view restore_view = {
@@ -386,6 +387,11 @@ static enum cv_status print(struct cv_cli *cli, const struct target *t,
 
     (void)cv_json_add_str(copy, "file", file);
     (void)cv_json_add_str(copy, "folder", t->path);
+    if (cv_output_table_text(report, "log_key") != NULL) {
+        cv_output_note(&cli->out, "the key that signs the record is in no "
+                                  "backup: it stays on its token, and "
+                                  "checkpoints wait until that is there");
+    }
     shown = cv_cli_keep(cli, copy, err);
     return shown != NULL
                ? cv_output_table_object(&cli->out, &restore_view, shown, err)

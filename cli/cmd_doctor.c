@@ -147,6 +147,49 @@ static void tell_servers(struct cv_doctor_host *d, const cJSON *servers)
     }
 }
 
+/* A log whose key is on a token that is not there has no checkpoints. */
+static void check_log_key(struct cv_cli *cli, struct cv_doctor_host *d,
+                          const cJSON *key)
+{
+    const char *uri = cv_output_table_text(key, "token_uri");
+    const char *how = cv_output_table_text(key, "token");
+    const char *error = cv_output_table_text(key, "error");
+    const cJSON *status = NULL, *age;
+    char since[64] = "there is no checkpoint";
+    char hint[CV_ERR_HINT_LEN];
+    bool ready = how != NULL && strcmp(how, "ready") == 0;
+    bool locked = how != NULL && strcmp(how, "locked") == 0;
+
+    if (uri == NULL) {
+        return; /* in its file */
+    }
+    if (cv_call_member(cli, "AuditStatus", cJSON_CreateObject(), "status",
+                       CV_JSON_OBJECT, &status, NULL) == CV_OK) {
+        age = cv_output_table_at(status, "checkpoint.age_s");
+        if (cJSON_IsNumber(age)) {
+            (void)snprintf(since, sizeof(since),
+                           "the last checkpoint is %.0f s old",
+                           cJSON_GetNumberValue(age));
+        }
+    }
+    (void)snprintf(hint, sizeof(hint), "%s",
+                   ready    ? ""
+                   : locked ? "certvault audit checkpoint asks for its PIN and "
+                              "signs one"
+                            : "put the token back; docs/operations.md has what "
+                              "to do where it is lost");
+    cv_doctor_host_add(
+        d, "log key",
+        ready    ? CV_DOCTOR_OK
+        : locked ? CV_DOCTOR_WARN
+                 : CV_DOCTOR_FAIL,
+        hint, "%s, %s, %.0f records behind it%s%.200s: %.300s",
+        how != NULL ? how : "unknown", since,
+        cJSON_GetNumberValue(cv_output_table_at(status, "log_key.waiting")),
+        error != NULL && !locked ? ", " : "",
+        error != NULL && !locked ? error : "", uri);
+}
+
 /* Entries with their keys on tokens: what is not finished, what is lost, and
  * which token is not to be trusted with keys that matter. */
 static void check_tokens(struct cv_cli *cli, struct cv_doctor_host *d)
@@ -173,6 +216,7 @@ static void check_tokens(struct cv_cli *cli, struct cv_doctor_host *d)
                            lost->valuedouble);
     }
     tell_servers(d, cJSON_GetObjectItemCaseSensitive(health, "servers"));
+    check_log_key(cli, d, cJSON_GetObjectItemCaseSensitive(health, "log_key"));
     tokens = cJSON_GetObjectItemCaseSensitive(health, "tokens");
     cJSON_ArrayForEach(item, tokens)
     {

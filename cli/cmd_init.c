@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define ORIGIN_LEN 255
+#define TOKEN "token:"
 
 static const struct cv_output_column columns[] = {
     {"vault", "vault_id", NULL, NULL},
@@ -19,6 +20,7 @@ static const struct cv_output_column columns[] = {
     {"slot", "slot.id", NULL, NULL},
     {"opened by", "slot.kind", NULL, NULL},
     {"key file", "slot.path", NULL, NULL},
+    {"log signed by", "log_key_uri", NULL, NULL},
 };
 
 static const struct cv_output_view view = {
@@ -82,6 +84,7 @@ static enum cv_status make(struct cv_cli *cli, const struct cv_args *args,
     if (!cv_json_add_item(parameters, "key", cv_secret_json(slot, arena)) ||
         !cv_json_add_str(parameters, "log_origin",
                          cv_args_value(args, "log-origin")) ||
+        !cv_json_add_str(parameters, "log_key", cli->log_uri) ||
         !add_signers(parameters, args)) {
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -104,6 +107,25 @@ static enum cv_status make(struct cv_cli *cli, const struct cv_args *args,
     return s;
 }
 
+/* A token, or a key that is on it. */
+static enum cv_status read_log_key(struct cv_cli *cli, const char *spec,
+                                   struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (spec == NULL || strcmp(spec, "file") == 0) {
+        return CV_OK;
+    }
+    if (strncmp(spec, TOKEN "pkcs11:", strlen(TOKEN "pkcs11:")) == 0) {
+        cli->log_uri = spec + strlen(TOKEN);
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_USAGE, "there is no such place for the log's key");
+    cv_err_hint(err, "--log-key token:pkcs11:...; without it the key is in the "
+                     "vault's folder");
+    return s;
+}
+
 CV_CMD(init)
 {
     const char *spec = cv_args_value(args, "key");
@@ -120,6 +142,9 @@ CV_CMD(init)
     }
     if (s == CV_OK) {
         s = cv_secret_check(spec, err);
+    }
+    if (s == CV_OK) {
+        s = read_log_key(cli, cv_args_value(args, "log-key"), err);
     }
     if (s == CV_OK) {
         s = check_absent(cli, err);

@@ -91,6 +91,8 @@ static const struct cv_output_column columns[] = {
     {"size", "size", NULL, NULL},
     {"root", "root", NULL, NULL},
     {"checkpoint", "checkpoint", NULL, NULL},
+    {"checkpoint size", "checkpoint_size", NULL, NULL},
+    {"checkpoint age (s)", "checkpoint_age_s", NULL, NULL},
     {"tail", "tail", NULL, NULL},
     {"anchored", "anchored", NULL, NULL},
     {"witnesses", NULL, witnesses_cell, NULL},

@@ -99,7 +99,9 @@ static const struct cv_option init_options[] = {
             "the first passphrase; else --passphrase-file, else it is asked "
             "for"),
     VALUE("log-origin", "NAME", "the name that the audit log signs under"),
-    LATER("token", "URI"), LATER("log-key", "URI"),
+    VALUE("log-key", "token:URI",
+          "the token, or its key, that signs the audit log; else a file's"),
+    LATER("token", "URI"),
     MANY("policy-signer", "VKEY",
          "take policies only that this key signed (certvault policy key)"),
     END,
@@ -301,7 +303,8 @@ static const struct cv_option tail_options[] = {
 
 static const struct cv_option key_options[] = {
     SWITCH("all", "every key that the log had, with the sizes it signed"),
-    VALUE("to", "PLACE", "rotate: where the new key lies; file, the default"),
+    VALUE("to", "PLACE",
+          "rotate: where the new key lies: file (default), token:URI"),
     END,
 };
 
@@ -395,6 +398,7 @@ const struct cv_command cv_command_table[] = {
      "init\n"
      "init --key file:/media/usb/vault.key\n"
      "init --key token:pkcs11:token=laptop\n"
+     "init --log-key token:pkcs11:token=audit\n"
      "--vault /srv/vault init --passphrase-file /run/secrets/pass\n",
      cv_cmd_init},
     {"clusters", "", "what clusters the cloud has, and which are in the vault",
@@ -639,7 +643,9 @@ const struct cv_command cv_command_table[] = {
      cv_cmd_audit_anchor},
     {"audit key", "[rotate]", "the log's public key, or another one for it",
      key_options, 0, 1, READS, TEXT_OPERAND,
-     "audit key\naudit key --all\naudit key rotate\n", cv_cmd_audit_key},
+     "audit key\naudit key --all\naudit key rotate\n"
+     "audit key rotate --to token:pkcs11:token=audit\n",
+     cv_cmd_audit_key},
     {"agent start", "", "start the broker that stays, for this vault",
      agent_start_options, 0, 0, READS, TEXT_OPERAND,
      "agent start\nagent start --idle 8h\n", cv_cmd_agent_start},

@@ -226,6 +226,8 @@ static const struct cv_method methods[] = {
     {"Anchor", cv_module_anchor_put, false},
     {"SlotKey", cv_module_slot_make, false},
     {"UnwrapSlot", cv_module_slot_open, false},
+    {"LogKey", cv_module_log_key, false},
+    {"LogSign", cv_module_log_sign, false},
 };
 
 const struct cv_interface cv_module_methods = {

@@ -53,6 +53,10 @@ CV_MODULE_METHOD(examine_key);
 /* module_anchor.c */
 CV_MODULE_METHOD(anchor_put);
 
+/* module_log.c */
+CV_MODULE_METHOD(log_key);
+CV_MODULE_METHOD(log_sign);
+
 /* module_probe.c */
 CV_MODULE_METHOD(probe_token);
 

@@ -94,6 +94,17 @@ static enum cv_status nobody(const struct cv_cli *cli, const char *label,
 /* Where the PIN of a token comes from. */
 enum origin { BY_FLAG, BY_CONFIGURATION, BY_URI, BY_FILE, BY_ASKING };
 
+/* A URI that says nothing of a token means the only one there is. */
+static const char *by_uri(struct cv_cli *cli, const char *given,
+                          const char *uri)
+{
+    return given != NULL && cv_pin_source_allows(given, uri) &&
+                   (cJSON_GetArraySize(cli->pin_also) == 0 ||
+                    cv_pin_source_fits(given, uri))
+               ? cv_pin_source_of_uri(cli, given)
+               : NULL;
+}
+
 static enum cv_status source_of(struct cv_cli *cli, const char *uri,
                                 enum origin *from, const char **source,
                                 struct cv_err *err)
@@ -111,11 +122,9 @@ static enum cv_status source_of(struct cv_cli *cli, const char *uri,
         return s;
     }
     *from = BY_URI;
-    /* A URI that says nothing of a token means the only one there is. */
-    if (cli->token_uri != NULL && cv_pin_source_allows(cli->token_uri, uri) &&
-        (cJSON_GetArraySize(cli->pin_also) == 0 ||
-         cv_pin_source_fits(cli->token_uri, uri))) {
-        *source = cv_pin_source_of_uri(cli, cli->token_uri);
+    *source = by_uri(cli, cli->token_uri, uri);
+    if (*source == NULL) {
+        *source = by_uri(cli, cli->log_uri, uri);
     }
     if (*source == NULL) {
         *from = cli->pin_file != NULL ? BY_FILE : BY_ASKING;

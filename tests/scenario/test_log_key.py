@@ -67,8 +67,7 @@ def test_another_key(vault):
     assert keys["items"][0]["until"] == keys["items"][1]["since"]
     for note in (kept, later):
         assert vault.json("audit", "verify", "--checkpoint", note)["ok"]
-    vault("audit", "key", "rotate", "--to", "token:pkcs11:token=x",
-          code=harness.CONFIG)
+    vault("audit", "key", "rotate", "--to", "card", code=USAGE)
     vault("audit", "key", "turn", code=USAGE)
     vault("audit", "key", "rotate", "--all", code=USAGE)
 

@@ -1,5 +1,7 @@
 #include "vault/audit/logkey.h"
 
+#include "vault/audit/logkey_internal.h"
+#include "vault/audit/logkey_token.h"
 #include "vault/audit/notekey.h"
 #include "vault/base/encode.h"
 #include "vault/base/file.h"
@@ -13,12 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SECRET_PATH "audit/log.key"
-#define NEXT_PATH "audit/log.key.next"
+#define SECRET_PATH LOGKEY_SECRET
+#define NEXT_PATH LOGKEY_NEXT
 #define PUBLIC_PATH "audit/key.pub"
 #define SECRET_WORD "PRIVATE+KEY+"
 #define FILE_MAX 1024
-#define ARENA CV_KIB(16)
+#define ARENA CV_KIB(64)
 
 /* PRIVATE+KEY+<name>+<id>+base64(type || seed) LF, in the arena of `out`. */
 static void write_secret(const struct cv_note_key *key, const uint8_t *seed,
@@ -57,8 +59,8 @@ static enum cv_status draw(struct cv_arena *arena, const char *origin,
     return cv_buf_status(secret, "the log key", err);
 }
 
-static enum cv_status store_public(int vault, const struct cv_note_key *key,
-                                   struct cv_err *err)
+enum cv_status cv_logkey_store_public(int vault, const struct cv_note_key *key,
+                                      struct cv_err *err)
 {
     struct cv_buf text;
     enum cv_status status;
@@ -82,7 +84,14 @@ static enum cv_status store_pair(int vault, const struct cv_buf *secret,
     enum cv_status status =
         cv_file_create(vault, SECRET_PATH, cv_buf_bytes(secret), 0600, err);
 
-    return status == CV_OK ? store_public(vault, key, err) : status;
+    return status == CV_OK ? cv_logkey_store_public(vault, key, err) : status;
+}
+
+enum cv_status cv_logkey_folder(int vault, struct cv_err *err)
+{
+    return mkdirat(vault, "audit", 0700) == 0 || errno == EEXIST
+               ? CV_OK
+               : cv_fail_errno(err, CV_IO, "cannot make audit/");
 }
 
 enum cv_status cv_logkey_create(int vault, const char *origin,
@@ -98,10 +107,10 @@ enum cv_status cv_logkey_create(int vault, const char *origin,
         err = &own;
     }
     memset(out, 0, sizeof *out);
-    if (mkdirat(vault, "audit", 0700) != 0 && errno != EEXIST) {
-        return cv_fail_errno(err, CV_IO, "cannot make audit/");
+    status = cv_logkey_folder(vault, err);
+    if (status == CV_OK) {
+        status = cv_arena_new(ARENA, &arena, err);
     }
-    status = cv_arena_new(ARENA, &arena, err);
     if (status != CV_OK) {
         return status;
     }
@@ -114,8 +123,8 @@ enum cv_status cv_logkey_create(int vault, const char *origin,
     return status;
 }
 
-static enum cv_status read_text(int vault, const char *path, struct cv_buf *out,
-                                struct cv_err *err)
+enum cv_status cv_logkey_line(int vault, const char *path, struct cv_buf *out,
+                              struct cv_err *err)
 {
     int fd = -1;
     enum cv_status status = cv_file_open(vault, path, O_RDONLY, &fd, err);
@@ -145,7 +154,7 @@ enum cv_status cv_logkey_read(int vault, struct cv_note_key *out,
 
     memset(out, 0, sizeof *out);
     cv_buf_init(&text, NULL, FILE_MAX);
-    status = read_text(vault, PUBLIC_PATH, &text, err);
+    status = cv_logkey_line(vault, PUBLIC_PATH, &text, err);
     if (status == CV_OK &&
         (cv_note_key_parse(cv_buf_text(&text), out, NULL) != CV_OK ||
          out->type != CV_NOTE_ED25519)) {
@@ -201,7 +210,7 @@ static enum cv_status read_seed(int vault, const char *path,
         return err->status;
     }
     cv_buf_init(&text, arena, FILE_MAX);
-    status = read_text(vault, path, &text, err);
+    status = cv_logkey_line(vault, path, &text, err);
     if (status == CV_OK) {
         seed->data = parse_secret(cv_buf_text(&text), key, room);
         seed->len = seed->data == NULL ? 0 : CV_LOGKEY_SEED;
@@ -257,7 +266,7 @@ static enum cv_status read_next(int vault, struct cv_arena *arena,
     int fd = -1;
     enum cv_status status = cv_file_open(vault, NEXT_PATH, O_RDONLY, &fd, err);
 
-    cv_buf_init(out, arena, FILE_MAX);
+    cv_buf_init(out, arena, LOGKEY_FILE);
     if (status == CV_OK) {
         status = cv_file_read(fd, NEXT_PATH, out, err);
     }
@@ -286,7 +295,8 @@ enum cv_status cv_logkey_next_read(int vault, struct cv_note_key *out,
         return status;
     }
     status = read_next(vault, arena, &file, err);
-    if (status == CV_OK) {
+    if (status == CV_OK &&
+        cv_logkey_token_public(cv_buf_bytes(&file), out, NULL) != CV_OK) {
         status = cv_notekey_public(cv_buf_bytes(&file), arena, out, err);
     }
     cv_arena_free(arena);
@@ -295,11 +305,26 @@ enum cv_status cv_logkey_next_read(int vault, struct cv_note_key *out,
                : status;
 }
 
+/* The beginning of a key's file, where its secret is. */
+static void overwrite(int *fd, const char *path)
+{
+    static const uint8_t zeros[256];
+
+    if (*fd != -1) {
+        (void)!cv_file_write(*fd, (struct cv_bytes){zeros, sizeof zeros}, path,
+                             NULL);
+        cv_file_close(fd);
+    }
+}
+
+/* The file before it goes for good once it has no name any more: until then it
+ * is the log's key. */
 enum cv_status cv_logkey_next_take(int vault, const struct cv_note_key *key,
                                    struct cv_err *err)
 {
     struct cv_arena *arena = NULL;
     struct cv_buf file;
+    int before = -1;
     enum cv_status status = cv_arena_new(ARENA, &arena, err);
 
     if (status != CV_OK) {
@@ -307,23 +332,26 @@ enum cv_status cv_logkey_next_take(int vault, const struct cv_note_key *key,
     }
     status = read_next(vault, arena, &file, err);
     if (status == CV_OK) {
+        (void)!cv_file_open(vault, SECRET_PATH, O_WRONLY, &before, NULL);
         status =
             cv_file_replace(vault, SECRET_PATH, cv_buf_bytes(&file), 0600, err);
     }
     cv_arena_free(arena);
-    return status == CV_OK ? store_public(vault, key, err) : status;
+    if (status == CV_OK) {
+        overwrite(&before, SECRET_PATH);
+    }
+    cv_file_close(&before);
+    return status == CV_OK ? cv_logkey_store_public(vault, key, err) : status;
 }
 
 void cv_logkey_next_drop(int vault)
 {
-    static const uint8_t zeros[FILE_MAX];
     int fd = -1;
 
-    if (cv_file_open(vault, NEXT_PATH, O_WRONLY, &fd, NULL) == CV_OK) {
-        (void)!cv_file_write(fd, (struct cv_bytes){zeros, 256}, NEXT_PATH,
-                             NULL);
-        cv_file_close(&fd);
+    if (cv_file_open(vault, NEXT_PATH, O_WRONLY, &fd, NULL) != CV_OK) {
+        fd = -1;
     }
+    overwrite(&fd, NEXT_PATH);
     (void)unlinkat(vault, NEXT_PATH, 0);
 }
 

@@ -5,7 +5,8 @@
  * 0600: the text form that Go's sumdb/note signers read audit/key.pub   the
  * verifier key (note.h) and LF: derived, public; all that `audit verify` reads
  *
- * The name is the log's origin. Blocking: files. */
+ * The name is the log's origin. A key on a token: logkey_token.h. Blocking:
+ * files. */
 #ifndef CERTVAULT_AUDIT_LOGKEY_H
 #define CERTVAULT_AUDIT_LOGKEY_H
 

@@ -355,3 +355,15 @@ enum cv_status cv_note_join(struct cv_bytes text, const char *line,
     } while (*line != '\0');
     return cv_buf_status(out, "a note", err);
 }
+
+void cv_note_line(const struct cv_note_key *key, const uint8_t signature[64],
+                  struct cv_buf *out)
+{
+    uint8_t both[sizeof key->id + SIGNATURE];
+
+    memcpy(both, key->id, sizeof key->id);
+    memcpy(both + sizeof key->id, signature, SIGNATURE);
+    cv_buf_add_format(out, DASH " %s ", key->name);
+    cv_encode_base64((struct cv_bytes){both, sizeof both}, out);
+    cv_buf_add_char(out, '\n');
+}

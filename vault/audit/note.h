@@ -58,6 +58,11 @@ CV_MUST_USE enum cv_status cv_note_open(struct cv_bytes note,
 CV_MUST_USE enum cv_status cv_note_check_text(struct cv_bytes text,
                                               struct cv_err *err);
 
+/* Appends the signature line, with its LF, for a `signature` of 64 bytes that
+ * `key` (Ed25519) made elsewhere. It is not checked: open the note for that. */
+void cv_note_line(const struct cv_note_key *key, const uint8_t signature[64],
+                  struct cv_buf *out);
+
 /* Appends text, empty line and the finished signature `line` (with or without
  * its LF; or several) to `out`. CV_INVALID when the line has not the form. The
  * signature is not checked: open the note for that. */

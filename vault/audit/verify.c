@@ -55,7 +55,7 @@ static enum cv_status read_checkpoint(struct cv_verify *v, struct cv_err *err)
     cv_err_init(&why);
     if (v->has_key) {
         status = cv_checkpoint_read(v->vault, &v->key, &v->checkpoint.c, NULL,
-                                    NULL, &why);
+                                    &v->checkpoint_age_s, &why);
     } else if (fstatat(v->vault, "audit/checkpoint", &st,
                        AT_SYMLINK_NOFOLLOW) == 0) {
         status = cv_fail(&why, CV_INTEGRITY,
@@ -430,6 +430,15 @@ static bool add_figures(cJSON *o, const struct cv_verify *v)
            cv_json_add_int(o, "without_outcome", (int64_t)v->ops.open);
 }
 
+/* How far it reaches, and how old it is: what came since is signed by nobody.
+ */
+static bool add_last(cJSON *o, const struct cv_verify *v)
+{
+    return cv_json_add_int(o, "checkpoint_size",
+                           (int64_t)v->checkpoint.c.size) &&
+           cv_json_add_int(o, "checkpoint_age_s", v->checkpoint_age_s);
+}
+
 static enum cv_status make_report(struct cv_verify *v, cJSON **out,
                                   struct cv_err *err)
 {
@@ -446,6 +455,7 @@ static enum cv_status make_report(struct cv_verify *v, cJSON **out,
          cv_json_add_int(o, "size", (int64_t)v->at.tree.size) &&
          cv_json_add_base64(o, "root", (struct cv_bytes){root, sizeof root}) &&
          cv_json_add_str(o, "checkpoint", checkpoint) &&
+         (!v->checkpoint.there || add_last(o, v)) &&
          cv_json_add_str(o, "tail", v->torn ? "torn" : "clean") &&
          add_anchored(o, v) && add_figures(o, v) &&
          cv_json_add_item(o, "errors", cv_report_json(&v->report)) &&

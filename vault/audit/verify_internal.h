@@ -67,6 +67,7 @@ struct cv_verify {
     bool has_key;
     struct cv_note_key key;
     struct cv_verify_claim checkpoint; /* audit/checkpoint */
+    int64_t checkpoint_age_s;
     bool checkpoint_bad;
     struct cv_verify_claim anchor; /* the note that was given */
     struct cv_anchored cosigned;   /* audit/cosigned */

@@ -199,7 +199,8 @@ static enum cv_status read_part(const cJSON *item, int at,
     if (cv_json_read(item, "a part", fields, 2, true, NULL) != CV_OK ||
         strcmp(name, parts[at].path) != 0 || size < 0 ||
         (uint64_t)size > parts[at].max ||
-        (size == 0 && at != CV_ARCHIVE_CHECKPOINT && at != CV_ARCHIVE_LOG)) {
+        (size == 0 && at != CV_ARCHIVE_SEALED && at != CV_ARCHIVE_CHECKPOINT &&
+         at != CV_ARCHIVE_LOG)) {
         return no_head(err);
     }
     head->sizes[at] = (uint64_t)size;

@@ -24,7 +24,8 @@
  * by comes first. */
 enum cv_archive_part {
     CV_ARCHIVE_KEY,        /* audit/key.pub */
-    CV_ARCHIVE_SEALED,     /* audit/log.key.sealed */
+    CV_ARCHIVE_SEALED,     /* audit/log.key.sealed; length 0: the log's key is
+                              on a token, and the store says which */
     CV_ARCHIVE_CHECKPOINT, /* audit/checkpoint; length 0: there was none */
     CV_ARCHIVE_STORE,      /* vault.db */
     CV_ARCHIVE_LOG,        /* audit/log */

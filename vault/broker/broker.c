@@ -252,8 +252,19 @@ static bool idle(void *context)
             return true;
         }
         cv_broker_checkpoint(b);
+        busy = busy || cv_signer_waits(b);
     }
     return busy;
+}
+
+static enum cv_status sign(struct cv_broker *b, const struct cv_buf *text,
+                           struct cv_buf *lines, struct cv_err *err)
+{
+    const int64_t begun_ms = cv_clock_boot_ms();
+    enum cv_status s = cv_rotate_sign(b, text, lines, err);
+
+    cv_signer_ended(b, s, err, cv_clock_boot_ms() - begun_ms);
+    return s;
 }
 
 void cv_broker_checkpoint(struct cv_broker *b)
@@ -264,7 +275,8 @@ void cv_broker_checkpoint(struct cv_broker *b)
 
     cv_err_init(&err);
     if (b->vault == NULL || b->vault->log == NULL ||
-        !cv_log_alive(b->vault->log) || cv_anchor_is_split(b)) {
+        !cv_log_alive(b->vault->log) || cv_anchor_is_split(b) ||
+        !cv_signer_may(b)) {
         return;
     }
     cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
@@ -277,9 +289,11 @@ void cv_broker_checkpoint(struct cv_broker *b)
         cv_vault_leave(b->vault);
     }
     if (s == CV_OK && text.len > 0) {
-        s = cv_rotate_sign(b, &text, &lines, &err);
+        s = sign(b, &text, &lines, &err);
         if (s == CV_OK) {
             s = cv_vault_enter(b->vault, &err);
+        } else {
+            b->checkpoint_size = UINT64_MAX; /* it is still due */
         }
         if (s == CV_OK) {
             s = cv_checkpoint_finish(b->vault->log, cv_buf_bytes(&text),
@@ -308,7 +322,7 @@ static bool commit_last(struct cv_broker *b)
 
     cv_err_init(&err);
     if (b->n_waiting == 0 || b->vault == NULL || cv_anchor_is_split(b) ||
-        cv_broker_enter(b, &err) != CV_OK) {
+        !cv_signer_may(b) || cv_broker_enter(b, &err) != CV_OK) {
         return false;
     }
     cv_buf_init(&text, NULL, CV_LIMIT_NOTE);

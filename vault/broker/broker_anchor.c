@@ -42,6 +42,9 @@ CV_BROKER_METHOD(audit_anchor)
         s = cv_broker_need_open(b, reply, err);
     }
     if (s == CV_OK) {
+        s = cv_signer_need(b, reply, err);
+    }
+    if (s == CV_OK) {
         s = permit(&ask, err);
     }
     if (s != CV_OK) {

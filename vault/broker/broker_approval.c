@@ -762,6 +762,7 @@ static enum cv_status run_call(struct cv_broker *b, struct answer *a,
         s = cv_json_read(parameters, a->deny ? "Deny" : "Approve", fields,
                          a->deny ? 4 : 5, true, err);
     }
+    s = s == CV_OK && a->receipt ? cv_signer_need(b, reply, err) : s;
     if (s == CV_OK && a->signature != NULL) {
         s = verify_first(b, a, err);
     }

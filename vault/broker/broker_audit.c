@@ -372,7 +372,8 @@ CV_BROKER_METHOD(audit_status)
     }
     s = cv_log_status(b->vault->log, &status, err);
     cv_broker_leave(b);
-    if (s == CV_OK && !cv_anchor_add(b, status)) {
+    if (s == CV_OK &&
+        (!cv_anchor_add(b, status) || !cv_signer_add(b, status))) {
         cJSON_Delete(status);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
@@ -404,7 +405,15 @@ CV_BROKER_METHOD(audit_checkpoint)
         cv_err_hint(err, "certvault audit status; docs/operations.md");
     }
     if (s == CV_OK) {
+        s = cv_signer_need(b, reply, err);
+    }
+    if (s == CV_OK) {
+        uint64_t size = cv_log_size(b->vault->log);
+
         cv_broker_checkpoint(b);
+        s = cv_signer_failed(b, size, err);
+    }
+    if (s == CV_OK) {
         s = cv_checkpoint_read(b->vault->dir, &b->vault->log_key, &c, &note,
                                NULL, err);
     }

@@ -7,6 +7,7 @@
 #include "vault/broker/backup_internal.h"
 
 #include "vault/audit/checkpoint.h"
+#include "vault/audit/logkey_token.h"
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
 #include "vault/base/file.h"
@@ -163,6 +164,19 @@ static void front_wipe(struct front *f)
     }
 }
 
+/* Then the backup holds no key of the log: the store says where it is. */
+static bool is_on_token(struct cv_broker *b)
+{
+    struct cv_buf uri;
+    bool is;
+
+    cv_buf_init(&uri, NULL, CV_LIMIT_TOKEN_URI + 1);
+    is = cv_logkey_token_uri(b->vault->dir, false, &b->vault->log_key, &uri,
+                             NULL) == CV_OK;
+    cv_buf_wipe(&uri);
+    return is;
+}
+
 /* Not entered: the token process is asked. */
 static enum cv_status read_keys(struct cv_broker *b, struct front *f,
                                 struct cv_err *err)
@@ -176,7 +190,8 @@ static enum cv_status read_keys(struct cv_broker *b, struct front *f,
     if (s == CV_OK) {
         s = read_file(b, CV_BACKUP_SEALED_KEY, sealed, NULL);
         if (s == CV_NOT_FOUND) {
-            s = seal_log_key(b, cv_buf_text(key), sealed, err);
+            s = is_on_token(b) ? CV_OK
+                               : seal_log_key(b, cv_buf_text(key), sealed, err);
         } else if (s != CV_OK) {
             s = cv_fail(err, s, "cannot read %s", CV_BACKUP_SEALED_KEY);
         }
@@ -276,10 +291,16 @@ static enum cv_status begin(struct cv_broker *b, struct cv_ask *ask,
                             struct front *f, struct cv_err *err)
 {
     cJSON *details = cJSON_CreateObject();
-    enum cv_status s;
+    enum cv_status s = CV_OK;
 
     (void)cv_json_add_str(details, "method", "Backup");
-    s = cv_ask_decide(ask, NULL, details, err);
+    if (b->vault->rotating) { /* one of its two keys would not be in it */
+        s = cv_fail(err, CV_BUSY, "the log's key is being changed");
+        cv_err_hint(err, "certvault audit checkpoint ends that");
+    }
+    if (s == CV_OK) {
+        s = cv_ask_decide(ask, NULL, details, err);
+    }
     if (s == CV_OK) {
         s = cv_broker_commit(b, err);
     }

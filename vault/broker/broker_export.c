@@ -100,6 +100,9 @@ static enum cv_status decide_loaded(struct cv_broker *b, struct export *x,
     if (s == CV_OK) {
         s = check_exportable(x, err);
     }
+    if (s == CV_OK && !x->dry_run && x->receipt) {
+        s = cv_signer_need(ask->broker, reply, err);
+    }
     if (s == CV_OK && x->dry_run) {
         details = cJSON_CreateObject();
         (void)cv_json_add_bool(details, "dry_run", true);

@@ -17,6 +17,7 @@
 #include "vault/broker/loop.h"
 #include "vault/broker/prompt.h"
 #include "vault/broker/relay.h"
+#include "vault/broker/signer.h"
 #include "vault/broker/vault.h"
 #include "vault/store/store_entry.h"
 
@@ -55,6 +56,7 @@ struct cv_broker {
     int64_t waiting_since_ms;
     uint64_t checkpoint_size; /* leaves under the last checkpoint made here */
     int64_t checkpoint_ms;    /* when that was */
+    struct cv_signer signer;
     int64_t room_ms;          /* when room.h looked at the disk */
     uint64_t publish_size;    /* leaves that the tiles are still to get up to;
                                  0: they are there (publish.h) */

@@ -75,6 +75,9 @@ CV_BROKER_METHOD(audit_prove)
                                              CV_BROKER_FIELDS(fields), err);
 
     cv_buf_init(&p.note, NULL, CV_LIMIT_NOTE);
+    if (s == CV_OK && seq >= 0 && (uint64_t)seq < cv_log_size(b->vault->log)) {
+        s = cv_signer_need_over(b, (uint64_t)seq + 1, reply, err);
+    }
     if (s == CV_OK) {
         s = cv_proving_begin(b, &p, err);
     }
@@ -180,6 +183,9 @@ CV_BROKER_METHOD(audit_consistency)
     cv_buf_init(&p.note, NULL, CV_LIMIT_NOTE);
     if (s == CV_OK && (from < 0 || to < from)) {
         s = cv_fail(err, CV_USAGE, "the first size is the smaller one");
+    }
+    if (s == CV_OK && (uint64_t)to <= cv_log_size(b->vault->log)) {
+        s = cv_signer_need_over(b, (uint64_t)to, reply, err);
     }
     if (s == CV_OK) {
         s = cv_proving_begin(b, &p, err);

@@ -1,12 +1,15 @@
 /* `audit key --all` and `audit key rotate`. */
 #include "vault/broker/rotate.h"
 
+#include "vault/audit/logkey_token.h"
 #include "vault/audit/rotation.h"
 #include "vault/base/limits.h"
 #include "vault/broker/backup_internal.h"
-#include "vault/broker/broker_internal.h"
+#include "vault/broker/module_internal.h"
 
 #include <string.h>
+
+#define TOKEN "token:"
 
 static bool add_key(cJSON *out, const char *name, const struct cv_note_key *key)
 {
@@ -33,11 +36,12 @@ static enum cv_status decide(struct cv_ask *ask, struct cv_err *err)
 }
 
 /* Entered, and permitted: what comes of it is recorded. */
-static enum cv_status change(struct cv_ask *ask, struct cv_err *err)
+static enum cv_status change(struct cv_ask *ask, const char *uri,
+                             struct cv_err *err)
 {
     struct cv_broker *b = ask->broker;
     struct cv_err own;
-    enum cv_status s = cv_rotate_begin(ask, err);
+    enum cv_status s = cv_rotate_begin(ask, uri, err);
 
     if (s != CV_OK) {
         cv_err_init(&own);
@@ -50,40 +54,93 @@ static enum cv_status change(struct cv_ask *ask, struct cv_err *err)
     return s == CV_OK ? cv_rotate_look(b->vault, err) : s;
 }
 
-static enum cv_status check_to(const char *to, struct cv_err *err)
+/* `file`, or `token:` and the URI of a token or of a key on it. */
+static enum cv_status check_to(const char *to, const char **uri,
+                               struct cv_err *err)
 {
+    enum cv_status s;
+
+    *uri = NULL;
     if (to == NULL || strcmp(to, "file") == 0) {
         return CV_OK;
     }
-    cv_fail(err, CV_CONFIG, "the log's key cannot be put on a token yet");
+    if (strncmp(to, TOKEN "pkcs11:", strlen(TOKEN "pkcs11:")) == 0) {
+        *uri = to + strlen(TOKEN);
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_USAGE, "there is no such place for the log's key");
     cv_err_state(err, "nothing was changed");
-    cv_err_hint(err, "without --to the new key is in the vault's folder, like "
-                     "the one before it");
-    return CV_CONFIG;
+    cv_err_hint(err, "file, or token:pkcs11:...");
+    return s;
+}
+
+/* The tokens of both keys, before anything is decided or made; who may not has
+ * nobody asked for a PIN. */
+static enum cv_status need_tokens(struct cv_ask *ask, const char *uri,
+                                  struct cv_reply *reply, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    enum cv_status s = cv_broker_enter(b, err);
+
+    if (s == CV_OK) {
+        s = cv_ask_check(ask, NULL, NULL, err);
+        cv_broker_leave(b);
+    }
+    if (s == CV_OK) {
+        s = cv_signer_need(b, reply, err);
+    }
+    if (s == CV_LOCKED && uri != NULL) {
+        cv_module_need_also(b, uri, reply);
+    } else if (s == CV_OK && uri != NULL) {
+        s = cv_module_need_login(b, uri, reply, err);
+    }
+    return s;
+}
+
+static enum cv_status tell(struct cv_broker *b,
+                           const struct cv_note_key *before,
+                           const struct cv_buf *left, struct cv_reply *reply,
+                           struct cv_err *err)
+{
+    cJSON *out = cv_reply_parameters(reply);
+
+    return add_key(out, "old_vkey", before) &&
+                   add_key(out, "vkey",
+                           b->vault->rotating ? &b->vault->next_key
+                                              : &b->vault->log_key) &&
+                   cv_json_add_bool(out, "finished", !b->vault->rotating) &&
+                   (left->len == 0 ||
+                    cv_json_add_str(out, "old_token_uri", cv_buf_text(left)))
+               ? CV_OK
+               : cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
 CV_BROKER_METHOD(audit_key_rotate)
 {
     struct cv_broker *b = context;
-    const char *to = NULL;
+    const char *to = NULL, *uri = NULL;
     const struct cv_json_field fields[] = {
-        {"to", CV_JSON_STRING, false, &to, CV_LIMIT_TOKEN_URI},
+        {"to", CV_JSON_STRING, false, &to, CV_LIMIT_TOKEN_URI + sizeof(TOKEN)},
         CV_BROKER_ASK_FIELDS,
     };
     struct cv_note_key before;
+    struct cv_buf left;
     struct cv_ask ask;
-    cJSON *out = cv_reply_parameters(reply);
     enum cv_status s = cv_ask_begin(b, CV_ACTION_ADMIN, parameters, &ask, err);
 
+    cv_buf_init(&left, NULL, CV_LIMIT_TOKEN_URI + 1);
     if (s == CV_OK) {
         s = cv_json_read(parameters, "AuditKeyRotate", CV_BROKER_FIELDS(fields),
                          true, err);
     }
     if (s == CV_OK) {
-        s = check_to(to, err);
+        s = check_to(to, &uri, err);
     }
     if (s == CV_OK && b->vault != NULL && cv_backup_is_log_key_sealed(b)) {
         s = cv_broker_need_open(b, reply, err);
+    }
+    if (s == CV_OK) {
+        s = need_tokens(&ask, uri, reply, err);
     }
     if (s == CV_OK) {
         s = cv_broker_enter(b, err);
@@ -93,23 +150,20 @@ CV_BROKER_METHOD(audit_key_rotate)
         return s;
     }
     before = b->vault->log_key;
+    (void)!cv_logkey_token_uri(b->vault->dir, false, &before, &left, NULL);
     s = decide(&ask, err);
     if (s == CV_OK) {
-        s = change(&ask, err);
+        s = change(&ask, uri, err);
     }
     cv_broker_leave(b);
-    if (s != CV_OK) {
+    if (s == CV_OK) {
+        cv_broker_checkpoint(b);
+        cv_signer_clean(b);
+        s = tell(b, &before, &left, reply, err);
+    } else {
         cv_ask_refused(&ask, err);
-        return s;
     }
-    cv_broker_checkpoint(b);
-    if (!add_key(out, "old_vkey", &before) ||
-        !add_key(out, "vkey",
-                 b->vault->rotating ? &b->vault->next_key
-                                    : &b->vault->log_key) ||
-        !cv_json_add_bool(out, "finished", !b->vault->rotating)) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
+    cv_buf_wipe(&left);
     return s;
 }
 

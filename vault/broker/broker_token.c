@@ -348,6 +348,7 @@ static enum cv_status log_in(struct cv_broker *b, void *what,
     s = cv_module_login(b, &l->token, &l->wish, "Login", p, err);
     if (s == CV_OK) {
         cv_held_logged_in(b, l->token.uri);
+        cv_signer_ready(b);
         tell_token(b, l, reply);
     }
     return s;
@@ -445,6 +446,7 @@ CV_BROKER_METHOD(token_login)
     }
     if (s == CV_OK) {
         cv_prompt_done(&b->prompt, l.uri);
+        cv_signer_clean(b);
     }
     return end_read(&ask, s, err);
 }

@@ -122,17 +122,65 @@ static enum cv_status store_slot(struct cv_vault *v, const cJSON *record,
     return s;
 }
 
-/* What the token process makes for a new vault. */
+/* What is asked for, and what the token processes make for a new vault. */
 struct made {
     struct cv_message created, wrapped;
     const char *public_key;
     const cJSON *slot;
     const cJSON *signers; /* of policies, as they were given; NULL: none */
+    const char *origin;
+    const char *log_uri; /* the token that signs the log; NULL: a file does */
+    struct cv_signer_key log_key;
 };
 
-static enum cv_status make_key(struct cv_broker *b, const char *vault_id,
-                               const cJSON *key, struct cv_reply *reply,
-                               struct made *m, struct cv_err *err)
+/* Both tokens' PINs, before anything is made that a second call would meet. */
+static enum cv_status need_tokens(struct cv_broker *b, const cJSON *key,
+                                  const char *log_uri, struct cv_reply *reply,
+                                  struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    if (cv_slot_token_is(key)) {
+        s = cv_module_need_login(b, cv_entry_text(key, "uri"), reply, err);
+    }
+    if (s == CV_LOCKED && log_uri != NULL) {
+        cv_module_need_also(b, log_uri, reply);
+    } else if (s == CV_OK && log_uri != NULL) {
+        s = cv_module_need_login(b, log_uri, reply, err);
+    }
+    return s;
+}
+
+/* The first thing that is made: a token that cannot leaves nothing behind. */
+static enum cv_status make_log_key(struct cv_broker *b, struct made *m,
+                                   struct cv_err *err)
+{
+    if (m->log_uri == NULL) {
+        return CV_OK;
+    }
+    cv_signer_name(m->origin, &m->log_key);
+    return cv_signer_make(b, m->log_uri, m->origin, &m->log_key, err);
+}
+
+static void drop_log_key(struct cv_broker *b, const struct made *m,
+                         struct cv_err *err)
+{
+    struct cv_err own;
+
+    cv_err_init(&own);
+    if (m->log_key.id[0] != '\0' &&
+        cv_signer_undo(b, m->log_uri, &m->log_key, &own) != CV_OK) {
+        cv_err_state(err,
+                     "no vault was made; if a key was, it is still on the "
+                     "token: %.200s",
+                     m->log_key.label);
+        cv_err_hint(err, "certvault token objects '%.200s'", m->log_uri);
+    }
+}
+
+static enum cv_status make_slot(struct cv_broker *b, const char *vault_id,
+                                const cJSON *key, struct cv_reply *reply,
+                                struct made *m, struct cv_err *err)
 {
     const struct cv_json_field created[] = {
         {"public_key", CV_JSON_STRING, true, &m->public_key, 64},
@@ -140,17 +188,9 @@ static enum cv_status make_key(struct cv_broker *b, const char *vault_id,
     const struct cv_json_field wrapped[] = {
         {"slot", CV_JSON_OBJECT, true, &m->slot, 0},
     };
-    cJSON *p;
-    enum cv_status s = CV_OK;
+    cJSON *p = cJSON_CreateObject();
+    enum cv_status s;
 
-    /* Before anything is made that a second call would meet. */
-    if (cv_slot_token_is(key)) {
-        s = cv_module_need_login(b, cv_entry_text(key, "uri"), reply, err);
-    }
-    if (s != CV_OK) {
-        return s;
-    }
-    p = cJSON_CreateObject();
     (void)cv_json_add_str(p, "vault_id", vault_id);
     s = cv_broker_token(b, "Create", p, 0, &m->created, err);
     if (s == CV_OK) {
@@ -177,15 +217,17 @@ static enum cv_status make_key(struct cv_broker *b, const char *vault_id,
 
 /* The order matters: until the last step a start takes the folder for empty. */
 static enum cv_status make_vault(struct cv_broker *b, const char *vault_id,
-                                 const char *origin, const struct made *m,
-                                 struct cv_vault **out, struct cv_err *err)
+                                 const struct made *m, struct cv_vault **out,
+                                 struct cv_err *err)
 {
+    const struct cv_vault_plan plan = {
+        vault_id, m->origin, m->public_key,
+        m->log_uri != NULL ? &m->log_key.key : NULL, m->log_key.uri};
     int folder = b->folder;
     enum cv_status s;
 
     b->folder = -1;
-    s = cv_vault_create(b->options->folder, folder, vault_id, origin,
-                        m->public_key, out, err);
+    s = cv_vault_create(b->options->folder, folder, &plan, out, err);
     if (s == CV_OK) {
         s = store_slot(*out, m->slot, err);
     }
@@ -218,66 +260,86 @@ static enum cv_status record_init(struct cv_broker *b, const cJSON *slot,
     return s;
 }
 
-static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
-                               const char *origin, const cJSON *signers,
-                               struct cv_reply *reply, struct cv_err *err)
+static void tell_init(struct cv_broker *b, const struct made *m, cJSON *out)
 {
-    cJSON *out = cv_reply_parameters(reply);
+    struct cv_buf vkey;
+
+    (void)cv_json_add_str(out, "vault_id", b->vault->id);
+    (void)cv_json_add_str(out, "public_key", m->public_key);
+    (void)cv_json_add_str(out, "folder", b->options->folder);
+    (void)cv_json_add_item(out, "slot", cv_broker_slot_view(m->slot));
+    if (m->log_uri != NULL) {
+        cv_buf_init(&vkey, NULL, CV_LIMIT_NOTE);
+        cv_note_key_text(&m->log_key.key, &vkey);
+        (void)cv_json_add_str(out, "log_key", cv_buf_text(&vkey));
+        (void)cv_json_add_str(out, "log_key_uri", m->log_key.uri);
+        cv_buf_wipe(&vkey);
+    }
+}
+
+static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
+                               struct made *m, struct cv_reply *reply,
+                               struct cv_err *err)
+{
     uint8_t id[16];
     char vault_id[33], own_origin[64];
-    struct made m = {.signers = signers};
     struct cv_vault *v = NULL;
     enum cv_status s;
 
     randombytes_buf(id, sizeof(id));
     (void)sodium_bin2hex(vault_id, sizeof(vault_id), id, sizeof(id));
     (void)snprintf(own_origin, sizeof(own_origin), "certvault/%s", vault_id);
-    s = make_key(b, vault_id, key, reply, &m, err);
+    m->origin = m->origin != NULL ? m->origin : own_origin;
+    s = need_tokens(b, key, m->log_uri, reply, err);
     if (s == CV_OK) {
-        s = make_vault(b, vault_id, origin != NULL ? origin : own_origin, &m,
-                       &v, err);
+        s = make_log_key(b, m, err);
+    }
+    if (s == CV_OK) {
+        s = make_slot(b, vault_id, key, reply, m, err);
+    }
+    if (s == CV_OK) {
+        s = make_vault(b, vault_id, m, &v, err);
     }
     if (s == CV_OK) {
         b->vault = v;
-        s = record_init(b, m.slot, err);
+        s = record_init(b, m->slot, err);
     }
     if (s == CV_OK) {
         s = cv_vault_settle(v, err);
     }
     if (s == CV_OK) {
         b->unlocked = true;
-        (void)cv_json_add_str(out, "vault_id", vault_id);
-        (void)cv_json_add_str(out, "public_key", m.public_key);
-        (void)cv_json_add_str(out, "folder", b->options->folder);
-        (void)cv_json_add_item(out, "slot", cv_broker_slot_view(m.slot));
+        tell_init(b, m, cv_reply_parameters(reply));
     } else {
         b->vault = NULL;
         cv_vault_close(v);
         cv_helper_stop(&b->token); /* and with it the key that was made */
+        drop_log_key(b, m, err);
         if (err->state[0] == '\0') {
             cv_err_state(err, "no vault was made");
         }
     }
-    cv_message_free(&m.created);
-    cv_message_free(&m.wrapped);
+    cv_message_free(&m->created);
+    cv_message_free(&m->wrapped);
     return s;
 }
 
 CV_BROKER_METHOD(init)
 {
     struct cv_broker *b = context;
-    const cJSON *key = NULL, *signers = NULL;
-    const char *origin = NULL;
+    const cJSON *key = NULL;
+    struct made m = {.origin = NULL};
     const struct cv_json_field fields[] = {
         {"key", CV_JSON_OBJECT, true, &key, 0},
-        {"log_origin", CV_JSON_STRING, false, &origin, 128},
-        {"policy_signers", CV_JSON_ARRAY, false, &signers, 0},
+        {"log_origin", CV_JSON_STRING, false, &m.origin, 128},
+        {"log_key", CV_JSON_STRING, false, &m.log_uri, CV_LIMIT_TOKEN_URI},
+        {"policy_signers", CV_JSON_ARRAY, false, &m.signers, 0},
     };
     enum cv_status s =
         cv_json_read(parameters, "Init", CV_BROKER_FIELDS(fields), true, err);
 
     if (s == CV_OK) {
-        s = cv_broker_policy_check_signers(signers, err);
+        s = cv_broker_policy_check_signers(m.signers, err);
     }
 
     if (s == CV_OK && (b->vault != NULL || b->folder == -1)) {
@@ -286,7 +348,7 @@ CV_BROKER_METHOD(init)
         cv_err_state(err, "it was not touched");
         return s;
     }
-    return s == CV_OK ? run_init(b, key, origin, signers, reply, err) : s;
+    return s == CV_OK ? run_init(b, key, &m, reply, err) : s;
 }
 
 CV_BROKER_METHOD(status)

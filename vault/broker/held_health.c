@@ -108,7 +108,8 @@ CV_BROKER_METHOD(health)
     }
     if (s == CV_OK &&
         (!cv_json_add_item(out, "pending", cv_held_rows_view(&rows)) ||
-         !cv_json_add_int(out, "lost", l.lost))) {
+         !cv_json_add_int(out, "lost", l.lost) ||
+         !cv_json_add_item(out, "log_key", cv_signer_health(b)))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     cv_held_rows_free(&rows);

@@ -199,8 +199,9 @@ void cv_module_remember(struct cv_broker *b, const char *uri, const char *as)
 static int timeout_of(const char *method)
 {
     static const char *const slow[] = {
-        "Login",   "Relogin", "ChangePin",  "Import", "Generate",
-        "Accepts", "Examine", "UnwrapSlot", "Probe",  "PutCertificates",
+        "Login",    "Relogin",         "ChangePin", "Import",
+        "Generate", "Accepts",         "Examine",   "UnwrapSlot",
+        "Probe",    "PutCertificates", "LogKey",
     };
 
     for (size_t i = 0; i < sizeof(slow) / sizeof(slow[0]); i++) {
@@ -215,8 +216,8 @@ static int timeout_of(const char *method)
 static bool is_repeatable(const char *method)
 {
     static const char *const reads[] = {
-        "Tokens", "Mechanisms", "Objects", "Snapshot",
-        "Sign",   "FindKey",    "Accepts", "Debris",
+        "Tokens",  "Mechanisms", "Objects", "Snapshot", "Sign",
+        "FindKey", "Accepts",    "Debris",  "LogSign",
     };
 
     for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {

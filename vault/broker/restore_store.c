@@ -2,10 +2,13 @@
 #include "vault/broker/restore_internal.h"
 
 #include "policy/policy.h"
+#include "vault/audit/logkey_token.h"
 #include "vault/base/file.h"
 #include "vault/base/json.h"
 #include "vault/base/limits.h"
 #include "vault/broker/change_internal.h"
+#include "vault/broker/rotate.h"
+#include "vault/broker/signer.h"
 #include "vault/store/store_entry.h"
 #include "vault/store/store_journal.h"
 #include "vault/store/store_policy.h"
@@ -49,6 +52,33 @@ static enum cv_status check_belongs(struct cv_restore *r,
     }
     cv_buf_wipe(&stored);
     cv_buf_wipe(&own);
+    return s;
+}
+
+/* The log's key is not in the backup where it is on a token: the folder gets
+ * the line that says which (vault/audit/logkey_token.h). */
+static enum cv_status take_log_key(struct cv_restore *r, struct cv_store *store,
+                                   cJSON *report, struct cv_err *err)
+{
+    struct cv_buf uri;
+    enum cv_status s = cv_signer_forget(store, err);
+
+    if (s != CV_OK || r->head.sizes[CV_ARCHIVE_SEALED] > 0) {
+        return s;
+    }
+    cv_buf_init(&uri, NULL, CV_LIMIT_TOKEN_URI + 1);
+    s = cv_store_meta_get(store, CV_ROTATE_TOKEN, &uri, NULL);
+    if (s != CV_OK || uri.len == 0) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "the backup has no key of the log, and names no token that "
+                    "has it");
+        cv_err_hint(err, "take another backup");
+    } else if (!cv_json_add_str(report, "log_key", cv_buf_text(&uri))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    } else if (!r->o->dry_run) {
+        s = cv_logkey_token_restore(r->stage, &r->key, cv_buf_text(&uri), err);
+    }
+    cv_buf_wipe(&uri);
     return s;
 }
 
@@ -365,6 +395,9 @@ enum cv_status cv_restore_store(struct cv_restore *r, cJSON *report,
     }
     if (s == CV_OK) {
         s = cv_store_check(store, err);
+    }
+    if (s == CV_OK) {
+        s = take_log_key(r, store, report, err);
     }
     if (s == CV_OK) {
         s = check_policy(r, store, about, err);

@@ -1,5 +1,6 @@
 #include "vault/broker/rotate.h"
 
+#include "vault/audit/logkey_token.h"
 #include "vault/audit/rotation.h"
 #include "vault/base/limits.h"
 #include "vault/broker/broker_internal.h"
@@ -20,19 +21,33 @@ static void use(struct cv_vault *v, const struct cv_note_key *key)
     cv_log_use_key(v->log, key);
 }
 
-static enum cv_status put_in_store(struct cv_vault *v,
-                                   const struct cv_note_key *key,
-                                   struct cv_err *err)
+/* Where it is, too: backups have the store, and not audit/log.key. */
+enum cv_status cv_rotate_store(struct cv_vault *v,
+                               const struct cv_note_key *key,
+                               struct cv_err *err)
 {
-    struct cv_buf text;
+    struct cv_buf text, uri;
+    struct cv_err why;
     enum cv_status s;
 
+    cv_err_init(&why);
     cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
+    cv_buf_init(&uri, NULL, CV_LIMIT_TOKEN_URI + 1);
     cv_note_key_text(key, &text);
     s = cv_buf_status(&text, "the log's key", err);
     if (s == CV_OK) {
+        s = cv_logkey_token_uri(v->dir, false, key, &uri, &why);
+        if (s == CV_OK || s == CV_NOT_FOUND) {
+            s = cv_store_meta_put(v->store, CV_ROTATE_TOKEN, cv_buf_text(&uri),
+                                  err);
+        } else {
+            *err = why;
+        }
+    }
+    if (s == CV_OK) {
         s = cv_store_meta_put(v->store, "log_key", cv_buf_text(&text), err);
     }
+    cv_buf_wipe(&uri);
     cv_buf_wipe(&text);
     return s;
 }
@@ -95,7 +110,7 @@ enum cv_status cv_rotate_look(struct cv_vault *v, struct cv_err *err)
     if (s == CV_OK && taken) {
         s = cv_logkey_next_take(v->dir, &next, err);
         if (s == CV_OK) {
-            s = put_in_store(v, &next, err);
+            s = cv_rotate_store(v, &next, err);
         }
         if (s == CV_OK) {
             cv_logkey_next_drop(v->dir);
@@ -110,61 +125,17 @@ enum cv_status cv_rotate_look(struct cv_vault *v, struct cv_err *err)
     return s;
 }
 
-/* The seed passes through to the token process, which signs. */
-static enum cv_status sign(struct cv_broker *b, const struct cv_note_key *key,
-                           bool next, const struct cv_buf *text,
-                           struct cv_buf *lines, struct cv_err *err)
-{
-    const char *line = NULL;
-    const struct cv_json_field fields[] = {
-        {"line", CV_JSON_TEXT, true, &line, CV_LIMIT_NOTE},
-    };
-    struct cv_message reply = {0};
-    struct cv_arena *arena = NULL, *before;
-    struct cv_bytes seed;
-    cJSON *p;
-    enum cv_status s = cv_arena_new(CV_KIB(64), &arena, err);
-
-    if (s == CV_OK) {
-        s = next ? cv_logkey_next_seed(b->vault->dir, key, arena, &seed, err)
-                 : cv_logkey_read_seed(b->vault->dir, key, arena, &seed, err);
-    }
-    if (s == CV_OK) {
-        before = cv_json_use(arena);
-        p = cJSON_CreateObject();
-        if (!cv_json_add_str(p, "name", key->name) ||
-            !cv_json_add_base64(p, "secret", seed) ||
-            !cv_json_add_str(p, "text", cv_buf_text(text))) {
-            s = cv_fail(err, CV_INTERNAL, "memory is gone");
-        } else {
-            s = cv_broker_token(b, "SignNote", p, CV_CLIENT_SECRET_IN, &reply,
-                                err);
-        }
-        (void)cv_json_use(before);
-    }
-    cv_arena_free(arena);
-    if (s == CV_OK) {
-        s = cv_json_read(reply.tree, "SignNote", fields, 1, true, err);
-    }
-    if (s == CV_OK) {
-        cv_buf_add(lines, line, strcspn(line, "\n"));
-        s = cv_buf_status(lines, "a signature", err);
-    }
-    cv_message_free(&reply);
-    return s;
-}
-
 enum cv_status cv_rotate_sign(struct cv_broker *b, const struct cv_buf *text,
                               struct cv_buf *lines, struct cv_err *err)
 {
     const struct cv_note_key key = b->vault->log_key;
-    enum cv_status s = sign(b, &key, false, text, lines, err);
+    enum cv_status s = cv_signer_line(b, &key, false, text, lines, err);
 
     if (s == CV_OK && b->vault->rotating) {
         const struct cv_note_key next = b->vault->next_key;
 
         cv_buf_add_char(lines, '\n');
-        s = sign(b, &next, true, text, lines, err);
+        s = cv_signer_line(b, &next, true, text, lines, err);
     }
     return s;
 }
@@ -182,10 +153,10 @@ static enum cv_status make_details(struct cv_broker *b,
     cv_rotation_text(r, &text);
     s = cv_buf_status(&text, "a key's rotation", err);
     if (s == CV_OK) {
-        s = sign(b, &r->from, false, &text, &old_line, err);
+        s = cv_signer_line(b, &r->from, false, &text, &old_line, err);
     }
     if (s == CV_OK) {
-        s = sign(b, &r->to, true, &text, &new_line, err);
+        s = cv_signer_line(b, &r->to, true, &text, &new_line, err);
     }
     if (s == CV_OK) {
         s = cv_rotation_details(r, cv_buf_text(&old_line),
@@ -197,29 +168,86 @@ static enum cv_status make_details(struct cv_broker *b,
     return s;
 }
 
-enum cv_status cv_rotate_begin(struct cv_ask *ask, struct cv_err *err)
+static enum cv_status busy(struct cv_err *err)
 {
-    struct cv_vault *v = ask->broker->vault;
+    enum cv_status s =
+        cv_fail(err, CV_BUSY, "the log's key is being changed already");
+
+    cv_err_hint(err, "the next checkpoint ends that: certvault audit "
+                     "checkpoint");
+    return s;
+}
+
+/* Written down before the token is asked, so that a key which nobody uses is
+ * found again (signer.h). */
+static enum cv_status on_token(struct cv_broker *b, const char *uri,
+                               struct cv_signer_key *made,
+                               struct cv_note_key *to, struct cv_err *err)
+{
+    const struct cv_note_key *now = &b->vault->log_key;
+    enum cv_status s;
+
+    cv_signer_name(now->name, made);
+    s = cv_signer_pending(b, uri, made, err);
+    if (s == CV_OK) {
+        s = cv_signer_make(b, uri, now->name, made, err);
+    }
+    if (s == CV_OK && same(&made->key, now)) {
+        s = cv_fail(err, CV_INVALID, "that is the log's key already");
+        cv_err_state(err, "nothing was changed");
+    }
+    if (s == CV_OK) {
+        *to = made->key;
+        s = cv_logkey_token_next(b->vault->dir, to, made->uri, err);
+    }
+    return s;
+}
+
+/* It did not come to a leaf: nothing is left of the key that was made. Whether
+ * it was is not known where the token's process ended over it. */
+static void take_back(struct cv_broker *b, const char *uri,
+                      const struct cv_signer_key *made, struct cv_err *err)
+{
+    struct cv_err own;
+
+    cv_err_init(&own);
+    cv_logkey_next_drop(b->vault->dir);
+    if (uri == NULL) {
+        return;
+    }
+    if (cv_signer_undo(b, uri, made, &own) != CV_OK) {
+        cv_err_state(err, "the log's key is the one that it was; what is left "
+                          "of the new one goes at the token's next login");
+        return;
+    }
+    (void)!cv_signer_pending(b, NULL, NULL, &own);
+}
+
+enum cv_status cv_rotate_begin(struct cv_ask *ask, const char *uri,
+                               struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    struct cv_vault *v = b->vault;
     struct cv_rotation r = {.from = v->log_key};
+    struct cv_signer_key made = {.made = false};
     cJSON *details;
     enum cv_status s;
 
     if (v->rotating) {
-        s = cv_fail(err, CV_BUSY, "the log's key is being changed already");
-        cv_err_hint(err, "the next checkpoint ends that: certvault audit "
-                         "checkpoint");
-        return s;
+        return busy(err);
     }
     details = cJSON_CreateObject();
-    s = cv_logkey_next_create(v->dir, v->log_key.name, &r.to, err);
+    s = uri != NULL
+            ? on_token(b, uri, &made, &r.to, err)
+            : cv_logkey_next_create(v->dir, v->log_key.name, &r.to, err);
     if (s == CV_OK) {
-        s = make_details(ask->broker, &r, details, err);
+        s = make_details(b, &r, details, err);
     }
     if (s == CV_OK) {
         s = cv_ask_outcome(ask, CV_OK, details, err);
     }
     if (s != CV_OK) {
-        cv_logkey_next_drop(v->dir);
+        take_back(b, uri, &made, err);
     }
     cJSON_Delete(details);
     return s;

@@ -1,6 +1,7 @@
 #include "vault/broker/vault.h"
 #include "vault/broker/rotate.h"
 
+#include "vault/audit/logkey_token.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 #include "vault/broker/place.h"
@@ -219,21 +220,6 @@ enum cv_status cv_vault_is_free(int dir, struct cv_err *err)
 
 /* The store names the log's key: a store and a log of two vaults do not go
  * together, however whole each is. */
-static enum cv_status put_log_key(struct cv_vault *v, struct cv_err *err)
-{
-    struct cv_buf key;
-    enum cv_status s;
-
-    cv_buf_init(&key, NULL, CV_LIMIT_NOTE);
-    cv_note_key_text(&v->log_key, &key);
-    s = cv_buf_status(&key, "the log's key", err);
-    if (s == CV_OK) {
-        s = cv_store_meta_put(v->store, "log_key", cv_buf_text(&key), err);
-    }
-    cv_buf_wipe(&key);
-    return s;
-}
-
 static enum cv_status check_log_key(struct cv_vault *v, struct cv_err *err)
 {
     struct cv_buf stored, own;
@@ -472,10 +458,20 @@ static void remove_leftovers(int dir)
     cv_place_drop(dir);
 }
 
+static enum cv_status make_log_key(struct cv_vault *v,
+                                   const struct cv_vault_plan *plan,
+                                   struct cv_err *err)
+{
+    if (plan->log_key == NULL) {
+        return cv_logkey_create(v->dir, plan->log_origin, &v->log_key, err);
+    }
+    v->log_key = *plan->log_key;
+    return cv_logkey_token_create(v->dir, &v->log_key, plan->log_key_uri, err);
+}
+
 enum cv_status cv_vault_create(const char *folder, int dir,
-                               const char *vault_id, const char *log_origin,
-                               const char *public_key, struct cv_vault **out,
-                               struct cv_err *err)
+                               const struct cv_vault_plan *plan,
+                               struct cv_vault **out, struct cv_err *err)
 {
     struct cv_vault *v = vault_new(folder, dir, err);
     enum cv_status s;
@@ -496,26 +492,27 @@ enum cv_status cv_vault_create(const char *folder, int dir,
         s = hold(v, NULL, err);
     }
     if (s == CV_OK) {
-        s = cv_logkey_create(dir, log_origin, &v->log_key, err);
+        s = make_log_key(v, plan, err);
     }
     if (s == CV_OK) {
         s = cv_log_open(dir, CV_LOG_CREATE, &v->log, err);
     }
     if (s == CV_OK) {
-        s = cv_store_create(folder, dir, vault_id, &v->store, err);
+        s = cv_store_create(folder, dir, plan->id, &v->store, err);
     }
     if (s == CV_OK) {
-        s = cv_store_meta_put(v->store, "public_key", public_key, err);
+        s = cv_store_meta_put(v->store, "public_key", plan->public_key, err);
     }
     if (s == CV_OK) {
-        s = put_log_key(v, err);
+        s = cv_rotate_store(v, &v->log_key, err);
     }
     if (s != CV_OK) {
         cv_vault_close(v);
         return s;
     }
-    (void)snprintf(v->id, sizeof(v->id), "%s", vault_id);
-    (void)snprintf(v->public_key, sizeof(v->public_key), "%s", public_key);
+    (void)snprintf(v->id, sizeof(v->id), "%s", plan->id);
+    (void)snprintf(v->public_key, sizeof(v->public_key), "%s",
+                   plan->public_key);
     *out = v;
     return CV_OK;
 }

@@ -62,13 +62,22 @@ CV_MUST_USE enum cv_status cv_vault_was_destroyed(int dir, const char *folder,
  * CV_INTEGRITY: parts of one without the rest. */
 CV_MUST_USE enum cv_status cv_vault_is_free(int dir, struct cv_err *err);
 
+/* What a new vault is made of. */
+struct cv_vault_plan {
+    const char *id;
+    const char *log_origin;
+    const char *public_key;
+    const struct cv_note_key *log_key; /* on a token; NULL: one is drawn */
+    const char *log_key_uri;           /* and which */
+};
+
 /* Begins a new vault: removes what an interrupted `init` left, makes the log
  * key, the empty log and the store. cv_vault_settle ends it. Until then a start
  * takes the folder for empty. `dir` is taken. */
-CV_MUST_USE enum cv_status
-cv_vault_create(const char *folder, int dir, const char *vault_id,
-                const char *log_origin, const char *public_key,
-                struct cv_vault **out, struct cv_err *err);
+CV_MUST_USE enum cv_status cv_vault_create(const char *folder, int dir,
+                                           const struct cv_vault_plan *plan,
+                                           struct cv_vault **out,
+                                           struct cv_err *err);
 CV_MUST_USE enum cv_status cv_vault_settle(struct cv_vault *v,
                                            struct cv_err *err);
 

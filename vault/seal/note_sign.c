@@ -10,6 +10,8 @@
 
 #define TYPE_ED25519 0x01
 #define KEY_ID_LEN 4
+#define NUMBER_LEN 20 /* digits of the largest size */
+#define ROOT_LEN 44   /* of 32 bytes, in base64 */
 
 _Static_assert(CV_NOTE_SIGN_SEED_LEN == crypto_sign_SEEDBYTES, "Ed25519");
 
@@ -112,4 +114,68 @@ enum cv_status cv_note_sign_line(const char *name, struct cv_bytes seed,
     cv_encode_base64(whole, out);
     cv_buf_add_char(out, '\n');
     return cv_buf_status(out, "the signature line", err);
+}
+
+/* The next line of `text`, without its line feed. */
+static struct cv_bytes next_line(struct cv_bytes *text)
+{
+    const uint8_t *end = memchr(text->data, '\n', text->len);
+    struct cv_bytes line = {text->data,
+                            end != NULL ? (size_t)(end - text->data) : 0};
+
+    if (end == NULL) {
+        text->len = 0;
+        return line;
+    }
+    text->data = end + 1;
+    text->len -= line.len + 1;
+    return line;
+}
+
+static bool is_number(struct cv_bytes line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.data[i] < '0' || line.data[i] > '9') {
+            return false;
+        }
+    }
+    return line.len > 0 && line.len <= NUMBER_LEN;
+}
+
+static bool is_root(struct cv_bytes line)
+{
+    char text[ROOT_LEN + 1];
+    uint8_t root[crypto_hash_sha256_BYTES];
+
+    if (line.len != ROOT_LEN) {
+        return false;
+    }
+    memcpy(text, line.data, ROOT_LEN);
+    text[ROOT_LEN] = '\0';
+    return cv_decode_base64_exact(text, "a root", root, sizeof(root), NULL) ==
+           CV_OK;
+}
+
+enum cv_status cv_note_sign_check(struct cv_bytes text, struct cv_err *err)
+{
+    static const struct cv_bytes rotation = {
+        (const uint8_t *)"certvault log key rotation", 26};
+    struct cv_bytes rest = text, lines[4];
+    size_t n = 0;
+    enum cv_status s = check_text(text, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    while (rest.len > 0 && n < 4) {
+        lines[n++] = next_line(&rest);
+    }
+    if (rest.len == 0 && ((n == 3 && lines[0].len > 0 && is_number(lines[1]) &&
+                           is_root(lines[2])) ||
+                          (n == 4 && cv_bytes_equal(lines[0], rotation)))) {
+        return CV_OK;
+    }
+    return cv_fail(err, CV_INVALID,
+                   "the log's key signs checkpoints and its own change, and "
+                   "this is neither");
 }

@@ -1,0 +1,117 @@
+/* Who signs the log: the token process with the seed that lies in
+ * audit/log.key, or the process of a PKCS#11 module with a key that never
+ * leaves its token (vault/audit/logkey_token.h).
+ *
+ * Nothing that is decided or released waits for a token. While it is locked or
+ * away leaves are written as ever; checkpoints wait, and are signed once it is
+ * there. By itself a broker never asks anybody for a PIN: one that stays looks
+ * now and then whether the token is logged in, and logs in where it has the PIN
+ * (the service's configuration, or one that was right before) under the rules
+ * of ledger.h; a private one signs at its end where its command logged in. Who
+ * asks for a checkpoint is asked for the PIN. */
+#ifndef CERTVAULT_BROKER_SIGNER_H
+#define CERTVAULT_BROKER_SIGNER_H
+
+#include "vault/audit/note.h"
+#include "vault/base/limits.h"
+#include "vault/wire/reply.h"
+
+struct cv_broker;
+
+struct cv_signer {
+    struct cv_err why; /* why the last checkpoint was not signed; CV_OK: it was,
+                          or none was wanted yet */
+    int64_t next_ms;   /* boot clock: not to be tried before */
+    int64_t pause_ms;
+};
+
+/* Appends the signature line that `key` makes under `text`: the log's key, or
+ * (`next`) the one that it is being changed for. As cv_helper_call and
+ * cv_module_call; CV_INTEGRITY: the key that is there is another. */
+CV_MUST_USE enum cv_status cv_signer_line(struct cv_broker *b,
+                                          const struct cv_note_key *key,
+                                          bool next, const struct cv_buf *text,
+                                          struct cv_buf *line,
+                                          struct cv_err *err);
+
+/* Not entered. For a call that wants a checkpoint: CV_OK where it can be signed
+ * as far as one can see. CV_LOCKED with PinRequired's members in `reply`;
+ * CV_UNAVAILABLE: the token is not there; else as cv_module_need_login. */
+CV_MUST_USE enum cv_status
+cv_signer_need(struct cv_broker *b, struct cv_reply *reply, struct cv_err *err);
+
+/* The same where the last checkpoint covers fewer than `size` leaves. */
+CV_MUST_USE enum cv_status cv_signer_need_over(struct cv_broker *b,
+                                               uint64_t size,
+                                               struct cv_reply *reply,
+                                               struct cv_err *err);
+
+/* Not entered. May a checkpoint that nobody asked for be signed now? Never asks
+ * anybody; looks at a token at most every pause. */
+bool cv_signer_may(struct cv_broker *b);
+
+/* Is there anything to look for, where it may not be signed now? */
+bool cv_signer_waits(const struct cv_broker *b);
+
+/* How signing went. */
+void cv_signer_ended(struct cv_broker *b, enum cv_status s,
+                     const struct cv_err *err, int64_t took_ms);
+
+/* A token was logged in: it may be the one. */
+void cv_signer_ready(struct cv_broker *b);
+
+/* The failure of the last try to sign, for a call that wanted a checkpoint and
+ * has none over `size` leaves; CV_OK: it has. */
+CV_MUST_USE enum cv_status cv_signer_failed(struct cv_broker *b, uint64_t size,
+                                            struct cv_err *err);
+
+/* Adds "log_key" to the record's status: {location, token_uri?, waiting,
+ * error?, state?}. No token is asked. */
+bool cv_signer_add(struct cv_broker *b, cJSON *status);
+
+/* Not entered. The same for doctor, with what the token says now ("token":
+ * ready, locked, absent, other); nobody is logged in for it. */
+cJSON *cv_signer_health(struct cv_broker *b);
+
+/* A key for the log on a token, logged in. */
+struct cv_signer_key {
+    struct cv_note_key key;
+    char uri[CV_LIMIT_TOKEN_URI + 1];
+    char id[33], label[CV_NOTE_NAME + 32];
+    bool made;
+};
+
+/* Draws the id and the label of a key that may have to be made. */
+void cv_signer_name(const char *origin, struct cv_signer_key *out);
+
+/* Makes it, or finds the one that `uri` names, and sees that it signs. Not
+ * entered. CV_INVALID: the token does not do Ed25519, or the key is of another
+ * kind; CV_NOT_FOUND; else as cv_module_call. */
+CV_MUST_USE enum cv_status cv_signer_make(struct cv_broker *b, const char *uri,
+                                          const char *origin,
+                                          struct cv_signer_key *out,
+                                          struct cv_err *err);
+
+/* Destroys what cv_signer_make made, or may have made. Where that fails the
+ * error's state says what is left. */
+CV_MUST_USE enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
+                                          const struct cv_signer_key *key,
+                                          struct cv_err *err);
+
+/* The store keeps, until it is the log's or gone, which key is being made:
+ * `uri` NULL: none. Entered. */
+CV_MUST_USE enum cv_status cv_signer_pending(struct cv_broker *b,
+                                             const char *uri,
+                                             const struct cv_signer_key *key,
+                                             struct cv_err *err);
+
+/* The same for a store that was restored: an old copy destroys nothing. */
+struct cv_store;
+CV_MUST_USE enum cv_status cv_signer_forget(struct cv_store *store,
+                                            struct cv_err *err);
+
+/* Not entered, at a login: destroys the key that a change of keys was cut off
+ * with, if its token is there and logged in, and records it. */
+void cv_signer_clean(struct cv_broker *b);
+
+#endif
