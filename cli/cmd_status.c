@@ -46,6 +46,8 @@ static const struct cv_output_column status_columns[] = {
     {"next expiry (s)", "metrics.next_expiry_s", NULL, NULL},
     {"log size", "log_size", NULL, NULL},
     {"checkpoint age (s)", "metrics.log.checkpoint.age_s", NULL, NULL},
+    {"not under it", "metrics.log.log_key.waiting", NULL, NULL},
+    {"not signed", "metrics.log.log_key.error", NULL, NULL},
     {"policy", "policy", NULL, NULL},
     {"grants", "metrics.grants", NULL, NULL},
     {"approvals pending", "metrics.approvals_pending", NULL, NULL},

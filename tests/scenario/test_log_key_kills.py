@@ -12,7 +12,7 @@ import pytest
 import harness
 import merkle
 import straced
-from harness import INTEGRITY, INVALID, UNAVAILABLE
+from harness import BUSY, INTEGRITY, INVALID, UNAVAILABLE
 from held import Held
 from test_log_key import key_of, note_of, rotation
 from wire import Broker
@@ -235,6 +235,57 @@ def test_a_service_and_its_token(held):
     finally:
         b.end()
     assert v.verify()["checkpoint"] == "valid"
+
+
+def test_a_change_that_waits_for_the_token(held):
+    """Both have signed the leaf, and the new one not the checkpoint: the next
+    one ends it. Until then no backup is made, which would have one key of
+    two."""
+    v = held.vault
+    args = prepare(held, "in")
+    old = key_of(v)
+    held.token.control("calls=1")
+    held(*args, code=0)
+    signs = len([c for c in held.token.calls() if c[2] == "C_Sign"])
+    restore(held)
+    held.token.control(f"fault=C_Sign#{signs}+ rv:0x30")
+    done = held(*args, code=0)
+    assert "the next checkpoint ends the change" in done.note, done
+    assert key_of(v) == old and os.path.exists(v.path("audit/log.key.next"))
+    assert v.verify()["ok"]
+    held("audit", "key", "rotate", code=BUSY)
+    held("backup", os.path.join(v.home, "b"), code=BUSY)
+    # Not signed by the old one alone either.
+    before = note_of(v)
+    v("list", code=0)
+    v("audit", "checkpoint", code=UNAVAILABLE)
+    assert note_of(v) == before
+    held.token.control()
+    held("audit", "checkpoint", code=0)
+    assert key_of(v) == done.text.strip() == rotation(v)["new_log_key"]
+    merkle.check_note(note_of(v), key_of(v))
+    held("backup", os.path.join(v.home, "b"), code=0)
+    assert v.verify()["ok"]
+
+
+def test_a_service_that_is_locked(held):
+    """An admin locked it: it does not log in again by itself."""
+    v = held.vault
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    held.configure(pin={held.token.uri: "file:" + held.pin_file})
+    b = Broker(v, *held.started())
+    try:
+        size = status(held, b)["size"]
+        until(lambda: size_of(v) >= size)
+        held(*held.to(b), "lock", pin=False, code=0)
+        tried, before = len(held.token.attempts()), size_of(v)
+        held(*held.to(b), "list", pin=False, code=0)
+        until(lambda: "error" in status(held, b)["log_key"])
+        assert len(held.token.attempts()) == tried and size_of(v) == before
+        held(*held.to(b), "token", "login", held.uri, code=0)
+        until(lambda: size_of(v) > before)
+    finally:
+        b.end()
 
 
 def test_a_service_with_a_wrong_pin(held):

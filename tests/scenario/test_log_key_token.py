@@ -197,8 +197,9 @@ def test_an_existing_key(home, secrets, token):
     token.pkcs11_tool("--keypairgen", "--key-type", "EC:edwards25519", "--id",
                       "0a0b", "--label", "mine")
     token.generate("p256", "0c", "theirs")
-    v("init", "--key", "file:" + v.key_file, "--log-key",
-      f"token:{token.uri};id=%0c", *pin(v), code=INVALID)
+    done = v("init", "--key", "file:" + v.key_file, "--log-key",
+             f"token:{token.uri};id=%0c", *pin(v), code=INVALID)
+    assert "another kind (ec-p256)" in done.note
     v("init", "--key", "file:" + v.key_file, "--log-key",
       f"token:{token.uri};object=nobody", *pin(v), code=NOT_FOUND)
     assert not os.path.exists(v.path("vault.db"))

@@ -14,6 +14,7 @@ cv_unit(audit_query SOURCES audit_query_test.c audit_test.c LINK audit)
 cv_unit(audit_writers SOURCES audit_writers_test.c audit_test.c LINK audit)
 cv_unit(audit_mutate SOURCES audit_mutate_test.c audit_test.c LINK audit)
 cv_unit(audit_index SOURCES audit_index_test.c audit_test.c LINK audit)
+cv_unit(audit_logkey_token SOURCES audit_logkey_token_test.c audit_test.c LINK audit)
 cv_unit(audit_notekey SOURCES audit_notekey_test.c audit_test.c LINK audit)
 # System calls by which the log reaches the disk: the power goes between them.
 cv_unit(audit_power SOURCES audit_power_test.c audit_test.c LINK audit)

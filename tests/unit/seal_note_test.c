@@ -155,12 +155,53 @@ static void test_seeds(void **state)
     assert_int_equal(sign("k", 32, TEXT("x\n")), CV_OK);
 }
 
+/* What a key on a token may sign, which could sign anything. */
+static void test_what_the_logs_key_signs(void **state)
+{
+#define ROOT "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    static const char *const good[] = {
+        "o\n0\n" ROOT "\n", "certvault/1\n18446744073709551615\n" ROOT "\n",
+        "certvault log key rotation\no\na\nb\n"};
+    static const char *const bad[] = {
+        "",
+        "x\n",
+        "certvault log key test\n",
+        "\n0\n" ROOT "\n",
+        "o\n\n" ROOT "\n",
+        "o\n-1\n" ROOT "\n",
+        "o\n1x\n" ROOT "\n",
+        "o\n184467440737095516150\n" ROOT "\n",
+        "o\n0\n" ROOT "=\n",
+        "o\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=\n",
+        "o\n0\n47DE\n",
+        "o\n0\n" ROOT,
+        "o\n0\n" ROOT "\nmore\n",
+        "o\n0\n" ROOT "\n\n",
+        "certvault log key rotation\no\na\n",
+        "certvault log key rotation\no\na\nb\nc\n",
+        "certvault log key rotations\no\na\nb\n"};
+    struct cv_err e;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        cv_err_init(&e);
+        assert_ok(cv_note_sign_check(TEXT(good[i]), &e), &e);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        cv_err_init(&e);
+        assert_int_equal(cv_note_sign_check(TEXT(bad[i]), &e), CV_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known), cmocka_unit_test(test_verifies),
-        cmocka_unit_test(test_names), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_known),
+        cmocka_unit_test(test_verifies),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_texts),
         cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_what_the_logs_key_signs),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

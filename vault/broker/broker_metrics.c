@@ -168,7 +168,7 @@ static enum cv_status fill(struct cv_broker *b, bool entries, cJSON *out,
     if (s == CV_OK) {
         s = cv_log_status(b->vault->log, &log, err);
     }
-    if (s == CV_OK && !cv_anchor_add(b, log)) {
+    if (s == CV_OK && (!cv_anchor_add(b, log) || !cv_signer_add(b, log))) {
         cJSON_Delete(log);
         s = no_memory(err);
     }

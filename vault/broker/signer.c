@@ -247,27 +247,42 @@ static enum cv_status look(struct cv_broker *b, const char *uri,
     return s == CV_LOCKED ? locked(err) : s;
 }
 
-bool cv_signer_may(struct cv_broker *b)
+static enum cv_status look_at_all(struct cv_broker *b, struct cv_err *err)
 {
-    const int64_t now = cv_clock_boot_ms();
-    struct cv_err err;
     enum cv_status s = CV_OK;
 
-    if (b->signer.why.status != CV_OK && now < b->signer.next_ms) {
-        return false;
-    }
     for (int next = 0; next < 1 + (int)b->vault->rotating && s == CV_OK;
          next++) {
         struct cv_buf uri;
 
-        cv_err_init(&err);
-        s = where(b, next == 1, &uri, &err);
+        s = where(b, next == 1, &uri, err);
         if (s == CV_OK) {
-            s = look(b, cv_buf_text(&uri), &err);
+            s = look(b, cv_buf_text(&uri), err);
         } else if (s == CV_NOT_FOUND) {
+            cv_err_init(err);
             s = CV_OK;
         }
         cv_buf_wipe(&uri);
+    }
+    return s;
+}
+
+bool cv_signer_may(struct cv_broker *b)
+{
+    const int64_t now = cv_clock_boot_ms();
+    struct cv_err err;
+    enum cv_status s;
+
+    if (b->signer.why.status != CV_OK && now < b->signer.next_ms) {
+        return false;
+    }
+    cv_err_init(&err);
+    s = look_at_all(b, &err);
+    /* Another broker may have given the log another key since. */
+    if (s == CV_INTEGRITY && cv_vault_enter(b->vault, NULL) == CV_OK) {
+        cv_vault_leave(b->vault);
+        cv_err_init(&err);
+        s = look_at_all(b, &err);
     }
     if (s != CV_OK) {
         cv_signer_ended(b, s, &err, cv_clock_boot_ms() - now);
