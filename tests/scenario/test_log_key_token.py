@@ -13,6 +13,7 @@ import tokens
 from harness import INTEGRITY, INVALID, NOT_FOUND, UNAVAILABLE, USAGE
 from test_log_key import both_signed, key_of, note_of, rotation
 from test_slot_token import configured, pin
+from kube import Identity, as_yaml, config
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +247,21 @@ def test_rotations(plain, token):
     assert objects(token) == 2
     v("list", code=0)
     assert log_key(v) == {"location": "file", "waiting": log_key(v)["waiting"]}
+
+
+def test_a_receipt_wants_the_token(v, token):
+    """Or nothing is released."""
+    v.policy(harness.MAY_EXPORT)
+    v.add(as_yaml(config(Identity(secrets=v.secrets))), "a", "--exportable")
+    out, receipt = v.path("../out"), v.path("../receipt")
+    asked = ("export", "a", "--reason", "x", "--output", out, "--receipt",
+             receipt)
+    v(*asked, code=UNAVAILABLE)
+    assert not os.path.exists(out) and not os.path.exists(receipt)
+    v(*asked, *pin(v), code=0)
+    assert os.path.exists(out)
+    v("audit", "verify", "--proof", receipt, "--key", key_of(v), code=0)
+    os.unlink(out)
 
 
 def test_backup(v, token, tmp_path):

@@ -100,9 +100,6 @@ static enum cv_status decide_loaded(struct cv_broker *b, struct export *x,
     if (s == CV_OK) {
         s = check_exportable(x, err);
     }
-    if (s == CV_OK && !x->dry_run && x->receipt) {
-        s = cv_signer_need(ask->broker, reply, err);
-    }
     if (s == CV_OK && x->dry_run) {
         details = cJSON_CreateObject();
         (void)cv_json_add_bool(details, "dry_run", true);
@@ -113,6 +110,9 @@ static enum cv_status decide_loaded(struct cv_broker *b, struct export *x,
     /* Asked first, so that a wrong turn at the lock leaves no permit. */
     if (s == CV_OK) {
         s = cv_broker_need_open(b, NULL, err);
+    }
+    if (s == CV_OK && x->receipt && !cv_signer_is_open(b)) {
+        s = cv_fail(err, CV_LOCKED, "the log's key is wanted, for the receipt");
     }
     if (s != CV_OK) {
         return s;
@@ -234,6 +234,9 @@ CV_BROKER_METHOD(export)
         }
         /* Asked again, for what is to be told of the slots. */
         s = cv_broker_need_open(b, reply, err);
+        if (s == CV_OK && x->receipt) {
+            s = cv_signer_need(b, reply, err);
+        }
         return s != CV_OK
                    ? s
                    : cv_fail(err, CV_BUSY, "the vault is open only now: again");

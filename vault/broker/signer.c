@@ -224,6 +224,25 @@ enum cv_status cv_signer_need_over(struct cv_broker *b, uint64_t size,
     return cv_signer_need(b, reply, err);
 }
 
+bool cv_signer_is_open(struct cv_broker *b)
+{
+    bool open = true;
+
+    for (int next = 0; next < 1 + (int)b->vault->rotating; next++) {
+        struct cv_module_token token;
+        struct cv_buf uri;
+        enum cv_status s = where(b, next == 1, &uri, NULL);
+
+        open = open && (s == CV_NOT_FOUND ||
+                        (s == CV_OK && b->modules != NULL &&
+                         cv_module_token(b, cv_buf_text(&uri), &token, NULL,
+                                         NULL) == CV_OK &&
+                         (token.logged_in || !token.login_required)));
+        cv_buf_wipe(&uri);
+    }
+    return open;
+}
+
 /* Without asking anybody. A private broker does not log in for this, and one
  * that was locked does not either. */
 static enum cv_status look(struct cv_broker *b, const char *uri,
