@@ -251,6 +251,7 @@ def test_a_change_that_waits_for_the_token(held):
     held.token.control(f"fault=C_Sign#{signs}+ rv:0x30")
     done = held(*args, code=0)
     assert "the next checkpoint ends the change" in done.note, done
+    held.token.control("fault=C_Sign rv:0x30")
     assert key_of(v) == old and os.path.exists(v.path("audit/log.key.next"))
     assert v.verify()["ok"]
     held("audit", "key", "rotate", code=BUSY)
