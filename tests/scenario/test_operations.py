@@ -30,6 +30,7 @@ ELSEWHERE = {
     "When something is wrong: the freeze": ("test_freeze.py", "test_audit.py",
                                             "test_grants.py"),
     "As a service": ("test_socket.py", "test_service_uids_root.py"),
+    "The log's key on a token": ("test_log_key_token.py",),
 }
 
 
