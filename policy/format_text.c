@@ -251,8 +251,7 @@ static void item(const struct cv_format *f, size_t n, size_t indent,
     }
     spaces(out, indent);
     cv_buf_add_str(out, "- ");
-    if (!one_line(f, n, 0, out))
-        flow(value, out);
+    flow(value, out);
     trail(f, n, out);
 }
 

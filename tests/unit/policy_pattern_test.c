@@ -135,6 +135,7 @@ static const struct {
     {"\\(\\)\\[\\]\\{\\}\\|\\*\\+\\?\\^\\$\\\\", "()[]{}|*+?^$\\", true},
     {"OPS", "ops", false},
     {"a}", "a}", true},
+    {"~ ", "~ ", true},
     {"]", "]", true},
 };
 
@@ -283,6 +284,31 @@ static void has_ceilings(void **state)
     cv_pattern_free(NULL);
 }
 
+/* 64 bracket expressions, all negated, are the most. */
+static void has_so_many_classes(void **state)
+{
+    char text[CV_LIMIT_PATTERN + 1];
+    char same[64];
+    struct cv_pattern *p;
+    (void)state;
+    for (size_t i = 0; i < 64; i++)
+        memcpy(text + 4 * i, "[^a]", 4);
+    text[CV_LIMIT_PATTERN] = '\0';
+    memset(same, 'b', sizeof(same));
+    assert_int_equal(cv_pattern_compile(text, &p, NULL), CV_OK);
+    assert_true(cv_pattern_matches(p, same, sizeof(same)));
+    for (size_t i = 0; i < sizeof(same); i++) {
+        same[i] = 'a';
+        assert_false(cv_pattern_matches(p, same, sizeof(same)));
+        same[i] = '\xff';
+        assert_true(cv_pattern_matches(p, same, sizeof(same)));
+    }
+    cv_pattern_free(p);
+    for (size_t i = 0; i < 65; i++)
+        memcpy(text + 3 * i, "[a]", 4);
+    assert_int_equal(cv_pattern_compile(text, &p, NULL), CV_INVALID);
+}
+
 /* No step more than it takes, the last one included. */
 static void is_small(void **state)
 {
@@ -330,6 +356,7 @@ int main(void)
         cmocka_unit_test(matches_whole_texts),
         cmocka_unit_test(refuses_what_is_undefined),
         cmocka_unit_test(has_ceilings),
+        cmocka_unit_test(has_so_many_classes),
         cmocka_unit_test(is_small),
         cmocka_unit_test(bombs_are_linear),
     };

@@ -216,6 +216,25 @@ static void can_be_tried_again(void **state)
     cv_policy_free(p);
 }
 
+/* A name that comes twice does not stand for another. */
+static void wants_each_name_once(void **state)
+{
+    struct cv_policy *p;
+    (void)state;
+    assert_int_equal(
+        cv_policy_parse(bytes_of(HEAD "- {name: a, effect: permit, subjects: "
+                                      "{users: [alice, bob]}, actions: "
+                                      "[use]}\n"),
+                        &p, NULL, NULL),
+        CV_OK);
+    cJSON *o = json_of("{\"users\":{\"alice\":1},\"groups\":{},\"zones\":{}}");
+    assert_non_null(cJSON_AddNumberToObject(
+        cJSON_GetObjectItemCaseSensitive(o, "users"), "alice", 1));
+    assert_int_equal(cv_policy_resolve(p, o, NULL, NULL), CV_INVALID);
+    cJSON_Delete(o);
+    cv_policy_free(p);
+}
+
 /* Nothing of a try that failed is left: not of the rules before the bad one. */
 static void forgets_what_failed(void **state)
 {
@@ -452,6 +471,7 @@ int main(void)
         cmocka_unit_test(refuses_strangers_in_forbids),
         cmocka_unit_test(strangers_match_nobody),
         cmocka_unit_test(can_be_tried_again),
+        cmocka_unit_test(wants_each_name_once),
         cmocka_unit_test(forgets_what_failed),
         cmocka_unit_test(shows_long_names),
         cmocka_unit_test(refuses_zones),
