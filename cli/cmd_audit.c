@@ -65,6 +65,11 @@ static void what_cell(const cJSON *leaf, struct cv_buf *out)
         add_word(leaf, "details.object", out);
     } else if (cv_output_table_text(leaf, "details.purpose") != NULL) {
         cv_buf_add_str(out, "signature");
+    } else if (method != NULL && strncmp(method, "Audit", 5) == 0) {
+        cv_buf_add_str(out, method + 5);
+        add_word(leaf, "details.filter_entry", out);
+        add_word(leaf, "details.actor", out);
+        add_word(leaf, "details.filter_action", out);
     } else if (method != NULL && strcmp(method, "Keyless") == 0) {
         cv_buf_add_str(out, "kubeconfig");
     } else if (method != NULL && strcmp(method, "UseEnd") == 0) {

@@ -253,6 +253,8 @@ def test_the_record_says_what_was_asked(busy):
         busy("audit", *args, code=0)
         leaf = busy.records("--action", "audit.read")[-2]
         assert leaf["details"] == want, args
+    assert "AuditWho a" not in busy("audit", "query", code=0).text
+    assert re.search(r" Who a( |$)", busy("audit", "query", code=0).text, re.M)
     busy("audit", "query", "--actor", "x" * 256, code=0)
     leaf = busy.records("--action", "audit.read")[-2]
     assert leaf["details"]["actor"] == "x" * 200 + "..."
