@@ -91,7 +91,7 @@ static void ask(const char *question, struct cv_buf *answer)
 static void answers_to_the_word(void **state)
 {
     (void)state;
-    blocks_ask("compare.txt", 16, ask);
+    blocks_ask("compare.txt", 17, ask);
 }
 
 static void wants_it_resolved(void **state)

@@ -31,7 +31,7 @@ static void ask(const char *question, struct cv_buf *answer)
 static void writes_tidily(void **state)
 {
     (void)state;
-    blocks_ask("format.txt", 43, ask);
+    blocks_ask("format.txt", 44, ask);
 }
 
 /* A list stays on one line of up to 100 characters. */

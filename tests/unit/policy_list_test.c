@@ -196,6 +196,13 @@ static void gives_what_one_rule_gives(void **state)
     shows(list, shown);
     assert_string_equal(shown, "a");
     cv_decide_list_free(list);
+    /* By name, too. */
+    r.subject.by_name = true;
+    r.subject.user = "alice";
+    assert_int_equal(cv_decide_list_new(p, &r, &list, &result, NULL), CV_OK);
+    shows(list, shown);
+    assert_string_equal(shown, "a");
+    cv_decide_list_free(list);
     cv_policy_free(p);
 }
 

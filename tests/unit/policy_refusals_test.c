@@ -36,7 +36,7 @@ static void ask(const char *question, struct cv_buf *answer)
 static void says_what_is_wrong(void **state)
 {
     (void)state;
-    blocks_ask("refusals.txt", 309, ask);
+    blocks_ask("refusals.txt", 310, ask);
 }
 
 int main(void)
