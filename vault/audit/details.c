@@ -164,6 +164,7 @@ static const struct rule rules[] = {
     {"admin", "digest", TEXT},      /* of a backup: the end of its file */
     {"admin", "bytes", COUNT},
     {"admin", "leaves", COUNT},     /* of the log that is in it */
+    {"admin", "size", COUNT},       /* records below it are archived */
     {"admin", "made", TEXT},        /* when it was made */
     {"admin", "rolled_back", FLAG}, /* restored over newer records */
     {"admin", "lost_leaves", COUNT}, /* of them; the log they were in had */

@@ -417,7 +417,7 @@ static enum cv_status step(int vault, struct build *b,
     }
     build_free(b);
     out->done = !b->more;
-    out->size = before + b->taken;
+    out->size = b->x.meta.size;
     if (status == CV_OK && b->taken == 0 && b->x.rc == SQLITE_OK) {
         (void)cv_index_close(&b->x, true); /* it may be new */
     } else if (!cv_index_close(&b->x, status == CV_OK)) {

@@ -120,7 +120,8 @@ static void add_time(struct check *c, const struct cv_query_cursor *at,
 {
     struct cv_index_segment *g = &c->segment;
 
-    if (at->seq % CV_INDEX_SEGMENT == 0) {
+    /* The first may begin in the middle: archived.h. */
+    if (at->seq % CV_INDEX_SEGMENT == 0 || !c->has_segment) {
         end_segment(c);
         memset(g, 0, sizeof *g);
         g->n = at->seq / CV_INDEX_SEGMENT;

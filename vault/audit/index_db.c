@@ -1,6 +1,7 @@
 /* The file of the index, its form and its sums. */
 #include "vault/audit/index_internal.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/crc32c_internal.h"
 #include "vault/audit/wal_internal.h"
 #include "vault/base/file.h"
@@ -369,6 +370,28 @@ static enum cv_index_state check_log(int vault, const struct cv_index_meta *m)
     return state;
 }
 
+/* Does it begin where the log does (archived.h)? */
+static enum cv_index_state check_begin(int vault, struct cv_index *x)
+{
+    struct cv_archived gone;
+    sqlite3_stmt *s;
+    bool same;
+
+    if (x->meta.size == 0) {
+        return CV_INDEX_READY;
+    }
+    s = cv_index_prepare(x, "SELECT n, offset FROM segment ORDER BY n LIMIT 1");
+    same = cv_index_row(x, s) &&
+           cv_archived_read(vault, &gone, NULL) == CV_OK &&
+           (uint64_t)sqlite3_column_int64(s, 0) ==
+               gone.tree.size / CV_INDEX_SEGMENT &&
+           (uint64_t)sqlite3_column_int64(s, 1) == gone.offset;
+    (void)sqlite3_finalize(s);
+    return same                 ? CV_INDEX_READY
+           : x->rc == SQLITE_OK ? CV_INDEX_FOREIGN
+                                : cv_index_failed(x);
+}
+
 static void make(struct cv_index *x)
 {
     run(x, schema);
@@ -390,6 +413,9 @@ static enum cv_index_state begin(struct cv_index *x, int vault, bool fresh,
         return x->rc == SQLITE_OK ? CV_INDEX_READY : cv_index_failed(x);
     }
     state = x->rc == SQLITE_OK ? check_form(x) : cv_index_failed(x);
+    if (state == CV_INDEX_READY) {
+        state = check_begin(vault, x);
+    }
     return state == CV_INDEX_READY ? check_log(vault, &x->meta) : state;
 }
 

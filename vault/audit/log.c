@@ -1,5 +1,6 @@
 #include "vault/audit/log.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/leaf.h"
 #include "vault/audit/log_internal.h"
 #include "vault/audit/logkey.h"
@@ -113,12 +114,37 @@ static enum cv_status read_state(struct cv_log *log, bool found,
     return CV_OK;
 }
 
+/* Where reading begins: behind what is archived, or at a frontier further on.
+ */
+static enum cv_status begin(struct cv_log *log, uint64_t size,
+                            struct cv_err *err)
+{
+    const struct cv_frontier *from = cv_state_pick(&log->state, size);
+    struct cv_archived gone;
+    enum cv_status status = cv_archived_read(log->vault, &gone, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    if (from != NULL && from->tree.size >= gone.tree.size) {
+        log->done = *from;
+    } else if (gone.offset > size) {
+        return cv_fail(err, CV_INTEGRITY,
+                       "the log ends before " CV_ARCHIVED_PATH
+                       " says that it begins");
+    } else {
+        log->done.tree = gone.tree;
+        log->done.offset = gone.offset;
+        memcpy(log->done.prev, gone.prev, sizeof log->done.prev);
+    }
+    return CV_OK;
+}
+
 /* Everything that is derived from the log is read before the log's size: then a
  * writer that goes on meanwhile can only make the log longer. */
 static enum cv_status open_there(struct cv_log *log, struct cv_err *err)
 {
     struct cv_checkpoint last;
-    const struct cv_frontier *from;
     struct stat st;
     bool found = false;
     enum cv_status status = read_key(log, err);
@@ -138,11 +164,16 @@ static enum cv_status open_there(struct cv_log *log, struct cv_err *err)
     if (fstat(log->fd, &st) != 0) {
         return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
     }
-    from = cv_state_pick(&log->state, (uint64_t)st.st_size);
-    if (from != NULL) {
-        log->done = *from;
+    status = begin(log, (uint64_t)st.st_size, err);
+    if (status == CV_OK) {
+        status =
+            cv_log_scan(log, (uint64_t)st.st_size, found ? &last : NULL, err);
     }
-    return cv_log_scan(log, (uint64_t)st.st_size, found ? &last : NULL, err);
+    /* What a cut left that was itself cut off, once the rest reads well. */
+    if (status == CV_OK && log->mode == CV_LOG_WRITE) {
+        status = cv_archived_finish(log->vault, err);
+    }
+    return status;
 }
 
 static enum cv_status sync_folder(int vault, const char *name,

@@ -1,3 +1,4 @@
+#include "vault/audit/archived.h"
 #include "vault/audit/log_internal.h"
 #include "vault/audit/reserve.h"
 #include "vault/base/json.h"
@@ -12,6 +13,24 @@ static bool add_last(cJSON *object, const struct cv_checkpoint *last,
               cv_json_add_int(c, "age_s", age_s);
 
     return cv_json_add_item(object, "checkpoint", c) && ok;
+}
+
+/* Where it begins; what cannot be read `audit verify` tells. */
+static bool add_archived(const struct cv_log *log, cJSON *object)
+{
+    struct cv_archived gone;
+    cJSON *o;
+    bool ok;
+
+    if (cv_archived_read(log->vault, &gone, NULL) != CV_OK ||
+        gone.tree.size == 0) {
+        return true;
+    }
+    o = cJSON_CreateObject();
+    ok = cv_json_add_int(o, "before", (int64_t)gone.tree.size) &&
+         cv_json_add_str(o, "until", gone.until) &&
+         cv_json_add_str(o, "digest", gone.digest);
+    return cv_json_add_item(object, "archived", o) && ok;
 }
 
 enum cv_status cv_log_status(const struct cv_log *log, cJSON **out,
@@ -42,7 +61,8 @@ enum cv_status cv_log_status(const struct cv_log *log, cJSON **out,
          cv_json_add_int(object, "reserve",
                          (int64_t)cv_reserve_size(log->vault)) &&
          cv_json_add_bool(object, "tight", log->tight) &&
-         cv_json_add_str(object, "anchored", "none");
+         cv_json_add_str(object, "anchored", "none") &&
+         add_archived(log, object);
     if (!ok) {
         cJSON_Delete(object);
         return cv_fail(err, CV_INTERNAL, "out of memory");

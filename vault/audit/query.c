@@ -1,5 +1,6 @@
 #include "vault/audit/query.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/index_internal.h"
 #include "vault/audit/query_internal.h"
 #include "vault/audit/wal_internal.h"
@@ -56,10 +57,11 @@ static enum cv_status damaged(uint64_t seq, uint64_t offset, struct cv_err *err)
 
 /* What does not read as a frame. A writer may be at work: its half-written
  * frame, or one whose torn end was just cut off, is the end for now. */
-static enum cv_status take_tail(struct cv_wal *wal,
+static enum cv_status take_tail(int vault, struct cv_wal *wal,
                                 const struct cv_query_cursor *at,
                                 enum cv_wal_kind kind, struct cv_err *err)
 {
+    struct cv_archived gone;
     struct stat st;
     bool torn = false;
     enum cv_status status;
@@ -74,10 +76,15 @@ static enum cv_status take_tail(struct cv_wal *wal,
     if (fstat(wal->fd, &st) == 0 && (uint64_t)st.st_size < wal->end) {
         return CV_OK;
     }
+    if (cv_archived_read(vault, &gone, NULL) == CV_OK &&
+        at->seq < gone.tree.size) {
+        return cv_fail(err, CV_BUSY,
+                       "records were archived while they were read");
+    }
     return damaged(at->seq, at->offset, err);
 }
 
-static enum cv_status scan_file(int fd, struct cv_query_cursor *at,
+static enum cv_status scan_file(int vault, int fd, struct cv_query_cursor *at,
                                 cv_query_scan_fn *fn, void *ctx,
                                 struct cv_err *err)
 {
@@ -101,7 +108,7 @@ static enum cv_status scan_file(int fd, struct cv_query_cursor *at,
             break;
         }
         if (kind != CV_WAL_FRAME) {
-            status = take_tail(&wal, at, kind, err);
+            status = take_tail(vault, &wal, at, kind, err);
             break;
         }
         status = fn(ctx, at, leaf, err);
@@ -111,6 +118,19 @@ static enum cv_status scan_file(int fd, struct cv_query_cursor *at,
         }
     }
     cv_wal_wipe(&wal);
+    return status;
+}
+
+/* The log begins behind what is archived: nobody reads before that. */
+static enum cv_status begin(int vault, struct cv_query_cursor *at,
+                            struct cv_err *err)
+{
+    struct cv_archived gone;
+    enum cv_status status = cv_archived_read(vault, &gone, err);
+
+    if (status == CV_OK && at->seq < gone.tree.size) {
+        *at = (struct cv_query_cursor){gone.offset, gone.tree.size};
+    }
     return status;
 }
 
@@ -125,7 +145,10 @@ enum cv_status cv_query_scan(int vault, struct cv_query_cursor *at,
         return cv_fail(err, CV_NOT_FOUND, "there is no audit log");
     }
     if (status == CV_OK) {
-        status = scan_file(fd, at, fn, ctx, err);
+        status = begin(vault, at, err);
+    }
+    if (status == CV_OK) {
+        status = scan_file(vault, fd, at, fn, ctx, err);
     }
     cv_file_close(&fd);
     return status;
@@ -168,9 +191,16 @@ enum cv_status cv_query_record(int vault, uint64_t seq, struct cv_buf *out,
                                struct cv_err *err)
 {
     struct find find = {seq, out};
+    struct cv_archived gone;
     struct cv_query_cursor from;
-    enum cv_status status;
+    enum cv_status status = cv_archived_read(vault, &gone, err);
 
+    if (status != CV_OK) {
+        return status;
+    }
+    if (seq < gone.tree.size) {
+        return cv_archived_refuse(&gone, seq, err);
+    }
     cv_index_seek(vault, seq, &from);
     status = cv_query_scan(vault, &from, find_one, &find, err);
 

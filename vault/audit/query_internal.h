@@ -17,9 +17,10 @@ typedef enum cv_status cv_query_scan_fn(void *ctx,
                                         struct cv_bytes leaf,
                                         struct cv_err *err);
 
-/* Calls `fn` for each whole frame from *at on; *at moves behind each that it
- * took. CV_NOT_FOUND, CV_INTEGRITY (CRC, frames), CV_IO, or what `fn`
- * returned. */
+/* Calls `fn` for each whole frame from *at on, or from where the log begins
+ * (archived.h) if that is behind it; *at moves behind each that `fn` took.
+ * CV_NOT_FOUND, CV_INTEGRITY (CRC, frames), CV_IO, CV_BUSY (what it
+ * reads was archived meanwhile), or what `fn` returned. */
 CV_MUST_USE enum cv_status cv_query_scan(int vault, struct cv_query_cursor *at,
                                          cv_query_scan_fn *fn, void *ctx,
                                          struct cv_err *err);

@@ -1,5 +1,6 @@
 #include "vault/audit/rotation.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/logkey.h"
 #include "vault/audit/query_internal.h"
 #include "vault/base/json.h"
@@ -237,7 +238,13 @@ enum cv_status cv_rotation_list(int vault, const struct cv_note_key *now,
 {
     struct list l = {.items = items};
     struct cv_query_cursor from = {0, 0};
-    enum cv_status status = cv_query_scan(vault, &from, list_one, &l, err);
+    struct cv_archived gone;
+    enum cv_status status = cv_archived_read(vault, &gone, err);
+
+    l.since = gone.tree.size; /* keys from before it are in the archive */
+    if (status == CV_OK) {
+        status = cv_query_scan(vault, &from, list_one, &l, err);
+    }
 
     if (status == CV_OK && !leads_to(&l, vault, now)) {
         status = cv_fail(err, CV_INTEGRITY,

@@ -25,7 +25,7 @@ static bool read_hash(const cJSON *item, uint8_t out[CV_TREE_HASH])
                                   CV_TREE_HASH, NULL) == CV_OK;
 }
 
-static bool read_frontier(const cJSON *object, struct cv_frontier *out)
+bool cv_state_read_frontier(const cJSON *object, struct cv_frontier *out)
 {
     int64_t offset = -1, size = -1;
     const cJSON *range = NULL, *item;
@@ -71,7 +71,7 @@ static bool read_state(const cJSON *root, struct cv_state *out)
     cJSON_ArrayForEach(item, frontiers)
     {
         if (out->n == CV_STATE_FRONTIERS ||
-            !read_frontier(item, &out->at[out->n])) {
+            !cv_state_read_frontier(item, &out->at[out->n])) {
             return false;
         }
         out->n++;
@@ -108,7 +108,7 @@ enum cv_status cv_state_read(int vault, struct cv_state *out,
     return status;
 }
 
-static bool add_frontier(cJSON *array, const struct cv_frontier *f)
+cJSON *cv_state_frontier(const struct cv_frontier *f)
 {
     cJSON *object = cJSON_CreateObject(), *range = cJSON_CreateArray();
     bool ok = cv_json_add_int(object, "offset", (int64_t)f->offset) &&
@@ -131,11 +131,22 @@ static bool add_frontier(cJSON *array, const struct cv_frontier *f)
         cv_buf_wipe(&b);
     }
     ok = cv_json_add_item(object, "range", range) && ok;
+    if (!ok) {
+        cJSON_Delete(object);
+        return NULL;
+    }
+    return object;
+}
+
+static bool add_frontier(cJSON *array, const struct cv_frontier *f)
+{
+    cJSON *object = cv_state_frontier(f);
+
     if (object == NULL || !cJSON_AddItemToArray(array, object)) {
         cJSON_Delete(object);
         return false;
     }
-    return ok;
+    return true;
 }
 
 static enum cv_status write_state(int vault, const struct cv_state *state,

@@ -16,6 +16,8 @@
 #include "vault/audit/tree.h"
 #include "vault/base/limits.h"
 
+#include <cjson/cJSON.h>
+
 #define CV_STATE_STEP CV_MIB(1)
 #define CV_STATE_FRONTIERS 2
 
@@ -40,6 +42,11 @@ CV_MUST_USE enum cv_status cv_state_read(int vault, struct cv_state *out,
 CV_MUST_USE enum cv_status cv_state_write(int vault, struct cv_state *state,
                                           const struct cv_frontier *frontier,
                                           struct cv_err *err);
+
+/* One of them as JSON: an object of its own (NULL: memory is gone), and back
+ * (false: it has not the form). */
+cJSON *cv_state_frontier(const struct cv_frontier *f);
+bool cv_state_read_frontier(const cJSON *object, struct cv_frontier *out);
 
 /* The newest frontier that leaves CV_STATE_STEP bytes of a log of `size` bytes
  * to be checked; NULL: none, begin at the beginning. */

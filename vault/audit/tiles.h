@@ -29,12 +29,14 @@
 
 /* Brings the tiles up to `size` leaves of the log of the vault whose folder is
  * `vault`; the caller holds the vault's lock. Where they cannot be gone on
- * from, they are made again from the log's beginning. CV_OK at once where they
+ * from, they are made again from the log's beginning; those of archived records
+ * (archived.h) must be there then. CV_OK at once where they
  * are there. CV_INTEGRITY (the log is shorter, or damaged), CV_IO. */
 CV_MUST_USE enum cv_status cv_tiles_update(int vault, uint64_t size,
                                            struct cv_err *err);
 
-/* Removes all that cv_tiles_update made, then makes it again. */
+/* Removes all that cv_tiles_update made, then makes it again; hash tiles of
+ * archived records stay. */
 CV_MUST_USE enum cv_status cv_tiles_rebuild(int vault, uint64_t size,
                                             struct cv_err *err);
 
@@ -82,9 +84,20 @@ struct cv_tiles;
  * them are not whole) from nothing. CV_IO, CV_INTERNAL. */
 CV_MUST_USE enum cv_status
 cv_tiles_open(int vault, bool anew, struct cv_tiles **out, struct cv_err *err);
+/* The same in a folder that has none, for the hashes of archived records alone;
+ * the end says where in the log the next record begins. CV_IO, CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_tiles_open_empty(int vault, struct cv_tiles **out,
+                                               struct cv_err *err);
+CV_MUST_USE enum cv_status cv_tiles_add_hash(struct cv_tiles *t,
+                                             const uint8_t hash[CV_TREE_HASH],
+                                             struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_tiles_end_hashes(struct cv_tiles *t, uint64_t offset, struct cv_err *err);
 /* The next record's number, and where it begins in the log. */
 uint64_t cv_tiles_at(const struct cv_tiles *t);
 uint64_t cv_tiles_offset(const struct cv_tiles *t);
+/* Was audit/tiles there, and right, or is it by now? */
+bool cv_tiles_is_marked(const struct cv_tiles *t);
 CV_MUST_USE enum cv_status
 cv_tiles_add(struct cv_tiles *t, struct cv_bytes record, struct cv_err *err);
 /* Syncs what became full; writes partial tiles, and the two files that say how

@@ -269,6 +269,45 @@ const char *cv_tiles_check_add(struct cv_tiles_check *c, struct cv_bytes record,
     return wrong == NULL && c->at == c->size ? finish(c) : wrong;
 }
 
+const char *cv_tiles_check_archived(struct cv_tiles_check *c,
+                                    const struct cv_tree *gone)
+{
+    const uint64_t tiles = gone->size / CV_TILE_WIDTH;
+    const char *wrong = NULL;
+    struct cv_tree tree;
+
+    if (c->size < gone->size) {
+        return "the tiles end before the archived records do";
+    }
+    cv_tree_init(&tree);
+    for (uint64_t n = 0; wrong == NULL && n < tiles; n++) {
+        struct cv_buf bytes;
+        uint8_t root[CV_TREE_HASH];
+
+        cv_buf_init(&bytes, NULL, sizeof c->level[0].hash);
+        if (cv_tiles_read(c->vault, 0, n, CV_TILE_WIDTH, &bytes, NULL) !=
+                CV_OK ||
+            bytes.len != bytes.ceiling) {
+            wrong =
+                say(c, 0, n, CV_TILE_WIDTH, "it is not there, or not whole");
+        } else {
+            memcpy(c->level[0].hash, bytes.data, bytes.len);
+            c->level[0].n = CV_TILE_WIDTH;
+            c->at += CV_TILE_WIDTH;
+            cv_tree_root_of(bytes.data, CV_TILE_WIDTH, root);
+            cv_tree_append(&tree, root);
+            wrong = step(c, root);
+        }
+        cv_buf_wipe(&bytes);
+    }
+    if (wrong == NULL &&
+        (tree.n != gone->n ||
+         memcmp(tree.nodes, gone->nodes, tree.n * (size_t)CV_TREE_HASH) != 0)) {
+        wrong = "the tiles of archived records are not what was archived";
+    }
+    return wrong == NULL && c->at == c->size ? finish(c) : wrong;
+}
+
 const char *cv_tiles_check_end(struct cv_tiles_check *c)
 {
     return c->at < c->size

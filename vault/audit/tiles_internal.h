@@ -18,6 +18,22 @@ CV_MUST_USE enum cv_status cv_tiles_read(int vault, int level, uint64_t n,
                                          unsigned width, struct cv_buf *out,
                                          struct cv_err *err);
 
+/* Hash `index` of `level`, computed from the full tile below it. CV_INTEGRITY:
+ * that is gone, or not whole; CV_IO. */
+CV_MUST_USE enum cv_status cv_tiles_above(int vault, int level, uint64_t index,
+                                          uint8_t out[CV_TREE_HASH],
+                                          struct cv_err *err);
+
+/* Appends perfect subtrees to a compact range of larger ones: `n` < 256 hashes
+ * of one level of tiles, as they lie in the last tile of it. `size` is not
+ * kept. */
+void cv_tiles_gather(struct cv_tree *range, uint8_t hash[][CV_TREE_HASH],
+                     unsigned n);
+
+/* Hash tiles of archived records, which cannot be made again, are not what they
+ * were: CV_INTEGRITY, always. */
+enum cv_status cv_tiles_lost(struct cv_err *err);
+
 #define CV_TILES_MARK "audit/tiles"
 #define CV_TILES_LAST "audit/tiles.last"
 
@@ -51,6 +67,11 @@ cv_tiles_check_open(int vault, struct cv_tiles_check **out, struct cv_err *err);
 const char *cv_tiles_check_add(struct cv_tiles_check *c, struct cv_bytes record,
                                const uint8_t hash[CV_TREE_HASH],
                                const uint8_t *subtree, uint64_t offset);
+
+/* In place of the first records, which are archived: the hash tiles over them,
+ * level above level, up to `gone`. As cv_tiles_check_add. */
+const char *cv_tiles_check_archived(struct cv_tiles_check *c,
+                                    const struct cv_tree *gone);
 
 /* How many leaves the tiles say they have. */
 uint64_t cv_tiles_check_size(const struct cv_tiles_check *c);

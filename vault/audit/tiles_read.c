@@ -35,6 +35,51 @@ enum cv_status cv_tiles_read(int vault, int level, uint64_t n, unsigned width,
     return status;
 }
 
+enum cv_status cv_tiles_lost(struct cv_err *err)
+{
+    cv_fail(err, CV_INTEGRITY,
+            "hash tiles of archived records are gone or were changed");
+    cv_err_hint(err, "they cannot be made from the log: put back audit/tile "
+                     "from a copy of the vault's folder, or restore a backup");
+    return CV_INTEGRITY;
+}
+
+enum cv_status cv_tiles_above(int vault, int level, uint64_t index,
+                              uint8_t out[CV_TREE_HASH], struct cv_err *err)
+{
+    struct cv_err why;
+    struct cv_buf bytes;
+    enum cv_status status;
+
+    cv_err_init(&why);
+    cv_buf_init(&bytes, NULL, (size_t)CV_TILE_WIDTH * CV_TREE_HASH);
+    status =
+        cv_tiles_read(vault, level - 1, index, CV_TILE_WIDTH, &bytes, &why);
+    if (status == CV_OK && bytes.len == bytes.ceiling) {
+        cv_tree_root_of(bytes.data, CV_TILE_WIDTH, out);
+    } else if (status == CV_OK || status == CV_NOT_FOUND ||
+               status == CV_INVALID) {
+        status = cv_tiles_lost(err);
+    } else if (err != NULL) {
+        *err = why;
+    }
+    cv_buf_wipe(&bytes);
+    return status;
+}
+
+void cv_tiles_gather(struct cv_tree *range, uint8_t hash[][CV_TREE_HASH],
+                     unsigned n)
+{
+    unsigned at = 0;
+
+    for (unsigned count = CV_TILE_WIDTH / 2; count > 0; count /= 2) {
+        if ((n & count) != 0) {
+            cv_tree_root_of(hash[at], count, range->nodes[range->n++]);
+            at += count;
+        }
+    }
+}
+
 static enum cv_status missing(int level, uint64_t n, struct cv_err *err)
 {
     char path[CV_TILES_PATH];

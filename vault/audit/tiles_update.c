@@ -1,4 +1,5 @@
 /* Tiles out of the log itself. */
+#include "vault/audit/archived.h"
 #include "vault/audit/query_internal.h"
 #include "vault/audit/tiles_internal.h"
 #include "vault/base/file.h"
@@ -36,6 +37,7 @@ static enum cv_status update(int vault, uint64_t size, bool anew,
 {
     struct up_to u = {.size = size};
     struct cv_query_cursor at;
+    uint64_t began;
     enum cv_status status = cv_tiles_open(vault, anew, &u.tiles, err);
 
     if (status != CV_OK) {
@@ -43,15 +45,19 @@ static enum cv_status update(int vault, uint64_t size, bool anew,
     }
     at = (struct cv_query_cursor){cv_tiles_offset(u.tiles),
                                   cv_tiles_at(u.tiles)};
-    if (at.seq < size) {
+    began = at.seq;
+    if (began < size) {
         status = cv_query_scan(vault, &at, take, &u, err);
         if (status == CV_OK && cv_tiles_at(u.tiles) < size) {
             status = cv_fail(err, CV_INTEGRITY,
                              "the log is shorter than its checkpoint");
         }
-        if (status == CV_OK || status == CV_QUERY_STOP) {
-            status = cv_tiles_finish(u.tiles, err);
-        }
+        status = status == CV_QUERY_STOP ? CV_OK : status;
+    }
+    /* Those of archived records may have lost their mark. */
+    if (status == CV_OK &&
+        (began < size || (began > 0 && !cv_tiles_is_marked(u.tiles)))) {
+        status = cv_tiles_finish(u.tiles, err);
     }
     cv_tiles_free(u.tiles);
     return status;
@@ -100,12 +106,18 @@ static enum cv_status empty(int dir, const char *name, int depth,
 
 enum cv_status cv_tiles_rebuild(int vault, uint64_t size, struct cv_err *err)
 {
-    enum cv_status status = CV_OK;
+    struct cv_archived gone;
+    enum cv_status status;
 
     if ((unlinkat(vault, CV_TILES_LAST, 0) != 0 && errno != ENOENT) ||
         (unlinkat(vault, CV_TILES_MARK, 0) != 0 && errno != ENOENT)) {
         return cv_fail_errno(err, CV_IO, "cannot remove audit/tiles");
     }
-    status = empty(vault, "audit/tile", DEPTH, err);
+    status = cv_archived_read(vault, &gone, err);
+    /* Of archived records they cannot be made again. */
+    if (status == CV_OK && gone.tree.size == 0) {
+        status = empty(vault, "audit/tile", DEPTH, err);
+    }
+    size = size < gone.tree.size ? gone.tree.size : size;
     return status == CV_OK ? update(vault, size, true, err) : status;
 }

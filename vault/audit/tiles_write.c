@@ -1,6 +1,7 @@
 /* Making tiles out of records. */
 #include "vault/audit/tiles_internal.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/wal_internal.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -21,6 +22,7 @@ struct cv_tiles {
     uint64_t from;        /* size as it was opened: whole tiles */
     uint64_t full_offset; /* of the first record of level 0's tile */
     bool marked;          /* audit/tiles was there */
+    bool hashes_only;     /* of archived records */
     struct cv_buf bundle; /* of the leaves in level 0's tile */
     struct {
         unsigned n;
@@ -210,7 +212,8 @@ static enum cv_status sync_tiles(const struct cv_tiles *t, struct cv_err *err)
     char before[CV_TILES_PATH] = "";
     enum cv_status status = CV_OK;
 
-    for (int l = -1; l < CV_TILES_LEVELS && status == CV_OK; l++) {
+    for (int l = t->hashes_only ? 0 : -1;
+         l < CV_TILES_LEVELS && status == CV_OK; l++) {
         uint64_t end = tile_of(t->size, l);
 
         for (uint64_t n = tile_of(t->from, l); n < end && status == CV_OK;
@@ -343,10 +346,44 @@ static bool load(struct cv_tiles *t)
     return whole;
 }
 
+/* What there is above the log's beginning: each hash out of the full tile below
+ * it, and all together what was signed for when it was archived. */
+static enum cv_status load_archived(struct cv_tiles *t, struct cv_err *err)
+{
+    struct cv_archived gone;
+    struct cv_tree tree;
+    enum cv_status status = cv_archived_read(t->vault, &gone, err);
+
+    for (int l = 1; status == CV_OK && l < CV_TILES_LEVELS; l++) {
+        uint64_t first = tile_of(gone.tree.size, l) * CV_TILE_WIDTH;
+        uint64_t end = gone.tree.size >> 8 * l;
+
+        for (; status == CV_OK && first < end; first++) {
+            status = cv_tiles_above(t->vault, l, first,
+                                    t->level[l].hash[t->level[l].n++], err);
+        }
+    }
+    if (status != CV_OK || gone.tree.size == 0) {
+        return status;
+    }
+    cv_tree_init(&tree);
+    for (int l = CV_TILES_LEVELS; --l > 0;) {
+        cv_tiles_gather(&tree, t->level[l].hash, t->level[l].n);
+    }
+    if (tree.n != gone.tree.n || memcmp(tree.nodes, gone.tree.nodes,
+                                        tree.n * (size_t)CV_TREE_HASH) != 0) {
+        return cv_tiles_lost(err);
+    }
+    t->size = gone.tree.size;
+    t->offset = t->full_offset = gone.offset;
+    return CV_OK;
+}
+
 enum cv_status cv_tiles_open(int vault, bool anew, struct cv_tiles **out,
                              struct cv_err *err)
 {
     struct cv_tiles *t = calloc(1, sizeof *t);
+    enum cv_status status = CV_OK;
 
     *out = NULL;
     if (t == NULL) {
@@ -359,10 +396,54 @@ enum cv_status cv_tiles_open(int vault, bool anew, struct cv_tiles **out,
         memset(t, 0, sizeof *t);
         t->vault = vault;
         cv_buf_init(&t->bundle, NULL, CV_TILES_BUNDLE);
+        status = load_archived(t, err);
+    }
+    if (status != CV_OK) {
+        cv_tiles_free(t);
+        return status;
     }
     t->from = t->size;
     *out = t;
     return CV_OK;
+}
+
+enum cv_status cv_tiles_open_empty(int vault, struct cv_tiles **out,
+                                   struct cv_err *err)
+{
+    struct cv_tiles *t = calloc(1, sizeof *t);
+
+    *out = t;
+    if (t == NULL) {
+        return cv_fail(err, CV_INTERNAL, "out of memory");
+    }
+    t->vault = vault;
+    cv_buf_init(&t->bundle, NULL, CV_TILES_BUNDLE);
+    return CV_OK;
+}
+
+enum cv_status cv_tiles_add_hash(struct cv_tiles *t,
+                                 const uint8_t hash[CV_TREE_HASH],
+                                 struct cv_err *err)
+{
+    enum cv_status status = CV_OK;
+
+    memcpy(t->level[0].hash[t->level[0].n++], hash, CV_TREE_HASH);
+    t->size++;
+    for (int l = 0; status == CV_OK && l < CV_TILES_LEVELS &&
+                    t->level[l].n == CV_TILE_WIDTH;
+         l++) {
+        status = complete(t, l, err);
+    }
+    return status;
+}
+
+/* There are no bundles to be synced. */
+enum cv_status cv_tiles_end_hashes(struct cv_tiles *t, uint64_t offset,
+                                   struct cv_err *err)
+{
+    t->offset = t->full_offset = offset;
+    t->hashes_only = true;
+    return cv_tiles_finish(t, err);
 }
 
 uint64_t cv_tiles_at(const struct cv_tiles *t)
@@ -373,6 +454,11 @@ uint64_t cv_tiles_at(const struct cv_tiles *t)
 uint64_t cv_tiles_offset(const struct cv_tiles *t)
 {
     return t->offset;
+}
+
+bool cv_tiles_is_marked(const struct cv_tiles *t)
+{
+    return t->marked;
 }
 
 void cv_tiles_free(struct cv_tiles *t)

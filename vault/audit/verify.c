@@ -218,6 +218,9 @@ static enum cv_status open_all(struct cv_verify *v,
     if (status == CV_OK) {
         status = cv_verify_kept_read(v, err);
     }
+    if (status == CV_OK) {
+        status = cv_verify_archived_read(v, err);
+    }
     if (status != CV_OK) {
         return status;
     }
@@ -323,6 +326,10 @@ static enum cv_status scan(struct cv_verify *v,
 
     if (fstat(v->fd, &st) != 0) {
         return cv_fail_errno(err, CV_IO, "cannot look at %s", LOG_PATH);
+    }
+    status = cv_verify_archived_begin(v, options, err);
+    if (status != CV_OK) {
+        return status;
     }
     cv_verify_claims(v);
     cv_verify_pass(v, (uint64_t)st.st_size, options);
@@ -458,6 +465,7 @@ static enum cv_status make_report(struct cv_verify *v, cJSON **out,
          (!v->checkpoint.there || add_last(o, v)) &&
          cv_json_add_str(o, "tail", v->torn ? "torn" : "clean") &&
          add_anchored(o, v) && add_figures(o, v) &&
+         cv_verify_archived_report(v, o) &&
          cv_json_add_item(o, "errors", cv_report_json(&v->report)) &&
          cv_json_add_item(o, "notes", cv_report_json(&v->notes));
     if (!ok) {
@@ -507,6 +515,9 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
                  : cv_fail(err, CV_INTERNAL, "out of memory");
     if (status == CV_OK && v.fd >= 0) {
         status = scan(&v, options, err);
+    }
+    if (status == CV_OK) {
+        status = cv_verify_archived_end(&v, err);
     }
     if (status == CV_OK) {
         check_short(&v);

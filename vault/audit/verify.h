@@ -9,6 +9,7 @@
 #include "vault/base/arena.h"
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 
 #define CV_VERIFY_ERRORS 100 /* told one by one; more are counted */
 
@@ -25,6 +26,11 @@ struct cv_verify_options {
      * given) is held against the log. */
     const struct cv_note_key *witnesses;
     size_t n_witnesses;
+    /* Reads what `audit archive` wrote (a descriptor) before the log, as if it
+     * were there still: the file with the last archived records, or all of them
+     * one behind the other. */
+    bool has_archive;
+    int archive;
     unsigned threads; /* 0: two, one for a small log */
     /* How far it is, a few times for each MiB; NULL: nobody asks. Called by the
      * thread that called. */
@@ -45,7 +51,10 @@ struct cv_verify_options {
  *      "none|file|witness", "witnesses": [{"name", "size", "time"}] of
  *      those that signed it, "tiles": leaves that are in tiles, "permits",
  *      "without_outcome": of the permits, "errors": [{"what", "seq"?,
- *      "offset"?, "message"}], "notes": the same, of times that go back}
+ *      "offset"?, "message"}], "notes": the same, of times that go back, and
+ *      where records are archived (archived.h) "archived": {"before", "until",
+ *      "digest", "from": the first record that was read, "unpaired": outcomes
+ *      whose permit may lie before that}}
  * (the error's text is then the first of them). A permit without an outcome is
  * no error: reads have none, and a process that was killed leaves one. What is
  * wrong with tiles alone can be mended (`audit rebuild`), and the hint says so.

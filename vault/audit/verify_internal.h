@@ -6,6 +6,7 @@
 #define CERTVAULT_AUDIT_VERIFY_INTERNAL_H
 
 #include "vault/audit/anchored.h"
+#include "vault/audit/archived.h"
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/ops_internal.h"
 #include "vault/audit/record_internal.h"
@@ -30,6 +31,7 @@ struct cv_verify_look {
     bool outcome;
     bool clock; /* an event that says that the clock was set */
     bool key;   /* perhaps one that gives the log another key */
+    bool cut;   /* perhaps one that says that older ones were archived */
 };
 
 /* Looks at one, and hashes it. Any thread. */
@@ -83,8 +85,12 @@ struct cv_verify {
     size_t at_kept; /* those before are below the size reached */
     struct cv_state state;
     bool state_seen[CV_STATE_FRONTIERS];
-    struct cv_frontier at; /* behind the last frame */
-    uint64_t records;      /* frames that are right */
+    struct cv_archived gone; /* before the log's beginning */
+    bool gone_told;          /* a record says so */
+    uint64_t first;          /* that is looked at: those before are archived */
+    uint64_t unpaired;       /* outcomes, of permits before it perhaps */
+    struct cv_frontier at;   /* behind the last frame */
+    uint64_t records;        /* frames that are right */
     struct cv_ops ops;
     struct cv_tiles_check *tiles; /* NULL: none, or found wrong */
     uint64_t tiles_size;
@@ -110,6 +116,21 @@ void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
 /* A leaf that may give the log another key (rotation.h): both must have signed
  * it, and the one before must have been the log's. */
 void cv_verify_key(struct cv_verify *v, struct cv_bytes leaf);
+
+/* verify_archived.c. Where the log begins, read before it; what was claimed
+ * about sizes below that is held against the hash tiles, once the log is open.
+ * A leaf that may tell of it; and at the end: has one? CV_IO, CV_CONFIG,
+ * CV_INTERNAL; at the end CV_BUSY: some were archived meanwhile. */
+CV_MUST_USE enum cv_status cv_verify_archived_read(struct cv_verify *v,
+                                                   struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_verify_archived_begin(struct cv_verify *v,
+                         const struct cv_verify_options *options,
+                         struct cv_err *err);
+void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf);
+CV_MUST_USE enum cv_status cv_verify_archived_end(struct cv_verify *v,
+                                                  struct cv_err *err);
+bool cv_verify_archived_report(const struct cv_verify *v, cJSON *report);
 
 /* At the end: are the keys a chain that leads to the one which is believed, and
  * has one of them signed the note that was given? */

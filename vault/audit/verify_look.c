@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NEW_KEY "\"new_log_key\""
+#define CUT "\"" CV_ARCHIVED_METHOD "\""
 
 static int64_t digits(const uint8_t *p, int n)
 {
@@ -52,6 +53,9 @@ static void read_record(struct cv_bytes leaf, struct cv_record *r,
     out->clock = cv_record_is(r->action, "clock");
     out->key = out->outcome && cv_record_is(r->action, "admin") &&
                memmem(leaf.data, leaf.len, NEW_KEY, sizeof NEW_KEY - 1) != NULL;
+    out->cut = cv_record_is(r->phase, "event") &&
+               cv_record_is(r->action, "admin") &&
+               memmem(leaf.data, leaf.len, CUT, sizeof CUT - 1) != NULL;
     out->time_s = seconds(r->time);
     out->mono_ms = cv_canon_uint(r->mono, &mono) ? (int64_t)mono : -1;
     out->boot = cv_ops_hash(r->boot);

@@ -46,6 +46,10 @@ static void check_state(struct cv_verify *v)
     for (unsigned i = 0; i < v->state.n; i++) {
         const struct cv_frontier *f = &v->state.at[i];
 
+        /* One from before what is archived is not used any more. */
+        if (f->tree.size < v->gone.tree.size) {
+            v->state_seen[i] = true;
+        }
         if (f->tree.size != v->at.tree.size) {
             continue;
         }
@@ -80,6 +84,10 @@ static void check_pair(struct cv_verify *v, const struct cv_verify_look *look)
         v->memory = true;
     }
     if (look->outcome && !cv_ops_outcome(&v->ops, look->op)) {
+        if (v->first > 0) {
+            v->unpaired++; /* its permit may be archived */
+            return;
+        }
         cv_verify_add_here(v, "pair", "an outcome without a permit before it");
     }
 }
@@ -150,6 +158,9 @@ void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
         check_time(v, look);
         if (look->key) {
             cv_verify_key(v, leaf);
+        }
+        if (look->cut) {
+            cv_verify_archived_leaf(v, leaf);
         }
     }
     memcpy(v->at.prev, hash, CV_TREE_HASH);
