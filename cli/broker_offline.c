@@ -311,13 +311,15 @@ static enum cv_status audit_verify(void *context, const cJSON *parameters,
 {
     const char *note = NULL;
     const cJSON *witnesses = NULL;
+    struct telling telling = {reply, cv_clock_boot_ms()};
+    struct cv_verify_options options = {.context = &telling,
+                                        .archive = CV_PROCESS_EXTRA + 1};
     const struct cv_json_field fields[] = {
         {"checkpoint", CV_JSON_TEXT, false, &note, CV_LIMIT_NOTE},
         {"witnesses", CV_JSON_ARRAY, false, &witnesses, 0},
+        {"archive", CV_JSON_BOOL, false, &options.has_archive, 0},
     };
     struct cv_note_key keys[PROOF_KEYS];
-    struct telling telling = {reply, cv_clock_boot_ms()};
-    struct cv_verify_options options = {.context = &telling};
     cJSON *report = NULL;
     enum cv_status s =
         cv_json_read(parameters, "AuditVerify", FIELDS(fields), true, err);

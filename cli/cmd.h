@@ -89,6 +89,7 @@ CV_CMD(audit_report); /* cmd_report.c */
 CV_CMD(audit_prove);
 CV_CMD(audit_consistency);
 CV_CMD(audit_rebuild);
-CV_CMD(audit_send); /* cmd_sink.c */
+CV_CMD(audit_archive); /* cmd_archive.c */
+CV_CMD(audit_send);    /* cmd_sink.c */
 
 #endif

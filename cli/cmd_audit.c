@@ -2,6 +2,8 @@
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
+#include "cli/leaves.h"
+#include "cli/log_archive.h"
 #include "cli/output_table.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
@@ -165,11 +167,33 @@ static enum cv_status add_filter(const struct cv_args *args, cJSON *filter,
     return s == CV_OK ? add_times(args, filter, err) : s;
 }
 
+static int64_t since_of(const cJSON *asked)
+{
+    const cJSON *since = cJSON_GetObjectItemCaseSensitive(asked, "since");
+
+    return cJSON_IsNumber(since) ? (int64_t)since->valuedouble : INT64_MIN;
+}
+
+/* What is left is not to be taken for all. A broker that does not say where its
+ * log begins has answered all the same. */
+static void note_archived(struct cv_cli *cli, int64_t since)
+{
+    const cJSON *status;
+    char text[160];
+
+    if (cv_call_member(cli, "AuditStatus", cJSON_CreateObject(), "status",
+                       CV_JSON_OBJECT, &status, NULL) == CV_OK &&
+        cv_leaves_archived(status, since, text, sizeof(text))) {
+        cv_output_note(&cli->out, "%s", text);
+    }
+}
+
 CV_CMD(audit_query)
 {
     cJSON *parameters = cv_cli_parameters(cli);
     cJSON *filter = cJSON_AddObjectToObject(parameters, "filter");
     const cJSON *items;
+    int64_t since;
     enum cv_status s;
 
     if (filter == NULL) {
@@ -180,7 +204,11 @@ CV_CMD(audit_query)
         cJSON_Delete(parameters);
         return s;
     }
+    since = since_of(filter);
     s = cv_call_items(cli, "AuditQuery", parameters, &items, err);
+    if (s == CV_OK) {
+        note_archived(cli, since);
+    }
     return s == CV_OK ? cv_output_table_list(&cli->out, &view, items, err) : s;
 }
 
@@ -188,6 +216,7 @@ CV_CMD(audit_who)
 {
     cJSON *parameters;
     const cJSON *items;
+    int64_t since;
     enum cv_status s = cv_check_name(args->operands[0], err);
 
     if (s != CV_OK) {
@@ -202,7 +231,11 @@ CV_CMD(audit_who)
         cJSON_Delete(parameters);
         return s;
     }
+    since = since_of(parameters);
     s = cv_call_items(cli, "AuditWho", parameters, &items, err);
+    if (s == CV_OK) {
+        note_archived(cli, since);
+    }
     return s == CV_OK ? cv_output_table_list(&cli->out, &view, items, err) : s;
 }
 
@@ -321,6 +354,23 @@ static enum cv_status print_text(struct cv_cli *cli, const char *method,
     return cv_output_text(&cli->out, text, err);
 }
 
+/* As it lies in the file: `audit prove --archive` shows whether it was the
+ * log's. */
+static enum cv_status archived_record(struct cv_cli *cli, const char *path,
+                                      int64_t seq, struct cv_err *err)
+{
+    struct cv_buf record;
+    enum cv_status s;
+
+    cv_buf_init(&record, NULL, CV_LIMIT_LEAF + 1);
+    s = cv_log_archive_find(path, seq, &record, err);
+    if (s == CV_OK) {
+        s = cv_output_text(&cli->out, cv_buf_text(&record), err);
+    }
+    cv_buf_wipe(&record);
+    return s;
+}
+
 CV_CMD(audit_record)
 {
     cJSON *parameters;
@@ -330,6 +380,9 @@ CV_CMD(audit_record)
 
     if (s != CV_OK) {
         return s;
+    }
+    if (cv_args_value(args, "archive") != NULL) {
+        return archived_record(cli, cv_args_value(args, "archive"), seq, err);
     }
     parameters = cv_cli_parameters(cli);
     if (!cv_json_add_int(parameters, "seq", seq)) {
@@ -441,6 +494,8 @@ static void anchors_cell(const cJSON *status, struct cv_buf *out)
 static const struct cv_output_column status_columns[] = {
     {"log", "log", NULL, NULL},
     {"size", "size", NULL, NULL},
+    {"archived before", "archived.before", NULL, NULL},
+    {"archived until", "archived.until", NULL, NULL},
     {"checkpoint size", "checkpoint.size", NULL, NULL},
     {"checkpoint age (s)", "checkpoint.age_s", NULL, NULL},
     {"not under it", "log_key.waiting", NULL, NULL},

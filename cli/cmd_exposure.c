@@ -2,6 +2,7 @@
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
+#include "cli/leaves.h"
 #include "cli/output_table.h"
 #include "vault/base/limits.h"
 
@@ -77,6 +78,7 @@ CV_CMD(audit_exposure)
     const char *actor = cv_args_value(args, "actor");
     cJSON *parameters;
     const cJSON *answer, *items;
+    char archived[160];
     enum cv_status s = cv_check_shown(actor, "--actor", ACTOR_LEN, err);
 
     if (s != CV_OK) {
@@ -95,6 +97,11 @@ CV_CMD(audit_exposure)
     if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "complete"))) {
         cv_output_note(&cli->out, "this host did not tell all users and "
                                   "members of groups: more may be let in");
+    }
+    if (cv_call_member(cli, "AuditStatus", cJSON_CreateObject(), "status",
+                       CV_JSON_OBJECT, &answer, NULL) == CV_OK &&
+        cv_leaves_archived(answer, INT64_MIN, archived, sizeof(archived))) {
+        cv_output_note(&cli->out, "%s", archived);
     }
     return cv_output_table_list(&cli->out, &view, items, err);
 }

@@ -5,6 +5,7 @@
 #include "cli/check.h"
 #include "cli/cmd.h"
 #include "cli/cmd_bundle.h"
+#include "cli/log_archive.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
 #include "cli/path.h"
@@ -43,6 +44,26 @@ static enum cv_status write_file(const struct cv_cli *cli, const char *path,
     return s;
 }
 
+/* The record out of an archive: the broker has its hash only. */
+static enum cv_status add_record(cJSON *parameters, const char *archive,
+                                 int64_t seq, struct cv_err *err)
+{
+    struct cv_buf record;
+    enum cv_status s;
+
+    if (archive == NULL) {
+        return CV_OK;
+    }
+    cv_buf_init(&record, NULL, CV_LIMIT_LEAF + 1);
+    s = cv_log_archive_find(archive, seq, &record, err);
+    if (s == CV_OK &&
+        !cv_json_add_str(parameters, "record", cv_buf_text(&record))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&record);
+    return s;
+}
+
 CV_CMD(audit_prove)
 {
     const char *path = cv_args_value(args, "output"), *proof;
@@ -64,6 +85,11 @@ CV_CMD(audit_prove)
     parameters = cv_cli_parameters(cli);
     if (!cv_json_add_int(parameters, "seq", seq)) {
         return no_memory(parameters, err);
+    }
+    s = add_record(parameters, cv_args_value(args, "archive"), seq, err);
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
     }
     s = cv_call_simple(cli, "AuditProve", parameters, &answer, err);
     if (s != CV_OK) {

@@ -102,7 +102,9 @@ static enum cv_status compose(struct report *r, const struct cv_args *args,
          cv_json_add_str(report, "host", cv_output_table_text(head, "host")) &&
          add_period(r, args, report) && add_checkpoint(r, report) &&
          cv_json_add_str(report, "anchored",
-                         anchored != NULL ? anchored : "none");
+                         anchored != NULL ? anchored : "none") &&
+         (r->leaves.archived[0] == '\0' ||
+          cv_json_add_str(report, "archived", r->leaves.archived));
     while (ok && (list = lists->child) != NULL) {
         char key[64];
 

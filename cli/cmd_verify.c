@@ -10,6 +10,7 @@
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -89,6 +90,8 @@ static const struct cv_output_column columns[] = {
     {"ok", "ok", NULL, ok_color},
     {"records", "records", NULL, NULL},
     {"size", "size", NULL, NULL},
+    {"archived before", "archived.before", NULL, NULL},
+    {"archived until", "archived.until", NULL, NULL},
     {"root", "root", NULL, NULL},
     {"checkpoint", "checkpoint", NULL, NULL},
     {"checkpoint size", "checkpoint_size", NULL, NULL},
@@ -184,11 +187,14 @@ static enum cv_status add_witnesses(struct cv_cli *cli, cJSON *parameters,
 }
 
 static enum cv_status run(struct verify *v, cJSON *parameters, int folder,
-                          struct cv_err *err)
+                          int archive, struct cv_err *err)
 {
     struct cv_offline *o = NULL;
     enum cv_status s =
-        cv_offline_start(CV_OFFLINE_BROKER, v->cli, folder, &o, err);
+        archive == -1
+            ? cv_offline_start(CV_OFFLINE_BROKER, v->cli, folder, &o, err)
+            : cv_offline_start_with(CV_OFFLINE_BROKER, v->cli, folder, archive,
+                                    &o, err);
 
     if (s != CV_OK) {
         cJSON_Delete(parameters);
@@ -226,13 +232,26 @@ static enum cv_status judge(const cJSON *report, struct cv_err *err)
     return s;
 }
 
+static enum cv_status open_archive(const char *path, cJSON *parameters,
+                                   int *out, struct cv_err *err)
+{
+    *out = open(path, O_RDONLY | O_CLOEXEC);
+    if (*out == -1) {
+        return cv_fail_errno(err, errno == ENOENT ? CV_NOT_FOUND : CV_IO, "%s",
+                             path);
+    }
+    return cv_json_add_bool(parameters, "archive", true)
+               ? CV_OK
+               : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
 CV_CMD(audit_verify)
 {
     const char *checkpoint = cv_args_value(args, "checkpoint");
     struct verify v = {.cli = cli};
     cJSON *parameters = cJSON_CreateObject();
     char path[PATH_MAX];
-    int folder = -1;
+    int folder = -1, archive = -1;
     enum cv_status s;
 
     if (cv_args_value(args, "bundle") != NULL) {
@@ -259,12 +278,18 @@ CV_CMD(audit_verify)
             s = cv_fail_errno(err, CV_IO, "%s", path);
         }
     }
+    if (s == CV_OK && cv_args_value(args, "archive") != NULL) {
+        s = open_archive(cv_args_value(args, "archive"), parameters, &archive,
+                         err);
+    }
     if (s != CV_OK) {
+        cv_file_close(&folder);
         cJSON_Delete(parameters);
         return s;
     }
-    s = run(&v, parameters, folder, err);
+    s = run(&v, parameters, folder, archive, err);
     cv_file_close(&folder);
+    cv_file_close(&archive);
     if (s == CV_OK) {
         s = cv_output_table_object(&cli->out, &view, v.report, err);
     }

@@ -310,6 +310,7 @@ static const struct cv_option key_options[] = {
 
 static const struct cv_option verify_options[] = {
     FILE_OF("checkpoint", "FILE", "a signed checkpoint that it must extend"),
+    FILE_OF("archive", "FILE", "with the records that went to this file"),
     FILE_OF("proof", "FILE", "instead: does this proof show ..."),
     FILE_OF("record", "FILE", "... that this record ..."),
     VALUE("key", "VKEY", "... is in the log with this key?"),
@@ -317,8 +318,19 @@ static const struct cv_option verify_options[] = {
     END,
 };
 
+static const struct cv_option archive_options[] = {
+    VALUE("before", "SEQ", "records below SEQ, in steps of 256"),
+    FILE_OF("output", "FILE", "where they go; never over a file that is there"),
+    END,
+};
+
+static const struct cv_option record_options[] = {
+    FILE_OF("archive", "FILE", "out of what audit archive wrote"), END,
+};
+
 static const struct cv_option prove_options[] = {
     FILE_OF("output", "FILE", "where to write the proof; else standard output"),
+    FILE_OF("archive", "FILE", "what audit archive wrote, with the record"),
     VALUE("entry", "NAME", "instead: a bundle (folder) about this entry ..."),
     VALUE("since", "TIME", "... or of all records from then ..."),
     VALUE("until", "TIME", "... until then"), END,
@@ -611,8 +623,10 @@ const struct cv_command cv_command_table[] = {
      cv_cmd_audit_export},
     {"audit tail", "", "the latest records", tail_options, 0, 0, READS,
      TEXT_OPERAND, "audit tail -f -o json\n", cv_cmd_audit_tail},
-    {"audit record", "SEQ", "one record, byte for byte", NULL, 1, 1, READS,
-     TEXT_OPERAND, "audit record 42\n", cv_cmd_audit_record},
+    {"audit record", "SEQ", "one record, byte for byte", record_options, 1, 1,
+     READS, TEXT_OPERAND,
+     "audit record 42\naudit record 42 --archive /srv/archive/log-0.frames\n",
+     cv_cmd_audit_record},
     {"audit status", "", "the log's size and its last checkpoint", NULL, 0, 0,
      READS, TEXT_OPERAND, "audit status\n", cv_cmd_audit_status},
     {"audit verify", "", "check the whole log, offline", verify_options, 0, 0,
@@ -630,6 +644,11 @@ const struct cv_command cv_command_table[] = {
      "a proof that the log of SIZE2 records goes on from that of SIZE1", NULL,
      2, 2, READS, TEXT_OPERAND, "audit consistency 100 250 -o json\n",
      cv_cmd_audit_consistency},
+    {"audit archive", "", "the oldest records into a file, out of the vault",
+     archive_options, 0, 0, CHANGES, TEXT_OPERAND,
+     "audit archive --before 200000 --output /srv/archive/log-0.frames\n"
+     "audit verify --archive /srv/archive/log-0.frames\n",
+     cv_cmd_audit_archive},
     {"audit rebuild", "", "make again what is derived from the log", NULL, 0, 0,
      CHANGES, TEXT_OPERAND, "audit rebuild\n", cv_cmd_audit_rebuild},
     {"audit send", "", "have the sinks get what they have not, and wait", NULL,

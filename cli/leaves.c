@@ -87,10 +87,31 @@ void cv_leaves_add_newer(struct cv_leaves *leaves)
     }
 }
 
+bool cv_leaves_archived(const cJSON *status, int64_t since, char *out,
+                        size_t out_len)
+{
+    const cJSON *before = cv_output_table_at(status, "archived.before");
+    const char *until = cv_output_table_text(status, "archived.until");
+    int64_t until_s = 0;
+
+    out[0] = '\0';
+    if (!cJSON_IsNumber(before) || until == NULL ||
+        (cv_clock_parse(until, &until_s, NULL) == CV_OK && since > until_s)) {
+        return false;
+    }
+    (void)snprintf(out, out_len,
+                   "the records before %.0f (up to %.32s) are archived, and "
+                   "not among these",
+                   before->valuedouble, until);
+    return true;
+}
+
 enum cv_status cv_leaves_begin(struct cv_cli *cli, const struct cv_args *args,
                                struct cv_leaves *out, struct cv_err *err)
 {
     cJSON *parameters = cv_cli_parameters(cli);
+    const cJSON *from;
+    int64_t since;
     enum cv_status s = cv_leaves_times(args, parameters, err);
 
     memset(out, 0, sizeof(*out));
@@ -99,7 +120,14 @@ enum cv_status cv_leaves_begin(struct cv_cli *cli, const struct cv_args *args,
         cJSON_Delete(parameters);
         return s;
     }
+    from = cJSON_GetObjectItemCaseSensitive(parameters, "since");
+    since = cJSON_IsNumber(from) ? (int64_t)from->valuedouble : INT64_MIN;
     s = cv_call_simple(cli, "AuditReport", parameters, &out->head, err);
+    if (s == CV_OK && cv_leaves_archived(
+                          cJSON_GetObjectItemCaseSensitive(out->head, "status"),
+                          since, out->archived, sizeof(out->archived))) {
+        cv_output_note(&cli->out, "%s", out->archived);
+    }
     if (s == CV_OK && (!number(out->head, "first", &out->first) ||
                        !number(out->head, "end", &out->end) ||
                        out->first > out->end || !read_newer(out))) {

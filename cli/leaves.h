@@ -12,6 +12,8 @@ struct cv_leaves {
     const cJSON *head; /* the answer of AuditReport; the run's */
     uint64_t first;    /* records first to end - 1 */
     uint64_t end;
+    /* "" or that records which are archived may be of the period. */
+    char archived[160];
     uint64_t newer; /* of the period, that no checkpoint covers: behind them */
 };
 
@@ -27,6 +29,12 @@ void cv_leaves_add_newer(struct cv_leaves *leaves);
 /* Adds --since and --until as seconds to `to`. CV_USAGE. */
 CV_MUST_USE enum cv_status cv_leaves_times(const struct cv_args *args,
                                            cJSON *to, struct cv_err *err);
+
+/* Says so where records from `since` on (seconds; INT64_MIN: all) may be
+ * archived, by what AuditStatus answered (`status`): nobody is to take what is
+ * left for all. False: none are; `out` is "" then. */
+bool cv_leaves_archived(const cJSON *status, int64_t since, char *out,
+                        size_t out_len);
 
 /* Called with each record's bytes, in order, borrowed. */
 typedef enum cv_status cv_leaves_fn(void *ctx, uint64_t seq,

@@ -187,9 +187,9 @@ static void add_body(const cJSON *report, struct cv_buf *out)
  * others itself, of what it has checked. */
 static cJSON *page_head(const struct cv_report_page *p, const cJSON *report)
 {
-    static const char *const keys[] = {"made",    "vault_id",   "host",
-                                       "period",  "checkpoint", "anchored",
-                                       "expiring"};
+    static const char *const keys[] = {"made",     "vault_id",   "host",
+                                       "period",   "checkpoint", "anchored",
+                                       "archived", "expiring"};
     cJSON *head = cJSON_CreateObject();
     bool ok = head != NULL;
 

@@ -237,6 +237,9 @@ static void add_whole(struct cv_buf *out, const cJSON *report)
     add_word(out, "root", cv_output_table_text(report, "checkpoint.root"));
     add_word(out, "key", cv_output_table_text(report, "checkpoint.key"));
     add_line(out, "anchored", cv_output_table_text(report, "anchored"));
+    if (cv_output_table_text(report, "archived") != NULL) {
+        add_line(out, "archived", cv_output_table_text(report, "archived"));
+    }
     cv_buf_add_str(out,
                    "  The whole log is checked by: certvault audit verify."
                    " A copy of the\n  checkpoint kept elsewhere (certvault "

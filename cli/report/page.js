@@ -617,7 +617,7 @@ function facts() {
       ? `${head.period.first} to ${head.period.end - 1}` : 'none'],
     ['vault', head.vault_id], ['host', head.host], ['made', head.made],
     ["log's key", head.checkpoint.key], ['root', head.checkpoint.root],
-    ['anchored', head.anchored]]) {
+    ['anchored', head.anchored], ['archived', head.archived]]) {
     if (value !== undefined) {
       list.append(make('dt', { text: name }),
         make('dd', { cls: 'mono wrap', text: plain(value) }));

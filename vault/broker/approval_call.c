@@ -82,6 +82,8 @@ static const struct call calls[] = {
      {{"to", "at"}}},
     {"AuditRebuild", "rebuild what is derived from the record", false, false,
      {{NULL, NULL}}},
+    {"AuditArchive", "archive the record", false, false,
+     {{"before", "before"}}},
     {"AuditSend", "send the record to its sinks", false, false, {{NULL, NULL}}},
 };
 /* clang-format on */

@@ -25,7 +25,9 @@ static const struct {
     [CV_ARCHIVE_KEY] = {"audit/key.pub", CV_LIMIT_NOTE},
     [CV_ARCHIVE_SEALED] = {"audit/log.key.sealed", CV_LIMIT_SEALED},
     [CV_ARCHIVE_CHECKPOINT] = {"audit/checkpoint", CV_LIMIT_NOTE},
+    [CV_ARCHIVE_ARCHIVED] = {"audit/archived", CV_LIMIT_NOTE},
     [CV_ARCHIVE_STORE] = {"vault.db", CV_LIMIT_BACKUP_PART},
+    [CV_ARCHIVE_HASHES] = {"audit/archived.hashes", CV_LIMIT_BACKUP_PART},
     [CV_ARCHIVE_LOG] = {"audit/log", CV_LIMIT_BACKUP_PART},
 };
 
@@ -47,12 +49,31 @@ static uint32_t get_u32(const uint8_t *p)
            p[3];
 }
 
+/* Two of them are there where records are archived, and only then: a reader of
+ * the first version reads all the others. */
+static int64_t version_of(const struct cv_archive_head *head)
+{
+    return head->sizes[CV_ARCHIVE_ARCHIVED] > 0 ? CV_ARCHIVE_VERSION_ARCHIVED
+                                                : CV_ARCHIVE_VERSION;
+}
+
+static bool has_part(int64_t version, int i)
+{
+    return version == CV_ARCHIVE_VERSION_ARCHIVED ||
+           (i != CV_ARCHIVE_ARCHIVED && i != CV_ARCHIVE_HASHES);
+}
+
 static cJSON *parts_tree(const struct cv_archive_head *head)
 {
     cJSON *list = cJSON_CreateArray();
 
     for (int i = 0; i < CV_ARCHIVE_PARTS; i++) {
-        cJSON *part = cJSON_CreateObject();
+        cJSON *part;
+
+        if (!has_part(version_of(head), i)) {
+            continue;
+        }
+        part = cJSON_CreateObject();
 
         if (!cv_json_add_str(part, "name", parts[i].path) ||
             !cv_json_add_int(part, "size", (int64_t)head->sizes[i]) ||
@@ -85,7 +106,7 @@ static void write_text(const struct cv_archive_head *head, struct cv_buf *out)
     cJSON *tree = cJSON_CreateObject();
 
     if (cv_json_add_str(tree, "format", WORD) &&
-        cv_json_add_int(tree, "v", CV_ARCHIVE_VERSION) &&
+        cv_json_add_int(tree, "v", version_of(head)) &&
         cv_json_add_str(tree, "vault_id", head->vault_id) &&
         cv_json_add_str(tree, "program", head->program) &&
         cv_json_add_str(tree, "created",
@@ -107,7 +128,7 @@ void cv_archive_write_head(const struct cv_archive_head *head,
 
     cv_buf_init(&text, NULL, CV_LIMIT_BACKUP_HEAD);
     write_text(head, &text);
-    put_u32(CV_ARCHIVE_VERSION, fixed);
+    put_u32((uint32_t)version_of(head), fixed);
     put_u32((uint32_t)text.len, fixed + 4);
     cv_buf_add(out, CV_ARCHIVE_MAGIC, CV_ARCHIVE_MAGIC_LEN);
     cv_buf_add(out, fixed, sizeof(fixed));
@@ -241,7 +262,8 @@ static enum cv_status read_tree(const cJSON *tree, struct cv_archive_head *head,
         cv_clock_parse(created, &head->created_s, NULL) != CV_OK ||
         cv_decode_base64_exact(root, "the root", head->root, sizeof(head->root),
                                NULL) != CV_OK ||
-        cJSON_GetArraySize(list) != CV_ARCHIVE_PARTS) {
+        cJSON_GetArraySize(list) !=
+            CV_ARCHIVE_PARTS - (v == CV_ARCHIVE_VERSION ? 2 : 0)) {
         return no_head(err);
     }
     head->leaves = (uint64_t)leaves;
@@ -249,6 +271,9 @@ static enum cv_status read_tree(const cJSON *tree, struct cv_archive_head *head,
     (void)snprintf(head->program, sizeof(head->program), "%s", program);
     cJSON_ArrayForEach(item, list)
     {
+        while (at < CV_ARCHIVE_PARTS && !has_part(v, at)) {
+            head->sizes[at++] = 0;
+        }
         if (read_part(item, at++, head, err) != CV_OK) {
             return CV_INTEGRITY;
         }
@@ -308,7 +333,8 @@ static enum cv_status read_head(struct reader *r, struct cv_archive_head *head,
     if (s != CV_OK) {
         return s;
     }
-    if (get_u32(fixed + CV_ARCHIVE_MAGIC_LEN) != CV_ARCHIVE_VERSION) {
+    if (get_u32(fixed + CV_ARCHIVE_MAGIC_LEN) != CV_ARCHIVE_VERSION &&
+        get_u32(fixed + CV_ARCHIVE_MAGIC_LEN) != CV_ARCHIVE_VERSION_ARCHIVED) {
         return newer(err);
     }
     len = get_u32(fixed + CV_ARCHIVE_MAGIC_LEN + 4);
@@ -318,6 +344,10 @@ static enum cv_status read_head(struct reader *r, struct cv_archive_head *head,
     s = take(r, r->room, len, err);
     if (s == CV_OK) {
         s = read_text((struct cv_bytes){r->room, len}, head, err);
+    }
+    if (s == CV_OK &&
+        get_u32(fixed + CV_ARCHIVE_MAGIC_LEN) != (uint32_t)version_of(head)) {
+        s = no_head(err);
     }
     if (s == CV_OK && fstat(r->fd, &st) == 0 && S_ISREG(st.st_mode) &&
         (uint64_t)st.st_size < size_of(head, len)) {

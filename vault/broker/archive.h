@@ -16,8 +16,9 @@
 #define CV_ARCHIVE_MAGIC "certvault-backup"
 #define CV_ARCHIVE_MAGIC_LEN 16
 #define CV_ARCHIVE_VERSION 1
-#define CV_ARCHIVE_DIGEST 32 /* SHA-256 */
-#define CV_ARCHIVE_ID 32     /* hex digits of a vault's id */
+#define CV_ARCHIVE_VERSION_ARCHIVED 2 /* with the parts that say so */
+#define CV_ARCHIVE_DIGEST 32          /* SHA-256 */
+#define CV_ARCHIVE_ID 32              /* hex digits of a vault's id */
 #define CV_ARCHIVE_PROGRAM 32
 
 /* In the order in which they lie in the file: what the longer ones are checked
@@ -27,8 +28,10 @@ enum cv_archive_part {
     CV_ARCHIVE_SEALED,     /* audit/log.key.sealed; length 0: the log's key is
                               on a token, and the store says which */
     CV_ARCHIVE_CHECKPOINT, /* audit/checkpoint; length 0: there was none */
+    CV_ARCHIVE_ARCHIVED,   /* audit/archived; length 0: nothing is archived */
     CV_ARCHIVE_STORE,      /* vault.db */
-    CV_ARCHIVE_LOG,        /* audit/log */
+    CV_ARCHIVE_HASHES,     /* of the archived records, 32 bytes each */
+    CV_ARCHIVE_LOG,        /* audit/log, from where it begins */
     CV_ARCHIVE_PARTS
 };
 

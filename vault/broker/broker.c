@@ -1,3 +1,4 @@
+#include "vault/broker/archiving_internal.h"
 #include "vault/broker/backup_internal.h"
 #include "vault/broker/broker_internal.h"
 #include "vault/broker/grant_internal.h"
@@ -104,6 +105,9 @@ static const struct cv_method methods[] = {
     {"AuditProve", cv_broker_audit_prove, false},
     {"AuditConsistency", cv_broker_audit_consistency, false},
     {"AuditRebuild", cv_broker_audit_rebuild, false},
+    {"AuditArchive", cv_broker_audit_archive, false},
+    {"AuditArchiveRead", cv_broker_audit_archive_read, false},
+    {"AuditArchiveEnd", cv_broker_audit_archive_end, false},
     {"AuditReport", cv_broker_audit_report, false},
     {"AuditExport", cv_broker_audit_export, false},
     {"AuditSend", cv_broker_audit_send, false},
@@ -196,6 +200,7 @@ static void left(void *context, struct cv_caller *caller)
     cv_relay_left(b, caller);
     cv_grant_left(b, caller);
     cv_backup_left(b, caller);
+    cv_archiving_left(b, caller);
 }
 
 static int64_t rest(void *context, size_t n_callers)
@@ -534,6 +539,7 @@ static void broker_free(struct cv_broker *b)
     cv_service_end(b);
     cv_sink_end(b);
     cv_backup_drop(b);
+    cv_archiving_drop(b);
     cv_relay_free(b);
     cv_grant_drop_all(&b->grants);
     cv_module_stop_all(b);

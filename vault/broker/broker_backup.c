@@ -6,8 +6,10 @@
  * "ok" only when the caller has read its copy back and names its digest. */
 #include "vault/broker/backup_internal.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/logkey_token.h"
+#include "vault/audit/tiles.h"
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
 #include "vault/base/file.h"
@@ -30,6 +32,8 @@ struct cv_backup {
     struct cv_buf front; /* all before the store */
     int store;           /* a file without a name */
     int log;
+    uint64_t log_at; /* where it begins: before, it is archived */
+    struct cv_tiles_reader *hashes; /* of what is archived; NULL: nothing is */
     uint64_t at, total;
     int64_t asked_ms;
     crypto_hash_sha256_state sha;
@@ -45,6 +49,7 @@ void cv_backup_drop(struct cv_broker *b)
         cv_file_close(&k->store);
         cv_file_close(&k->log);
         cv_buf_wipe(&k->front);
+        free(k->hashes);
         free(k);
         b->backup = NULL;
     }
@@ -211,8 +216,29 @@ static enum cv_status read_checkpoint(struct cv_broker *b, struct front *f,
     return s == CV_NOT_FOUND ? CV_OK : s;
 }
 
+/* What says where the log begins, and a reader of the hashes before that. */
+static enum cv_status read_archived(struct cv_broker *b, struct front *f,
+                                    struct cv_backup *k, struct cv_err *err)
+{
+    struct cv_archived gone;
+    enum cv_status s = cv_archived_read(b->vault->dir, &gone, err);
+
+    if (s != CV_OK || gone.tree.size == 0) {
+        return s;
+    }
+    k->log_at = gone.offset;
+    k->head.sizes[CV_ARCHIVE_HASHES] = gone.tree.size * CV_TREE_HASH;
+    k->hashes = calloc(1, sizeof(*k->hashes));
+    if (k->hashes == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    k->hashes->vault = b->vault->dir;
+    k->hashes->size = gone.tree.size;
+    return cv_archived_text(&gone, &f->parts[CV_ARCHIVE_ARCHIVED], err);
+}
+
 static void fill_head(struct cv_broker *b, const struct front *f,
-                      struct cv_archive_head *head)
+                      struct cv_archive_head *head, uint64_t log_at)
 {
     const struct cv_tree *tree = cv_log_tree(b->vault->log);
 
@@ -224,7 +250,7 @@ static void fill_head(struct cv_broker *b, const struct front *f,
     for (int i = 0; i < CV_ARCHIVE_STORE; i++) {
         head->sizes[i] = f->parts[i].len;
     }
-    head->sizes[CV_ARCHIVE_LOG] = cv_log_bytes(b->vault->log);
+    head->sizes[CV_ARCHIVE_LOG] = cv_log_bytes(b->vault->log) - log_at;
 }
 
 /* Entered, the decision durable: everything as it is at this moment. */
@@ -240,6 +266,9 @@ static enum cv_status snapshot(struct cv_broker *b, struct front *f,
     }
     s = read_checkpoint(b, f, err);
     if (s == CV_OK) {
+        s = read_archived(b, f, k, err);
+    }
+    if (s == CV_OK) {
         k->store =
             openat(b->vault->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         s = k->store < 0 ? cv_fail_errno(err, CV_IO, "cannot copy the store")
@@ -250,7 +279,7 @@ static enum cv_status snapshot(struct cv_broker *b, struct front *f,
         s = cv_file_open(b->vault->dir, "audit/log", O_RDONLY, &k->log, err);
     }
     if (s == CV_OK) {
-        fill_head(b, f, &k->head);
+        fill_head(b, f, &k->head, k->log_at);
         cv_archive_write_head(&k->head, &k->front);
         for (int i = 0; i < CV_ARCHIVE_STORE; i++) {
             cv_buf_add(&k->front, f->parts[i].data, f->parts[i].len);
@@ -409,6 +438,25 @@ static enum cv_status take(int fd, uint64_t at, size_t len, struct cv_buf *out,
     return cv_buf_status(out, "a piece of the backup", err);
 }
 
+/* Hashes of the archived records, from byte `at` of them on: out of the tiles,
+ * which do not change any more. */
+static enum cv_status take_hashes(struct cv_backup *k, uint64_t at, size_t len,
+                                  struct cv_buf *out, struct cv_err *err)
+{
+    struct cv_proof_source source = cv_tiles_source(k->hashes);
+    enum cv_status s = CV_OK;
+
+    for (; s == CV_OK && len > 0; at += CV_TREE_HASH, len -= CV_TREE_HASH) {
+        uint8_t hash[CV_TREE_HASH];
+
+        s = source.subtree(source.context, 0, at / CV_TREE_HASH, hash, err);
+        if (s == CV_OK) {
+            cv_buf_add(out, hash, sizeof(hash));
+        }
+    }
+    return s == CV_OK ? cv_buf_status(out, "a piece of the backup", err) : s;
+}
+
 static size_t least(uint64_t left)
 {
     return left < CV_LIMIT_BACKUP_STEP ? (size_t)left : CV_LIMIT_BACKUP_STEP;
@@ -419,16 +467,20 @@ static enum cv_status next(struct cv_backup *k, struct cv_buf *out,
                            struct cv_err *err)
 {
     const uint64_t store = k->front.len;
-    const uint64_t log = store + k->head.sizes[CV_ARCHIVE_STORE];
+    const uint64_t hashes = store + k->head.sizes[CV_ARCHIVE_STORE];
+    const uint64_t log = hashes + k->head.sizes[CV_ARCHIVE_HASHES];
     const uint64_t last = log + k->head.sizes[CV_ARCHIVE_LOG];
     enum cv_status s = CV_OK;
 
     if (k->at < store) {
         cv_buf_add(out, k->front.data + k->at, least(store - k->at));
+    } else if (k->at < hashes) {
+        s = take(k->store, k->at - store, least(hashes - k->at), out, err);
     } else if (k->at < log) {
-        s = take(k->store, k->at - store, least(log - k->at), out, err);
+        s = take_hashes(k, k->at - hashes, least(log - k->at), out, err);
     } else if (k->at < last) {
-        s = take(k->log, k->at - log, least(last - k->at), out, err);
+        s = take(k->log, k->log_at + k->at - log, least(last - k->at), out,
+                 err);
     } else if (!k->whole) {
         k->whole = true;
         (void)crypto_hash_sha256_final(&k->sha, k->digest);

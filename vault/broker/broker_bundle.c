@@ -4,6 +4,7 @@
  * makes no bundle. */
 #include "vault/broker/proving_internal.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/bundle.h"
 #include "vault/audit/kept.h"
 #include "vault/base/clock.h"
@@ -192,6 +193,25 @@ static enum cv_status survey(struct cv_broker *b, const struct cv_proving *p,
     return s;
 }
 
+/* All records of the period must be in the log: *begins is where it does. */
+static enum cv_status is_there(struct cv_broker *b, const struct period *w,
+                               uint64_t *begins, struct cv_err *err)
+{
+    struct cv_archived gone;
+    enum cv_status s = cv_archived_read(b->vault->dir, &gone, err);
+
+    *begins = gone.tree.size;
+    if (s == CV_OK && beginning_of(w) < gone.tree.size) {
+        s = cv_archived_refuse(&gone, beginning_of(w), err);
+        cv_err_prefix(err, "the period reaches before the log");
+        cv_err_hint(err,
+                    "--since a time after %s; single records are proven by: "
+                    "certvault audit prove SEQ --archive FILE",
+                    gone.until);
+    }
+    return s;
+}
+
 /* Everything but the records. p->checkpoint becomes the one that the bundle
  * ends with. */
 static enum cv_status head(struct cv_broker *b, struct cv_proving *p,
@@ -199,7 +219,7 @@ static enum cv_status head(struct cv_broker *b, struct cv_proving *p,
 {
     struct cv_kept_pair kept;
     cJSON *manifest = cJSON_AddObjectToObject(out, "manifest");
-    uint64_t first, size = p->checkpoint.size;
+    uint64_t first, begins = 0, size = p->checkpoint.size;
     struct cv_buf vkey;
     enum cv_status s = find_period(b, w, size, err);
 
@@ -207,8 +227,16 @@ static enum cv_status head(struct cv_broker *b, struct cv_proving *p,
     cv_note_key_text(&b->vault->log_key, &vkey);
     memset(&kept, 0, sizeof(kept));
     if (s == CV_OK) {
+        s = is_there(b, w, &begins, err);
+    }
+    if (s == CV_OK) {
         s = cv_kept_around(b->vault->dir, &b->vault->log_key, beginning_of(w),
                            end_of(w, size), &kept, err);
+    }
+    /* From a checkpoint before that, records would be wanted that are not there
+     * any more. */
+    if (s == CV_OK && kept.before.size < begins) {
+        cv_buf_wipe(&kept.before_note);
     }
     if (s == CV_OK && kept.before_note.len > 0) {
         s = believe(p, &kept.before, err);

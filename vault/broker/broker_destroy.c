@@ -7,6 +7,7 @@
  * cannot be taken back, the outcome and a checkpoint over it, the store and the
  * log's key overwritten and gone. Killed anywhere, the next start goes on from
  * the marker. The record stays, unless it is to go too. */
+#include "vault/broker/archiving_internal.h"
 #include "vault/broker/backup_internal.h"
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
@@ -169,6 +170,7 @@ static void close_vault(struct cv_broker *b)
     cv_helper_stop(&b->token);
     b->unlocked = false;
     cv_backup_drop(b);
+    cv_archiving_drop(b);
     b->vault = NULL;
     (void)cv_fail(&b->unopened, CV_NOT_FOUND, "the vault was destroyed");
     cv_vault_close(v);

@@ -79,9 +79,10 @@ struct cv_broker {
     int64_t looked_ms, decided_ms, token_ms, touched_ms;
     struct cv_freeze freeze;
     struct cv_jump jump;
-    struct cv_denials *denials; /* NULL: there was none yet */
-    struct cv_agent *agent;     /* NULL: it is none */
-    struct cv_backup *backup;   /* that is being read; NULL: none */
+    struct cv_denials *denials;     /* NULL: there was none yet */
+    struct cv_agent *agent;         /* NULL: it is none */
+    struct cv_backup *backup;       /* that is being read; NULL: none */
+    struct cv_archiving *archiving; /* the same of an archive of the log */
     struct cv_prompt prompt;
     struct cv_tally *tally;         /* NULL: no limit was asked about yet */
     struct cv_sinks *sinks;         /* NULL: none was looked after yet */
@@ -476,6 +477,9 @@ CV_BROKER_METHOD(audit_key_rotate);
 CV_BROKER_METHOD(backup);
 CV_BROKER_METHOD(backup_read);
 CV_BROKER_METHOD(backup_end);
+CV_BROKER_METHOD(audit_archive);
+CV_BROKER_METHOD(audit_archive_read);
+CV_BROKER_METHOD(audit_archive_end);
 CV_BROKER_METHOD(destroy);
 CV_BROKER_METHOD(audit_prove);
 CV_BROKER_METHOD(audit_consistency);

@@ -3,6 +3,7 @@
 #include "policy/explain.h"
 #include "vault/base/clock.h"
 #include "vault/broker/anchor.h"
+#include "vault/broker/archiving_internal.h"
 #include "vault/broker/change_internal.h"
 #include "vault/broker/policies_internal.h"
 #include "vault/store/store_policy.h"
@@ -228,6 +229,9 @@ static enum cv_status apply_check(struct cv_ask *ask, struct apply *a,
 
     if (s == CV_OK) {
         s = check_version(b, a, err);
+    }
+    if (s == CV_OK && !a->same) {
+        s = cv_archiving_allows(b, cv_policy_longest_per_s(a->policy), err);
     }
     if (s == CV_OK && !a->same) {
         s = cv_broker_policy_warn(ask, b->policy, a->policy, a->warnings,

@@ -10,17 +10,44 @@
 /* Leaves whose tiles are made again in one go. */
 #define STEP 65536
 
+/* The caller brings it, of a record that is archived: its hash tells whether it
+ * is the one. */
+static enum cv_status take_record(struct cv_proving *p, uint64_t seq,
+                                  const char *record, struct cv_buf *leaf,
+                                  struct cv_err *err)
+{
+    uint8_t want[CV_TREE_HASH], got[CV_TREE_HASH];
+    enum cv_status s = p->source.subtree(p->source.context, 0, seq, want, err);
+
+    if (s != CV_OK) {
+        return cv_proving_distrust(s, err);
+    }
+    cv_buf_add_str(leaf, record);
+    s = cv_buf_status(leaf, "the record", err);
+    if (s == CV_OK) {
+        cv_tree_leaf(cv_buf_bytes(leaf), got);
+        if (memcmp(want, got, sizeof(got)) != 0) {
+            s = cv_fail(err, CV_INVALID, "that is not record %llu of this log",
+                        (unsigned long long)seq);
+        }
+    }
+    return s;
+}
+
 /* Both go to the caller. */
 static enum cv_status prove(struct cv_broker *b, struct cv_proving *p,
-                            uint64_t seq, struct cv_reply *reply,
-                            struct cv_err *err)
+                            uint64_t seq, const char *record,
+                            struct cv_reply *reply, struct cv_err *err)
 {
     struct cv_buf leaf, file;
     enum cv_status s;
 
     cv_buf_init(&leaf, NULL, CV_LIMIT_LEAF);
     cv_buf_init(&file, NULL, CV_LIMIT_PROOF);
-    s = cv_proving_file(b, p, seq, false, &leaf, &file, err);
+    s = record != NULL ? take_record(p, seq, record, &leaf, err) : CV_OK;
+    if (s == CV_OK) {
+        s = cv_proving_file(b, p, seq, false, &leaf, &file, err);
+    }
     if (s == CV_OK) {
         cJSON *out = cv_reply_parameters(reply);
 
@@ -65,8 +92,10 @@ CV_BROKER_METHOD(audit_prove)
 {
     struct cv_broker *b = context;
     int64_t seq = -1;
+    const char *record = NULL;
     const struct cv_json_field fields[] = {
         {"seq", CV_JSON_INT, true, &seq, 0},
+        {"record", CV_JSON_STRING, false, &record, CV_LIMIT_LEAF},
         CV_BROKER_ASK_FIELDS,
     };
     struct cv_proving p = {0};
@@ -85,7 +114,7 @@ CV_BROKER_METHOD(audit_prove)
         s = not_there(b, seq, p.checkpoint.size, err);
     }
     if (s == CV_OK) {
-        s = prove(b, &p, (uint64_t)seq, reply, err);
+        s = prove(b, &p, (uint64_t)seq, record, reply, err);
     }
     cv_proving_free(&p);
     return s;

@@ -2,6 +2,7 @@
  * along. */
 #include "vault/broker/proving_internal.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/tlogproof.h"
 #include "vault/base/manager.h"
 
@@ -93,8 +94,18 @@ enum cv_status cv_proving_file(struct cv_broker *b, struct cv_proving *p,
 {
     struct cv_proof proof;
     struct cv_bytes extra = {NULL, 0};
-    enum cv_status s = cv_tiles_record(p->reader, seq, leaf, err);
+    struct cv_archived gone;
+    enum cv_status s = CV_OK;
 
+    if (leaf->len == 0) {
+        s = cv_archived_read(b->vault->dir, &gone, err);
+        if (s == CV_OK && seq < gone.tree.size) {
+            return cv_archived_refuse(&gone, seq, err);
+        }
+        if (s == CV_OK) {
+            s = cv_tiles_record(p->reader, seq, leaf, err);
+        }
+    }
     if (s == CV_OK) {
         s = cv_proof_make_inclusion(&p->source, p->checkpoint.size, seq, &proof,
                                     err);

@@ -27,8 +27,9 @@ CV_MUST_USE enum cv_status
 cv_proving_tiles(struct cv_broker *b, struct cv_proving *p, struct cv_err *err);
 
 /* Appends the proof file of leaf `seq` under p->checkpoint, with the record in
- * its extra line where it is a receipt, and the record to `leaf`. Nothing is
- * given that does not verify. CV_INTEGRITY, CV_IO. */
+ * its extra line where it is a receipt, and the record to `leaf`, unless it
+ * is there already. Nothing is given that does not verify. CV_NOT_FOUND: the
+ * record is archived; CV_INTEGRITY, CV_IO. */
 CV_MUST_USE enum cv_status cv_proving_file(struct cv_broker *b,
                                            struct cv_proving *p, uint64_t seq,
                                            bool receipt, struct cv_buf *leaf,

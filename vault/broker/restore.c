@@ -40,6 +40,9 @@ static enum cv_status open_existing(struct cv_restore *r, struct cv_err *err)
         return in_use(err);
     }
     if (s == CV_OK) {
+        s = cv_archived_read(r->o->dir, &r->existing_gone, err);
+    }
+    if (s == CV_OK) {
         s = cv_file_open(r->o->dir, "audit/log", O_RDONLY, &r->existing_log,
                          err);
     }

@@ -2,8 +2,10 @@
 #ifndef CERTVAULT_BROKER_RESTORE_INTERNAL_H
 #define CERTVAULT_BROKER_RESTORE_INTERNAL_H
 
+#include "vault/audit/archived.h"
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/log.h"
+#include "vault/audit/tiles.h"
 #include "vault/broker/archive.h"
 #include "vault/broker/restore.h"
 #include "vault/broker/vault.h"
@@ -21,11 +23,14 @@ struct cv_restore {
     struct cv_checkpoint checkpoint; /* size 0: none */
     struct cv_buf frames;
     struct cv_tree tree;
+    struct cv_archived gone; /* before the backup's log */
+    struct cv_tiles *tiles;  /* that are made of its hashes; dry run: NULL */
     struct cv_log_policy policy; /* the highest that its leaves name */
     const char *wrong;           /* what does not fit in it; NULL: nothing */
     /* what is there already */
     struct cv_vault *existing; /* NULL: nothing */
     int existing_log;
+    struct cv_archived existing_gone; /* before that one's */
     uint64_t compared;
     bool differs;
     int service;         /* flock: a folder without a vault is ours meanwhile */

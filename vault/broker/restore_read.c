@@ -59,20 +59,105 @@ static enum cv_status read_keys(struct cv_restore *r, struct cv_err *err)
     return s == CV_OK || s == CV_IO ? s : cv_pass(err, CV_INTEGRITY);
 }
 
+/* Where the tree is as large as what is there: is it the same? */
+static void meet(struct cv_restore *r)
+{
+    const struct cv_tree *gone = &r->existing_gone.tree;
+    uint8_t own[CV_TREE_HASH], there[CV_TREE_HASH];
+
+    if (r->existing == NULL) {
+        return;
+    }
+    if (r->tree.size == gone->size && gone->size > 0) {
+        r->differs = r->differs || memcmp(r->tree.nodes, gone->nodes,
+                                          gone->n * (size_t)CV_TREE_HASH) != 0;
+    }
+    if (r->tree.size == cv_log_size(r->existing->log)) {
+        cv_tree_root(&r->tree, own);
+        cv_tree_root(cv_log_tree(r->existing->log), there);
+        r->differs = r->differs || memcmp(own, there, sizeof(own)) != 0;
+    }
+}
+
+static enum cv_status begin_hashes(struct cv_restore *r, struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status s;
+
+    cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
+    s = read_small(r, cv_archive_path(CV_ARCHIVE_ARCHIVED), &text, err);
+    if (s == CV_OK) {
+        s = cv_archived_parse(cv_buf_bytes(&text), &r->gone, err);
+    }
+    cv_buf_wipe(&text);
+    if (s == CV_OK && !r->o->dry_run) {
+        s = cv_tiles_open_empty(r->stage, &r->tiles, err);
+    }
+    return s;
+}
+
+static enum cv_status take_hashes(struct cv_restore *r, struct cv_bytes bytes,
+                                  struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    for (size_t at = 0; s == CV_OK && bytes.len - at >= CV_TREE_HASH;
+         at += CV_TREE_HASH) {
+        cv_tree_append(&r->tree, bytes.data + at);
+        meet(r);
+        if (r->tiles != NULL) {
+            s = cv_tiles_add_hash(r->tiles, bytes.data + at, err);
+        }
+    }
+    return s;
+}
+
+static enum cv_status end_hashes(struct cv_restore *r, struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    r->compared = r->gone.offset;
+    if (r->tree.size != r->gone.tree.size ||
+        memcmp(r->tree.nodes, r->gone.tree.nodes,
+               r->gone.tree.n * (size_t)CV_TREE_HASH) != 0) {
+        return cv_fail(err, CV_INTEGRITY,
+                       "the backup's hashes are not of the records that it "
+                       "says are archived");
+    }
+    if (r->tiles != NULL) {
+        s = cv_tiles_end_hashes(r->tiles, r->gone.offset, err);
+    }
+    cv_tiles_free(r->tiles);
+    r->tiles = NULL;
+    return s;
+}
+
 static enum cv_status begin_part(struct cv_restore *r,
                                  enum cv_archive_part part, struct cv_err *err)
 {
     enum cv_status s = close_part(r, err);
 
     r->part = part;
+    if (s == CV_OK && part == CV_ARCHIVE_HASHES) {
+        return begin_hashes(r, err);
+    }
+    if (s == CV_OK && part == CV_ARCHIVE_LOG) {
+        s = end_hashes(r, err);
+    }
     if (s == CV_OK && part == CV_ARCHIVE_LOG) {
         s = read_keys(r, err);
     }
     if (s != CV_OK || (part == CV_ARCHIVE_LOG && r->o->dry_run)) {
         return s;
     }
-    return cv_file_open(r->stage, cv_archive_path(part),
-                        O_WRONLY | O_CREAT | O_EXCL, &r->out, err);
+    s = cv_file_open(r->stage, cv_archive_path(part),
+                     O_WRONLY | O_CREAT | O_EXCL, &r->out, err);
+    /* Records lie where they lay. */
+    if (s == CV_OK && part == CV_ARCHIVE_LOG && r->gone.offset > 0 &&
+        lseek(r->out, (off_t)r->gone.offset, SEEK_SET) < 0) {
+        s = cv_fail_errno(err, CV_IO, "cannot write audit/log");
+    }
+    return s;
 }
 
 static uint32_t u32le(const uint8_t *p)
@@ -87,6 +172,7 @@ static void add_leaf(struct cv_restore *r, struct cv_bytes record)
 
     cv_tree_leaf(record, hash);
     cv_tree_append(&r->tree, hash);
+    meet(r);
     cv_log_policy_raise(&r->policy, record);
     if (r->tree.size == r->checkpoint.size) {
         cv_tree_root(&r->tree, hash);
@@ -136,6 +222,14 @@ static enum cv_status compare(struct cv_restore *r, struct cv_bytes bytes,
         ssize_t n;
 
         len = left < len ? (size_t)left : len;
+        /* What is archived there is compared by its hashes. */
+        if (r->compared < r->existing_gone.offset) {
+            left = r->existing_gone.offset - r->compared;
+            len = left < len ? (size_t)left : len;
+            r->compared += len;
+            at += len;
+            continue;
+        }
         n = pread(r->existing_log, room, len, (off_t)r->compared);
         if (n <= 0) {
             return cv_fail_errno(err, CV_IO,
@@ -161,6 +255,9 @@ static enum cv_status each(void *context, enum cv_archive_part part,
     if (s == CV_OK && r->out != -1) {
         s = cv_file_write(r->out, bytes, cv_archive_path(part), err);
     }
+    if (s == CV_OK && part == CV_ARCHIVE_HASHES) {
+        return take_hashes(r, bytes, err);
+    }
     if (s == CV_OK && part == CV_ARCHIVE_LOG) {
         s = compare(r, bytes, err);
         if (s == CV_OK) {
@@ -168,6 +265,29 @@ static enum cv_status each(void *context, enum cv_archive_part part,
         }
     }
     return s;
+}
+
+/* A backup that ends before the log that is there begins. */
+static void judge_old(struct cv_restore *r)
+{
+    struct cv_tiles_reader *reader;
+    struct cv_proof_source source;
+    uint8_t root[CV_TREE_HASH];
+
+    if (r->existing == NULL || r->head.leaves >= r->existing_gone.tree.size) {
+        return;
+    }
+    reader = calloc(1, sizeof(*reader));
+    r->differs = true;
+    if (reader != NULL) {
+        reader->vault = r->o->dir;
+        source = cv_tiles_source(reader);
+        r->differs =
+            cv_tiles_size(r->o->dir, &reader->size, NULL) != CV_OK ||
+            cv_proof_root(&source, r->head.leaves, root, NULL) != CV_OK ||
+            memcmp(root, r->head.root, sizeof(root)) != 0;
+    }
+    free(reader);
 }
 
 /* What there is no record of cannot be taken for one. */
@@ -183,6 +303,7 @@ static enum cv_status judge(struct cv_restore *r, struct cv_err *err)
         r->wrong = "it is not the one that the head describes";
     }
     if (r->wrong == NULL) {
+        judge_old(r);
         return CV_OK;
     }
     s = cv_fail(err, CV_INTEGRITY, "the backup's log does not verify: %s",
@@ -212,5 +333,7 @@ enum cv_status cv_restore_read(struct cv_restore *r, struct cv_err *err)
         s = judge(r, err);
     }
     cv_buf_wipe(&r->frames);
+    cv_tiles_free(r->tiles);
+    r->tiles = NULL;
     return s;
 }

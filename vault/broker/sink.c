@@ -1,5 +1,6 @@
 #include "vault/broker/sink_internal.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/log.h"
 #include "vault/base/clock.h"
 #include "vault/base/file.h"
@@ -309,6 +310,34 @@ static bool add_gap(struct cv_sink *s, cJSON *list)
                       true);
 }
 
+static void tell_gap(struct cv_broker *b, const struct cv_sink *s,
+                     uint64_t count);
+
+/* What it has not and is archived (it is new, or was put back) is a gap, as
+ * what was skipped is. */
+static enum cv_status leave_archived(struct cv_broker *b, struct cv_sink *s,
+                                     struct cv_query_cursor *at,
+                                     struct cv_err *err)
+{
+    struct cv_archived gone;
+    enum cv_status st = cv_archived_read(b->vault->dir, &gone, err);
+    uint64_t count;
+
+    if (st != CV_OK || s->place.at.seq >= gone.tree.size) {
+        return st;
+    }
+    count = gone.tree.size - s->place.at.seq;
+    s->skipped_from = s->place.at.seq;
+    s->place.gap += count;
+    s->gaps += count;
+    s->place.at = *at = (struct cv_query_cursor){gone.offset, gone.tree.size};
+    s->place.prev[0] = '\0';
+    s->n_marks = 0;
+    s->changed = true;
+    tell_gap(b, s, count);
+    return CV_OK;
+}
+
 /* Fills `list` with what is next. CV_INTEGRITY: the log is not as it was. */
 static enum cv_status fill(struct cv_broker *b, struct cv_sink *s, cJSON *list,
                            struct cv_err *err)
@@ -318,6 +347,10 @@ static enum cv_status fill(struct cv_broker *b, struct cv_sink *s, cJSON *list,
         .s = s, .at = &at, .size = cv_log_size(b->vault->log), .list = list};
     enum cv_status st;
 
+    st = leave_archived(b, s, &at, err);
+    if (st != CV_OK) {
+        return st;
+    }
     s->n = 0;
     if (!add_gap(s, list)) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
