@@ -377,7 +377,9 @@ def test_a_damaged_backup_is_refused(kept):
     for length in (0, 5, 16, 23, 60, len(data) // 2, len(data) - 1):
         refused(data[:length], INVALID if length < 16 else INTEGRITY)
     refused(data + b"x", INTEGRITY, "behind")
-    refused(data[:16] + struct.pack(">I", 2) + data[20:], INTEGRITY, "newer")
+    refused(data[:16] + struct.pack(">I", 3) + data[20:], INTEGRITY, "newer")
+    # One of records that are archived; this has none.
+    refused(data[:16] + struct.pack(">I", 2) + data[20:], INTEGRITY, "head")
     refused(b"GIF89a" + data, INVALID, "no backup")
     head, found = parse(data)
     # Whole by its digest, and still not right.

@@ -14,6 +14,7 @@ import pytest
 
 import harness
 import minting
+import test_archive
 import tokens
 from held import Held, certified, csr_key
 from kube import Identity, as_yaml, config
@@ -199,6 +200,14 @@ def slots(reader):
     reader.do("Keys that open the vault")
 
 
+def grown(reader):
+    """A log of some hundred records, where the document has 200,000."""
+    test_archive.fill(reader.v, 600)
+    reader.put.update({"--before 200000": "--before 600"})
+    reader.do("The log has grown")
+    assert test_archive.beginning(reader.v)[0] == 512
+
+
 def plain(heading):
     return lambda reader: reader.do(heading)
 
@@ -217,6 +226,7 @@ STORIES = {
     "Certificates that end": plain("Certificates that end"),
     "The disk is full, or the log is not where it was":
         plain("The disk is full, or the log is not where it was"),
+    "The log has grown": grown,
 }
 
 

@@ -1,0 +1,521 @@
+"""`audit archive`: old records leave the vault's folder, and everything can
+still be proven."""
+
+import base64
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import stat
+
+import pytest
+
+import harness
+import merkle
+import straced
+from merkle import included, proof_of
+from harness import INTEGRITY, INVALID, NOT_FOUND, USAGE
+
+LONG_AGO = datetime.datetime(2024, 11, 1, tzinfo=datetime.timezone.utc)
+
+
+def beginning(vault):
+    """(records archived, offset of the next one), by audit/archived."""
+    try:
+        with open(vault.path("audit/archived"), encoding="ascii") as f:
+            said = json.load(f)
+    except FileNotFoundError:
+        return 0, 0
+    return said["frontier"]["size"], said["frontier"]["offset"]
+
+
+def text_of(vault):
+    with open(vault.path("audit/log"), "rb") as f:
+        return f.read()
+
+
+def records_of(vault):
+    """Those that are left."""
+    found, _ = merkle.frames(text_of(vault)[beginning(vault)[1]:])
+    return [record for _, record in found]
+
+
+def fill(vault, count, since=LONG_AGO):
+    """`count` records of long ago, as a broker of then would have left them."""
+    path = vault.path("audit/log")
+    last = records_of(vault)[-1]
+    leaf = json.loads(last)
+    boot = "01234567-89ab-cdef-0123-456789abcdef"
+    out = []
+    for i in range(count):
+        leaf["seq"] += 1
+        leaf["prev"] = base64.b64encode(merkle.leaf(last)).decode()
+        leaf.update(phase="event", action="broker", details={"count": i},
+                    op=f"{i:032x}", mono_ms=1000 + i, boot=boot,
+                    time=(since + datetime.timedelta(minutes=i)).strftime(
+                        "%Y-%m-%dT%H:%M:%SZ"))
+        for key in ("decision", "rules", "outcome", "error"):
+            leaf.pop(key, None)
+        last = json.dumps(leaf, sort_keys=True,
+                          separators=(",", ":")).encode()
+        out.append(merkle.frame(last))
+    with open(path, "ab") as f:
+        f.write(b"".join(out))
+
+
+@pytest.fixture
+def old(vault):
+    """Six hundred records, two tiles full of them."""
+    fill(vault, 600)
+    vault("audit", "checkpoint", code=0)
+    return vault
+
+
+def archive(vault, before, to, code=0, *more):
+    return vault("audit", "archive", "--before", str(before), "--output",
+                 str(to), "-o", "json", *more, code=code)
+
+
+def test_old_records_leave_and_everything_is_proven(old, tmp_path):
+    whole = text_of(old)
+    before, _ = merkle.frames(whole)
+    records = [r for _, r in before]
+    used = os.stat(old.path("audit/log")).st_blocks
+    kept = old("audit", "checkpoint", code=0).out
+    to = tmp_path / "log-0"
+    said = archive(old, 600, to).json
+    assert (said["first"], said["before"]) == (0, 512)
+
+    # The file is the log's own frames, byte for byte, and private.
+    data = to.read_bytes()
+    assert stat.S_IMODE(to.stat().st_mode) == 0o600
+    found, end = merkle.frames(data)
+    assert end == len(data) and len(found) == 512
+    assert data == whole[:len(data)]
+    assert hashlib.sha256(data).hexdigest() == said["digest"]
+    assert said["bytes"] == len(data)
+
+    # In the vault nothing of them is left but hashes.
+    size, offset = beginning(old)
+    assert (size, offset) == (512, len(data))
+    log = text_of(old)
+    assert not any(log[:offset])
+    assert log[offset:].startswith(whole[offset:])
+    assert os.stat(old.path("audit/log")).st_blocks < used
+    for name in ("000", "001"):
+        assert not os.path.exists(old.path("audit/tile/entries/" + name))
+        with open(old.path("audit/tile/0/" + name), "rb") as f:
+            hashes = f.read()
+        first = 256 * int(name)
+        assert hashes == b"".join(
+            merkle.leaf(r) for r in records[first:first + 256])
+
+    # Archive and log together are the log; its root is the one that is signed.
+    rest, _ = merkle.frames(log[offset:])
+    leaves = [r for _, r in found] + [r for _, r in rest]
+    key = old("audit", "key", code=0).out.decode().strip()
+    note = old("audit", "checkpoint", code=0).out
+    _, size, root = merkle.open_note(note, key)
+    everything = [r for _, r in merkle.frames(
+        data + text_of(old)[offset:])[0]]
+    assert everything[:len(leaves)] == leaves
+    assert merkle.root(everything[:size]) == root
+
+    # It verifies, with and without the archive, and by an older checkpoint.
+    report = old.verify()
+    assert report["archived"]["before"] == 512
+    assert report["archived"]["from"] == 512
+    (tmp_path / "kept").write_bytes(kept)
+    old("audit", "verify", "--checkpoint", str(tmp_path / "kept"), code=0)
+    report = json.loads(old("audit", "verify", "--archive", str(to), "-o",
+                            "json", code=0).out)
+    assert report["archived"]["from"] == 0
+    assert report["records"] == report["size"]
+
+    # A record that went is proven by the archive and the hashes that stay.
+    error = old.error(NOT_FOUND, "audit", "record", "7")
+    assert "archived" in error["message"] and said["digest"] in str(error)
+    error = old.error(NOT_FOUND, "audit", "prove", "7")
+    assert "archived" in error["message"]
+    assert old("audit", "record", "7", "--archive", str(to),
+               code=0).out[:-1] == records[7]
+    proof = old("audit", "prove", "7", "--archive", str(to), code=0)
+    index, hashes, note, _ = proof_of(proof.out.decode())
+    _, size, root = merkle.open_note(note.encode(), key)
+    assert index == 7
+    assert included(7, size, merkle.leaf(records[7]), hashes, root)
+    old("audit", "prove", "600", "--archive", str(to), code=NOT_FOUND)
+    old("audit", "prove", "550", code=0)
+    old("audit", "consistency", "100", "560", code=0)
+
+    # Another day: the next ones. The two files are the log's beginning.
+    fill(old, 300, LONG_AGO + datetime.timedelta(days=9))
+    again = tmp_path / "log-512"
+    said = archive(old, 800, again).json
+    assert (said["first"], said["before"]) == (512, 768)
+    old.verify()
+    both = tmp_path / "both"
+    both.write_bytes(data + again.read_bytes())
+    for name, since in ((again, 512), (both, 0)):
+        report = json.loads(old("audit", "verify", "--archive", str(name),
+                                "-o", "json", code=0).out)
+        assert report["archived"]["from"] == since
+    old("audit", "verify", "--archive", str(to), code=INTEGRITY)
+    old("audit", "prove", "7", "--archive", str(to), code=0)
+    old("list", code=0)
+    old("audit", "rebuild", code=0)
+    old.verify()
+
+
+def test_what_is_asked_of_the_rest_says_so(old, tmp_path):
+    to = tmp_path / "log-0"
+    until = archive(old, 599, to).json["until"]
+    # The vault's first record is of now; what is asked below comes later.
+    after = (datetime.datetime.fromisoformat(until.replace("Z", "+00:00"))
+             + datetime.timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    done = old("audit", "query", "--action", "admin", code=0)
+    assert "before 512" in done.note and until in done.note, done
+    assert "archived" not in old("audit", "query", "--since", after,
+                                 code=0).note
+    assert "before 512" in old("audit", "who", "x", code=0).note
+    assert "before 512" in old("audit", "exposure", code=0).note
+    report = old("audit", "report", code=0).out.decode()
+    assert "before 512" in report
+    assert "archived" not in old("audit", "report", "--since", after,
+                                 code=0).text
+    page = str(tmp_path / "page.html")
+    old("audit", "report", "--html", page, code=0)
+    with open(page, encoding="utf-8") as f:
+        assert "the records before 512" in f.read()
+    status = old.json("audit", "status")
+    assert status["archived"]["before"] == 512
+    seqs = [int(json.loads(line)["seq"]) for line in old(
+        "audit", "export", "--format", "jsonl", code=0).out.splitlines()]
+    assert seqs[0] == 512
+    assert seqs == list(range(512, 512 + len(seqs)))
+    tail = old("-o", "json", "audit", "tail", "--last", "100000", code=0)
+    assert json.loads(tail.text.splitlines()[0])["seq"] == 512
+    bundle = str(tmp_path / "bundle")
+    error = old.error(NOT_FOUND, "audit", "prove", "--since", "2024-01-01",
+                      "--output", bundle)
+    assert "archived" in error["message"] and until in error["hint"]
+    old("audit", "prove", "--since", after, "--output", bundle, code=0)
+    old("audit", "verify", "--bundle", bundle, code=0)
+
+
+def test_what_is_not_archived(old, tmp_path):
+    to = tmp_path / "log-0"
+    for before, code, words in (
+            ("255", INVALID, "by the 256"), ("100000", NOT_FOUND, "checkpoint"),
+            ("0", USAGE, "before"), ("x", USAGE, "before")):
+        done = old("audit", "archive", "--before", before, "--output", str(to),
+                   code=code)
+        assert words in done.note, done
+    old("audit", "archive", "--before", "512", code=USAGE)
+    old("audit", "archive", "--before", "512", "--output", "-", code=USAGE)
+    to.write_bytes(b"mine")
+    archive(old, 512, to, 65)
+    assert to.read_bytes() == b"mine"
+    archive(old, 512, tmp_path / "no" / "log-0", NOT_FOUND)
+    assert beginning(old) == (0, 0)
+    before = old.records()
+    archive(old, 300, tmp_path / "log-a")
+    assert beginning(old)[0] == 256
+    archive(old, 511, tmp_path / "log-b", INVALID)
+    assert not (tmp_path / "log-b").exists()
+    assert len(before) > 0
+    old.verify()
+
+
+def test_who_may_and_what_the_record_says(old, tmp_path):
+    old.policy({"name": "no", "effect": "forbid",
+                "subjects": {"users": ["*"]}, "actions": ["admin"]})
+    archive(old, 512, tmp_path / "log-0", 77)
+    assert beginning(old) == (0, 0) and not (tmp_path / "log-0").exists()
+    old.verify()
+
+
+def test_limits_keep_what_they_count(vault, tmp_path):
+    """Records that a limit counts stay; a limit that would count archived ones
+    is not put in force."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    fill(vault, 300, now - datetime.timedelta(hours=10))
+    limited = {"name": "few", "effect": "permit",
+               "subjects": {"users": ["*"]}, "actions": ["export"]}
+    vault.policy(dict(limited, limit={"count": 3, "per": "24h"}))
+    done = archive(vault, 256, tmp_path / "log-0", INVALID)
+    assert "limit" in str(done.error)
+    # The vault itself was made just now, and its first record is one of them.
+    vault.policy(dict(limited, limit={"count": 3, "per": "5m"}), version=2)
+    done = archive(vault, 256, tmp_path / "log-1", INVALID)
+    assert "limit" in str(done.error) and "nothing" in str(done.error)
+    assert beginning(vault) == (0, 0)
+    vault.policy(dict(limited, limit={"count": 3, "per": "1s"}), version=3)
+    archive(vault, 256, tmp_path / "log-2")
+    with pytest.raises(AssertionError, match="would miss records"):
+        vault.policy(dict(limited, limit={"count": 3, "per": "24h"}),
+                     version=4)
+    vault.policy(version=4)
+    vault.verify()
+
+
+# --- what somebody may do to the file, and to what stays ---
+
+def lie(vault, change):
+    path = vault.path("audit/archived")
+    with open(path, "rb") as f:
+        before = f.read()
+    after = change(before)
+    with open(path, "wb") as f:
+        f.write(after)
+    try:
+        return vault("audit", "verify", "-o", "json")
+    finally:
+        with open(path, "wb") as f:
+            f.write(before)
+
+
+def frontier(records, size, offset):
+    """audit/archived's `frontier`, computed anew."""
+    nodes, at = [], 0
+    for bit in range(62, -1, -1):
+        if size >> bit & 1:
+            nodes.append(merkle.root(records[at:at + (1 << bit)]))
+            at += 1 << bit
+    text = [base64.b64encode(n).decode() for n in nodes]
+    return {"offset": offset, "range": text, "size": size,
+            "prev": base64.b64encode(merkle.leaf(records[size - 1])).decode()}
+
+
+def spelt(said):
+    return json.dumps(said, sort_keys=True,
+                      separators=(",", ":")).encode() + b"\n"
+
+
+def test_no_byte_of_where_it_begins_can_be_another(old, tmp_path):
+    before, _ = merkle.frames(text_of(old))
+    records = [r for _, r in before]
+    archive(old, 512, tmp_path / "log-0")
+    with open(old.path("audit/archived"), "rb") as f:
+        said = json.loads(f.read())
+    assert said["frontier"] == frontier(records, 512, before[512][0])
+    rng = harness.seeded()
+    places = range(len(spelt(said)))
+    for at in places if harness.FULL else rng.sample(list(places), 25):
+        bit = 1 << rng.randrange(8)
+        done = lie(old, lambda t, at=at, bit=bit:
+                   t[:at] + bytes([t[at] ^ bit]) + t[at + 1:])
+        assert done.code == INTEGRITY, (at, bit, done)
+    for change in (lambda t: b"", lambda t: t[:-1], lambda t: t + b"\n",
+                   # All of it true, and of another place.
+                   lambda t: spelt(dict(said, frontier=frontier(
+                       records, 256, before[256][0]))),
+                   lambda t: spelt(dict(said, digest="0" * 64)),
+                   lambda t: spelt(dict(said, until="2024-01-01T00:00:00Z"))):
+        assert lie(old, change).code == INTEGRITY
+    os.unlink(old.path("audit/archived"))
+    old("audit", "verify", code=INTEGRITY)
+    old("list", code=INTEGRITY)
+    with open(old.path("audit/archived"), "wb") as f:
+        f.write(spelt(said))
+    os.chmod(old.path("audit/archived"), 0o600)
+    old.verify()
+    for name in ("0/000", "0/001", "1/000.p/2"):
+        path = old.path("audit/tile/" + name)
+        with open(path, "r+b") as f:
+            f.seek(40)
+            byte = f.read(1)
+            f.seek(40)
+            f.write(bytes([byte[0] ^ 1]))
+        old("audit", "verify", code=INTEGRITY)
+        with open(path, "r+b") as f:
+            f.seek(40)
+            f.write(byte)
+    old.verify()
+
+
+def test_records_cannot_be_left_out_by_the_file_alone(old):
+    """All that it says is true; but nobody archived them."""
+    old.spoilt = True
+    before, _ = merkle.frames(text_of(old))
+    records = [r for _, r in before]
+    path = old.path("audit/archived")
+    with open(path, "wb") as f:
+        f.write(spelt({"digest": "0" * 64, "until": "2026-01-01T00:00:00Z",
+                       "frontier": frontier(records, 512, before[512][0]),
+                       "v": 1}))
+    os.chmod(path, 0o600)
+    done = old("audit", "verify", code=INTEGRITY)
+    assert "no record says" in done.note, done
+
+
+def test_an_archive_that_was_changed(old, tmp_path):
+    to = tmp_path / "log-0"
+    archive(old, 512, to)
+    data = to.read_bytes()
+    rng = harness.seeded()
+    bad = tmp_path / "bad"
+    for at in rng.sample(range(len(data)), 6):
+        bad.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1:])
+        old("audit", "verify", "--archive", str(bad), code=INTEGRITY)
+    found, _ = merkle.frames(data)
+    for text in (data[:-1], data + data[:found[1][0]], data[found[1][0]:],
+                 data[found[256][0]:], b"x" * 100, b""):
+        bad.write_bytes(text)
+        # The end of it alone is a beginning of what is left.
+        code = 0 if text and data.endswith(text) else INTEGRITY
+        old("audit", "verify", "--archive", str(bad), code=code)
+    bad.write_bytes(data.replace(b'"count":7}', b'"count":8}'))
+    old("audit", "prove", str(found.index(next(
+        f for f in found if b'"count":7}' in f[1]))), "--archive", str(bad),
+        code=INVALID)
+
+
+# --- backups ---
+
+def other(vault, name):
+    o = harness.Vault(vault.home, vault.secrets, build=vault.build, init=False)
+    o.folder = os.path.join(vault.home, name)
+    o.extra["CERTVAULT_DIR"] = o.folder
+    return o
+
+
+def test_a_backup_has_what_the_archive_leaves(old, tmp_path):
+    early, late = str(tmp_path / "early"), str(tmp_path / "late")
+    old("backup", early, code=0)
+    to = tmp_path / "log-0"
+    archive(old, 512, to)
+    old("backup", late, code=0)
+    assert os.path.getsize(late) < os.path.getsize(early)
+
+    new = other(old, "new")
+    new("restore", late, "--yes", code=0)
+    assert beginning(new) == beginning(old)
+    report = new.verify()
+    assert report["archived"]["before"] == 512
+    new("audit", "verify", "--archive", str(to), code=0)
+    new("audit", "prove", "7", "--archive", str(to), code=0)
+    new("audit", "rebuild", code=0)
+    new.verify()
+
+    # Which is further, where one of them or both begin later.
+    def target(vault, file):
+        return json.loads(vault("restore", file, "--dry-run", "-o", "json",
+                                "--accept-rollback",
+                                code=0).out)["target"]
+
+    assert target(new, late) == "behind" and target(new, early) == "behind"
+    before = other(old, "before")
+    before("restore", early, "--yes", code=0)
+    again = str(tmp_path / "again")
+    old("list", code=0)
+    old("backup", again, code=0)
+    new2 = other(old, "new2")
+    new2("restore", again, "--yes", code=0)
+    assert target(old, late) == "behind"
+    # A restore is a record of its own: from there on the two are apart.
+    assert target(before, late) == "apart"
+
+
+# --- killed ---
+
+CALLS = ("fallocate", "unlinkat")
+
+
+def test_it_is_killed_anywhere(release_vault, tmp_path):
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    v = release_vault
+    fill(v, 300)
+    v("audit", "checkpoint", code=0)
+    whole = text_of(v)
+    records = [r for _, r in merkle.frames(whole)[0]]
+    template = os.path.join(v.home, "template")
+    shutil.copytree(v.folder, template)
+    to = os.path.join(v.home, "log-0")
+    argv = ("audit", "archive", "--before", "256", "--output", to)
+    out = str(tmp_path / "count")
+    v.wrap = straced.command(out, [*straced.available(), *CALLS])
+    v(*argv, code=0)
+    v.wrap = []
+    with open(out, encoding="ascii") as f:
+        calls = straced.parse(f.read())
+    points = sorted({(c.name, c.nth) for c in calls if c.name in CALLS} |
+                    {(c.name, c.nth)
+                     for c in straced.files_only(calls, v.home)})
+    assert any(name == "fallocate" for name, _ in points)
+    everything = len(points)
+    if not harness.FULL:
+        points = [p for p in points if p[0] in CALLS][:4] + \
+            harness.seeded().sample(points, 8)
+    done = 0
+    for call, nth in points:
+        shutil.rmtree(v.folder)
+        shutil.copytree(template, v.folder)
+        if os.path.exists(to):
+            os.unlink(to)
+        straced.killed_run(v, call, nth, *argv)
+        assert not harness.wait_for_none()
+        where = f"killed at {call} #{nth}"
+        v.verify()
+        size, offset = beginning(v)
+        done += size > 0
+        if size:
+            with open(to, "rb") as f:
+                kept = f.read()
+            with open(v.path("audit/archived"), encoding="ascii") as f:
+                assert json.load(f)["digest"] == \
+                    hashlib.sha256(kept).hexdigest(), where
+            found = [r for _, r in merkle.frames(kept)[0]] + records_of(v)
+            assert found[:len(records)] == records, where
+        else:
+            assert text_of(v).startswith(whole), where
+        # Whoever opens it next goes on.
+        v("list", code=0)
+        v.verify()
+        if size:
+            assert not any(text_of(v)[:offset]), where
+            assert not os.path.exists(v.path("audit/tile/entries/000")), where
+            v("audit", "verify", "--archive", to, code=0)
+        v("audit", "query", code=0)
+    print(f"{everything} points; it was archived after {done}")
+
+
+# --- sinks ---
+
+def command_sink(tmp_path, name):
+    """(the configuration of a sink that is a command, what it was given)"""
+    out = tmp_path / (name + ".out")
+    command = tmp_path / name
+    command.write_text(f"#!/bin/sh\nexec cat >> {out}\n")
+    command.chmod(0o755)
+    config = tmp_path / (name + ".yaml")
+    config.write_text(json.dumps({"audit": {"sinks": [f"command:{command}"]}}))
+    return str(config), out
+
+
+def test_a_sink_gets_them_first_and_a_new_one_is_told_of_the_gap(old, tmp_path):
+    config, out = command_sink(tmp_path, "first")
+    old("--config", config, "audit", "send", code=0)
+    sent = out.read_bytes().splitlines()
+    assert sent[:600] == records_of(old)[:600]
+    fill(old, 400, LONG_AGO + datetime.timedelta(days=9))
+    old("audit", "checkpoint", code=0)
+    argv = ("--config", config, "audit", "archive", "--before", "900",
+            "--output", str(tmp_path / "log-0"))
+    done = old(*argv, code=75)
+    assert "sink" in done.note and "audit send" in done.note
+    assert beginning(old) == (0, 0)
+    old("--config", config, "audit", "send", code=0)
+    old(*argv, code=0)
+    assert beginning(old)[0] == 768
+    old("--config", config, "audit", "send", code=0)
+
+    config, out = command_sink(tmp_path, "second")
+    old("--config", config, "audit", "send", code=0)
+    lines = out.read_bytes().splitlines()
+    assert json.loads(lines[0])["gap"] == {"count": 768, "from": 0, "to": 767}
+    assert lines[1:] == records_of(old)[:len(lines) - 1]
+    assert [r["details"]["count"] for r in old.records()
+            if r["action"] == "sink"] == [768]
