@@ -1,4 +1,5 @@
 /* Catching up with what is in the file. */
+#include "vault/audit/kept.h"
 #include "vault/audit/log_internal.h"
 #include "vault/audit/record_internal.h"
 #include "vault/audit/rotation.h"
@@ -128,6 +129,40 @@ static enum cv_status take_frame(struct cv_log *log, struct cv_bytes leaf,
     return CV_OK;
 }
 
+struct above {
+    const struct cv_log *log;
+    bool found;
+};
+
+static enum cv_status look_above(void *ctx, const struct cv_checkpoint *c,
+                                 struct cv_bytes note, struct cv_err *err)
+{
+    struct above *a = ctx;
+    struct cv_checkpoint said;
+
+    (void)err;
+    a->found = a->found ||
+               (c->size > a->log->done.tree.size &&
+                cv_checkpoint_open(note, &a->log->key, &said, NULL) == CV_OK);
+    return CV_OK;
+}
+
+/* Does a checkpoint that was kept speak of what would be dropped? The last one
+ * may be of an earlier time: put back, or lost with the power. Who drops
+ * nothing does not ask: he has no lock, and a writer may have signed since. */
+static enum cv_status check_kept(const struct cv_log *log, struct cv_err *err)
+{
+    struct above a = {log, false};
+    enum cv_status status = CV_OK;
+
+    if (log->has_key && log->mode != CV_LOG_READ) {
+        status = cv_kept_each(log->vault, look_above, &a, err);
+    }
+    return a.found && status == CV_OK
+               ? broken(log, "cut off below a checkpoint that was kept", err)
+               : status;
+}
+
 /* What does not read as a frame: a torn tail, or damage. */
 static enum cv_status take_tail(struct cv_log *log, struct cv_wal *wal,
                                 enum cv_wal_kind kind,
@@ -151,6 +186,10 @@ static enum cv_status take_tail(struct cv_log *log, struct cv_wal *wal,
     }
     if (found && last->size > log->done.tree.size) {
         return broken(log, "cut off below the last checkpoint", err);
+    }
+    status = check_kept(log, err);
+    if (status != CV_OK) {
+        return status;
     }
     log->torn = wal->end - log->done.offset;
     return CV_OK;

@@ -278,7 +278,7 @@ static enum cv_status step(struct cv_verify *v, struct cv_wal *wal, bool *more,
 {
     enum cv_wal_kind kind;
     struct cv_bytes leaf;
-    bool torn = false;
+    bool torn = false, covered = is_covered(v);
     enum cv_status status = cv_wal_next(wal, &kind, &leaf, err);
 
     if (status != CV_OK) {
@@ -296,7 +296,10 @@ static enum cv_status step(struct cv_verify *v, struct cv_wal *wal, bool *more,
         *more = true;
         return CV_OK;
     }
-    if (!is_covered(v)) {
+    if (!covered) {
+        status = cv_verify_kept_covers(v, &covered, err);
+    }
+    if (status == CV_OK && !covered) {
         status = cv_wal_is_torn(wal, v->at.offset, kind, &torn, err);
     }
     if (status != CV_OK || torn) {
@@ -494,18 +497,29 @@ static enum cv_status tell(const struct cv_verify *v, struct cv_err *err)
     return CV_INTEGRITY;
 }
 
-enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
-                             cJSON **report, struct cv_err *err)
+/* Has the log another key by now than the one that was read? A change of keys
+ * that ended meanwhile: what was read before it and after it fits together no
+ * more. */
+static bool key_changed(const struct cv_verify *v,
+                        const struct cv_verify_options *options)
+{
+    struct cv_note_key now;
+
+    return (options == NULL || options->vkey == NULL) && v->has_key &&
+           cv_logkey_read(v->vault, &now, NULL) == CV_OK &&
+           memcmp(now.public_key, v->key.public_key, sizeof now.public_key) !=
+               0;
+}
+
+/* *again: it found something, and is to be asked once more. */
+static enum cv_status verify_once(int vault,
+                                  const struct cv_verify_options *options,
+                                  cJSON **report, bool *again,
+                                  struct cv_err *err)
 {
     struct cv_verify v;
-    struct cv_err own;
     enum cv_status status;
 
-    *report = NULL;
-    if (err == NULL) {
-        cv_err_init(&own);
-        err = &own;
-    }
     memset(&v, 0, sizeof v);
     v.vault = vault;
     v.fd = -1;
@@ -534,6 +548,7 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
     if (status == CV_OK) {
         status = tell(&v, err);
     }
+    *again = status == CV_INTEGRITY && key_changed(&v, options);
     cv_file_close(&v.fd);
     cv_ops_wipe(&v.ops);
     free(v.keys);
@@ -541,5 +556,27 @@ enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
     cv_tiles_check_free(v.tiles);
     cv_report_wipe(&v.report);
     cv_report_wipe(&v.notes);
+    return status;
+}
+
+enum cv_status cv_verify_log(int vault, const struct cv_verify_options *options,
+                             cJSON **report, struct cv_err *err)
+{
+    bool again = false;
+    struct cv_err own;
+    enum cv_status status;
+
+    *report = NULL;
+    if (err == NULL) {
+        cv_err_init(&own);
+        err = &own;
+    }
+    status = verify_once(vault, options, report, &again, err);
+    if (again) {
+        cJSON_Delete(*report);
+        *report = NULL;
+        cv_err_init(err);
+        status = verify_once(vault, options, report, &again, err);
+    }
     return status;
 }

@@ -143,6 +143,13 @@ void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor);
 CV_MUST_USE enum cv_status cv_verify_kept_read(struct cv_verify *v,
                                                struct cv_err *err);
 void cv_verify_kept_claims(struct cv_verify *v);
+
+/* Does one of those that were read, signed by a key that is known so far, speak
+ * of the record that comes next? A tail that is torn there is none that a crash
+ * left. Errors as above. */
+CV_MUST_USE enum cv_status cv_verify_kept_covers(const struct cv_verify *v,
+                                                 bool *covers,
+                                                 struct cv_err *err);
 CV_MUST_USE enum cv_status cv_verify_kept_end(struct cv_verify *v,
                                               struct cv_err *err);
 

@@ -93,6 +93,35 @@ static enum cv_status judge(void *ctx, const struct cv_checkpoint *c,
     return CV_OK;
 }
 
+struct above {
+    const struct cv_verify *v;
+    bool found;
+};
+
+static enum cv_status look_above(void *ctx, const struct cv_checkpoint *c,
+                                 struct cv_bytes note, struct cv_err *err)
+{
+    struct above *a = ctx;
+
+    (void)err;
+    a->found = a->found || (c->size > a->v->at.tree.size && is_wrong(a->v, c) &&
+                            cv_verify_is_signed(a->v, note));
+    return CV_OK;
+}
+
+enum cv_status cv_verify_kept_covers(const struct cv_verify *v, bool *covers,
+                                     struct cv_err *err)
+{
+    struct above a = {v, false};
+    enum cv_status status = CV_OK;
+
+    if (v->n_kept > 0 && v->kept[v->n_kept - 1].size > v->at.tree.size) {
+        status = cv_kept_each(v->vault, look_above, &a, err);
+    }
+    *covers = a.found;
+    return status;
+}
+
 enum cv_status cv_verify_kept_end(struct cv_verify *v, struct cv_err *err)
 {
     bool wrong = false;
