@@ -24,3 +24,7 @@ target_link_options(audit_power PRIVATE LINKER:--wrap=pwrite LINKER:--wrap=write
                     LINKER:--wrap=fdatasync LINKER:--wrap=fsync
                     LINKER:--wrap=ftruncate LINKER:--wrap=renameat
                     LINKER:--wrap=linkat LINKER:--wrap=unlinkat)
+# Each sync fails once.
+cv_unit(audit_sync SOURCES audit_sync_test.c audit_test.c LINK audit)
+target_link_options(audit_sync PRIVATE LINKER:--wrap=fsync
+                    LINKER:--wrap=fdatasync LINKER:--wrap=close)
