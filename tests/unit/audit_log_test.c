@@ -449,6 +449,54 @@ static void test_write_errors(void **state)
     audit_test_remove(&v);
 }
 
+/* A log that died is opened again: what was durable by its word is there, cut
+ * off behind the last checkpoint or not. */
+static void test_open_again(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *log, *again = NULL;
+    struct cv_tree known;
+    uint8_t *bytes;
+    size_t len;
+
+    (void)state;
+    audit_test_vault(&v);
+    log = open_log(&v);
+    audit_test_fill(log, 3);
+    audit_test_checkpoint(&v, log);
+    audit_test_fill(log, 4);
+    known = *cv_log_tree(log);
+    cv_log_close(log);
+    bytes = audit_test_read(&v, "audit/log", &len);
+    for (unsigned n = 3; n < 7; n++) {
+        size_t torn = n % 2 == 0 ? 9 : 0;
+
+        audit_test_write(&v, "audit/log", bytes,
+                         audit_test_frame(bytes, len, n) + torn);
+        /* Who knows no better takes it for a torn end. */
+        assert_int_equal(try_open(&v, CV_LOG_WRITE), CV_OK);
+        assert_int_equal(cv_log_open_again(v.fd, &known, &again, NULL),
+                         CV_INTEGRITY);
+        assert_null(again);
+    }
+    /* So many leaves, but others. */
+    audit_test_write(&v, "audit/log", bytes, audit_test_frame(bytes, len, 6));
+    log = open_log(&v);
+    audit_test_fill(log, 2);
+    cv_log_close(log);
+    assert_int_equal(cv_log_open_again(v.fd, &known, &again, NULL),
+                     CV_INTEGRITY);
+    audit_test_write(&v, "audit/log", bytes, len);
+    assert_int_equal(cv_log_open_again(v.fd, &known, &again, NULL), CV_OK);
+    audit_test_fill(again, 2);
+    cv_log_close(again);
+    assert_int_equal(cv_log_open_again(v.fd, &known, &again, NULL), CV_OK);
+    assert_int_equal(cv_log_size(again), 9);
+    cv_log_close(again);
+    free(bytes);
+    audit_test_remove(&v);
+}
+
 static void test_refresh(void **state)
 {
     struct audit_vault v;
@@ -682,6 +730,7 @@ int main(void)
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_unlinked_meanwhile),
         cmocka_unit_test(test_write_errors),
+        cmocka_unit_test(test_open_again),
         cmocka_unit_test(test_refresh),
         cmocka_unit_test(test_refresh_foreign),
         cmocka_unit_test(test_many_writers),

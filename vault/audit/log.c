@@ -142,7 +142,8 @@ static enum cv_status begin(struct cv_log *log, uint64_t size,
 
 /* Everything that is derived from the log is read before the log's size: then a
  * writer that goes on meanwhile can only make the log longer. */
-static enum cv_status open_there(struct cv_log *log, struct cv_err *err)
+static enum cv_status
+open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
 {
     struct cv_checkpoint last;
     struct stat st;
@@ -163,6 +164,11 @@ static enum cv_status open_there(struct cv_log *log, struct cv_err *err)
     }
     if (fstat(log->fd, &st) != 0) {
         return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
+    }
+    if (known != NULL && known->size > (found ? last.size : 0)) {
+        last.size = known->size;
+        cv_tree_root(known, last.root);
+        found = true;
     }
     status = begin(log, (uint64_t)st.st_size, err);
     if (status == CV_OK) {
@@ -233,8 +239,9 @@ static enum cv_status check_folder(int vault, struct cv_err *err)
     return CV_OK;
 }
 
-enum cv_status cv_log_open(int vault, enum cv_log_mode mode,
-                           struct cv_log **out, struct cv_err *err)
+static enum cv_status open_log(int vault, enum cv_log_mode mode,
+                               const struct cv_tree *known, struct cv_log **out,
+                               struct cv_err *err)
 {
     struct cv_log *log = calloc(1, sizeof *log);
     enum cv_status status;
@@ -254,8 +261,8 @@ enum cv_status cv_log_open(int vault, enum cv_log_mode mode,
     }
     status = check_folder(log->vault, err);
     if (status == CV_OK) {
-        status =
-            mode == CV_LOG_CREATE ? make_there(log, err) : open_there(log, err);
+        status = mode == CV_LOG_CREATE ? make_there(log, err)
+                                       : open_there(log, known, err);
     }
     if (status != CV_OK) {
         cv_log_close(log);
@@ -264,6 +271,18 @@ enum cv_status cv_log_open(int vault, enum cv_log_mode mode,
     log->alive = true;
     *out = log;
     return CV_OK;
+}
+
+enum cv_status cv_log_open(int vault, enum cv_log_mode mode,
+                           struct cv_log **out, struct cv_err *err)
+{
+    return open_log(vault, mode, NULL, out, err);
+}
+
+enum cv_status cv_log_open_again(int vault, const struct cv_tree *known,
+                                 struct cv_log **out, struct cv_err *err)
+{
+    return open_log(vault, CV_LOG_WRITE, known, out, err);
 }
 
 void cv_log_close(struct cv_log *log)

@@ -58,6 +58,15 @@ enum cv_log_mode {
 CV_MUST_USE enum cv_status cv_log_open(int vault, enum cv_log_mode mode,
                                        struct cv_log **out, struct cv_err *err);
 
+/* The same for writing, in the place of a log that died: `known` is what was
+ * durable by its word (cv_log_tree, copied). It must be there as after a
+ * checkpoint of that size: a log that somebody cut behind the last checkpoint
+ * is CV_INTEGRITY, until it is put back. */
+CV_MUST_USE enum cv_status cv_log_open_again(int vault,
+                                             const struct cv_tree *known,
+                                             struct cv_log **out,
+                                             struct cv_err *err);
+
 /* Drops what was appended and not committed; frees. NULL is fine. */
 void cv_log_close(struct cv_log *log);
 

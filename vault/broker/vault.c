@@ -145,10 +145,13 @@ enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
     v->entered = true;
     if (v->log != NULL && !cv_log_alive(v->log)) {
         tight = cv_log_is_tight(v->log);
+        if (cv_log_size(v->log) > v->known.size) {
+            v->known = *cv_log_tree(v->log);
+        }
         cv_log_close(v->log);
         v->log = NULL;
     }
-    s = v->log == NULL ? cv_log_open(v->dir, CV_LOG_WRITE, &v->log, err)
+    s = v->log == NULL ? cv_log_open_again(v->dir, &v->known, &v->log, err)
                        : cv_log_refresh(v->log, err);
     if (s == CV_OK && v->stays) {
         cv_log_stay(v->log);

@@ -27,6 +27,7 @@ struct cv_vault {
     bool stays; /* keeps zeros ahead in the log (cv_log_stay) */
     struct cv_store *store;
     struct cv_log *log;
+    struct cv_tree known; /* what was durable in one that died */
     struct cv_note_key log_key;
     bool rotating; /* rotate.h: the next checkpoint wants both signatures */
     struct cv_note_key next_key;
