@@ -6,6 +6,7 @@
 #include "vault/base/clock.h"
 #include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
+#include "vault/broker/room.h"
 #include "vault/broker/tally.h"
 
 #include <stdio.h>
@@ -432,6 +433,11 @@ void cv_ask_refused(struct cv_ask *ask, struct cv_err *err)
     }
     if (cv_denials_take(ask, err->status)) {
         cv_denials_say(err);
+        return;
+    }
+    /* What was refused because it could not be recorded cannot be now: to try
+     * would have the log opened anew each time. */
+    if (err->status == CV_IO && cv_room_is_full(ask->broker)) {
         return;
     }
     if (cv_broker_enter(ask->broker, NULL) != CV_OK) {
