@@ -401,6 +401,34 @@ def signatures(folder, build, wanted):
     token.stop()
 
 
+def bench_together(folder):
+    """Exports of 16 callers, who share their commits, against one caller's, by
+    turns."""
+    vault = new_vault(folder, harness.RELEASE)
+    vault.policy(harness.MAY_EXPORT)
+    vault.add(kube.as_yaml(kube.config(kube.Identity("p256"))), "a",
+              "--exportable")
+    vault.flags = []    # by the agent
+    vault("agent", "start", code=0)
+    vault("unlock", "--key-file", vault.key_file, code=0)
+    path = vault.json("agent", "status")["socket"]
+    seconds = os.environ.get("CV_SECONDS", "2")
+    print("$ sign_callers SOCKET NAME export CALLERS 1 SECONDS")
+    try:
+        rates = {1: [], 4: [], 16: []}
+        for _ in range(max(3, ROUNDS // 3)):
+            for callers, seen in rates.items():
+                seen.append(rate([os.path.join(
+                    harness.RELEASE, "bench", "sign_callers"), path, "a",
+                    "export", str(callers), "1", seconds]))
+    finally:
+        vault("agent", "stop")
+    for callers, seen in rates.items():
+        value = statistics.median(a / b for a, b in zip(seen, rates[1]))
+        print(f"export, {callers} callers: {statistics.median(seen):.0f}/s, "
+              f"{value:.2f}x one caller", flush=True)
+
+
 def cpu(argv, env):
     """Processor time of a command and all that it started, in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -510,6 +538,7 @@ def bench_report(folder):
 
 BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
            "fetch": bench_fetch, "agent": bench_agent, "sign": bench_sign,
+           "together": bench_together,
            "verify": bench_verify, "report": bench_report, "unrecorded": bench_unrecorded, "cold_sign": bench_cold_sign,
            **decide_bench.BENCHES, **relay_bench.BENCHES}
 

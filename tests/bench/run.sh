@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures certvault beside its peers: sh tests/bench/run.sh [NAME...]
 #
-# NAME: export, import, list, fetch, agent, sign, verify, report, unrecorded,
+# NAME: export, import, list, fetch, agent, sign, together, verify, report, unrecorded,
 # cold_sign;
 # decisions (its peer, Cedar, comes with npm); relay_commands,
 # relay_signatures, relay_new, relay_pooled, relay_keepalive, relay_stream,

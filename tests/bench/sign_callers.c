@@ -1,9 +1,9 @@
-/* Callers of the broker's Sign, as many as wanted, in one process: each has a
- * connection of its own and DEPTH requests on their way.
+/* Callers of the broker's Sign or Export, as many as wanted, in one process:
+ * each has a connection of its own and DEPTH requests on their way.
  *
  *     sign_callers SOCKET NAME ALGORITHM CALLERS DEPTH SECONDS
  *
- * prints signatures a second. */
+ * prints signatures a second; with `export` for ALGORITHM, exports. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,31 @@
 #include <unistd.h>
 
 #define CALLERS 64
+
+/* "certvault challenge v1", NUL, 32 bytes */
+static const char data[] =
+    "Y2VydHZhdWx0IGNoYWxsZW5nZSB2MQAAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRob"
+    "HB0eHw==";
+
+/* With the NUL that ends it. */
+static size_t request_of(const char *name, const char *algorithm, char *out,
+                         size_t size)
+{
+    int n = strcmp(algorithm, "export") == 0
+                ? snprintf(out, size,
+                           "{\"method\":\"io.certvault.Broker.Export\","
+                           "\"parameters\":{\"name\":\"%s\","
+                           "\"dry_run\":false,\"reason\":\"bench\"}}",
+                           name)
+                : snprintf(out, size,
+                           "{\"method\":\"io.certvault.Broker.Sign\","
+                           "\"parameters\":{\"name\":\"%s\",\"purpose\":"
+                           "\"challenge\",\"algorithm\":\"%s\","
+                           "\"data\":\"%s\"}}",
+                           name, algorithm, data);
+
+    return (size_t)n + 1;
+}
 
 static double now(void)
 {
@@ -75,10 +100,6 @@ static unsigned take(int fd)
 
 int main(int argc, char **argv)
 {
-    /* "certvault challenge v1", NUL, 32 bytes */
-    static const char data[] =
-        "Y2VydHZhdWx0IGNoYWxsZW5nZSB2MQAAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRob"
-        "HB0eHw==";
     struct pollfd polls[CALLERS];
     char request[1024];
     unsigned long count = 0;
@@ -95,13 +116,7 @@ int main(int argc, char **argv)
     }
     depth = (int)strtol(argv[5], NULL, 10);
     seconds = strtod(argv[6], NULL);
-    len = (size_t)snprintf(
-              request, sizeof(request),
-              "{\"method\":\"io.certvault.Broker.Sign\",\"parameters\":{"
-              "\"name\":\"%s\",\"purpose\":\"challenge\",\"algorithm\":\"%s\","
-              "\"data\":\"%s\"}}",
-              argv[2], argv[3], data) +
-          1;
+    len = request_of(argv[2], argv[3], request, sizeof(request));
     for (int i = 0; i < callers; i++) {
         polls[i] = (struct pollfd){.fd = dial(argv[1]), .events = POLLIN};
         for (int k = 0; k < depth; k++) {
