@@ -536,10 +536,59 @@ def bench_report(folder):
     print(f"the page has {size:.0f} MB", flush=True)
 
 
+# --- the record: written, and asked ---
+
+def bench_log_rate(folder):
+    """Durable records, alone and in groups, against a bare file and SQLite."""
+    program = os.path.join(harness.RELEASE, "bench", "log_rate")
+    print(f"$ log_rate DIR {ROUNDS}    (bare: the same bytes over preallocated "
+          "zeros, one pwrite and one fdatasync a group; SQLite: WAL, "
+          "synchronous=FULL)", flush=True)
+    done = must([program, os.path.join(folder, "log"), str(ROUNDS)])
+    print(done.stderr.decode().strip())
+    rounds = [[float(x) for x in line.split()]
+              for line in done.stdout.splitlines()]
+    for group, goals in ((1, (0.95, None)), (100, (0.6, 2)), (1000, (0.6, 2))):
+        of = [r for r in rounds if r[0] == group]
+        for what, at, goal in (("the bare file", 1, goals[0]),
+                               ("SQLite", 3, goals[1])):
+            if goal is not None:
+                ratio_line(f"{group} records a sync against {what}",
+                           [group / r[2] for r in of],
+                           [group / r[at] for r in of], goal, "more")
+        cpu = [statistics.median(r[i] for r in of) for i in (4, 5, 6)]
+        print(f"  processor time a record: bare {cpu[0]:.2f} us, the log "
+              f"{cpu[1]:.2f} us, SQLite {cpu[2]:.2f} us (medians)", flush=True)
+
+
+def bench_ask_rate(folder):
+    """A query by entry, by the index and by a scan."""
+    records = os.environ.get("CV_RECORDS", "1000000")
+    program = os.path.join(harness.RELEASE, "bench", "ask_rate")
+    vault = new_vault(folder)
+    print(f"$ ask_rate fill VAULT {records}; ask_rate run VAULT {ROUNDS}",
+          flush=True)
+    print(must([program, "fill", vault.folder, records])
+          .stdout.decode().strip())
+    lines = must([program, "run", vault.folder, str(ROUNDS)]) \
+        .stdout.decode().splitlines()
+    print(lines[0])
+    rounds = [[float(x) for x in line.split()] for line in lines[1:]]
+    if any(r[3] < 0 for r in rounds):
+        raise SystemExit("index and scan found different records")
+    query, who, scan = (statistics.median(r[i] for r in rounds)
+                        for i in range(3))
+    print(f"query by entry ({rounds[0][3]:.0f} of {records} records): "
+          f"{query:.1f} ms by the index (goal < 20 ms, "
+          f"{'met' if query < 20 else 'MISSED'}), {scan:.0f} ms by a scan; "
+          f"who: {who:.1f} ms; medians, {len(rounds)} rounds", flush=True)
+
+
 BENCHES = {"export": bench_export, "import": bench_import, "list": bench_list,
            "fetch": bench_fetch, "agent": bench_agent, "sign": bench_sign,
            "together": bench_together,
            "verify": bench_verify, "report": bench_report, "unrecorded": bench_unrecorded, "cold_sign": bench_cold_sign,
+           "log_rate": bench_log_rate, "ask_rate": bench_ask_rate,
            **decide_bench.BENCHES, **relay_bench.BENCHES}
 
 

@@ -2,6 +2,10 @@ cv_unit(audit_vectors SOURCES audit_vectors_test.c audit_test.c LINK audit)
 cv_unit(audit_tiles SOURCES audit_tiles_test.c audit_test.c LINK audit)
 cv_unit(audit_bytes SOURCES audit_bytes_test.c audit_test.c LINK audit)
 cv_unit(audit_leaf SOURCES audit_leaf_test.c audit_test.c LINK audit)
+# A pen that writes what is no leaf.
+cv_unit(audit_spell SOURCES audit_spell_test.c audit_leaf_case.c audit_leaf_model.c
+                            audit_test.c LINK audit)
+target_link_options(audit_spell PRIVATE LINKER:--wrap=cv_leaf_write)
 # System calls that the test counts and makes fail.
 cv_unit(audit_log SOURCES audit_log_test.c audit_test.c LINK audit)
 target_link_options(audit_log PRIVATE LINKER:--wrap=pwrite

@@ -55,43 +55,59 @@ void audit_test_remove(struct audit_vault *v)
     assert_int_equal(nftw(v->path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+static void say(struct cv_leaf *l, enum cv_leaf_phase phase, const char *op,
+                const char *action, const char *entry, uint64_t nr)
+{
+    static const char *const rules[] = {"everyday"};
+    static const gid_t gids[] = {100, 27};
+
+    cv_leaf_init(l);
+    l->op = op;
+    l->phase = phase;
+    l->mode = "exec";
+    l->host = "host.example";
+    l->time_s = 1790000000 + (int64_t)nr;
+    l->mono_ms = 1000 + (int64_t)nr;
+    l->uid = 1000;
+    l->user = "alice";
+    l->gids = gids;
+    l->n_gids = 2;
+    l->pid = 42;
+    l->action = action;
+    l->entry = entry;
+    l->policy_version = 0;
+    l->policy_sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991"
+                       "b7852b855";
+    l->rules = rules;
+    l->n_rules = 1;
+    l->decision = phase == CV_LEAF_EVENT ? CV_LEAF_NONE : CV_LEAF_PERMIT;
+    l->outcome = phase == CV_LEAF_OUTCOME ? "ok" : NULL;
+}
+
 cJSON *audit_test_leaf(enum cv_leaf_phase phase, const char *op,
                        const char *action, const char *entry, uint64_t nr)
 {
     struct cv_leaf l;
     struct cv_err err;
     char own[CV_LEAF_OP + 1];
-    const char *const rules[] = {"everyday"};
-    const gid_t gids[] = {100, 27};
     cJSON *leaf = NULL;
 
     cv_leaf_new_op(own);
-    cv_leaf_init(&l);
-    l.op = op == NULL ? own : op;
-    l.phase = phase;
-    l.mode = "exec";
-    l.host = "host.example";
-    l.time_s = 1790000000 + (int64_t)nr;
-    l.mono_ms = 1000 + (int64_t)nr;
-    l.uid = 1000;
-    l.user = "alice";
-    l.gids = gids;
-    l.n_gids = 2;
-    l.pid = 42;
-    l.action = action;
-    l.entry = entry;
-    l.policy_version = 0;
-    l.policy_sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b"
-                      "7852b855";
-    l.rules = rules;
-    l.n_rules = 1;
-    l.decision = phase == CV_LEAF_EVENT ? CV_LEAF_NONE : CV_LEAF_PERMIT;
-    l.outcome = phase == CV_LEAF_OUTCOME ? "ok" : NULL;
+    say(&l, phase, op == NULL ? own : op, action, entry, nr);
     cv_err_init(&err);
     if (cv_leaf_build(&l, &leaf, &err) != CV_OK) {
         fail_msg("%s", err.text);
     }
     return leaf;
+}
+
+enum cv_status audit_test_append(struct cv_log *log, enum cv_leaf_phase phase,
+                                 const char *op, const char *entry, uint64_t nr)
+{
+    struct cv_leaf l;
+
+    say(&l, phase, op, "export", entry, nr);
+    return cv_log_append_leaf(log, &l, NULL, NULL);
 }
 
 void audit_test_fill(struct cv_log *log, unsigned n)
@@ -100,16 +116,16 @@ void audit_test_fill(struct cv_log *log, unsigned n)
 
     for (unsigned i = 0; i < n; i++) {
         char entry[32];
-        cJSON *leaf;
 
         (void)snprintf(entry, sizeof entry, "prod-%u", i / 2 % 10);
         if (i % 2 == 0) {
             cv_leaf_new_op(op);
         }
-        leaf = audit_test_leaf(i % 2 == 0 ? CV_LEAF_DECISION : CV_LEAF_OUTCOME,
-                               op, "export", entry, i);
-        assert_int_equal(cv_log_append(log, leaf, NULL, NULL), CV_OK);
-        cJSON_Delete(leaf);
+        assert_int_equal(
+            audit_test_append(log,
+                              i % 2 == 0 ? CV_LEAF_DECISION : CV_LEAF_OUTCOME,
+                              op, entry, i),
+            CV_OK);
     }
     assert_int_equal(cv_log_commit(log, NULL), CV_OK);
 }

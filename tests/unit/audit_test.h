@@ -32,6 +32,11 @@ void audit_test_remove(struct audit_vault *v);
 cJSON *audit_test_leaf(enum cv_leaf_phase phase, const char *op,
                        const char *action, const char *entry, uint64_t nr);
 
+/* Appends such a leaf of an export. */
+enum cv_status audit_test_append(struct cv_log *log, enum cv_leaf_phase phase,
+                                 const char *op, const char *entry,
+                                 uint64_t nr);
+
 /* Appends `n` leaves (permit and outcome by turns) and commits them. */
 void audit_test_fill(struct cv_log *log, unsigned n);
 

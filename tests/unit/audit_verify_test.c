@@ -178,13 +178,15 @@ static void test_torn(void **state)
 /* A frame of any text, behind what is there. */
 static void append_raw(const struct audit_vault *v, const char *text)
 {
-    size_t len;
+    size_t len, frame;
     uint8_t *bytes = audit_test_read(v, "audit/log", &len);
     struct cv_buf b;
 
     cv_buf_init(&b, NULL, 1 << 20);
     cv_buf_add(&b, bytes, len);
-    cv_wal_add((struct cv_bytes){(const uint8_t *)text, strlen(text)}, &b);
+    frame = cv_wal_begin(&b);
+    cv_buf_add_str(&b, text);
+    cv_wal_end(&b, frame);
     audit_test_write(v, "audit/log", b.data, b.len);
     cv_buf_wipe(&b);
     free(bytes);

@@ -180,6 +180,7 @@ static enum cv_status copy_one(void *ctx, const struct cv_query_cursor *at,
     struct cv_archived *now = &p->c->now;
     struct cv_record record;
     const char *wrong;
+    size_t frame;
 
     if (at->seq == p->c->before ||
         p->out->len + CV_WAL_HEADER + leaf.len > p->most) {
@@ -193,7 +194,9 @@ static enum cv_status copy_one(void *ctx, const struct cv_query_cursor *at,
         cv_err_hint(err, "run `certvault audit verify`");
         return CV_INTEGRITY;
     }
-    cv_wal_add(leaf, p->out);
+    frame = cv_wal_begin(p->out);
+    cv_buf_add(p->out, leaf.data, leaf.len);
+    cv_wal_end(p->out, frame);
     cv_tree_leaf(leaf, now->prev);
     cv_tree_append(&now->tree, now->prev);
     now->offset = at->offset + CV_WAL_HEADER + leaf.len;

@@ -198,10 +198,13 @@ static const struct rule rules[] = {
 };
 /* clang-format on */
 
-static const char actions[] =
-    "fetch fetch.service import list show use sign.raw export issue renew "
-    "rotate revoke remove edit approve audit.read policy.read policy.apply "
-    "admin log broker journal gc-destroy clock sink";
+static const char *const actions[] = {
+    "fetch",      "fetch.service", "import",       "list",  "show",
+    "use",        "sign.raw",      "export",       "issue", "renew",
+    "rotate",     "revoke",        "remove",       "edit",  "approve",
+    "audit.read", "policy.read",   "policy.apply", "admin", "log",
+    "broker",     "journal",       "gc-destroy",   "clock", "sink",
+};
 
 /* Is `word` one of the blank-separated words of `list`? */
 static bool has_word(const char *list, const char *word)
@@ -224,7 +227,12 @@ static bool has_word(const char *list, const char *word)
 
 bool cv_details_is_action(const char *action)
 {
-    return has_word(actions, action);
+    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+        if (actions[i][0] == action[0] && strcmp(actions[i], action) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_text(const cJSON *item)
@@ -299,7 +307,7 @@ static bool is_kind(const cJSON *item, enum kind kind)
 static const struct rule *find_rule(const char *action, const char *key)
 {
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        if (strcmp(rules[i].key, key) == 0 &&
+        if (rules[i].key[0] == key[0] && strcmp(rules[i].key, key) == 0 &&
             (rules[i].actions[0] == '*' ||
              has_word(rules[i].actions, action))) {
             return &rules[i];

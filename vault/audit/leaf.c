@@ -1,9 +1,9 @@
-#include "vault/audit/leaf.h"
+#include "vault/audit/leaf_internal.h"
 
-#include "vault/audit/details.h"
+#include "vault/audit/details_internal.h"
+#include "vault/audit/pen_internal.h"
 #include "vault/base/clock.h"
 #include "vault/base/json.h"
-#include "vault/base/utf8.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -32,65 +32,10 @@ void cv_leaf_new_op(char out[CV_LEAF_OP + 1])
     sodium_bin2hex(out, CV_LEAF_OP + 1, random, sizeof random);
 }
 
-/* UTF-8 without C0 and DEL, at most `max` bytes. */
-static bool is_text(const char *text, size_t max)
-{
-    const uint8_t *p = (const uint8_t *)text;
-    size_t len = strnlen(text, max + 1);
-
-    if (len > max) {
-        return false;
-    }
-    while (len > 0) {
-        uint32_t point = 0;
-        size_t n = cv_utf8_next(p, len, &point);
-
-        if (n == 0 || point < 0x20 || point == 0x7f) {
-            return false;
-        }
-        p += n;
-        len -= n;
-    }
-    return true;
-}
-
-static bool is_hex(const char *text, size_t len)
-{
-    return strspn(text, "0123456789abcdef") == len && text[len] == '\0';
-}
-
 static enum cv_status wrong(const char *member, struct cv_err *err)
 {
     return cv_fail(err, CV_INVALID, "audit record, %s: missing or not valid",
                    member);
-}
-
-/* A member with the form it must have. */
-struct text {
-    const char *name;
-    const char *value;
-    size_t max; /* bytes; or, for hex, digits */
-    bool hex;
-    bool required;
-};
-
-static enum cv_status check_texts(const struct text *t, size_t n,
-                                  struct cv_err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        const char *value = t[i].value;
-        bool ok;
-
-        if (value == NULL || value[0] == '\0') {
-            ok = !t[i].required && (value == NULL || !t[i].hex);
-        } else {
-            ok = t[i].hex ? is_hex(value, t[i].max) : is_text(value, t[i].max);
-        }
-        if (!ok) {
-            return wrong(t[i].name, err);
-        }
-    }
-    return CV_OK;
 }
 
 static bool is_outcome(const char *word)
@@ -105,8 +50,12 @@ static bool is_outcome(const char *word)
     return false;
 }
 
-static enum cv_status check_phase(const struct cv_leaf *l, struct cv_err *err)
+/* What one member by itself does not tell. */
+static enum cv_status check(const struct cv_leaf *l, struct cv_err *err)
 {
+    if (l->action == NULL || !cv_details_is_action(l->action)) {
+        return wrong("action", err);
+    }
     if (l->phase == CV_LEAF_DECISION && l->decision == CV_LEAF_NONE) {
         return wrong("decision", err);
     }
@@ -117,61 +66,64 @@ static enum cv_status check_phase(const struct cv_leaf *l, struct cv_err *err)
     if (l->outcome != NULL && !is_outcome(l->outcome)) {
         return wrong("outcome", err);
     }
-    if (l->policy_version >= 0 && l->policy_sha256 == NULL) {
-        return wrong("policy", err);
-    }
     if (l->n_gids > GIDS_MAX) {
-        return wrong("actor.gids", err);
+        return wrong("gids", err);
     }
-    for (size_t i = 0; i < l->n_rules; i++) {
-        if (l->rules[i] == NULL || !is_text(l->rules[i], RULE)) {
-            return wrong("rules", err);
-        }
-    }
-    return CV_OK;
+    return l->details == NULL ? CV_OK
+                              : cv_details_check(l->action, l->details, err);
 }
 
-static enum cv_status check(const struct cv_leaf *l, struct cv_err *err)
+static void put_text(struct cv_pen *pen, const char *key, const char *text,
+                     size_t max)
 {
-    const struct text texts[] = {
-        {"op", l->op, CV_LEAF_OP, true, true},
-        {"boot", l->boot, WORD, false, false},
-        {"broker.mode", l->mode, WORD, false, true},
-        {"broker.host", l->host, HINT, false, true},
-        {"broker.version", l->version, WORD, false, false},
-        {"actor.user", l->user, USER, false, false},
-        {"entry", l->entry, CV_LIMIT_NAME, false, false},
-        {"entry_id", l->entry_id, 32, true, false},
-        {"spki", l->spki, 64, true, false},
-        {"context", l->context, CV_LIMIT_URL, false, false},
-        {"reason", l->reason, CV_LIMIT_REASON, false, false},
-        {"ticket", l->ticket, CV_LIMIT_TICKET, false, false},
-        {"policy", l->policy_sha256, 64, true, false},
-    };
-    enum cv_status status =
-        check_texts(texts, sizeof texts / sizeof texts[0], err);
+    if (text != NULL) {
+        cv_pen_key(pen, key);
+        cv_pen_text(pen, text, max);
+    }
+}
 
-    if (status == CV_OK) {
-        status = check_phase(l, err);
+static void put_required(struct cv_pen *pen, const char *key, const char *text,
+                         size_t max)
+{
+    cv_pen_key(pen, key);
+    if (text == NULL || text[0] == '\0') {
+        cv_pen_refuse(pen);
+        return;
     }
-    if (status == CV_OK &&
-        (l->action == NULL || !cv_details_is_action(l->action))) {
-        status = wrong("action", err);
+    cv_pen_text(pen, text, max);
+}
+
+static void put_word(struct cv_pen *pen, const char *key, const char *word)
+{
+    if (word != NULL) {
+        cv_pen_key(pen, key);
+        cv_pen_word(pen, word);
     }
-    if (status == CV_OK && l->details != NULL) {
-        status = cv_details_check(l->action, l->details, err);
+}
+
+static void put_hex(struct cv_pen *pen, const char *key, const char *text,
+                    size_t digits)
+{
+    if (text != NULL) {
+        cv_pen_key(pen, key);
+        cv_pen_hex(pen, text, digits);
     }
-    return status;
+}
+
+static void put_uint(struct cv_pen *pen, const char *key, int64_t value)
+{
+    cv_pen_key(pen, key);
+    cv_pen_uint(pen, (uint64_t)value);
 }
 
 /* What cannot be told who it is from: shown for what it is worth. */
-static bool add_hint(cJSON *object, const char *key, const char *text)
+static void put_hint(struct cv_pen *pen, const char *key, const char *text)
 {
     char clean[HINT + 1];
     size_t len = 0;
 
     if (text == NULL || text[0] == '\0') {
-        return true;
+        return;
     }
     for (; text[len] != '\0' && len < HINT; len++) {
         uint8_t c = (uint8_t)text[len];
@@ -179,141 +131,173 @@ static bool add_hint(cJSON *object, const char *key, const char *text)
         clean[len] = c < 0x20 || c >= 0x7f ? '?' : text[len];
     }
     clean[len] = '\0';
-    return cv_json_add_str(object, key, clean);
+    put_text(pen, key, clean, HINT);
 }
 
-static bool add_broker(cJSON *leaf, const struct cv_leaf *l)
+static void put_gids(struct cv_pen *pen, const struct cv_leaf *l)
 {
-    cJSON *o = cJSON_CreateObject();
-    bool ok = cv_json_add_str(o, "mode", l->mode) &&
-              cv_json_add_str(o, "host", l->host) &&
-              cv_json_add_str(o, "version",
-                              l->version == NULL ? CV_VERSION : l->version);
-
-    return cv_json_add_item(leaf, "broker", o) && ok;
-}
-
-static bool add_gid(cJSON *gids, gid_t gid)
-{
-    cJSON *item = cJSON_CreateNumber(gid);
-
-    if (item == NULL || !cJSON_AddItemToArray(gids, item)) {
-        cJSON_Delete(item);
-        return false;
+    cv_pen_key(pen, "gids");
+    cv_pen_open(pen, '[');
+    if (l->has_gid) {
+        cv_pen_uint(pen, l->gid);
     }
-    return true;
-}
-
-static bool add_actor(cJSON *leaf, const struct cv_leaf *l)
-{
-    cJSON *o = cJSON_CreateObject(), *hints = cJSON_CreateObject();
-    cJSON *gids = cJSON_CreateArray();
-    char user[32];
-    bool ok;
-
-    (void)snprintf(user, sizeof user, "uid:%lu", (unsigned long)l->uid);
-    ok = cv_json_add_int(o, "uid", l->uid) &&
-         cv_json_add_str(o, "user", l->user == NULL ? user : l->user) &&
-         (l->pid <= 0 || cv_json_add_int(o, "pid", l->pid)) &&
-         add_hint(hints, "exe", l->exe) && add_hint(hints, "tty", l->tty) &&
-         (l->loginuid < 0 || cv_json_add_int(hints, "loginuid", l->loginuid));
-    ok = ok && (!l->has_gid || add_gid(gids, l->gid));
-    for (size_t i = 0; i < l->n_gids && ok; i++) {
-        ok = (l->has_gid && l->gids[i] == l->gid) || add_gid(gids, l->gids[i]);
-    }
-    ok = cv_json_add_item(o, "gids", gids) && ok;
-    ok = cv_json_add_item(o, "hints", hints) && ok;
-    return cv_json_add_item(leaf, "actor", o) && ok;
-}
-
-static bool add_policy(cJSON *leaf, const struct cv_leaf *l)
-{
-    cJSON *o;
-    bool ok;
-
-    if (l->policy_version < 0) {
-        return true;
-    }
-    o = cJSON_CreateObject();
-    ok = cv_json_add_int(o, "version", l->policy_version) &&
-         cv_json_add_str(o, "sha256", l->policy_sha256);
-    return cv_json_add_item(leaf, "policy", o) && ok;
-}
-
-static bool add_rules(cJSON *leaf, const struct cv_leaf *l)
-{
-    cJSON *rules = cJSON_CreateArray();
-    bool ok = rules != NULL;
-
-    for (size_t i = 0; i < l->n_rules && ok; i++) {
-        cJSON *rule = cJSON_CreateString(l->rules[i]);
-
-        ok = rule != NULL && cJSON_AddItemToArray(rules, rule);
-        if (!ok) {
-            cJSON_Delete(rule);
+    for (size_t i = 0; i < l->n_gids; i++) {
+        if (!l->has_gid || l->gids[i] != l->gid) {
+            cv_pen_uint(pen, l->gids[i]);
         }
     }
-    return cv_json_add_item(leaf, "rules", rules) && ok;
+    cv_pen_close(pen, ']');
 }
 
-static bool add_when(cJSON *leaf, const struct cv_leaf *l)
+static void put_actor(struct cv_pen *pen, const struct cv_leaf *l)
+{
+    char user[32];
+
+    cv_pen_key(pen, "actor");
+    cv_pen_open(pen, '{');
+    put_gids(pen, l);
+    cv_pen_key(pen, "hints");
+    cv_pen_open(pen, '{');
+    put_hint(pen, "exe", l->exe);
+    if (l->loginuid >= 0) {
+        put_uint(pen, "loginuid", l->loginuid);
+    }
+    put_hint(pen, "tty", l->tty);
+    cv_pen_close(pen, '}');
+    if (l->pid > 0) {
+        put_uint(pen, "pid", l->pid);
+    }
+    put_uint(pen, "uid", l->uid);
+    if (l->user == NULL) {
+        (void)snprintf(user, sizeof user, "uid:%lu", (unsigned long)l->uid);
+    }
+    put_text(pen, "user", l->user == NULL ? user : l->user, USER);
+    cv_pen_close(pen, '}');
+}
+
+static void put_broker(struct cv_pen *pen, const struct cv_leaf *l)
+{
+    cv_pen_key(pen, "broker");
+    cv_pen_open(pen, '{');
+    put_required(pen, "host", l->host, HINT);
+    put_required(pen, "mode", l->mode, WORD);
+    put_text(pen, "version", l->version == NULL ? CV_VERSION : l->version,
+             WORD);
+    cv_pen_close(pen, '}');
+}
+
+static void put_policy(struct cv_pen *pen, const struct cv_leaf *l)
+{
+    if (l->policy_version < 0) {
+        return;
+    }
+    cv_pen_key(pen, "policy");
+    cv_pen_open(pen, '{');
+    cv_pen_key(pen, "sha256");
+    cv_pen_hex(pen, l->policy_sha256, 64);
+    put_uint(pen, "version", l->policy_version);
+    cv_pen_close(pen, '}');
+}
+
+static void put_rules(struct cv_pen *pen, const struct cv_leaf *l)
+{
+    cv_pen_key(pen, "rules");
+    cv_pen_open(pen, '[');
+    for (size_t i = 0; i < l->n_rules; i++) {
+        cv_pen_text(pen, l->rules[i], RULE);
+    }
+    cv_pen_close(pen, ']');
+}
+
+/* The members from "action" to "error". */
+static void put_first_half(struct cv_pen *pen, const struct cv_leaf *l)
+{
+    static const char *const verdicts[] = {NULL, "permit", "deny"};
+
+    put_word(pen, "action", l->action);
+    put_actor(pen, l);
+    put_text(pen, "boot", l->boot == NULL ? cv_clock_boot_id() : l->boot, WORD);
+    put_broker(pen, l);
+    put_text(pen, "context", l->context, CV_LIMIT_URL);
+    put_word(pen, "decision", verdicts[l->decision]);
+    cv_pen_key(pen, "details");
+    cv_details_write(pen, l->details);
+    put_text(pen, "entry", l->entry, CV_LIMIT_NAME);
+    put_hex(pen, "entry_id", l->entry_id, 32);
+    if (l->status != CV_OK) {
+        put_word(pen, "error", cv_err_code_name(l->status));
+    }
+}
+
+/* Those from "mono_ms" to "v". */
+static void put_second_half(struct cv_pen *pen, const struct cv_leaf *l,
+                            const struct cv_leaf_place *place)
 {
     static const char *const phases[] = {"decision", "outcome", "event"};
     char time[CV_CLOCK_TEXT_LEN];
-    int64_t at = l->time_s < 0 ? cv_clock_now_s() : l->time_s;
-    int64_t mono = l->mono_ms < 0 ? cv_clock_boot_ms() : l->mono_ms;
 
-    return cv_json_add_str(leaf, "op", l->op) &&
-           cv_json_add_str(leaf, "phase", phases[l->phase]) &&
-           cv_json_add_str(leaf, "time", cv_clock_format(at, time)) &&
-           cv_json_add_int(leaf, "mono_ms", mono) &&
-           cv_json_add_str(leaf, "boot",
-                           l->boot == NULL ? cv_clock_boot_id() : l->boot);
+    put_uint(pen, "mono_ms", l->mono_ms < 0 ? cv_clock_boot_ms() : l->mono_ms);
+    cv_pen_key(pen, "op");
+    cv_pen_hex(pen, l->op, CV_LEAF_OP);
+    put_word(pen, "outcome", l->outcome);
+    put_word(pen, "phase", phases[l->phase]);
+    put_policy(pen, l);
+    if (place != NULL) {
+        cv_pen_key(pen, "prev");
+        cv_pen_base64(pen, place->prev);
+    }
+    put_text(pen, "reason", l->reason, CV_LIMIT_REASON);
+    put_rules(pen, l);
+    if (place != NULL) {
+        cv_pen_key(pen, "seq");
+        cv_pen_uint(pen, place->seq);
+    }
+    put_hex(pen, "spki", l->spki, 64);
+    put_text(pen, "ticket", l->ticket, CV_LIMIT_TICKET);
+    put_word(
+        pen, "time",
+        cv_clock_format(l->time_s < 0 ? cv_clock_now_s() : l->time_s, time));
+    if (place != NULL) {
+        put_uint(pen, "v", CV_LEAF_VERSION);
+    }
 }
 
-static bool add_what(cJSON *leaf, const struct cv_leaf *l)
+enum cv_status cv_leaf_write(const struct cv_leaf *leaf,
+                             const struct cv_leaf_place *place,
+                             struct cv_buf *out, struct cv_err *err)
 {
-    return cv_json_add_str(leaf, "action", l->action) &&
-           cv_json_add_str(leaf, "entry", l->entry) &&
-           cv_json_add_str(leaf, "entry_id", l->entry_id) &&
-           cv_json_add_str(leaf, "spki", l->spki) &&
-           cv_json_add_str(leaf, "context", l->context) &&
-           cv_json_add_str(leaf, "reason", l->reason) &&
-           cv_json_add_str(leaf, "ticket", l->ticket);
-}
+    enum cv_status status = check(leaf, err);
+    struct cv_pen pen;
 
-static bool add_verdict(cJSON *leaf, const struct cv_leaf *l)
-{
-    const char *decision = l->decision == CV_LEAF_PERMIT ? "permit"
-                           : l->decision == CV_LEAF_DENY ? "deny"
-                                                         : NULL;
-    cJSON *details = l->details == NULL ? cJSON_CreateObject()
-                                        : cJSON_Duplicate(l->details, true);
-
-    return cv_json_add_item(leaf, "details", details) && add_policy(leaf, l) &&
-           cv_json_add_str(leaf, "decision", decision) && add_rules(leaf, l) &&
-           cv_json_add_str(leaf, "outcome", l->outcome) &&
-           (l->status == CV_OK ||
-            cv_json_add_str(leaf, "error", cv_err_code_name(l->status)));
+    if (status != CV_OK) {
+        return status;
+    }
+    cv_pen_begin(&pen, out);
+    cv_pen_open(&pen, '{');
+    put_first_half(&pen, leaf);
+    put_second_half(&pen, leaf, place);
+    cv_pen_close(&pen, '}');
+    cv_pen_end(&pen);
+    if (pen.wrong != NULL) {
+        return wrong(pen.wrong, err);
+    }
+    return cv_buf_status(out, "an audit record", err);
 }
 
 enum cv_status cv_leaf_build(const struct cv_leaf *leaf, cJSON **out,
                              struct cv_err *err)
 {
-    enum cv_status status = check(leaf, err);
-    cJSON *tree;
+    struct cv_arena *arena = cv_json_use(NULL);
+    struct cv_buf text;
+    enum cv_status status;
 
+    (void)cv_json_use(arena);
     *out = NULL;
-    if (status != CV_OK) {
-        return status;
+    cv_buf_init(&text, NULL, CV_LIMIT_LEAF);
+    status = cv_leaf_write(leaf, NULL, &text, err);
+    if (status == CV_OK) {
+        status = cv_json_parse(arena, cv_buf_bytes(&text), out, err);
     }
-    tree = cJSON_CreateObject();
-    if (!add_when(tree, leaf) || !add_broker(tree, leaf) ||
-        !add_actor(tree, leaf) || !add_what(tree, leaf) ||
-        !add_verdict(tree, leaf)) {
-        cJSON_Delete(tree);
-        return cv_fail(err, CV_INTERNAL, "out of memory");
-    }
-    *out = tree;
-    return CV_OK;
+    cv_buf_wipe(&text);
+    return status;
 }

@@ -1,9 +1,10 @@
 /* What a leaf says: the members of an audit record, but for v, seq and prev,
  * which the log adds.
  *
- * Fill a struct cv_leaf (zeroed first: cv_leaf_init), build the tree, append
- * it. A decision and its outcome share `op`: an outcome leaf must follow a
- * permit of the same op, which `audit verify` checks; a denial has no outcome.
+ * Fill a struct cv_leaf (zeroed first: cv_leaf_init) and append it
+ * (cv_log_append_leaf), or build its tree, which can wait. A decision and its
+ * outcome share `op`: an outcome leaf must follow a permit of the same op,
+ * which `audit verify` checks; a denial has no outcome.
  *
  * There is no free-form member: every text is checked (UTF-8, no control
  * character, a length), and `details` has a closed list of keys per action
@@ -77,10 +78,10 @@ void cv_leaf_init(struct cv_leaf *leaf);
 /* Draws an op. */
 void cv_leaf_new_op(char out[CV_LEAF_OP + 1]);
 
-/* Builds the tree; the caller frees *out. CV_INVALID where a member is missing
- * (op, mode, host, action; decision in a decision; outcome in an outcome), is
- * not what it must be, or `details` holds a key or type that the action has
- * not; the text names the member. */
+/* Builds the tree of what is written; the caller frees *out. CV_INVALID where a
+ * member is missing (op, mode, host, action; decision in a decision; outcome in
+ * an outcome), is not what it must be, or `details` holds a key or type that
+ * the action has not; the text names the member. */
 CV_MUST_USE enum cv_status cv_leaf_build(const struct cv_leaf *leaf,
                                          cJSON **out, struct cv_err *err);
 

@@ -10,7 +10,7 @@
  * vault/lock, which is the caller's affair):
  *
  *     cv_log_refresh    catch up with what other processes appended
- *     cv_log_append...  leaves get seq and prev; nothing is written yet
+ *     cv_log_append...  leaves get seq and prev; nothing is on the disk yet
  *     cv_log_commit     one write, one fdatasync. CV_OK: durable, now release
  *
  * "Durable" is said only when fdatasync returned 0 and the open file is still
@@ -39,6 +39,7 @@
 #include <cjson/cJSON.h>
 
 struct cv_log;
+struct cv_leaf; /* leaf.h */
 
 enum cv_log_mode {
     CV_LOG_READ,  /* appends nothing, drops nothing, needs no lock */
@@ -77,10 +78,19 @@ void cv_log_close(struct cv_log *log);
 CV_MUST_USE enum cv_status cv_log_refresh(struct cv_log *log,
                                           struct cv_err *err);
 
-/* Adds v, seq and prev to `leaf` (the caller keeps it) and queues it; *seq (may
- * be NULL) is its number. No I/O. CV_INVALID: longer than CV_LIMIT_LEAF, or not
- * to be written canonically (fractions, DEL); the leaves queued before stay.
- * CV_IO: dead or read-only. */
+/* Writes `leaf` with v, seq and prev behind those that are queued; *seq (may be
+ * NULL) is its number. No I/O. What was written is read again as `audit verify`
+ * reads it, and queued only if that takes it. CV_INVALID: see cv_leaf_build; or
+ * longer than CV_LIMIT_LEAF; the leaves queued before stay. CV_IO: dead or
+ * read-only. */
+CV_MUST_USE enum cv_status cv_log_append_leaf(struct cv_log *log,
+                                              const struct cv_leaf *leaf,
+                                              uint64_t *seq,
+                                              struct cv_err *err);
+
+/* The same for a leaf that waited as a tree (cv_leaf_build; the caller keeps
+ * it, with the new members). It costs several times as much. CV_INVALID also
+ * where it cannot be written canonically (fractions, DEL). */
 CV_MUST_USE enum cv_status cv_log_append(struct cv_log *log, cJSON *leaf,
                                          uint64_t *seq, struct cv_err *err);
 

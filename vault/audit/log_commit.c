@@ -1,5 +1,5 @@
 /* Appending: leaves are numbered, queued, written and made durable. */
-#include "vault/audit/leaf.h"
+#include "vault/audit/leaf_internal.h"
 #include "vault/audit/log_internal.h"
 #include "vault/audit/record_internal.h"
 #include "vault/audit/reserve.h"
@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GIVE_TRIES 8 /* to make room for one commit */
+#define GIVE_TRIES 8           /* to make room for one commit */
+#define PENDING_KEPT CV_MIB(1) /* room for what is queued */
 
 enum cv_status cv_log_dead(struct cv_err *err)
 {
@@ -81,23 +82,25 @@ static bool is_to_be_kept(const struct cv_record *record)
     return cv_record_is(record->decision, "permit");
 }
 
-static enum cv_status queue(struct cv_log *log, struct cv_bytes leaf,
+/* Takes a frame's record into the queue, if it is a leaf that goes there: read
+ * as it is read ever after, so that none gets into the log which `audit verify`
+ * would refuse. */
+static enum cv_status queue(struct cv_log *log, size_t frame,
                             struct cv_err *err)
 {
+    struct cv_bytes leaf = cv_wal_record(&log->pending, frame);
     struct cv_frontier *f = &log->next;
     struct cv_record record;
-    const char *wrong = cv_record_follow(leaf, f->tree.size, f->prev, &record);
+    const char *wrong;
 
+    if (leaf.len > CV_LIMIT_LEAF) {
+        return cv_fail(err, CV_INVALID, "an audit record is too long");
+    }
+    wrong = cv_record_follow(leaf, f->tree.size, f->prev, &record);
     if (wrong != NULL) {
         return cv_fail(err, CV_INVALID, "not a leaf: %s", wrong);
     }
-    if (leaf.len + CV_WAL_HEADER > CV_LOG_PENDING - log->pending.len) {
-        return cv_fail(err, CV_INVALID, "too many records in one commit");
-    }
-    cv_wal_add(leaf, &log->pending);
-    if (log->pending.status != CV_OK) {
-        return cv_buf_status(&log->pending, "the audit log", err);
-    }
+    cv_wal_end(&log->pending, frame);
     cv_tree_leaf(leaf, f->prev);
     cv_tree_append(&f->tree, f->prev);
     f->offset += CV_WAL_HEADER + leaf.len;
@@ -106,32 +109,71 @@ static enum cv_status queue(struct cv_log *log, struct cv_bytes leaf,
     return CV_OK;
 }
 
-enum cv_status cv_log_append(struct cv_log *log, cJSON *leaf, uint64_t *seq,
-                             struct cv_err *err)
+/* Begins a frame for the next leaf. */
+static enum cv_status begin_leaf(struct cv_log *log, uint64_t *seq,
+                                 size_t *frame, struct cv_err *err)
 {
-    struct cv_buf text;
-    enum cv_status status;
-
     if (!log->alive) {
         return cv_log_dead(err);
     }
     if (log->mode == CV_LOG_READ) {
         return cv_fail(err, CV_IO, "the audit log was opened for reading");
     }
-    if (!cJSON_IsObject(leaf) || !number_leaf(log, leaf)) {
-        return cv_fail(err, CV_INTERNAL, "out of memory");
+    if (seq != NULL) {
+        *seq = log->next.tree.size;
     }
-    cv_buf_init(&text, NULL, CV_LIMIT_LEAF);
-    cv_json_write(leaf, CV_JSON_CANONICAL, &text);
-    status = cv_buf_status(&text, "an audit record", err);
+    *frame = cv_wal_begin(&log->pending);
+    return CV_OK;
+}
+
+/* Queues what was written, or takes it back. */
+static enum cv_status end_leaf(struct cv_log *log, size_t frame,
+                               enum cv_status status, struct cv_err *err)
+{
     if (status == CV_OK) {
-        if (seq != NULL) {
-            *seq = log->next.tree.size;
-        }
-        status = queue(log, cv_buf_bytes(&text), err);
+        status = cv_buf_status(&log->pending, "what one commit writes", err);
     }
-    cv_buf_wipe(&text);
+    if (status == CV_OK) {
+        status = queue(log, frame, err);
+    }
+    if (status != CV_OK) {
+        cv_buf_cut(&log->pending, frame);
+    }
     return status;
+}
+
+enum cv_status cv_log_append_leaf(struct cv_log *log,
+                                  const struct cv_leaf *leaf, uint64_t *seq,
+                                  struct cv_err *err)
+{
+    const struct cv_leaf_place place = {log->next.tree.size,
+                                        {log->next.prev, CV_TREE_HASH}};
+    size_t frame = 0;
+    enum cv_status status = begin_leaf(log, seq, &frame, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    status = cv_leaf_write(leaf, &place, &log->pending, err);
+    return end_leaf(log, frame, status, err);
+}
+
+enum cv_status cv_log_append(struct cv_log *log, cJSON *leaf, uint64_t *seq,
+                             struct cv_err *err)
+{
+    size_t frame = 0;
+    enum cv_status status = begin_leaf(log, seq, &frame, err);
+
+    if (status != CV_OK) {
+        return status;
+    }
+    if (cJSON_IsObject(leaf) && number_leaf(log, leaf)) {
+        cv_json_write(leaf, CV_JSON_CANONICAL, &log->pending);
+        status = cv_buf_status(&log->pending, "an audit record", err);
+    } else {
+        status = cv_fail(err, CV_INTERNAL, "out of memory");
+    }
+    return end_leaf(log, frame, status, err);
 }
 
 /* 0, or why not. */
@@ -177,20 +219,41 @@ static enum cv_status drop_tail(struct cv_log *log, struct cv_err *err)
     return status;
 }
 
+/* So far apart are the places at which the file grows. Each time the disk is
+ * told of a new size, which takes as long as the sync itself, or much longer
+ * beside others who write; but zeros are written twice over. So groups of many
+ * leaves get more of them, and what is larger than the zeros would be, and lets
+ * the file grow each time, no more than is_torn in wal.c wants. */
+static uint64_t ahead_step(size_t len)
+{
+    if (len > CV_LOG_STEP) {
+        return CV_WAL_STEP;
+    }
+    return len > CV_LOG_STEP / 16 ? 4 * CV_LOG_STEP : CV_LOG_STEP;
+}
+
 /* Zeros from the end of what is queued to a whole step: overwriting them costs
  * the next commits no change of the file's size, which the disk would have to
  * be told of each time. Where there is no room for them it goes on without. */
 static void write_ahead(struct cv_log *log)
 {
-    static const uint8_t zeros[CV_LOG_STEP];
-    uint64_t from =
+    static const uint8_t zeros[CV_WAL_STEP];
+    uint64_t at =
         log->next.offset > log->length ? log->next.offset : log->length;
-    uint64_t to = (log->next.offset / CV_LOG_STEP + 1) * CV_LOG_STEP;
+    uint64_t step = ahead_step(log->pending.len);
+    uint64_t to = (log->next.offset / step + 1) * step;
+    int why = 0;
 
     if (!log->stays || log->tight || log->next.offset <= log->length) {
         return;
     }
-    if (write_all(log->fd, zeros, (size_t)(to - from), from) == 0) {
+    while (at < to && why == 0) {
+        size_t len = (size_t)(CV_WAL_STEP - at % CV_WAL_STEP);
+
+        why = write_all(log->fd, zeros, len, at);
+        at += len;
+    }
+    if (why == 0) {
         log->length = to;
     } else {
         (void)!cut(log, log->next.offset, NULL);
@@ -293,7 +356,11 @@ enum cv_status cv_log_commit(struct cv_log *log, struct cv_err *err)
 
 void cv_log_discard(struct cv_log *log)
 {
-    cv_buf_wipe(&log->pending);
+    /* The next commit finds its room there; a large one's is given back. */
+    if (log->pending.size > PENDING_KEPT) {
+        cv_buf_wipe(&log->pending);
+    }
+    cv_buf_cut(&log->pending, 0);
     log->next = log->done;
     log->matters = false;
 }

@@ -12,7 +12,8 @@
 
 #define CV_LOG_PATH "audit/log"
 #define CV_LOG_PENDING CV_MIB(64) /* most that one commit writes */
-/* Zeros ahead go up to a multiple of this, itself one of CV_WAL_STEP. */
+/* Zeros ahead go up to a multiple of this, itself one of CV_WAL_STEP; in
+ * commits of many leaves of another (log_commit.c). */
 #define CV_LOG_STEP CV_KIB(256)
 
 struct cv_log {

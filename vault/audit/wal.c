@@ -344,12 +344,31 @@ enum cv_status cv_wal_is_torn(struct cv_wal *wal, uint64_t offset,
     return is_beginning(wal, offset, torn, err);
 }
 
-void cv_wal_add(struct cv_bytes record, struct cv_buf *out)
+size_t cv_wal_begin(struct cv_buf *out)
 {
-    uint8_t header[CV_WAL_HEADER];
+    static const uint8_t header[CV_WAL_HEADER];
+    size_t frame = out->len;
 
-    put_u32(header, (uint32_t)record.len);
-    put_u32(header + 4, cv_crc32c_of(record));
     cv_buf_add(out, header, sizeof header);
-    cv_buf_add(out, record.data, record.len);
+    return frame;
+}
+
+struct cv_bytes cv_wal_record(const struct cv_buf *out, size_t frame)
+{
+    size_t from = frame + CV_WAL_HEADER;
+
+    if (out->status != CV_OK || out->len < from) {
+        return (struct cv_bytes){NULL, 0};
+    }
+    return (struct cv_bytes){out->data + from, out->len - from};
+}
+
+void cv_wal_end(struct cv_buf *out, size_t frame)
+{
+    struct cv_bytes record = cv_wal_record(out, frame);
+
+    if (record.data != NULL) {
+        put_u32(out->data + frame, (uint32_t)record.len);
+        put_u32(out->data + frame + 4, cv_crc32c_of(record));
+    }
 }

@@ -58,7 +58,12 @@ CV_MUST_USE enum cv_status cv_wal_is_torn(struct cv_wal *wal, uint64_t offset,
                                           enum cv_wal_kind kind, bool *torn,
                                           struct cv_err *err);
 
-/* Appends a frame. */
-void cv_wal_add(struct cv_bytes record, struct cv_buf *out);
+/* Appends a frame, whose record is written where it will lie: begin tells where
+ * the frame begins, and all that is appended then is its record, until end puts
+ * length and CRC before it. After a failure that stuck to `out` there is none
+ * (data NULL), and end does nothing. */
+size_t cv_wal_begin(struct cv_buf *out);
+struct cv_bytes cv_wal_record(const struct cv_buf *out, size_t frame);
+void cv_wal_end(struct cv_buf *out, size_t frame);
 
 #endif

@@ -148,6 +148,16 @@ void cv_buf_drop(struct cv_buf *b, size_t len)
     b->len = left;
 }
 
+void cv_buf_cut(struct cv_buf *b, size_t len)
+{
+    b->status = CV_OK;
+    if (b->data == NULL || len >= b->len) {
+        return;
+    }
+    sodium_memzero(b->data + len, b->len - len);
+    b->len = len;
+}
+
 enum cv_status cv_buf_status(const struct cv_buf *b, const char *what,
                              struct cv_err *err)
 {

@@ -42,6 +42,10 @@ void cv_buf_took(struct cv_buf *b, size_t len);
 /* Drops the first `len` bytes (those that were dropped are wiped). */
 void cv_buf_drop(struct cv_buf *b, size_t len);
 
+/* Back to its first `len` bytes (at most what it holds): what was behind them
+ * is wiped, and a failure that stuck there is forgotten. The room is kept. */
+void cv_buf_cut(struct cv_buf *b, size_t len);
+
 /* CV_OK, or the failure that stuck with a text that names `what`. */
 CV_MUST_USE enum cv_status cv_buf_status(const struct cv_buf *b,
                                          const char *what, struct cv_err *err);

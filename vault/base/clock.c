@@ -48,6 +48,18 @@ const char *cv_clock_boot_id(void)
     return boot_id;
 }
 
+/* `n` digits of a number that is not negative. */
+static char *put_digits(char *p, unsigned n, int value)
+{
+    for (unsigned i = n; i > 0; i--) {
+        p[i - 1] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    return p + n;
+}
+
+/* By hand: each record of the audit log has a time, and printf would take a
+ * tenth of what appending one does. */
 const char *cv_clock_format(int64_t t_s, char out[CV_CLOCK_TEXT_LEN])
 {
     int64_t inside = t_s < FIRST_S ? FIRST_S : t_s > LAST_S ? LAST_S : t_s;
@@ -55,13 +67,19 @@ const char *cv_clock_format(int64_t t_s, char out[CV_CLOCK_TEXT_LEN])
     struct tm tm;
     memset(&tm, 0, sizeof(tm));
     gmtime_r(&when, &tm);
-    if (snprintf(out, CV_CLOCK_TEXT_LEN, "%04u-%02u-%02uT%02u:%02u:%02uZ",
-                 (unsigned)(tm.tm_year + 1900) % 10000U,
-                 (unsigned)(tm.tm_mon + 1) % 100U, (unsigned)tm.tm_mday % 100U,
-                 (unsigned)tm.tm_hour % 100U, (unsigned)tm.tm_min % 100U,
-                 (unsigned)tm.tm_sec % 100U) < 0) {
-        out[0] = '\0';
-    }
+    char *p = put_digits(out, 4, tm.tm_year + 1900);
+    *p++ = '-';
+    p = put_digits(p, 2, tm.tm_mon + 1);
+    *p++ = '-';
+    p = put_digits(p, 2, tm.tm_mday);
+    *p++ = 'T';
+    p = put_digits(p, 2, tm.tm_hour);
+    *p++ = ':';
+    p = put_digits(p, 2, tm.tm_min);
+    *p++ = ':';
+    p = put_digits(p, 2, tm.tm_sec);
+    *p++ = 'Z';
+    *p = '\0';
     return out;
 }
 

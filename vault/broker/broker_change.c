@@ -317,11 +317,9 @@ static enum cv_status tell(struct cv_broker *b, const struct row *row,
     const bool done =
         cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row->doc, "done"));
     struct cv_leaf leaf;
-    cJSON *tree;
     const char *entry = cv_entry_text(row->doc, "entry");
     const char *id = cv_entry_text(row->doc, "entry_id");
     const char *spki = cv_entry_text(row->doc, "spki");
-    enum cv_status s;
 
     cv_leaf_init(&leaf);
     leaf.op = row->op;
@@ -335,12 +333,7 @@ static enum cv_status tell(struct cv_broker *b, const struct row *row,
     leaf.entry_id = id[0] != '\0' ? id : NULL;
     leaf.spki = spki[0] != '\0' ? spki : NULL;
     leaf.outcome = done ? "ok" : "aborted";
-    s = cv_leaf_build(&leaf, &tree, err);
-    if (s == CV_OK) {
-        s = cv_log_append(b->vault->log, tree, NULL, err);
-        cJSON_Delete(tree);
-    }
-    return s;
+    return cv_log_append_leaf(b->vault->log, &leaf, NULL, err);
 }
 
 static enum cv_status finish(struct cv_broker *b, struct rows *r,

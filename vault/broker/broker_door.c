@@ -149,18 +149,12 @@ enum cv_status cv_broker_queue_waiting(struct cv_broker *b, struct cv_err *err)
 enum cv_status cv_door_queue(struct cv_broker *b, const struct cv_leaf *leaf,
                              int64_t *seq, struct cv_err *err)
 {
-    cJSON *tree;
     uint64_t n = 0;
-    enum cv_status s = cv_leaf_build(leaf, &tree, err);
+    enum cv_status s = cv_broker_queue_waiting(b, err);
 
-    if (s != CV_OK) {
-        return s;
-    }
-    s = cv_broker_queue_waiting(b, err);
     if (s == CV_OK) {
-        s = cv_log_append(b->vault->log, tree, &n, err);
+        s = cv_log_append_leaf(b->vault->log, leaf, &n, err);
     }
-    cJSON_Delete(tree);
     if (seq != NULL) {
         *seq = s == CV_OK ? (int64_t)n : -1;
     }

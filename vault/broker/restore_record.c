@@ -52,13 +52,8 @@ static void leaf_begin(const struct cv_restore *r, const struct who *w,
 static enum cv_status append(struct cv_log *log, const struct cv_leaf *leaf,
                              struct cv_err *err)
 {
-    cJSON *tree = NULL;
-    enum cv_status s = cv_leaf_build(leaf, &tree, err);
+    enum cv_status s = cv_log_append_leaf(log, leaf, NULL, err);
 
-    if (s == CV_OK) {
-        s = cv_log_append(log, tree, NULL, err);
-    }
-    cJSON_Delete(tree);
     return s == CV_OK ? cv_log_commit(log, err) : s;
 }
 
