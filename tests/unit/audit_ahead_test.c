@@ -108,7 +108,7 @@ static void test_kept(void **state)
     audit_test_checkpoint(&v, log);
     assert_int_equal(cv_tiles_update(v.fd, 49, NULL), CV_OK);
     audit_test_fill(log, 2000);
-    assert_true(file_size(&v) > size && file_size(&v) % CV_LOG_STEP == 0);
+    assert_true(file_size(&v) > size && file_size(&v) % CV_WAL_STEP == 0);
     can_be_read(&v, 2049, "clean");
     assert_int_equal(cv_log_trim(log, NULL), CV_OK);
     assert_int_equal(file_size(&v), cv_log_bytes(log));
