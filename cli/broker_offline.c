@@ -283,16 +283,23 @@ static enum cv_status bundle_verify(void *context, const cJSON *parameters,
                                     struct cv_reply *reply, struct cv_err *err)
 {
     struct cv_bundle_options options = {0};
+    struct cv_note_key keys[PROOF_KEYS];
     const char *note = NULL;
+    const cJSON *witnesses = NULL;
     const struct cv_json_field fields[] = {
         {"key", CV_JSON_STRING, false, &options.vkey, CV_LIMIT_NOTE},
         {"checkpoint", CV_JSON_TEXT, false, &note, CV_LIMIT_NOTE},
+        {"witnesses", CV_JSON_ARRAY, false, &witnesses, 0},
     };
     cJSON *report = NULL;
     enum cv_status s =
         cv_json_read(parameters, "BundleVerify", FIELDS(fields), true, err);
 
     (void)context;
+    if (s == CV_OK && cJSON_GetArraySize(witnesses) > 0) {
+        s = read_keys(witnesses, keys, &options.n_witnesses, err);
+        options.witnesses = keys;
+    }
     if (s == CV_OK) {
         if (note != NULL) {
             options.checkpoint = bytes_of(note);

@@ -6,6 +6,7 @@
 #include "cli/check.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
+#include "cli/witnesses.h"
 #include "vault/base/clock.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -49,6 +50,9 @@ static const struct cv_output_column columns[] = {
     {"receipts", "proofs", NULL, NULL},
     {"policies", "policies", NULL, NULL},
     {"policies missing", "policies_missing", NULL, NULL},
+    {"changes of the key", "rotations", NULL, NULL},
+    {"cosigned checkpoints", "cosigned", NULL, NULL},
+    {"witnesses", NULL, cv_witnesses_cell, NULL},
     {"your checkpoint", "checkpoint", NULL, NULL},
 };
 
@@ -131,6 +135,9 @@ enum cv_status cv_cmd_bundle_verify(struct cv_cli *cli,
     s = cv_json_add_str(parameters, "key", key) ? CV_OK : no_memory(err);
     if (s == CV_OK) {
         s = add_note(cli, parameters, cv_args_value(args, "checkpoint"), err);
+    }
+    if (s == CV_OK) {
+        s = cv_witnesses_add(cli, parameters, err);
     }
     if (s == CV_OK) {
         s = check(cli, dir, parameters, &report, err);
@@ -382,9 +389,37 @@ static enum cv_status add_manifest(struct make *m, struct cv_err *err)
     return s;
 }
 
+static enum cv_status add_cosigned(struct make *m, struct cv_err *err)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(m->head, "cosigned");
+    const cJSON *item;
+    enum cv_status s = list != NULL
+                           ? cv_bundle_folder_sub(&m->folder, "cosigned", err)
+                           : CV_OK;
+
+    cJSON_ArrayForEach(item, list)
+    {
+        const char *id = cv_output_table_text(item, "name");
+        const char *note = cv_output_table_text(item, "note");
+        char name[32];
+
+        if (s != CV_OK) {
+            return s;
+        }
+        if (id == NULL || note == NULL || strlen(id) != 8 ||
+            strspn(id, "0123456789abcdef") != 8) {
+            return cv_fail(err, CV_INVALID, "the broker's answer is no bundle");
+        }
+        (void)snprintf(name, sizeof(name), "cosigned/%s", id);
+        s = cv_bundle_folder_add(&m->folder, name, note, err);
+    }
+    return s;
+}
+
 static enum cv_status add_small(struct make *m, struct cv_err *err)
 {
     const char *before = cv_output_table_text(m->head, "before");
+    const char *keys = cv_output_table_text(m->head, "keys");
     struct cv_bundle_folder *f = &m->folder;
     enum cv_status s = cv_bundle_folder_sub(f, "policies", err);
 
@@ -404,9 +439,13 @@ static enum cv_status add_small(struct make *m, struct cv_err *err)
     if (s == CV_OK) {
         s = cv_bundle_folder_add(f, "checkpoint.after", m->after, err);
     }
-    return s == CV_OK && before != NULL
-               ? cv_bundle_folder_add(f, "checkpoint.before", before, err)
-               : s;
+    if (s == CV_OK && before != NULL) {
+        s = cv_bundle_folder_add(f, "checkpoint.before", before, err);
+    }
+    if (s == CV_OK && keys != NULL) {
+        s = cv_bundle_folder_add(f, "keys.jsonl", keys, err);
+    }
+    return s == CV_OK ? add_cosigned(m, err) : s;
 }
 
 static enum cv_status run(struct make *m, const struct cv_args *args,

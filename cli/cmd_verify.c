@@ -3,10 +3,10 @@
 #include "cli/cmd.h"
 #include "cli/cmd_bundle.h"
 #include "cli/cmd_prove.h"
-#include "cli/config.h"
 #include "cli/connect.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
+#include "cli/witnesses.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
@@ -70,22 +70,6 @@ static int ok_color(const cJSON *report)
                                                                         : 31;
 }
 
-static void witnesses_cell(const cJSON *report, struct cv_buf *out)
-{
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item,
-                       cJSON_GetObjectItemCaseSensitive(report, "witnesses"))
-    {
-        cv_buf_add_str(out, out->len > 0 ? ", " : "");
-        cv_output_table_cell(cv_output_table_at(item, "name"), out);
-        cv_buf_add_str(out, " at ");
-        cv_output_table_cell(cv_output_table_at(item, "size"), out);
-        cv_buf_add_str(out, " records, ");
-        cv_output_table_cell(cv_output_table_at(item, "time"), out);
-    }
-}
-
 static const struct cv_output_column columns[] = {
     {"ok", "ok", NULL, ok_color},
     {"records", "records", NULL, NULL},
@@ -98,7 +82,7 @@ static const struct cv_output_column columns[] = {
     {"checkpoint age (s)", "checkpoint_age_s", NULL, NULL},
     {"tail", "tail", NULL, NULL},
     {"anchored", "anchored", NULL, NULL},
-    {"witnesses", NULL, witnesses_cell, NULL},
+    {"witnesses", NULL, cv_witnesses_cell, NULL},
     {"tiles", "tiles", NULL, NULL},
     {"permits", "permits", NULL, NULL},
     {"without outcome", "without_outcome", NULL, NULL},
@@ -158,32 +142,6 @@ static enum cv_status add_checkpoint(struct cv_cli *cli, cJSON *parameters,
     }
     cv_buf_wipe(&note);
     return s;
-}
-
-/* The witnesses that the configuration names are those to believe. */
-static enum cv_status add_witnesses(struct cv_cli *cli, cJSON *parameters,
-                                    struct cv_err *err)
-{
-    cJSON *list = cJSON_AddArrayToObject(parameters, "witnesses");
-    const cJSON *tree = NULL, *item;
-    enum cv_status s = cv_config_load(cli, &tree, err);
-
-    if (s != CV_OK) {
-        return s;
-    }
-    cJSON_ArrayForEach(item, cv_output_table_at(tree, "audit.anchors"))
-    {
-        const char *text = cJSON_GetStringValue(item);
-        const char *key = text != NULL && strncmp(text, "witness:", 8) == 0
-                              ? strchr(text, '#')
-                              : NULL;
-
-        if (key != NULL &&
-            !cJSON_AddItemToArray(list, cJSON_CreateString(key + 1))) {
-            return cv_fail(err, CV_INTERNAL, "memory is gone");
-        }
-    }
-    return list != NULL ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
 static enum cv_status run(struct verify *v, cJSON *parameters, int folder,
@@ -270,7 +228,7 @@ CV_CMD(audit_verify)
         s = add_checkpoint(cli, parameters, checkpoint, err);
     }
     if (s == CV_OK) {
-        s = add_witnesses(cli, parameters, err);
+        s = cv_witnesses_add(cli, parameters, err);
     }
     if (s == CV_OK) {
         folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

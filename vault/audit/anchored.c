@@ -5,8 +5,13 @@
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FOLDER "audit/cosigned/"
 #define DASH "\xe2\x80\x94 "
@@ -216,4 +221,68 @@ enum cv_status cv_anchored_read(int vault, const struct cv_note_key *log_key,
         out->n++;
     }
     return CV_OK;
+}
+
+struct names {
+    char at[CV_ANCHORED_MOST][9];
+    size_t n;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void read_names(int folder, struct names *names)
+{
+    DIR *d = fdopendir(folder);
+    const struct dirent *e;
+
+    names->n = 0;
+    while (d != NULL && names->n < CV_ANCHORED_MOST &&
+           (e = readdir(d)) != NULL) {
+        if (strlen(e->d_name) == 8 &&
+            strspn(e->d_name, "0123456789abcdef") == 8) {
+            memcpy(names->at[names->n++], e->d_name, 9);
+        }
+    }
+    if (d != NULL) {
+        (void)closedir(d);
+    } else {
+        cv_file_close(&folder);
+    }
+    qsort(names->at, names->n, sizeof(names->at[0]), by_name);
+}
+
+enum cv_status cv_anchored_each(int vault, cv_anchored_fn *fn, void *ctx,
+                                struct cv_err *err)
+{
+    struct names names;
+    enum cv_status s = CV_OK;
+    int folder = openat(vault, "audit/cosigned",
+                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (folder < 0) {
+        return errno == ENOENT ? CV_OK
+                               : cv_fail_errno(err, CV_IO, "audit/cosigned");
+    }
+    read_names(folder, &names);
+    for (size_t i = 0; s == CV_OK && i < names.n; i++) {
+        char path[sizeof(FOLDER) + 8];
+        struct cv_buf note;
+        int fd = -1;
+
+        (void)snprintf(path, sizeof(path), FOLDER "%s", names.at[i]);
+        cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
+        s = cv_file_open(vault, path, O_RDONLY, &fd, err);
+        if (s == CV_OK) {
+            s = cv_file_read(fd, path, &note, err);
+            cv_file_close(&fd);
+        }
+        s = s == CV_OK ? fn(ctx, names.at[i], cv_buf_bytes(&note), err)
+            : s == CV_NOT_FOUND || s == CV_INVALID ? CV_OK
+                                                   : s;
+        cv_buf_wipe(&note);
+    }
+    return s;
 }

@@ -35,6 +35,15 @@ CV_MUST_USE enum cv_status cv_anchored_read(int vault,
                                             size_t n, struct cv_anchored *out,
                                             struct cv_err *err);
 
+/* Called for each file there is, in the order of their names (the id of a
+ * witness' key), at most CV_ANCHORED_MOST of them, with its bytes: nothing of it
+ * was looked at. What is no such file is passed over; anything but CV_OK ends
+ * it. CV_IO, CV_CONFIG. */
+typedef enum cv_status cv_anchored_fn(void *ctx, const char *name,
+                                      struct cv_bytes note, struct cv_err *err);
+CV_MUST_USE enum cv_status cv_anchored_each(int vault, cv_anchored_fn *fn,
+                                            void *ctx, struct cv_err *err);
+
 /* Appends to `note` those of `lines` that are of `witness`' key, not verified:
  * a witness may answer with lines of others, the log's own among them, that
  * nobody has looked at. */

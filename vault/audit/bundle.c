@@ -122,7 +122,10 @@ void cv_bundle_policies_free(struct cv_bundle_policies *p)
 
 /* The maker's look. */
 
-struct survey {
+struct cv_bundle_survey {
+    struct cv_tiles_reader *reader;
+    uint64_t first, end, at;
+    bool counting; /* the second time */
     const char *entry;
     cJSON *ids; /* NULL: not wanted */
     uint64_t matching;
@@ -164,7 +167,7 @@ static enum cv_status read_record(struct cv_bytes leaf, uint64_t seq,
 static enum cv_status look(void *ctx, uint64_t seq, struct cv_bytes leaf,
                            struct cv_err *err)
 {
-    struct survey *y = ctx;
+    struct cv_bundle_survey *y = ctx;
     struct cv_record record;
     enum cv_status status = read_record(leaf, seq, &record, err);
 
@@ -182,7 +185,7 @@ static enum cv_status look(void *ctx, uint64_t seq, struct cv_bytes leaf,
 static enum cv_status count(void *ctx, uint64_t seq, struct cv_bytes leaf,
                             struct cv_err *err)
 {
-    struct survey *y = ctx;
+    struct cv_bundle_survey *y = ctx;
 
     (void)seq;
     (void)err;
@@ -190,10 +193,10 @@ static enum cv_status count(void *ctx, uint64_t seq, struct cv_bytes leaf,
     return CV_OK;
 }
 
-static enum cv_status tell(const struct survey *y, cJSON *manifest,
-                           struct cv_err *err)
+enum cv_status cv_bundle_survey_tell(struct cv_bundle_survey *y,
+                                     cJSON *manifest, struct cv_err *err)
 {
-    cJSON *list = cJSON_AddArrayToObject(manifest, "policies");
+    cJSON *list = cJSON_AddArrayToObject(manifest, "policies"), *ids = y->ids;
     bool ok = list != NULL;
 
     for (size_t i = 0; ok && i < y->policies.n; i++) {
@@ -208,39 +211,72 @@ static enum cv_status tell(const struct survey *y, cJSON *manifest,
         }
     }
     if (ok && y->entry != NULL) {
-        ok = cv_json_add_int(manifest, "matching", (int64_t)y->matching);
+        y->ids = NULL;
+        ok = cv_json_add_item(manifest, "entry_ids", ids) &&
+             cv_json_add_int(manifest, "matching", (int64_t)y->matching);
     }
     return ok ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
-enum cv_status cv_bundle_survey(struct cv_tiles_reader *reader, uint64_t first,
-                                uint64_t end, const char *entry,
-                                const char *entry_id, cJSON *manifest,
-                                struct cv_err *err)
+enum cv_status cv_bundle_survey_new(struct cv_tiles_reader *reader,
+                                    uint64_t first, uint64_t end,
+                                    const char *entry, const char *entry_id,
+                                    struct cv_bundle_survey **out,
+                                    struct cv_err *err)
 {
-    struct survey y = {.entry = entry};
+    struct cv_bundle_survey *y = calloc(1, sizeof *y);
     enum cv_status status = CV_OK;
 
+    *out = NULL;
+    if (y == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    y->reader = reader;
+    y->first = y->at = first;
+    y->end = end;
+    y->entry = entry;
     if (entry != NULL) {
-        y.ids = cJSON_AddArrayToObject(manifest, "entry_ids");
-        status =
-            y.ids != NULL ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
+        y->ids = cJSON_CreateArray();
+        status = y->ids != NULL ? CV_OK
+                                : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     if (status == CV_OK && entry != NULL && entry_id != NULL) {
         status = add_id(
-            y.ids,
+            y->ids,
             (struct cv_bytes){(const uint8_t *)entry_id, strlen(entry_id)},
             err);
     }
-    if (status == CV_OK) {
-        status = cv_tiles_each(reader, first, end, look, &y, err);
+    if (status != CV_OK) {
+        cv_bundle_survey_free(y);
+        return status;
     }
-    if (status == CV_OK && entry != NULL) {
-        status = cv_tiles_each(reader, first, end, count, &y, err);
+    *out = y;
+    return CV_OK;
+}
+
+enum cv_status cv_bundle_survey_step(struct cv_bundle_survey *y, bool *done,
+                                     struct cv_err *err)
+{
+    uint64_t to = (y->at / CV_BUNDLE_SURVEY_STEP + 1) * CV_BUNDLE_SURVEY_STEP;
+    enum cv_status status;
+
+    to = to < y->end ? to : y->end;
+    status =
+        cv_tiles_each(y->reader, y->at, to, y->counting ? count : look, y, err);
+    y->at = to;
+    *done = to == y->end && (y->counting || y->entry == NULL);
+    if (to == y->end && !*done) {
+        y->counting = true;
+        y->at = y->first;
     }
-    if (status == CV_OK) {
-        status = tell(&y, manifest, err);
-    }
-    cv_bundle_policies_free(&y.policies);
     return status;
+}
+
+void cv_bundle_survey_free(struct cv_bundle_survey *y)
+{
+    if (y != NULL) {
+        cJSON_Delete(y->ids);
+        cv_bundle_policies_free(&y->policies);
+        free(y);
+    }
 }

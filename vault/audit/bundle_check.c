@@ -3,7 +3,6 @@
 
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/tlogproof.h"
-#include "vault/base/encode.h"
 #include "vault/base/json.h"
 #include "vault/base/limits.h"
 
@@ -21,12 +20,14 @@ struct check {
     cJSON *manifest;
     /* borrowed from the manifest */
     const char *form, *origin, *entry, *since, *until;
-    const cJSON *ids, *frontier, *consistency, *policies;
-    int64_t first, size, matching;
+    const cJSON *ids, *frontier, *consistency, *policies, *cosigned;
+    int64_t first, size, matching, rotations;
     struct cv_note_key key;
+    struct cv_bundle_keys keys; /* that the log had, if it had several */
     struct cv_buf vkey, after_note;
     struct cv_checkpoint before, after, given; /* size 0: there is none */
     bool has_before, has_given, met_given;
+    struct cv_bundle_cosigned witnessed;
     /* as the records are read */
     struct cv_tree tree;
     uint8_t prev[CV_TREE_HASH];
@@ -73,6 +74,8 @@ static enum cv_status read_manifest(struct check *c, struct cv_err *err)
         {"before", CV_JSON_BOOL, true, &before, 0},
         {"consistency", CV_JSON_ARRAY, false, &c->consistency, 0},
         {"policies", CV_JSON_ARRAY, true, &c->policies, 0},
+        {"rotations", CV_JSON_INT, false, &c->rotations, 0},
+        {"cosigned", CV_JSON_ARRAY, false, &c->cosigned, 0},
         {"made", CV_JSON_STRING, true, &made, TIME_LEN},
         {"by", CV_JSON_STRING, true, &by, 128},
     };
@@ -91,14 +94,36 @@ static enum cv_status read_manifest(struct check *c, struct cv_err *err)
     if (s == CV_OK && strcmp(c->form, CV_BUNDLE_FORM) != 0) {
         s = cv_fail(err, CV_INTEGRITY, "this is no " CV_BUNDLE_FORM);
     }
-    if (s == CV_OK && (c->first < 0 || c->size < c->first ||
-                       (c->entry == NULL) != (c->ids == NULL) ||
-                       (c->consistency == NULL) == before)) {
+    if (s == CV_OK &&
+        (c->first < 0 || c->size < c->first ||
+         (c->entry == NULL) != (c->ids == NULL) ||
+         (c->consistency == NULL) == before || c->rotations < 0)) {
         s = bad(err, "manifest.json contradicts itself");
     }
     c->has_before = before;
     cv_buf_wipe(&text);
     return as_bad(s, err);
+}
+
+/* The key that was given need not be the one that signed: one that the log had
+ * before will do, because keys.jsonl leads from each to the next. */
+static enum cv_status believe_key(struct check *c, const char *text,
+                                  struct cv_err *err)
+{
+    struct cv_note_key given;
+    enum cv_status s = cv_note_key_parse(c->options->vkey, &given, err);
+
+    if (s == CV_OK) {
+        s = as_bad(cv_note_key_parse(text, &c->key, err), err);
+    }
+    if (s == CV_OK && !cv_rotation_is_same(&given, &c->key) &&
+        !cv_bundle_keys_lead(&c->keys, &given, &c->key)) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "log.vkey is not the key that it was to be");
+        cv_err_hint(err, "the bundle is of another log, or of the time before "
+                         "the log got this key (audit key --all)");
+    }
+    return s;
 }
 
 static enum cv_status read_key(struct check *c, struct cv_err *err)
@@ -117,13 +142,7 @@ static enum cv_status read_key(struct check *c, struct cv_err *err)
     if (c->options->vkey == NULL) {
         s = as_bad(cv_note_key_parse(text, &c->key, err), err);
     } else {
-        s = cv_note_key_parse(c->options->vkey, &c->key, err);
-        if (s == CV_OK && strcmp(c->options->vkey, text) != 0) {
-            s = cv_fail(err, CV_INTEGRITY,
-                        "log.vkey is not the key that it was to be");
-            cv_err_hint(err, "the bundle is of another log, or of the time of "
-                             "another key of this one");
-        }
+        s = believe_key(c, text, err);
     }
     if (s == CV_OK && strcmp(c->key.name, c->origin) != 0) {
         s = bad(err, "log.vkey is not the key of the log in manifest.json");
@@ -131,7 +150,24 @@ static enum cv_status read_key(struct check *c, struct cv_err *err)
     return s;
 }
 
+/* All that the log had; log.vkey is one of them. */
+static enum cv_status read_keys(struct check *c, struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    if (c->rotations > 0) {
+        s = as_bad(cv_bundle_keys_read(c->dir, c->origin, &c->keys, err), err);
+    }
+    if (s == CV_OK && c->keys.n != (size_t)c->rotations) {
+        s = bad(err, "keys.jsonl has more or fewer changes of keys than "
+                     "manifest.json says");
+    }
+    return s == CV_OK ? read_key(c, err) : s;
+}
+
+/* By `keys`, or the one of log.vkey. */
 static enum cv_status read_checkpoint(struct check *c, const char *name,
+                                      const struct cv_bundle_keys *keys,
                                       struct cv_buf *note,
                                       struct cv_checkpoint *out,
                                       struct cv_err *err)
@@ -139,8 +175,9 @@ static enum cv_status read_checkpoint(struct check *c, const char *name,
     enum cv_status s = cv_bundle_read(c->dir, name, note, err);
 
     if (s == CV_OK) {
-        s = as_bad(cv_checkpoint_open(cv_buf_bytes(note), &c->key, out, err),
-                   err);
+        s = as_bad(
+            cv_bundle_keys_open(keys, &c->key, cv_buf_bytes(note), out, err),
+            err);
         if (s != CV_OK) {
             cv_err_prefix(err, "%s", name);
         }
@@ -150,16 +187,18 @@ static enum cv_status read_checkpoint(struct check *c, const char *name,
 
 static enum cv_status read_checkpoints(struct check *c, struct cv_err *err)
 {
+    static const struct cv_bundle_keys none;
     struct cv_buf note;
-    enum cv_status s =
-        read_checkpoint(c, "checkpoint.after", &c->after_note, &c->after, err);
+    enum cv_status s = read_checkpoint(c, "checkpoint.after", &none,
+                                       &c->after_note, &c->after, err);
 
     if (s == CV_OK && c->after.size != (uint64_t)c->size) {
         s = bad(err, "checkpoint.after is not of the size in manifest.json");
     }
     cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
     if (s == CV_OK && c->has_before) {
-        s = read_checkpoint(c, "checkpoint.before", &note, &c->before, err);
+        s = read_checkpoint(c, "checkpoint.before", &c->keys, &note, &c->before,
+                            err);
         if (s == CV_OK && c->before.size != (uint64_t)c->first) {
             s = bad(err,
                     "checkpoint.before is not of the size in manifest.json");
@@ -168,7 +207,8 @@ static enum cv_status read_checkpoints(struct check *c, struct cv_err *err)
     cv_buf_wipe(&note);
     if (s == CV_OK && c->options->checkpoint.len > 0) {
         c->has_given = true;
-        s = cv_checkpoint_open(c->options->checkpoint, &c->key, &c->given, err);
+        s = cv_bundle_keys_open(&c->keys, &c->key, c->options->checkpoint,
+                                &c->given, err);
         if (s == CV_OK && (c->given.size < (uint64_t)c->first ||
                            c->given.size > (uint64_t)c->size)) {
             s = cv_fail(err, CV_INVALID,
@@ -179,26 +219,6 @@ static enum cv_status read_checkpoints(struct check *c, struct cv_err *err)
         }
     }
     return s;
-}
-
-/* "<base64>" strings into `out`, one hash each. */
-static enum cv_status read_hashes(const cJSON *list,
-                                  uint8_t out[][CV_TREE_HASH], unsigned most,
-                                  unsigned *n, struct cv_err *err)
-{
-    const cJSON *item;
-
-    *n = 0;
-    cJSON_ArrayForEach(item, list)
-    {
-        if (*n == most ||
-            cv_decode_base64_exact(cJSON_GetStringValue(item), "a hash",
-                                   out[*n], CV_TREE_HASH, NULL) != CV_OK) {
-            return bad(err, "manifest.json: a hash is none, or one too many");
-        }
-        (*n)++;
-    }
-    return CV_OK;
 }
 
 /* Where the tree stands is the root that was signed for this size. */
@@ -217,13 +237,33 @@ static enum cv_status check_root(struct check *c, const char *what,
                          what, (unsigned long long)signed_->size);
 }
 
-static enum cv_status meet_given(struct check *c, struct cv_err *err)
+/* What was signed of the size that is reached, beside the bundle's own. */
+static enum cv_status meet(struct check *c, struct cv_err *err)
 {
-    if (!c->has_given || c->met_given || c->tree.size != c->given.size) {
-        return CV_OK;
+    enum cv_status s = cv_bundle_cosigned_meet(&c->witnessed, &c->tree, err);
+
+    if (s != CV_OK || !c->has_given || c->met_given ||
+        c->tree.size != c->given.size) {
+        return s;
     }
     c->met_given = true;
     return check_root(c, "your checkpoint", &c->given, err);
+}
+
+static enum cv_status read_cosigned(struct check *c, struct cv_err *err)
+{
+    const struct cv_bundle_signed by = {
+        .dir = c->dir,
+        .keys = &c->keys,
+        .own = &c->key,
+        .first = (uint64_t)c->first,
+        .after = &c->after,
+        .witnesses = c->options->witnesses,
+        .n_witnesses = c->options->n_witnesses,
+    };
+
+    return as_bad(cv_bundle_cosigned_read(&by, c->cosigned, &c->witnessed, err),
+                  err);
 }
 
 /* What was there before the range: its subtrees, held against the checkpoint
@@ -234,7 +274,8 @@ static enum cv_status begin_tree(struct check *c, struct cv_err *err)
     enum cv_status s;
 
     cv_tree_init(&c->tree);
-    s = read_hashes(c->frontier, c->tree.nodes, CV_TREE_DEPTH, &c->tree.n, err);
+    s = cv_bundle_hashes(c->frontier, c->tree.nodes, CV_TREE_DEPTH, &c->tree.n,
+                         err);
     c->tree.size = (uint64_t)c->first;
     if (s == CV_OK && !cv_tree_shape_ok(c->tree.size, c->tree.n)) {
         s = bad(err, "manifest.json: the frontier is not that of `first`");
@@ -243,8 +284,8 @@ static enum cv_status begin_tree(struct check *c, struct cv_err *err)
         s = check_root(c, "checkpoint.before", &c->before, err);
     }
     if (s == CV_OK && c->has_before) {
-        s = read_hashes(c->consistency, proof.hash, CV_PROOF_HASHES, &proof.n,
-                        err);
+        s = cv_bundle_hashes(c->consistency, proof.hash, CV_PROOF_HASHES,
+                             &proof.n, err);
     }
     if (s == CV_OK && c->has_before) {
         s = cv_proof_check_consistency(c->before.size, c->after.size,
@@ -252,7 +293,7 @@ static enum cv_status begin_tree(struct check *c, struct cv_err *err)
                                        err);
     }
     c->has_prev = c->first == 0; /* zeros */
-    return s == CV_OK ? meet_given(c, err) : s;
+    return s == CV_OK ? meet(c, err) : s;
 }
 
 /* An id that the manifest leaves out would leave out records. */
@@ -295,9 +336,13 @@ static enum cv_status take_record(void *ctx, struct cv_bytes line,
         return cv_fail(err, CV_INTEGRITY, "record %llu: %s",
                        (unsigned long long)c->tree.size, wrong);
     }
+    cv_tree_leaf(line, leaf);
     s = cv_bundle_policy(&c->named, &record, err);
     if (s == CV_OK) {
         s = match(c, &record, err);
+    }
+    if (s == CV_OK) {
+        s = cv_bundle_keys_meet(&c->keys, record.seq, line, leaf, err);
     }
     if (s != CV_OK) {
         return as_bad(s, err);
@@ -306,11 +351,10 @@ static enum cv_status take_record(void *ctx, struct cv_bytes line,
     if (c->from[0] == '\0') {
         memcpy(c->from, record.time.data, TIME_LEN);
     }
-    cv_tree_leaf(line, leaf);
     memcpy(c->prev, leaf, sizeof leaf);
     c->has_prev = true;
     cv_tree_append(&c->tree, leaf);
-    return meet_given(c, err);
+    return meet(c, err);
 }
 
 /* The range begins before the period where the log does. */
@@ -518,14 +562,17 @@ static enum cv_status take_top(void *ctx, const char *name, struct cv_err *err)
     static const char *const known[] = {
         "manifest.json",    "log.vkey",      "checkpoint.before",
         "checkpoint.after", "records.jsonl", "policies",
-        "proofs",           "README.txt",
+        "proofs",           "README.txt",    "keys.jsonl",
+        "cosigned",
     };
     const struct check *c = ctx;
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(name, known[i]) == 0) {
-            return i == 2 && !c->has_before
-                       ? bad(err, "checkpoint.before is not in manifest.json")
+            return (i == 2 && !c->has_before) || (i == 8 && c->keys.n == 0) ||
+                           (i == 9 && c->cosigned == NULL)
+                       ? cv_fail(err, CV_INTEGRITY,
+                                 "%s is not in manifest.json", name)
                        : CV_OK;
         }
     }
@@ -595,6 +642,10 @@ static enum cv_status tell(const struct check *c, cJSON **report,
         cv_json_add_int(out, "policies", (int64_t)c->texts) &&
         cv_json_add_int(out, "policies_missing",
                         (int64_t)(c->named.n - c->texts)) &&
+        cv_json_add_int(out, "rotations", c->rotations) &&
+        cv_json_add_int(out, "cosigned", (int64_t)c->witnessed.n) &&
+        cv_json_add_item(out, "witnesses",
+                         cv_bundle_cosigned_json(&c->witnessed)) &&
         (!c->has_given ||
          cv_json_add_int(out, "checkpoint", (int64_t)c->given.size));
 
@@ -609,8 +660,9 @@ static enum cv_status tell(const struct check *c, cJSON **report,
 static enum cv_status check_all(struct check *c, struct cv_err *err)
 {
     enum cv_status (*const steps[])(struct check *, struct cv_err *) = {
-        read_manifest, read_key,       read_checkpoints, begin_tree,
-        check_records, check_policies, check_receipts,   check_names,
+        read_manifest,  read_keys,      read_checkpoints,
+        read_cosigned,  begin_tree,     check_records,
+        check_policies, check_receipts, check_names,
     };
     enum cv_status s = CV_OK;
 
@@ -642,6 +694,7 @@ enum cv_status cv_bundle_check(int dir, const struct cv_bundle_options *options,
     cv_buf_wipe(&c->vkey);
     cv_buf_wipe(&c->after_note);
     cv_bundle_policies_free(&c->named);
+    cv_bundle_keys_free(&c->keys);
     free(c);
     return s;
 }

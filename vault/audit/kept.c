@@ -173,6 +173,7 @@ enum cv_status cv_kept_each(int vault, cv_kept_fn *fn, void *ctx,
 
 struct around {
     uint64_t below, above;
+    const struct cv_note_key *key; /* of the one after */
     struct cv_kept_pair *pair;
 };
 
@@ -189,6 +190,7 @@ static enum cv_status look(void *ctx, const struct cv_checkpoint *c,
 {
     struct around *a = ctx;
     struct cv_kept_pair *p = a->pair;
+    struct cv_checkpoint said;
 
     (void)err;
     if (c->size > 0 && c->size <= a->below &&
@@ -196,35 +198,38 @@ static enum cv_status look(void *ctx, const struct cv_checkpoint *c,
         take(&p->before_note, &p->before, c, note);
     }
     if (c->size >= a->above &&
-        (p->after_note.len == 0 || c->size < p->after.size)) {
+        (p->after_note.len == 0 || c->size < p->after.size) &&
+        cv_checkpoint_open(note, a->key, &said, NULL) == CV_OK) {
         take(&p->after_note, &p->after, c, note);
     }
     return CV_OK;
 }
 
-/* Signed by another key, or by nobody: none. */
+/* Signed by none of them: none. */
 static void believe(struct cv_buf *note, struct cv_checkpoint *said,
-                    const struct cv_note_key *key)
+                    const struct cv_note_key *keys, size_t n)
 {
-    if (note->len > 0 &&
-        cv_checkpoint_open(cv_buf_bytes(note), key, said, NULL) != CV_OK) {
-        cv_buf_wipe(note);
+    for (size_t i = n; note->len > 0 && i > 0; i--) {
+        if (cv_checkpoint_open(cv_buf_bytes(note), &keys[i - 1], said, NULL) ==
+            CV_OK) {
+            return;
+        }
     }
+    cv_buf_wipe(note);
 }
 
-enum cv_status cv_kept_around(int vault, const struct cv_note_key *key,
-                              uint64_t below, uint64_t above,
+enum cv_status cv_kept_around(int vault, const struct cv_note_key *keys,
+                              size_t n, uint64_t below, uint64_t above,
                               struct cv_kept_pair *out, struct cv_err *err)
 {
-    struct around a = {below, above, out};
+    struct around a = {below, above, &keys[n - 1], out};
     enum cv_status status;
 
     memset(out, 0, sizeof *out);
     cv_buf_init(&out->before_note, NULL, CV_LIMIT_NOTE);
     cv_buf_init(&out->after_note, NULL, CV_LIMIT_NOTE);
     status = cv_kept_each(vault, look, &a, err);
-    believe(&out->before_note, &out->before, key);
-    believe(&out->after_note, &out->after, key);
+    believe(&out->before_note, &out->before, keys, n);
     return status;
 }
 

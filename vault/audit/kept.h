@@ -26,15 +26,17 @@ typedef enum cv_status cv_kept_fn(void *ctx, const struct cv_checkpoint *c,
 CV_MUST_USE enum cv_status cv_kept_each(int vault, cv_kept_fn *fn, void *ctx,
                                         struct cv_err *err);
 
-/* The last one of at most `below` leaves, and the first one of at least `above`
- * leaves; an empty note where there is none (of that key). */
+/* The last one of at most `below` leaves, signed by one of the keys that the
+ * log had (oldest first), and the first one of at least `above` leaves, signed
+ * by the last of them; an empty note where there is none. */
 struct cv_kept_pair {
     struct cv_checkpoint before, after;
     struct cv_buf before_note, after_note;
 };
 CV_MUST_USE enum cv_status
-cv_kept_around(int vault, const struct cv_note_key *key, uint64_t below,
-               uint64_t above, struct cv_kept_pair *out, struct cv_err *err);
+cv_kept_around(int vault, const struct cv_note_key *keys, size_t n,
+               uint64_t below, uint64_t above, struct cv_kept_pair *out,
+               struct cv_err *err);
 void cv_kept_pair_wipe(struct cv_kept_pair *pair);
 
 #endif

@@ -7,9 +7,11 @@
 #include "vault/base/limits.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DASH "\xe2\x80\x94 " /* U+2014 */
+#define MARK "\"new_log_key\""
 
 void cv_rotation_text(const struct cv_rotation *r, struct cv_buf *out)
 {
@@ -155,6 +157,79 @@ enum cv_status cv_rotation_read(struct cv_bytes details,
     return CV_OK;
 }
 
+bool cv_rotation_is_same(const struct cv_note_key *a,
+                         const struct cv_note_key *b)
+{
+    return strcmp(a->name, b->name) == 0 &&
+           memcmp(a->public_key, b->public_key, sizeof a->public_key) == 0;
+}
+
+static enum cv_status add_link(struct cv_rotation_chain *c,
+                               const struct cv_rotation *r, struct cv_err *err)
+{
+    struct cv_note_key *grown;
+
+    if (c->n > CV_LIMIT_LOG_KEYS) {
+        return cv_fail(err, CV_INVALID, "more than %d changes of the log's key",
+                       CV_LIMIT_LOG_KEYS);
+    }
+    grown = realloc(c->keys, (c->n + 2) * sizeof *grown);
+    if (grown == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    c->keys = grown;
+    if (c->n == 0) {
+        grown[c->n++] = r->from;
+    }
+    grown[c->n++] = r->to;
+    return CV_OK;
+}
+
+enum cv_status cv_rotation_chain_take(struct cv_rotation_chain *c,
+                                      struct cv_bytes leaf, struct cv_err *err)
+{
+    struct cv_rotation r;
+    struct cv_record record;
+    enum cv_status status;
+
+    if (memmem(leaf.data, leaf.len, MARK, sizeof MARK - 1) == NULL ||
+        cv_record_read(leaf, &record) != NULL ||
+        !cv_record_is(record.action, "admin") ||
+        !cv_record_is(record.phase, "outcome")) {
+        return cv_fail(err, CV_NOT_FOUND, "not about the log's key");
+    }
+    status = cv_rotation_read(cv_canon_get(&record.all, "details"), &r, err);
+    if (status == CV_OK && c->n > 0 &&
+        !cv_rotation_is_same(&c->keys[c->n - 1], &r.from)) {
+        status = cv_fail(err, CV_INTEGRITY,
+                         "record %llu gives another key's place away",
+                         (unsigned long long)record.seq);
+    }
+    return status == CV_OK ? add_link(c, &r, err) : status;
+}
+
+enum cv_status cv_rotation_chain_open(const struct cv_rotation_chain *c,
+                                      struct cv_bytes note,
+                                      struct cv_checkpoint *out, size_t *by,
+                                      struct cv_err *err)
+{
+    for (size_t i = c->n; i > 0; i--) {
+        if (cv_checkpoint_open(note, &c->keys[i - 1], out, NULL) == CV_OK) {
+            if (by != NULL) {
+                *by = i - 1;
+            }
+            return CV_OK;
+        }
+    }
+    return cv_fail(err, CV_INTEGRITY, "signed by no key that the log had");
+}
+
+void cv_rotation_chain_free(struct cv_rotation_chain *c)
+{
+    free(c->keys);
+    *c = (struct cv_rotation_chain){NULL, 0};
+}
+
 struct list {
     cJSON *items;
     uint64_t since;
@@ -178,12 +253,6 @@ static bool add_item(struct list *l, const struct cv_note_key *key,
     return true;
 }
 
-static bool is_same(const struct cv_note_key *a, const struct cv_note_key *b)
-{
-    return strcmp(a->name, b->name) == 0 &&
-           memcmp(a->public_key, b->public_key, sizeof a->public_key) == 0;
-}
-
 static enum cv_status list_one(void *ctx, const struct cv_query_cursor *at,
                                struct cv_bytes leaf, struct cv_err *err)
 {
@@ -193,7 +262,7 @@ static enum cv_status list_one(void *ctx, const struct cv_query_cursor *at,
     struct cv_err why;
     enum cv_status status;
 
-    if (memmem(leaf.data, leaf.len, "\"new_log_key\"", 13) == NULL) {
+    if (memmem(leaf.data, leaf.len, MARK, sizeof MARK - 1) == NULL) {
         return CV_OK; /* most of them */
     }
     status = cv_query_check(at, leaf, &record, err);
@@ -210,7 +279,7 @@ static enum cv_status list_one(void *ctx, const struct cv_query_cursor *at,
         *err = why;
         return status;
     }
-    if (l->any && !is_same(&l->last, &r.from)) {
+    if (l->any && !cv_rotation_is_same(&l->last, &r.from)) {
         return cv_fail(err, CV_INTEGRITY,
                        "record %llu gives another key's place away",
                        (unsigned long long)at->seq);
@@ -229,8 +298,9 @@ static enum cv_status list_one(void *ctx, const struct cv_query_cursor *at,
 static bool leads_to(const struct list *l, int vault,
                      const struct cv_note_key *now)
 {
-    return !l->any || is_same(&l->last, now) ||
-           (is_same(&l->before, now) && cv_logkey_next_is_there(vault));
+    return !l->any || cv_rotation_is_same(&l->last, now) ||
+           (cv_rotation_is_same(&l->before, now) &&
+            cv_logkey_next_is_there(vault));
 }
 
 enum cv_status cv_rotation_list(int vault, const struct cv_note_key *now,

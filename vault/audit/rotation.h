@@ -19,7 +19,7 @@
 #ifndef CERTVAULT_AUDIT_ROTATION_H
 #define CERTVAULT_AUDIT_ROTATION_H
 
-#include "vault/audit/note.h"
+#include "vault/audit/checkpoint.h"
 
 #include <cjson/cJSON.h>
 
@@ -44,6 +44,31 @@ cv_rotation_details(const struct cv_rotation *r, const char *old_line,
 CV_MUST_USE enum cv_status cv_rotation_read(struct cv_bytes details,
                                             struct cv_rotation *out,
                                             struct cv_err *err);
+
+bool cv_rotation_is_same(const struct cv_note_key *a,
+                         const struct cv_note_key *b);
+
+/* The keys that a log had, oldest first, as its leaves give them; none where
+ * none was ever changed. Zero it first. */
+struct cv_rotation_chain {
+    struct cv_note_key *keys;
+    size_t n;
+};
+
+/* Takes a leaf. CV_NOT_FOUND: it gives the log no other key; CV_INTEGRITY: it
+ * does, and is not signed by both, or the one before is not the last of the
+ * chain; CV_INVALID: more than CV_LIMIT_LOG_KEYS; CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_rotation_chain_take(struct cv_rotation_chain *c,
+                                                  struct cv_bytes leaf,
+                                                  struct cv_err *err);
+
+/* Opens a checkpoint that one of them signed; *by (may be NULL) is the newest
+ * that did. CV_INTEGRITY: none, or it is no checkpoint of this log. */
+CV_MUST_USE enum cv_status
+cv_rotation_chain_open(const struct cv_rotation_chain *c, struct cv_bytes note,
+                       struct cv_checkpoint *out, size_t *by,
+                       struct cv_err *err);
+void cv_rotation_chain_free(struct cv_rotation_chain *c);
 
 /* Adds the log's keys to `items`, oldest first, out of the leaves of the log:
  * {"vkey", "since": size from which on it signs, "until"?: size, "current"}.

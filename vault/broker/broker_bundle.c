@@ -2,13 +2,9 @@
  * is made of (vault/audit/bundle.h). The caller puts the pieces into a folder,
  * and has the whole checked before it gets its name; so a tile that was changed
  * makes no bundle. */
-#include "vault/broker/proving_internal.h"
+#include "vault/broker/bundling_internal.h"
 
-#include "vault/audit/archived.h"
 #include "vault/audit/bundle.h"
-#include "vault/audit/kept.h"
-#include "vault/base/clock.h"
-#include "vault/base/encode.h"
 #include "vault/store/store_policy.h"
 
 #include <string.h>
@@ -16,263 +12,10 @@
 /* Ended by a callback that has seen enough; never leaves this file. */
 #define ENOUGH CV_STATUS_COUNT
 
-struct period {
-    int64_t since_s, until_s;
-    const char *entry;
-    uint64_t from, to; /* the records in it, from..to-1 */
-};
-
-static enum cv_status first_of(void *ctx, uint64_t seq, struct cv_bytes leaf,
-                               struct cv_err *err)
-{
-    (void)leaf;
-    (void)err;
-    *(uint64_t *)ctx = seq;
-    return ENOUGH;
-}
-
-static enum cv_status last_of(void *ctx, uint64_t seq, struct cv_bytes leaf,
-                              struct cv_err *err)
-{
-    (void)leaf;
-    (void)err;
-    *(uint64_t *)ctx = seq + 1;
-    return CV_OK;
-}
-
-/* By what the records say of their time. Where the clock was set back, all from
- * the first record of the period to the last, and what lies between them. */
-static enum cv_status find_period(struct cv_broker *b, struct period *p,
-                                  uint64_t size, struct cv_err *err)
-{
-    struct cv_query_filter filter;
-    enum cv_status s = CV_OK;
-    uint64_t swap;
-
-    p->from = p->since_s == INT64_MIN ? 0 : size;
-    p->to = p->until_s == INT64_MAX ? size : 0;
-    cv_query_init(&filter);
-    filter.since_s = p->since_s;
-    if (p->from > 0) {
-        s = cv_query_run(b->vault->dir, &filter, first_of, &p->from, err);
-        s = s == ENOUGH ? CV_OK : s;
-    }
-    filter.since_s = INT64_MIN;
-    filter.until_s = p->until_s;
-    if (s == CV_OK && p->to < size) {
-        s = cv_query_run(b->vault->dir, &filter, last_of, &p->to, err);
-    }
-    p->to = p->to > size ? size : p->to;
-    p->from = p->from > size ? size : p->from;
-    if (p->to < p->from) {
-        swap = p->to;
-        p->to = p->from;
-        p->from = swap;
-    }
-    return s;
-}
-
-/* One record more on each side: whoever reads them sees that the period was
- * left there. */
-static uint64_t beginning_of(const struct period *p)
-{
-    return p->from > 0 ? p->from - 1 : 0;
-}
-
-static uint64_t end_of(const struct period *p, uint64_t size)
-{
-    return p->to < size ? p->to + 1 : size;
-}
-
-/* Notes that were signed earlier, where they are of this log. */
-static enum cv_status believe(const struct cv_proving *p,
-                              const struct cv_checkpoint *c, struct cv_err *err)
-{
-    uint8_t root[CV_TREE_HASH];
-    enum cv_status s = cv_proof_root(&p->source, c->size, root, err);
-
-    if (s == CV_OK && memcmp(root, c->root, sizeof(root)) != 0) {
-        cv_fail(err, CV_INTEGRITY,
-                "what is there now is not what was signed when the log had "
-                "%llu records (" CV_KEPT_PATH ")",
-                (unsigned long long)c->size);
-        cv_err_state(err, "no bundle was made");
-        cv_err_hint(err, "certvault audit verify tells whether it is the log "
-                         "that differs, or its tiles only");
-        return CV_INTEGRITY;
-    }
-    return cv_proving_distrust(s, err);
-}
-
-static bool add_base64(cJSON *list, const uint8_t hash[CV_TREE_HASH])
-{
-    struct cv_buf text;
-    cJSON *item;
-    bool ok;
-
-    cv_buf_init(&text, NULL, 64);
-    cv_encode_base64((struct cv_bytes){hash, CV_TREE_HASH}, &text);
-    item = cJSON_CreateString(cv_buf_text(&text));
-    ok = item != NULL && cJSON_AddItemToArray(list, item);
-    if (!ok) {
-        cJSON_Delete(item);
-    }
-    cv_buf_wipe(&text);
-    return ok;
-}
-
-static bool add_hashes(cJSON *out, const char *key,
-                       const uint8_t hash[][CV_TREE_HASH], unsigned n)
-{
-    cJSON *list = cJSON_AddArrayToObject(out, key);
-    bool ok = list != NULL;
-
-    for (unsigned i = 0; ok && i < n; i++) {
-        ok = add_base64(list, hash[i]);
-    }
-    return ok;
-}
-
-static enum cv_status add_range(const struct cv_proving *p, uint64_t first,
-                                bool before, cJSON *manifest,
-                                struct cv_err *err)
-{
-    struct cv_proof proof = {0};
-    struct cv_tree tree;
-    enum cv_status s = cv_proof_frontier(&p->source, first, &tree, err);
-    bool ok;
-
-    if (s == CV_OK && before) {
-        s = cv_proof_make_consistency(&p->source, p->checkpoint.size, first,
-                                      &proof, err);
-    }
-    if (s != CV_OK) {
-        return cv_proving_distrust(s, err);
-    }
-    ok = cv_json_add_int(manifest, "first", (int64_t)first) &&
-         cv_json_add_int(manifest, "size", (int64_t)p->checkpoint.size) &&
-         add_hashes(manifest, "frontier", tree.nodes, tree.n) &&
-         cv_json_add_bool(manifest, "before", before) &&
-         (!before || add_hashes(manifest, "consistency", proof.hash, proof.n));
-    return ok ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
-}
-
-static bool add_about(const struct cv_broker *b, const struct period *w,
-                      cJSON *m)
-{
-    char text[CV_CLOCK_TEXT_LEN];
-
-    return cv_json_add_str(m, "bundle", CV_BUNDLE_FORM) &&
-           cv_json_add_str(m, "origin", b->vault->log_key.name) &&
-           cv_json_add_str(m, "made",
-                           cv_clock_format(cv_clock_now_s(), text)) &&
-           cv_json_add_str(m, "by", "certvault " CV_VERSION) &&
-           cv_json_add_str(m, "entry", w->entry) &&
-           (w->since_s == INT64_MIN ||
-            cv_json_add_str(m, "since", cv_clock_format(w->since_s, text))) &&
-           (w->until_s == INT64_MAX ||
-            cv_json_add_str(m, "until", cv_clock_format(w->until_s, text)));
-}
-
-/* An entry may have got the name that is asked for after the period. */
-static enum cv_status survey(struct cv_broker *b, const struct cv_proving *p,
-                             uint64_t first, const char *name, cJSON *manifest,
-                             struct cv_err *err)
-{
-    struct cv_store_entry *row = NULL;
-    const char *id = NULL;
-    enum cv_status s;
-
-    if (name != NULL && cv_store_entry_by_name(b->vault->store, name, false,
-                                               &row, NULL) == CV_OK) {
-        id = row->entry_id;
-    }
-    s = cv_bundle_survey(p->reader, first, p->checkpoint.size, name, id,
-                         manifest, err);
-    cv_store_entry_free(row);
-    return s;
-}
-
-/* All records of the period must be in the log: *begins is where it does. */
-static enum cv_status is_there(struct cv_broker *b, const struct period *w,
-                               uint64_t *begins, struct cv_err *err)
-{
-    struct cv_archived gone;
-    enum cv_status s = cv_archived_read(b->vault->dir, &gone, err);
-
-    *begins = gone.tree.size;
-    if (s == CV_OK && beginning_of(w) < gone.tree.size) {
-        s = cv_archived_refuse(&gone, beginning_of(w), err);
-        cv_err_prefix(err, "the period reaches before the log");
-        cv_err_hint(err,
-                    "--since a time after %s; single records are proven by: "
-                    "certvault audit prove SEQ --archive FILE",
-                    gone.until);
-    }
-    return s;
-}
-
-/* Everything but the records. p->checkpoint becomes the one that the bundle
- * ends with. */
-static enum cv_status head(struct cv_broker *b, struct cv_proving *p,
-                           struct period *w, cJSON *out, struct cv_err *err)
-{
-    struct cv_kept_pair kept;
-    cJSON *manifest = cJSON_AddObjectToObject(out, "manifest");
-    uint64_t first, begins = 0, size = p->checkpoint.size;
-    struct cv_buf vkey;
-    enum cv_status s = find_period(b, w, size, err);
-
-    cv_buf_init(&vkey, NULL, CV_LIMIT_NOTE);
-    cv_note_key_text(&b->vault->log_key, &vkey);
-    memset(&kept, 0, sizeof(kept));
-    if (s == CV_OK) {
-        s = is_there(b, w, &begins, err);
-    }
-    if (s == CV_OK) {
-        s = cv_kept_around(b->vault->dir, &b->vault->log_key, beginning_of(w),
-                           end_of(w, size), &kept, err);
-    }
-    /* From a checkpoint before that, records would be wanted that are not there
-     * any more. */
-    if (s == CV_OK && kept.before.size < begins) {
-        cv_buf_wipe(&kept.before_note);
-    }
-    if (s == CV_OK && kept.before_note.len > 0) {
-        s = believe(p, &kept.before, err);
-    }
-    if (s == CV_OK && kept.after_note.len > 0 && kept.after.size <= size) {
-        s = believe(p, &kept.after, err);
-        p->checkpoint = kept.after;
-        cv_buf_wipe(&p->note);
-        cv_buf_add(&p->note, kept.after_note.data, kept.after_note.len);
-    }
-    first = kept.before_note.len > 0 ? kept.before.size : beginning_of(w);
-    if (s == CV_OK && !add_about(b, w, manifest)) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    if (s == CV_OK) {
-        s = add_range(p, first, kept.before_note.len > 0, manifest, err);
-    }
-    if (s == CV_OK) {
-        s = survey(b, p, first, w->entry, manifest, err);
-    }
-    if (s == CV_OK &&
-        (!cv_json_add_str(out, "vkey", cv_buf_text(&vkey)) ||
-         !cv_json_add_str(out, "after", cv_buf_text(&p->note)) ||
-         (kept.before_note.len > 0 &&
-          !cv_json_add_str(out, "before", cv_buf_text(&kept.before_note))))) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    cv_kept_pair_wipe(&kept);
-    cv_buf_wipe(&vkey);
-    return s;
-}
-
 CV_BROKER_METHOD(audit_bundle)
 {
     struct cv_broker *b = context;
-    struct period w = {INT64_MIN, INT64_MAX, NULL, 0, 0};
+    struct cv_bundling_period w = {INT64_MIN, INT64_MAX, NULL, 0, 0};
     const struct cv_json_field fields[] = {
         {"entry", CV_JSON_STRING, false, &w.entry, CV_LIMIT_NAME},
         {"since", CV_JSON_INT, false, &w.since_s, 0},
@@ -292,7 +35,7 @@ CV_BROKER_METHOD(audit_bundle)
         s = cv_proving_begin(b, &p, err);
     }
     if (s == CV_OK) {
-        s = head(b, &p, &w, cv_reply_parameters(reply), err);
+        s = cv_bundling_head(b, &p, &w, cv_reply_parameters(reply), err);
     }
     cv_proving_free(&p);
     return s;
