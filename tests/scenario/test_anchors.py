@@ -581,6 +581,22 @@ def test_a_token(soft, tmp_path):
     assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
 
 
+def test_a_token_and_the_logs_new_key(soft, tmp_path):
+    """One object for a log, whatever its key: a copy from before the change
+    finds what it does not know."""
+    vault = soft.vault
+    anchor(vault)
+    shutil.copytree(vault.folder, tmp_path / "yesterday")
+    vault("audit", "key", "rotate", code=0)
+    for _ in range(3):
+        vault("list", code=0)
+    assert anchor(vault)[0]["state"] == "ok"
+    assert data_of(soft).count("certvault:anchor:") == 1
+    shutil.rmtree(vault.folder)
+    shutil.copytree(tmp_path / "yesterday", vault.folder)
+    assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
+
+
 def test_a_token_that_is_not_there(soft):
     vault = soft.vault
     soft.configure(audit={"anchors": ["token:pkcs11:token=another?module-name="

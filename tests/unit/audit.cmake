@@ -16,6 +16,8 @@ cv_unit(audit_tail SOURCES audit_tail_test.c audit_test.c LINK audit)
 cv_unit(audit_verify SOURCES audit_verify_test.c audit_test.c LINK audit)
 cv_unit(audit_verify_keys SOURCES audit_verify_keys_test.c audit_test.c
         LINK audit)
+cv_unit(audit_bundle_survey SOURCES audit_bundle_survey_test.c audit_test.c
+        LINK audit)
 cv_unit(audit_query SOURCES audit_query_test.c audit_test.c LINK audit)
 cv_unit(audit_writers SOURCES audit_writers_test.c audit_test.c LINK audit)
 cv_unit(audit_mutate SOURCES audit_mutate_test.c audit_test.c LINK audit)

@@ -36,9 +36,9 @@ CV_MUST_USE enum cv_status cv_anchored_read(int vault,
                                             struct cv_err *err);
 
 /* Called for each file there is, in the order of their names (the id of a
- * witness' key), at most CV_ANCHORED_MOST of them, with its bytes: nothing of it
- * was looked at. What is no such file is passed over; anything but CV_OK ends
- * it. CV_IO, CV_CONFIG. */
+ * witness' key), at most CV_ANCHORED_MOST of them, with its bytes: nothing of
+ * it was looked at. What is no such file is passed over; anything but CV_OK
+ * ends it. CV_IO, CV_CONFIG. */
 typedef enum cv_status cv_anchored_fn(void *ctx, const char *name,
                                       struct cv_bytes note, struct cv_err *err);
 CV_MUST_USE enum cv_status cv_anchored_each(int vault, cv_anchored_fn *fn,

@@ -7,7 +7,19 @@
 #include "vault/base/encode.h"
 #include "vault/broker/module_internal.h"
 
+#include <sodium.h>
 #include <string.h>
+
+/* One object for each log, by its origin, as git's branches are: its key may
+ * become another one. */
+static void name_of(const struct cv_broker *b, struct cv_buf *out)
+{
+    const char *origin = b->vault->log_key.name;
+    uint8_t hash[crypto_hash_sha256_BYTES];
+
+    (void)crypto_hash_sha256(hash, (const uint8_t *)origin, strlen(origin));
+    cv_encode_hex((struct cv_bytes){hash, 8}, out);
+}
 
 /* Calls Anchor, with the note or (NULL) only to read; `before` gets what lay
  * there. */
@@ -26,7 +38,7 @@ static enum cv_status call(struct cv_broker *b, const struct cv_anchor_one *a,
     enum cv_status s;
 
     cv_buf_init(&id, NULL, 32);
-    cv_encode_hex((struct cv_bytes){b->vault->log_key.id, 4}, &id);
+    name_of(b, &id);
     if (!cv_json_add_str(p, "token", a->config.target) ||
         !cv_json_add_str(p, "id", cv_buf_text(&id)) ||
         !cv_json_add_str(p, "value", note)) {
