@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 import harness
+import merkle
 import strangers
 from harness import FULL
 from kube import Identity, as_yaml, config
@@ -345,3 +346,46 @@ def test_p14_without_any_argument_word(home, name):
                           timeout=60)
     assert 0 < done.returncode <= 78, done
     assert b"Sanitizer" not in done.stderr, done
+
+
+# --- a group whose commit comes in its middle ---
+
+def export_of(reason, dry):
+    return request("Export", {"name": "a", "dry_run": dry, "reason": reason})
+
+
+def answers(s, n):
+    got = b""
+    while got.count(b"\0") < n:
+        data = s.recv(1 << 20)
+        assert data
+        got += data
+    return [json.loads(m)["parameters"] for m in got.split(b"\0")[:-1]]
+
+
+@pytest.mark.parametrize("total", range(894, 905) if FULL else [899])
+def test_dry_runs_that_fill_what_waits(release_vault, secrets, total):
+    """A dry run's record waits; where there is no room for it, all that waits
+    is committed, in the middle of a group with what is given for good."""
+    with serving(release_vault, secrets,
+                 rule("them", ["export"], uids=[ALICE, BOB])) as broker:
+        ends = [connect(broker.path, uid) for uid in (ALICE, BOB)]
+        asked = [[export_of(f"a{i}", True) for i in range(total // 2 - 10)]]
+        asked += [[export_of(f"b{i}", True)
+                   for i in range(total - len(asked[0]))]]
+        asked[1] += [export_of("given 1", False), export_of("c", True),
+                     export_of("given 2", False), export_of("d", True)]
+        os.kill(broker.pid(), signal.SIGSTOP)  # it finds all of them together
+        for s, requests in zip(ends, asked):
+            s.sendall(b"".join(requests))
+        os.kill(broker.pid(), signal.SIGCONT)
+        given = [p for s, requests in zip(ends, asked)
+                 for p in answers(s, len(requests)) if "kubeconfig" in p]
+    log = [json.loads(r) for r in merkle.read_log(
+        release_vault.path("audit/log"))]
+    assert len(given) == 2
+    for got in given:
+        leaf = log[got["audit_seq"]]
+        assert leaf["decision"] == "permit"
+        assert leaf["reason"].startswith("given ")
+    release_vault.verify()

@@ -117,7 +117,7 @@ static enum cv_status check_again(struct cv_broker *b, const cJSON *parameters,
         s = cv_ask_check(&ask, NULL, NULL, err);
         cv_broker_leave(b);
     }
-    if (s == CV_OK && (ask.result.break_glass || ask.result.approved)) {
+    if (s == CV_OK && cv_ask_is_used_up(&ask)) {
         s = cv_broker_audit_begin(b, parameters, &ask, fields, n, err);
     }
     return s;

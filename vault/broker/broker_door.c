@@ -223,6 +223,10 @@ enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
         cv_err_hint(err, "make one: certvault init");
         return s;
     }
+    /* Twice would throw away what is queued, and let go of the lock. */
+    if (b->vault->entered) {
+        return cv_fail(err, CV_INTERNAL, "the vault's lock is held already");
+    }
     s = cv_vault_enter(b->vault, err);
     cv_notify_forget(b);
     if (b->tally != NULL) {
@@ -252,7 +256,10 @@ void cv_broker_leave(struct cv_broker *b)
 
 enum cv_status cv_broker_commit(struct cv_broker *b, struct cv_err *err)
 {
-    enum cv_status s = cv_broker_queue_waiting(b, err);
+    enum cv_status s =
+        b->vault->entered
+            ? cv_broker_queue_waiting(b, err)
+            : cv_fail(err, CV_INTERNAL, "the vault's lock is not held");
 
     if (s == CV_OK) {
         s = cv_log_commit(b->vault->log, err);
@@ -506,7 +513,11 @@ bool cv_broker_flush(struct cv_broker *b, bool now)
         return true;
     }
     cv_err_init(&err);
-    if (cv_broker_enter(b, &err) == CV_OK) {
+    if (b->vault->entered) {
+        /* In the middle of a decision: to enter anew would throw away what is
+         * queued. A commit that fails here fails that decision's own, too. */
+        (void)!cv_broker_commit(b, &err);
+    } else if (cv_broker_enter(b, &err) == CV_OK) {
         (void)!cv_broker_commit(b, &err);
         cv_broker_leave(b);
     }

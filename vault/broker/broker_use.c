@@ -109,6 +109,7 @@ static void find_again(struct cv_broker *b, struct call *c)
     if (cv_ask_would_now(ask, c->use.doc, NULL) == CV_OK &&
         cv_use_differs(&c->use, g) == NULL) {
         c->grant = g;
+        memcpy(c->id, g->id, sizeof(c->id));
         c->again = true;
     } else {
         ask->held_rule[0] = '\0';
@@ -167,6 +168,7 @@ static enum cv_status new_grant(struct cv_broker *b, struct call *c,
         return s;
     }
     c->grant = g;
+    memcpy(c->id, g->id, sizeof(c->id));
     g->kind = c->kind;
     g->who = *b->caller;
     g->who.channel = NULL;
@@ -264,7 +266,6 @@ static enum cv_status decide_checked(struct cv_broker *b, struct call *c,
     if (s != CV_OK) {
         return s;
     }
-    memcpy(c->id, c->grant->id, sizeof(c->id));
     details = details_of(c);
     s = cv_ask_decide(&c->use.ask, c->use.doc, details, err);
     cJSON_Delete(details);

@@ -136,9 +136,12 @@ static enum cv_status hold(struct cv_vault *v, const char *socket_path,
 enum cv_status cv_vault_enter(struct cv_vault *v, struct cv_err *err)
 {
     bool tight = false;
-    enum cv_status s =
-        cv_file_lock(v->lock, LOCK_WAIT_MS, "the vault's lock", err);
+    enum cv_status s;
 
+    if (v->entered) {
+        return cv_fail(err, CV_INTERNAL, "the vault's lock is held already");
+    }
+    s = cv_file_lock(v->lock, LOCK_WAIT_MS, "the vault's lock", err);
     if (s != CV_OK) {
         return s;
     }
