@@ -5,6 +5,7 @@
 #include "vault/audit/state_internal.h"
 #include "vault/audit/tiles_internal.h"
 #include "vault/audit/wal_internal.h"
+#include "vault/base/clock.h"
 #include "vault/base/encode.h"
 #include "vault/base/file.h"
 #include "vault/base/json.h"
@@ -38,23 +39,26 @@ static bool read_all(const cJSON *root, struct cv_archived *out)
 {
     const char *digest = NULL, *until = NULL;
     const cJSON *frontier = NULL;
-    int64_t version = 0;
+    int64_t seq = -1, version = 0;
     const struct cv_json_field fields[] = {
         {"digest", CV_JSON_STRING, true, &digest, 0},
         {"frontier", CV_JSON_OBJECT, true, &frontier, 0},
+        {"seq", CV_JSON_INT, true, &seq, 0},
         {"until", CV_JSON_STRING, true, &until, sizeof out->until - 1},
         {"v", CV_JSON_INT, true, &version, 0},
     };
     struct cv_frontier f = {0};
 
-    if (cv_json_read(root, CV_ARCHIVED_PATH, fields, 4, true, NULL) != CV_OK ||
+    if (cv_json_read(root, CV_ARCHIVED_PATH, fields, 5, true, NULL) != CV_OK ||
         version != 1 || !is_hex(digest) ||
         !cv_state_read_frontier(frontier, &f) ||
-        f.tree.size % CV_ARCHIVED_EVERY != 0) {
+        f.tree.size % CV_ARCHIVED_EVERY != 0 || seq < 0 ||
+        (uint64_t)seq < f.tree.size) {
         return false;
     }
     out->tree = f.tree;
     out->offset = f.offset;
+    out->seq = (uint64_t)seq;
     memcpy(out->prev, f.prev, sizeof out->prev);
     (void)snprintf(out->until, sizeof out->until, "%s", until);
     (void)snprintf(out->digest, sizeof out->digest, "%s", digest);
@@ -71,6 +75,7 @@ enum cv_status cv_archived_text(const struct cv_archived *a, struct cv_buf *out,
     memcpy(f.prev, a->prev, sizeof f.prev);
     ok = cv_json_add_str(root, "digest", a->digest) &&
          cv_json_add_item(root, "frontier", cv_state_frontier(&f)) &&
+         cv_json_add_int(root, "seq", (int64_t)a->seq) &&
          cv_json_add_str(root, "until", a->until) &&
          cv_json_add_int(root, "v", 1);
     if (ok) {
@@ -235,9 +240,23 @@ enum cv_status cv_archived_copy_next(struct cv_archived_copy *c,
     return status;
 }
 
+/* `until` is what limits go by. A clock that was ahead once would hold them up
+ * until then; nothing can have happened later than now. */
+static void cap(char until[32])
+{
+    char now[CV_CLOCK_TEXT_LEN];
+
+    (void)cv_clock_format(cv_clock_now_s(), now);
+    if (strcmp(until, now) > 0) {
+        (void)snprintf(until, 32, "%s", now);
+    }
+}
+
 void cv_archived_copy_end(struct cv_archived_copy *c)
 {
     uint8_t digest[crypto_hash_sha256_BYTES];
+
+    cap(c->now.until);
 
     (void)crypto_hash_sha256_final(&c->sha, digest);
     (void)sodium_bin2hex(c->now.digest, sizeof c->now.digest, digest,
@@ -332,6 +351,9 @@ static enum cv_status sync_bundles(int vault, uint64_t n, struct cv_err *err)
         *strrchr(path, '/') = '\0';
         fd = openat(vault, path,
                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT) {
+            continue; /* restored, it never had any */
+        }
         status = fd >= 0 ? cv_file_sync_folder(fd, err)
                          : cv_fail_errno(err, CV_IO, "cannot open %s", path);
         cv_file_close(&fd);
@@ -362,6 +384,21 @@ static enum cv_status drop_bundles(int vault, const struct cv_archived *a,
     return CV_OK;
 }
 
+/* What takes them away must not outlive what says that they are archived: the
+ * one who put it there may have been cut off before its name was durable. */
+static enum cv_status sync_name(int vault, struct cv_err *err)
+{
+    int fd = openat(vault, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum cv_status status;
+
+    if (fd < 0) {
+        return cv_fail_errno(err, CV_IO, "cannot open audit");
+    }
+    status = cv_file_sync_folder(fd, err);
+    cv_file_close(&fd);
+    return status;
+}
+
 /* An index of what is archived goes first, while both are known to be there. */
 static enum cv_status finish(int vault, const struct cv_archived *a,
                              struct cv_err *err)
@@ -372,6 +409,9 @@ static enum cv_status finish(int vault, const struct cv_archived *a,
 
     if (status == CV_OK) {
         bytes = cv_archived_is_left(fd, a);
+    }
+    if (status == CV_OK && (bytes || bundles)) {
+        status = sync_name(vault, err);
     }
     if (status == CV_OK && (bytes || bundles)) {
         status = cv_index_remove(vault, err);

@@ -3,12 +3,12 @@
  * off the disk, and what they left behind is in audit/archived:
  *
  *     {"digest":"hex","frontier":{"offset":..,"prev":"base64",
- *      "range":["base64",..],"size":N},"until":"RFC 3339","v":1} LF
+ *      "range":["base64",..],"size":N},"seq":S,"until":"RFC 3339","v":1} LF
  *
  * canonical. The first N records are archived, N a multiple of 256: `range` is
  * the compact range over them, `prev` the last one's hash, `until` the latest
  * time that one of them has, `digest` SHA-256 of the file that the last of them
- * went to.
+ * went to, `seq` the record that says so.
  *
  * Nothing moves: a record stays at its offset, and before `offset` the log's
  * file has a hole (fallocate), whose bytes nobody reads. So there is one
@@ -16,8 +16,10 @@
  * before it nothing is archived, after it everything is, whatever of the hole
  * is there already; cv_archived_finish makes the rest. Before it a leaf is
  * durable that says the same (action admin, phase event, details.method
- * ArchiveEnd): `audit verify` wants it among the records that are left, so that
- * none can be left out by writing this file.
+ * ArchiveEnd), and so is a checkpoint over that leaf: `audit verify` wants it
+ * at `seq` among the records that are signed, and no log is opened for writing
+ * whose checkpoint ends before it. So none can be left out by writing this
+ * file, nor by who adds such a leaf without the log's key.
  *
  * Hash tiles and checkpoints stay; entry bundles of archived records go.
  * Blocking: files. Writing: the caller holds the vault's lock. */
@@ -37,6 +39,7 @@
 struct cv_archived {
     struct cv_tree tree; /* over them; size 0: none are */
     uint64_t offset;     /* where the first record that is left begins */
+    uint64_t seq;        /* of the leaf that says so */
     uint8_t prev[CV_TREE_HASH];
     char until[32];
     char digest[2 * crypto_hash_sha256_BYTES + 1];
@@ -88,7 +91,8 @@ void cv_archived_copy_end(struct cv_archived_copy *c);
 CV_MUST_USE enum cv_status cv_archived_can(int vault, struct cv_err *err);
 
 /* The moment: puts audit/archived in its place, durably. The leaf that says so
- * must be durable. CV_IO. */
+ * and a checkpoint over it must be durable. CV_IO: it may have happened, which
+ * cv_archived_read tells. */
 CV_MUST_USE enum cv_status
 cv_archived_write(int vault, const struct cv_archived *a, struct cv_err *err);
 

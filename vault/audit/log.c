@@ -116,7 +116,7 @@ static enum cv_status read_state(struct cv_log *log, bool found,
 
 /* Where reading begins: behind what is archived, or at a frontier further on.
  */
-static enum cv_status begin(struct cv_log *log, uint64_t size,
+static enum cv_status begin(struct cv_log *log, uint64_t size, uint64_t covered,
                             struct cv_err *err)
 {
     const struct cv_frontier *from = cv_state_pick(&log->state, size);
@@ -125,6 +125,16 @@ static enum cv_status begin(struct cv_log *log, uint64_t size,
 
     if (status != CV_OK) {
         return status;
+    }
+    /* What is signed from here on would make the records be gone. */
+    if (log->mode == CV_LOG_WRITE && gone.tree.size > 0 &&
+        gone.seq >= covered) {
+        cv_fail(err, CV_INTEGRITY,
+                "no checkpoint is over the record that says what is archived "
+                "(" CV_ARCHIVED_PATH ")");
+        cv_err_state(err, "the vault refuses to write and to release");
+        cv_err_hint(err, "run `certvault audit verify`, and restore a backup");
+        return CV_INTEGRITY;
     }
     if (from != NULL && from->tree.size >= gone.tree.size) {
         log->done = *from;
@@ -148,6 +158,7 @@ open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
     struct cv_checkpoint last;
     struct stat st;
     bool found = false;
+    uint64_t covered;
     enum cv_status status = read_key(log, err);
 
     if (status == CV_OK) {
@@ -165,19 +176,22 @@ open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
     if (fstat(log->fd, &st) != 0) {
         return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
     }
+    covered = found ? last.size : 0;
     if (known != NULL && known->size > (found ? last.size : 0)) {
         last.size = known->size;
         cv_tree_root(known, last.root);
         found = true;
     }
-    status = begin(log, (uint64_t)st.st_size, err);
+    status = begin(log, (uint64_t)st.st_size, covered, err);
     if (status == CV_OK) {
         status =
             cv_log_scan(log, (uint64_t)st.st_size, found ? &last : NULL, err);
     }
-    /* What a cut left that was itself cut off, once the rest reads well. */
+    /* What a cut left that was itself cut off, once the rest reads well. A log
+     * that cannot be rid of it is whole all the same, and `audit verify` says
+     * what is there still. */
     if (status == CV_OK && log->mode == CV_LOG_WRITE) {
-        status = cv_archived_finish(log->vault, err);
+        (void)!cv_archived_finish(log->vault, NULL);
     }
     return status;
 }

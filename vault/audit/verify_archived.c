@@ -260,7 +260,8 @@ void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf)
     struct cv_bytes said;
     uint64_t size = 0;
 
-    if (v->gone.tree.size == 0 || cv_record_read(leaf, &record) != NULL) {
+    if (v->gone.tree.size == 0 || cv_record_read(leaf, &record) != NULL ||
+        record.seq != v->gone.seq) {
         return;
     }
     said = cv_canon_get(&record.all, "details");
@@ -277,12 +278,28 @@ void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf)
     }
 }
 
+/* Its leaf must be signed; the checkpoint was read before audit/archived. */
+static bool is_signed(const struct cv_verify *v, bool now)
+{
+    struct cv_checkpoint last;
+
+    if (!now) {
+        return v->checkpoint.there && v->checkpoint.c.size > v->gone.seq;
+    }
+    return v->has_key &&
+           cv_checkpoint_read(v->vault, &v->key, &last, NULL, NULL, NULL) ==
+               CV_OK &&
+           last.size > v->gone.seq;
+}
+
 enum cv_status cv_verify_archived_end(struct cv_verify *v, struct cv_err *err)
 {
+    const bool covered = v->gone.tree.size == 0 || is_signed(v, false);
     struct cv_archived now;
 
-    if (cv_archived_read(v->vault, &now, NULL) == CV_OK &&
-        now.tree.size > v->gone.tree.size) {
+    if ((cv_archived_read(v->vault, &now, NULL) == CV_OK &&
+         now.tree.size > v->gone.tree.size) ||
+        (!covered && is_signed(v, true))) {
         cv_fail(err, CV_BUSY, "records were archived while the log was read");
         cv_err_hint(err, "run it again");
         return CV_BUSY;
@@ -291,6 +308,10 @@ enum cv_status cv_verify_archived_end(struct cv_verify *v, struct cv_err *err)
         cv_verify_add(v, WHAT,
                       "no record says that what was before the log's beginning "
                       "is archived (" CV_ARCHIVED_PATH ")");
+    } else if (!covered) {
+        cv_verify_add(v, WHAT,
+                      "no checkpoint is over the record that says what is "
+                      "archived: whoever wrote it need not have the log's key");
     }
     return CV_OK;
 }

@@ -2,8 +2,8 @@
  * caller, and then off the disk.
  *
  * The caller gets the log's frames piece by piece, each checked on the way;
- * when it has them on its disk, read back, it names their digest. Then, under
- * the vault's lock: the leaf that says what is archived, audit/archived, the
+ * when it has them on its disk, read back, it names their digest. Then the
+ * leaf that says what is archived, a checkpoint over it, audit/archived, the
  * hole in the log. Cut off before audit/archived is there, nothing happened;
  * after that, whoever opens the log next goes on (cv_archived_finish). */
 #include "vault/broker/archiving_internal.h"
@@ -11,6 +11,7 @@
 #include "vault/audit/archived.h"
 #include "vault/base/clock.h"
 #include "vault/broker/proving_internal.h"
+#include "vault/broker/signer.h"
 #include "vault/broker/sink.h"
 #include "vault/store/store_journal.h"
 
@@ -423,9 +424,9 @@ static enum cv_status look_again(struct cv_broker *b,
     return s == CV_OK && per_s > 0 ? too_young(c->now.until, per_s, err) : s;
 }
 
-/* Entered. *done: it has happened, whatever fails then. */
-static enum cv_status cut(struct cv_broker *b, const struct cv_archived *now,
-                          bool *done, struct cv_err *err)
+/* Entered. The leaf that says what is archived, durable; its number. */
+static enum cv_status tell(struct cv_broker *b, struct cv_archived *now,
+                           struct cv_err *err)
 {
     cJSON *details = cJSON_CreateObject();
     enum cv_status s;
@@ -437,7 +438,52 @@ static enum cv_status cut(struct cv_broker *b, const struct cv_archived *now,
     s = cv_broker_event_now(b, "admin", NULL, details, err);
     cJSON_Delete(details);
     if (s == CV_OK) {
-        s = cv_archived_write(b->vault->dir, now, err);
+        now->seq = cv_log_size(b->vault->log) - 1;
+    }
+    return s;
+}
+
+/* Not entered. A checkpoint over that leaf: then it was not written by somebody
+ * without the log's key. */
+static enum cv_status sign_it(struct cv_broker *b,
+                              const struct cv_archived *now, struct cv_err *err)
+{
+    struct cv_checkpoint last;
+    enum cv_status s;
+
+    cv_broker_checkpoint(b);
+    s = cv_checkpoint_read(b->vault->dir, &b->vault->log_key, &last, NULL, NULL,
+                           err);
+    if (s == CV_OK && last.size <= now->seq) {
+        s = cv_signer_failed(b, now->seq + 1, err);
+        if (s == CV_OK) {
+            s = cv_fail(err, CV_IO, "no checkpoint over it could be made");
+        }
+        cv_err_hint(err, "certvault audit checkpoint, then archive again");
+    }
+    return s == CV_OK ? cv_checkpoint_sync(b->vault->dir, err) : s;
+}
+
+/* Was it put in its place although that failed? Then whoever writes next takes
+ * the records away. */
+static bool is_there(struct cv_broker *b, const struct cv_archived *now)
+{
+    struct cv_archived there;
+
+    return cv_archived_read(b->vault->dir, &there, NULL) != CV_OK ||
+           there.tree.size == now->tree.size;
+}
+
+/* Entered. *done: it has happened, whatever fails then. */
+static enum cv_status cut(struct cv_broker *b, const struct cv_archived *now,
+                          bool *done, struct cv_err *err)
+{
+    enum cv_status s = cv_archived_write(b->vault->dir, now, err);
+
+    if (s != CV_OK && is_there(b, now)) {
+        *done = true;
+        cv_err_state(err, "the records may be archived: keep the copy");
+        cv_err_hint(err, "certvault audit status says where the log begins");
     }
     if (s == CV_OK) {
         *done = true;
@@ -455,7 +501,7 @@ static enum cv_status cut(struct cv_broker *b, const struct cv_archived *now,
 static enum cv_status finish(struct cv_broker *b, bool *done,
                              struct cv_err *err)
 {
-    const struct cv_archived_copy *c = &b->archiving->copy;
+    struct cv_archived_copy *c = &b->archiving->copy;
     struct cv_proving p = {0};
     enum cv_status s;
 
@@ -465,6 +511,19 @@ static enum cv_status finish(struct cv_broker *b, bool *done,
         s = is_signed(&p, &c->now, err);
     }
     cv_proving_free(&p);
+    if (s == CV_OK) {
+        s = cv_broker_enter(b, err);
+    }
+    if (s == CV_OK) {
+        s = look_again(b, c, err);
+        if (s == CV_OK) {
+            s = tell(b, &c->now, err);
+        }
+        cv_broker_leave(b);
+    }
+    if (s == CV_OK) {
+        s = sign_it(b, &c->now, err);
+    }
     if (s == CV_OK) {
         s = cv_broker_enter(b, err);
     }

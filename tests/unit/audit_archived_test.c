@@ -1,0 +1,73 @@
+/* What a cut leaves is taken away, also where a restored vault has the last
+ * bundles alone. */
+#include "audit_test.h"
+
+#include "vault/audit/archived.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Over one folder of a thousand bundles, and two more. */
+#define RECORDS (2002 * (uint64_t)CV_ARCHIVED_EVERY)
+
+static void make_file(int vault, const char *path, size_t len)
+{
+    static const uint8_t text[8192] = {1};
+    int fd = openat(vault, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, len), (ssize_t)len);
+    assert_int_equal(close(fd), 0);
+}
+
+static void make_folder(int vault, const char *path)
+{
+    assert_int_equal(mkdirat(vault, path, 0700), 0);
+}
+
+static bool is_there(int vault, const char *path)
+{
+    struct stat st;
+
+    return fstatat(vault, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void test_the_last_bundles_alone(void **state)
+{
+    struct audit_vault v;
+    struct cv_archived a = {.offset = 8192, .seq = RECORDS};
+    const uint8_t hash[CV_TREE_HASH] = {7};
+
+    (void)state;
+    audit_test_vault(&v);
+    for (uint64_t i = 0; i < RECORDS; i++) {
+        cv_tree_append(&a.tree, hash);
+    }
+    memset(a.digest, 'a', sizeof(a.digest) - 1);
+    (void)snprintf(a.until, sizeof(a.until), "2024-01-01T00:00:00Z");
+    make_file(v.fd, "audit/log", 8192);
+    make_folder(v.fd, "audit/tile");
+    make_folder(v.fd, "audit/tile/entries");
+    make_folder(v.fd, "audit/tile/entries/x002");
+    make_file(v.fd, "audit/tile/entries/x002/000", 1);
+    make_file(v.fd, "audit/tile/entries/x002/001", 1);
+    make_file(v.fd, "audit/tile/entries/x002/002", 1);
+    assert_int_equal(cv_archived_write(v.fd, &a, NULL), CV_OK);
+    assert_int_equal(cv_archived_finish(v.fd, NULL), CV_OK);
+    assert_false(is_there(v.fd, "audit/tile/entries/x002/000"));
+    assert_false(is_there(v.fd, "audit/tile/entries/x002/001"));
+    assert_true(is_there(v.fd, "audit/tile/entries/x002/002"));
+    audit_test_remove(&v);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_last_bundles_alone),
+    };
+
+    return cmocka_run_group_tests(tests, audit_test_start, NULL);
+}
