@@ -3,8 +3,12 @@ killed over it: afterwards it is the old key or the new one, whole, and no key
 is left that nobody knows. And a service whose token comes and goes. On a module
 of the tests' own, which counts what is tried on it."""
 
+import contextlib
+import hashlib
 import os
 import shutil
+import sqlite3
+import struct
 import time
 
 import pytest
@@ -237,19 +241,24 @@ def test_a_service_and_its_token(held):
     assert v.verify()["checkpoint"] == "valid"
 
 
-def test_a_change_that_waits_for_the_token(held):
-    """Both have signed the leaf, and the new one not the checkpoint: the next
-    one ends it. Until then no backup is made, which would have one key of
-    two."""
-    v = held.vault
+def left_waiting(held):
+    """The token signs the leaf, and then no more."""
     args = prepare(held, "in")
-    old = key_of(v)
     held.token.control("calls=1")
     held(*args, code=0)
     signs = len([c for c in held.token.calls() if c[2] == "C_Sign"])
     restore(held)
     held.token.control(f"fault=C_Sign#{signs}+ rv:0x30")
-    done = held(*args, code=0)
+    return held(*args, code=0)
+
+
+def test_a_change_that_waits_for_the_token(held):
+    """Both have signed the leaf, and the new one not the checkpoint: the next
+    one ends it. Until then no backup is made, which would have one key of
+    two."""
+    v = held.vault
+    old = key_of(v)
+    done = left_waiting(held)
     assert "the next checkpoint ends the change" in done.note, done
     held.token.control("fault=C_Sign rv:0x30")
     assert key_of(v) == old and os.path.exists(v.path("audit/log.key.next"))
@@ -267,6 +276,87 @@ def test_a_change_that_waits_for_the_token(held):
     merkle.check_note(note_of(v), key_of(v))
     held("backup", os.path.join(v.home, "b"), code=0)
     assert v.verify()["ok"]
+
+
+@contextlib.contextmanager
+def store(v):
+    db = sqlite3.connect(v.path("vault.db"), timeout=10)
+    try:
+        with db:
+            yield db
+    finally:
+        db.close()
+
+
+def being_made(v):
+    with store(v) as db:
+        row = db.execute("SELECT value FROM meta WHERE key = 'log_key_making'"
+                         ).fetchone()
+    return row[0] if row else ""
+
+
+def say_being_made(v, text):
+    """As it stands where a broker is killed before it crossed that out; with
+    the row's digest, as docs/formats.md has it."""
+    with store(v) as db:
+        vault_id, = db.execute("SELECT value FROM meta WHERE key = 'vault_id'"
+                               ).fetchone()
+        digest = hashlib.blake2b(digest_size=32)
+        for piece in (vault_id, "meta", "log_key_making", text):
+            digest.update(struct.pack("<Q", len(piece)) + piece.encode())
+        db.execute("INSERT OR REPLACE INTO meta(key, digest, value) "
+                   "VALUES ('log_key_making', ?, ?)", (digest.digest(), text))
+
+
+def id_of(text):
+    return text.split("id=")[1].split(";")[0].replace("%", "").lower()
+
+
+@pytest.mark.parametrize("how", ["another", "no file", "gone"])
+def test_what_cannot_be_read_destroys_no_key(held, how):
+    """Where the log's key is cannot be read: a key that was being made may be
+    the one."""
+    v = held.vault
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    path = v.path("audit/log.key")
+    with open(path, encoding="utf-8") as f:
+        kept = f.read()
+    row = f"{id_of(kept)} {held.uri}"
+    say_being_made(v, row)
+    os.rename(path, path + ".kept")
+    if how == "another":
+        shutil.copy(v.write("x", kept.replace("KEY+", "KEY+x")), path)
+    elif how == "no file":
+        os.mkdir(path)
+    held("token", "login", held.uri, code=0)
+    assert keys_on(held) == 1
+    assert being_made(v) == ("" if how == "gone" else row)
+    if how != "gone":
+        os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+    os.rename(path + ".kept", path)
+    held("audit", "checkpoint", code=0)
+    assert keys_on(held) == 1 and being_made(v) == ""
+
+
+def test_a_key_that_signed_is_not_being_made(held):
+    """Its change ends by a service that logs in by itself, which cleans
+    nothing; the next change leaves it where it is."""
+    v = held.vault
+    done = left_waiting(held)
+    assert "the next checkpoint ends the change" in done.note, done
+    with open(v.path("audit/log.key.next"), encoding="utf-8") as f:
+        say_being_made(v, f"{id_of(f.read())} {held.uri}")
+    held.configure(pin={held.token.uri: "file:" + held.pin_file})
+    held.token.control()
+    b = Broker(v, *held.started())
+    try:
+        held(*held.to(b), "list", pin=False, code=0)
+        until(lambda: not os.path.exists(v.path("audit/log.key.next")))
+        assert being_made(v) == ""
+        held(*held.to(b), "audit", "key", "rotate", "--to", "file", code=0)
+        assert keys_on(held) == 1
+    finally:
+        b.end()
 
 
 def test_a_service_that_is_locked(held):

@@ -113,6 +113,9 @@ enum cv_status cv_rotate_look(struct cv_vault *v, struct cv_err *err)
             s = cv_rotate_store(v, &next, err);
         }
         if (s == CV_OK) {
+            s = cv_signer_settle(v, err);
+        }
+        if (s == CV_OK) {
             cv_logkey_next_drop(v->dir);
             use(v, &next);
         }

@@ -108,6 +108,12 @@ CV_MUST_USE enum cv_status cv_signer_pending(struct cv_broker *b,
                                              const struct cv_signer_key *key,
                                              struct cv_err *err);
 
+/* Entered. Nothing is being made any more where that key is the one whose URI
+ * the store has: what the log was once signed with is never destroyed. */
+struct cv_vault;
+CV_MUST_USE enum cv_status cv_signer_settle(struct cv_vault *v,
+                                            struct cv_err *err);
+
 /* The same for a store that was restored: an old copy destroys nothing. */
 struct cv_store;
 CV_MUST_USE enum cv_status cv_signer_forget(struct cv_store *store,

@@ -4,6 +4,7 @@
 #include "vault/audit/logkey_token.h"
 #include "vault/base/encode.h"
 #include "vault/broker/module_internal.h"
+#include "vault/broker/rotate.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -142,22 +143,103 @@ static bool has_id(const char *uri, const char *id)
     return id[i] == '\0' && at[0] != '%';
 }
 
-static bool is_used(struct cv_broker *b, const char *id)
+/* CV_OK: `is` is known. A key is destroyed for a `false`: what could not be
+ * read is no such answer. */
+static enum cv_status has_key(struct cv_vault *v, bool next, const char *id,
+                              bool *is, struct cv_err *err)
 {
-    const struct cv_note_key *keys[] = {&b->vault->log_key,
-                                        &b->vault->next_key};
-    bool is = false;
+    const struct cv_note_key *key = next ? &v->next_key : &v->log_key;
+    struct cv_buf uri;
+    struct cv_err why;
+    enum cv_status s;
 
-    for (int next = 0; next < 1 + (int)b->vault->rotating; next++) {
-        struct cv_buf uri;
-
-        cv_buf_init(&uri, NULL, CV_LIMIT_TOKEN_URI + 1);
-        is = is || (cv_logkey_token_uri(b->vault->dir, next == 1, keys[next],
-                                        &uri, NULL) == CV_OK &&
-                    has_id(cv_buf_text(&uri), id));
-        cv_buf_wipe(&uri);
+    cv_err_init(&why);
+    cv_buf_init(&uri, NULL, CV_LIMIT_TOKEN_URI + 1);
+    s = cv_logkey_token_uri(v->dir, next, key, &uri, &why);
+    *is = s == CV_OK && has_id(cv_buf_text(&uri), id);
+    cv_buf_wipe(&uri);
+    if (s != CV_OK && s != CV_NOT_FOUND) {
+        *err = why;
+        return s;
     }
-    return is;
+    return CV_OK;
+}
+
+/* What the store says of it counts too: audit/log.key may be gone. */
+static enum cv_status is_stored(struct cv_vault *v, const char *id, bool *is,
+                                struct cv_err *err)
+{
+    struct cv_buf uri;
+    struct cv_err why;
+    enum cv_status s;
+
+    cv_err_init(&why);
+    cv_buf_init(&uri, NULL, CV_LIMIT_TOKEN_URI + 1);
+    s = cv_store_meta_get(v->store, CV_ROTATE_TOKEN, &uri, &why);
+    *is = s == CV_OK && has_id(cv_buf_text(&uri), id);
+    cv_buf_wipe(&uri);
+    if (s != CV_OK && s != CV_NOT_FOUND) {
+        *err = why;
+        return s;
+    }
+    return CV_OK;
+}
+
+static enum cv_status is_used(struct cv_vault *v, const char *id, bool *is,
+                              struct cv_err *err)
+{
+    enum cv_status s = has_key(v, false, id, is, err);
+
+    if (s == CV_OK && !*is && v->rotating) {
+        s = has_key(v, true, id, is, err);
+    }
+    if (s == CV_OK && !*is) {
+        s = is_stored(v, id, is, err);
+    }
+    return s;
+}
+
+/* "<id> <uri>", as it is written; an empty `id`: there is none. */
+static enum cv_status read_row(struct cv_store *store, char id[33],
+                               struct cv_buf *uri, struct cv_err *err)
+{
+    struct cv_buf text;
+    struct cv_err why;
+    const char *blank;
+    enum cv_status s;
+
+    cv_err_init(&why);
+    id[0] = '\0';
+    cv_buf_init(&text, NULL, CV_LIMIT_TOKEN_URI + 64);
+    s = cv_store_meta_get(store, PENDING, &text, &why);
+    blank = s == CV_OK ? strchr(cv_buf_text(&text), ' ') : NULL;
+    if (blank != NULL && blank - cv_buf_text(&text) < 33) {
+        memcpy(id, cv_buf_text(&text), (size_t)(blank - cv_buf_text(&text)));
+        id[blank - cv_buf_text(&text)] = '\0';
+        cv_buf_add_str(uri, blank + 1);
+    }
+    cv_buf_wipe(&text);
+    if (s != CV_OK && s != CV_NOT_FOUND) {
+        *err = why;
+        return s;
+    }
+    return CV_OK;
+}
+
+enum cv_status cv_signer_settle(struct cv_vault *v, struct cv_err *err)
+{
+    struct cv_buf uri;
+    char id[33];
+    bool is = false;
+    enum cv_status s;
+
+    cv_buf_init(&uri, NULL, CV_LIMIT_TOKEN_URI + 1);
+    s = read_row(v->store, id, &uri, err);
+    cv_buf_wipe(&uri);
+    if (s == CV_OK && id[0] != '\0') {
+        s = is_stored(v, id, &is, err);
+    }
+    return s == CV_OK && is ? cv_store_meta_put(v->store, PENDING, "", err) : s;
 }
 
 /* Entered. What is pending, or nothing where there is none, or it is used. */
@@ -165,28 +247,21 @@ static enum cv_status read_pending(struct cv_broker *b,
                                    struct cv_signer_key *out,
                                    struct cv_buf *uri, struct cv_err *err)
 {
-    struct cv_buf text;
-    const char *blank;
+    bool used = false;
     enum cv_status s;
 
     cv_signer_name(b->vault->log_key.name, out);
-    out->id[0] = '\0';
-    cv_buf_init(&text, NULL, CV_LIMIT_TOKEN_URI + 64);
-    s = cv_store_meta_get(b->vault->store, PENDING, &text, err);
-    blank = s == CV_OK ? strchr(cv_buf_text(&text), ' ') : NULL;
-    if (blank != NULL &&
-        (size_t)(blank - cv_buf_text(&text)) < sizeof(out->id)) {
-        memcpy(out->id, cv_buf_text(&text),
-               (size_t)(blank - cv_buf_text(&text)));
-        out->id[blank - cv_buf_text(&text)] = '\0';
-        cv_buf_add_str(uri, blank + 1);
+    s = read_row(b->vault->store, out->id, uri, err);
+    if (s == CV_OK && out->id[0] != '\0') {
+        s = is_used(b->vault, out->id, &used, err);
     }
-    cv_buf_wipe(&text);
-    if (out->id[0] != '\0' && is_used(b, out->id)) {
-        out->id[0] = '\0';
+    if (s == CV_OK && used) {
         s = cv_signer_pending(b, NULL, NULL, err);
     }
-    return s == CV_NOT_FOUND ? CV_OK : s;
+    if (s != CV_OK || used) {
+        out->id[0] = '\0';
+    }
+    return s;
 }
 
 static void tell(struct cv_broker *b, const char *uri, enum cv_status s)
