@@ -152,6 +152,25 @@ static enum cv_status all_signers(struct cv_broker *b, struct signers *out,
     return s;
 }
 
+enum cv_status cv_broker_policy_sign_not_with(struct cv_broker *b,
+                                              const struct cv_note_key *key,
+                                              struct cv_err *err)
+{
+    struct signers all;
+    enum cv_status s = all_signers(b, &all, err);
+
+    for (size_t i = 0; s == CV_OK && i < all.n; i++) {
+        if (memcmp(all.key[i].public_key, key->public_key,
+                   sizeof(key->public_key)) == 0) {
+            s = cv_fail(err, CV_INVALID, "that key signs policies");
+            cv_err_state(err, "nothing was changed");
+            cv_err_hint(err, "the log wants a key of its own: give the token "
+                             "alone, and one is made there");
+        }
+    }
+    return s;
+}
+
 /* What is signed. */
 static enum cv_status text_of(const struct cv_broker *b,
                               const struct cv_policy *policy,

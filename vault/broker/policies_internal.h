@@ -96,7 +96,9 @@ void cv_broker_policy_excerpt(struct cv_reply *reply, struct cv_bytes text,
  * store: keeps them in a new vault.
  * verify: where the vault has signers, `note` (NULL: none) must be a signed
  * note of one of them over this policy, for this vault; `signer` is its name,
- * "" where there are no signers. CV_INTEGRITY. */
+ * "" where there are no signers. CV_INTEGRITY.
+ * not_with: entered; CV_INVALID where `key`, which the log is to get, is one of
+ * them: with it the broker itself could sign, and none would count any more. */
 CV_MUST_USE enum cv_status cv_broker_policy_check_signers(const cJSON *list,
                                                           struct cv_err *err);
 CV_MUST_USE enum cv_status cv_broker_policy_store_signers(struct cv_vault *v,
@@ -106,6 +108,8 @@ CV_MUST_USE enum cv_status
 cv_broker_policy_verify(struct cv_broker *b, const struct cv_policy *policy,
                         const char *note, char signer[CV_NOTE_NAME + 1],
                         struct cv_err *err);
+CV_MUST_USE enum cv_status cv_broker_policy_sign_not_with(
+    struct cv_broker *b, const struct cv_note_key *key, struct cv_err *err);
 
 /* Adds to `details` which rules are new, gone and changed against the text of
  * the policy in force: the first of each, and `rules_omitted`. */

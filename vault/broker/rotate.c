@@ -4,6 +4,7 @@
 #include "vault/audit/rotation.h"
 #include "vault/base/limits.h"
 #include "vault/broker/broker_internal.h"
+#include "vault/broker/policies_internal.h"
 
 #include "vault/audit/checkpoint.h"
 
@@ -198,6 +199,9 @@ static enum cv_status on_token(struct cv_broker *b, const char *uri,
     if (s == CV_OK && same(&made->key, now)) {
         s = cv_fail(err, CV_INVALID, "that is the log's key already");
         cv_err_state(err, "nothing was changed");
+    }
+    if (s == CV_OK) {
+        s = cv_broker_policy_sign_not_with(b, &made->key, err);
     }
     if (s == CV_OK) {
         *to = made->key;
