@@ -11,6 +11,7 @@ import harness
 import merkle
 import straced
 from harness import INTEGRITY, USAGE
+from test_archive import archive, fill
 
 SAMPLE = 12         # kills in CI
 
@@ -70,6 +71,19 @@ def test_another_key(vault):
     vault("audit", "key", "rotate", "--to", "card", code=USAGE)
     vault("audit", "key", "turn", code=USAGE)
     vault("audit", "key", "rotate", "--all", code=USAGE)
+
+
+def test_a_key_that_the_archive_tells_of(vault, tmp_path):
+    kept = vault.write("kept", vault("audit", "checkpoint", code=0).out)
+    vault("audit", "key", "rotate", code=0)
+    fill(vault, 600)
+    vault("audit", "checkpoint", code=0)
+    file = tmp_path / "log-0"
+    assert archive(vault, 599, file).json["before"] == 512
+    done = vault("audit", "verify", "--checkpoint", kept, code=INTEGRITY)
+    assert "since record 512" in done.note and "--archive" in done.note, done
+    assert vault.json("audit", "verify", "--checkpoint", kept, "--archive",
+                      str(file))["ok"]
 
 
 def test_the_checkpoint_between_is_signed_by_both(vault):

@@ -4,6 +4,7 @@
 #include "vault/audit/logkey.h"
 #include "vault/audit/rotation.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,24 @@ bool cv_verify_is_signed(const struct cv_verify *v, struct cv_bytes note)
            cv_checkpoint_open(note, &v->last_key, &c, NULL) == CV_OK;
 }
 
+/* What came before the first record that is read may have had other keys. */
+static void not_signed(struct cv_verify *v)
+{
+    char why[160];
+
+    if (v->first == 0) {
+        cv_verify_add(v, "anchor",
+                      "the given checkpoint is signed by no key of this log");
+        return;
+    }
+    (void)snprintf(why, sizeof why,
+                   "the given checkpoint is signed by no key of this log since "
+                   "record %llu; those before are in the archive: --archive "
+                   "FILE",
+                   (unsigned long long)v->first);
+    cv_verify_add(v, "anchor", why);
+}
+
 void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor)
 {
     if (v->n_keys > 0 && v->has_key && !same(&v->last_key, &v->key) &&
@@ -80,8 +99,7 @@ void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor)
                       "change of keys gives");
     }
     if (v->anchor_unsigned && !cv_verify_is_signed(v, anchor)) {
-        cv_verify_add(v, "anchor",
-                      "the given checkpoint is signed by no key of this log");
+        not_signed(v);
         v->anchor.there = false;
     }
 }
