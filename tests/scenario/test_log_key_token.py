@@ -250,6 +250,38 @@ def test_rotations(plain, token):
     assert log_key(v) == {"location": "file", "waiting": log_key(v)["waiting"]}
 
 
+def test_a_policy_signer_is_not_the_logs_key(v, token):
+    """With it the broker itself could sign, so no signature would count."""
+    other = configured(os.path.join(v.home, "other"), token, v.secrets,
+                       init=False)
+    other("init", "--key", "file:" + other.key_file, "--policy-signer",
+          key_of(v), code=0)
+    before = key_of(other), objects(token)
+    done = other("audit", "key", "rotate", "--to",
+                 "token:" + log_key(v)["token_uri"], *pin(other), code=INVALID)
+    assert "signs policies" in done.note and "nothing was changed" in done.note
+    assert (key_of(other), objects(token)) == before
+    assert other.verify()["ok"]
+
+
+def test_signed_by_another_broker(v, token):
+    """What this one could not sign is no error any more."""
+    v.flags = []
+    v("agent", "start", code=0)
+    try:
+        v("list", code=0)
+        wait_until(lambda: "error" in log_key(v))
+        v.flags = ["--no-agent"]
+        v("audit", "checkpoint", *pin(v), code=0)
+        v.flags = []
+        told = log_key(v)
+        assert told["waiting"] == 0 and "error" not in told, told
+    finally:
+        v.flags = []
+        v("agent", "stop")
+        v.flags = ["--no-agent"]
+
+
 def test_a_receipt_wants_the_token(v, token):
     """Or nothing is released."""
     v.policy(harness.MAY_EXPORT)

@@ -397,6 +397,10 @@ bool cv_signer_add(struct cv_broker *b, cJSON *status)
     cJSON *o = describe(b, &uri, &on_token);
     bool ok = cv_json_add_int(o, "waiting", (int64_t)(size - covered));
 
+    /* Another broker has signed since this one could not. */
+    if (size <= covered) {
+        cJSON_DeleteItemFromObjectCaseSensitive(o, "error");
+    }
     cv_buf_wipe(&uri);
     return cv_json_add_item(status, "log_key", o) && ok;
 }
