@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
 import time
 
 import pytest
@@ -208,7 +210,7 @@ def test_what_is_asked_of_the_rest_says_so(old, tmp_path):
 def test_what_is_not_archived(old, tmp_path):
     to = tmp_path / "log-0"
     for before, code, words in (
-            ("255", INVALID, "by the 256"), ("100000", NOT_FOUND, "checkpoint"),
+            ("255", INVALID, "by the 256"), ("100000", NOT_FOUND, "audit checkpoint"),
             ("0", USAGE, "before"), ("x", USAGE, "before")):
         done = old("audit", "archive", "--before", before, "--output", str(to),
                    code=code)
@@ -515,6 +517,33 @@ def test_a_backup_has_what_the_archive_leaves(old, tmp_path):
     assert target(old, late) == "behind"
     # A restore is a record of its own: from there on the two are apart.
     assert target(before, late) == "apart"
+
+
+def test_a_backup_that_an_archive_overtakes_says_so(vault, tmp_path):
+    """Each has a broker of its own: the backup is not made of the hole."""
+    fill(vault, 20000)
+    vault("audit", "checkpoint", code=0)
+    p = subprocess.Popen(
+        vault.argv("--no-input", "backup", str(tmp_path / "b")),
+        env=vault.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        while written(p.pid) < 1500000 and p.poll() is None:
+            pass
+        assert p.poll() is None, "it was done before it could be stopped"
+        os.killpg(p.pid, signal.SIGSTOP)
+        archive(vault, 19968, tmp_path / "a")
+    finally:
+        os.killpg(p.pid, signal.SIGCONT)
+    _, said = p.communicate(timeout=60)
+    assert p.returncode == 75 and b"archived while" in said, said
+    assert not (tmp_path / "b").exists()
+    vault.verify()
+
+
+def written(pid):
+    with open(f"/proc/{pid}/io", encoding="ascii") as f:
+        return int(next(x for x in f if x.startswith("wchar")).split()[1])
 
 
 # --- killed ---

@@ -3,6 +3,7 @@
 #include "audit_test.h"
 
 #include "vault/audit/archived.h"
+#include "vault/audit/query_internal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -63,10 +64,84 @@ static void test_the_last_bundles_alone(void **state)
     audit_test_remove(&v);
 }
 
+static void copy(struct cv_archived_copy *c)
+{
+    struct cv_buf out;
+
+    do {
+        cv_buf_init(&out, NULL, CV_KIB(64));
+        assert_int_equal(cv_archived_copy_next(c, &out, NULL), CV_OK);
+        cv_buf_wipe(&out);
+    } while (!cv_archived_copy_is_done(c));
+    cv_archived_copy_end(c);
+}
+
+/* Archives all that there was when the scan began. */
+static enum cv_status cut_under(void *context, const struct cv_query_cursor *at,
+                                struct cv_bytes leaf, struct cv_err *err)
+{
+    struct audit_vault *v = context;
+    struct cv_archived_copy c;
+
+    (void)leaf;
+    (void)err;
+    if (at->seq == 0) {
+        assert_int_equal(cv_archived_copy_begin(v->fd, 1024, &c, NULL), CV_OK);
+        copy(&c);
+        c.now.seq = 1024;
+        assert_int_equal(cv_archived_write(v->fd, &c.now, NULL), CV_OK);
+        assert_int_equal(cv_archived_finish(v->fd, NULL), CV_OK);
+    }
+    return CV_OK;
+}
+
+/* The zeros of the hole are not the log's end. */
+static void test_a_reader_under_the_cut(void **state)
+{
+    struct audit_vault v;
+    struct cv_query_cursor at = {0, 0};
+    struct cv_log *log = NULL;
+
+    (void)state;
+    audit_test_vault(&v);
+    assert_int_equal(cv_log_open(v.fd, CV_LOG_WRITE, &log, NULL), CV_OK);
+    audit_test_fill(log, 1024);
+    cv_log_close(log);
+    assert_int_equal(cv_query_scan(v.fd, &at, cut_under, &v, NULL), CV_BUSY);
+    assert_true(at.seq < 1024);
+    audit_test_remove(&v);
+}
+
+/* An archive that another one overtook does not go on behind it. */
+static void test_a_copy_under_the_cut(void **state)
+{
+    struct audit_vault v;
+    struct cv_archived_copy first, other;
+    struct cv_log *log = NULL;
+    struct cv_buf out;
+
+    (void)state;
+    audit_test_vault(&v);
+    assert_int_equal(cv_log_open(v.fd, CV_LOG_WRITE, &log, NULL), CV_OK);
+    audit_test_fill(log, 1024);
+    cv_log_close(log);
+    assert_int_equal(cv_archived_copy_begin(v.fd, 768, &other, NULL), CV_OK);
+    assert_int_equal(cv_archived_copy_begin(v.fd, 512, &first, NULL), CV_OK);
+    copy(&first);
+    first.now.seq = 512;
+    assert_int_equal(cv_archived_write(v.fd, &first.now, NULL), CV_OK);
+    cv_buf_init(&out, NULL, CV_KIB(64));
+    assert_int_equal(cv_archived_copy_next(&other, &out, NULL), CV_BUSY);
+    cv_buf_wipe(&out);
+    audit_test_remove(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_last_bundles_alone),
+        cmocka_unit_test(test_a_reader_under_the_cut),
+        cmocka_unit_test(test_a_copy_under_the_cut),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

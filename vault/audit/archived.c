@@ -187,6 +187,10 @@ static enum cv_status copy_one(void *ctx, const struct cv_query_cursor *at,
     const char *wrong;
     size_t frame;
 
+    /* Else what comes next is behind what another has archived. */
+    if (at->seq != now->tree.size) {
+        return cv_fail(err, CV_BUSY, "records were archived meanwhile");
+    }
     if (at->seq == p->c->before ||
         p->out->len + CV_WAL_HEADER + leaf.len > p->most) {
         return CV_QUERY_STOP;

@@ -10,6 +10,7 @@
 
 #include "vault/audit/archived.h"
 #include "vault/base/clock.h"
+#include "vault/broker/backup_internal.h"
 #include "vault/broker/proving_internal.h"
 #include "vault/broker/signer.h"
 #include "vault/broker/sink.h"
@@ -197,7 +198,8 @@ static enum cv_status plan(struct cv_broker *b, const struct cv_proving *p,
     if (wanted > p->checkpoint.size) {
         cv_fail(err, CV_NOT_FOUND, "the last checkpoint is over %llu records",
                 (unsigned long long)p->checkpoint.size);
-        cv_err_hint(err, "only what was signed is archived");
+        cv_err_hint(err, "only what was signed is archived: certvault audit "
+                         "checkpoint signs what is there");
         return CV_NOT_FOUND;
     }
     if (before <= c->first) {
@@ -414,6 +416,10 @@ static enum cv_status look_again(struct cv_broker *b,
 
     if (s == CV_OK && gone.tree.size != c->first) {
         s = cv_fail(err, CV_BUSY, "records were archived meanwhile");
+    }
+    if (s == CV_OK && cv_backup_is_read(b)) {
+        s = cv_fail(err, CV_BUSY, "a backup is being written, of all records");
+        cv_err_hint(err, "run it again when that is done");
     }
     if (s == CV_OK) {
         s = check_journal(b, err);

@@ -11,6 +11,9 @@
  * says so. */
 void cv_backup_left(struct cv_broker *b, struct cv_caller *caller);
 
+/* Is one being read, by somebody who goes on with it? */
+bool cv_backup_is_read(const struct cv_broker *b);
+
 /* Lets go of a backup that is being read. */
 void cv_backup_drop(struct cv_broker *b);
 

@@ -30,6 +30,7 @@ struct cv_backup {
     char reason[CV_LIMIT_REASON + 1], ticket[CV_LIMIT_TICKET + 1];
     struct cv_archive_head head;
     struct cv_buf front; /* all before the store */
+    int vault;           /* borrowed */
     int store;           /* a file without a name */
     int log;
     uint64_t log_at; /* where it begins: before, it is archived */
@@ -308,6 +309,7 @@ static struct cv_backup *backup_new(const struct cv_ask *ask)
         (void)snprintf(k->ticket, sizeof(k->ticket), "%s", ask->ticket);
         k->ask.ticket = k->ticket;
     }
+    k->vault = ask->broker->vault->dir;
     k->store = k->log = -1;
     k->asked_ms = cv_clock_boot_ms();
     cv_buf_init(&k->front, NULL, CV_MIB(1));
@@ -346,6 +348,12 @@ static enum cv_status begin(struct cv_broker *b, struct cv_ask *ask,
     }
     cJSON_Delete(details);
     return s;
+}
+
+bool cv_backup_is_read(const struct cv_broker *b)
+{
+    return b->backup != NULL && cv_clock_boot_ms() - b->backup->asked_ms <=
+                                    (int64_t)CV_LIMIT_BACKUP_IDLE_S * 1000;
 }
 
 static enum cv_status only_one(struct cv_broker *b, struct cv_err *err)
@@ -457,6 +465,22 @@ static enum cv_status take_hashes(struct cv_backup *k, uint64_t at, size_t len,
     return s == CV_OK ? cv_buf_status(out, "a piece of the backup", err) : s;
 }
 
+/* Another broker may have archived records since: then what was read last may
+ * be of the hole. */
+static enum cv_status still_there(const struct cv_backup *k, struct cv_err *err)
+{
+    struct cv_archived gone;
+    enum cv_status s = cv_archived_read(k->vault, &gone, err);
+
+    if (s == CV_OK && gone.offset != k->log_at) {
+        s = cv_fail(err, CV_BUSY,
+                    "records were archived while the backup read "
+                    "them");
+        cv_err_hint(err, "run it again");
+    }
+    return s;
+}
+
 static size_t least(uint64_t left)
 {
     return left < CV_LIMIT_BACKUP_STEP ? (size_t)left : CV_LIMIT_BACKUP_STEP;
@@ -481,6 +505,7 @@ static enum cv_status next(struct cv_backup *k, struct cv_buf *out,
     } else if (k->at < last) {
         s = take(k->log, k->log_at + k->at - log, least(last - k->at), out,
                  err);
+        s = s == CV_OK ? still_there(k, err) : s;
     } else if (!k->whole) {
         k->whole = true;
         (void)crypto_hash_sha256_final(&k->sha, k->digest);
