@@ -197,9 +197,10 @@ choose_cloud() {
     fi
 }
 
-# Changes one bit in the middle of a file.
+# Changes one bit in the middle of what is written in a file: behind a log that
+# is open are zeros, ahead of what comes.
 flip() {
-    at=$(($(wc -c <"$1") / 2))
+    at=$(($(tr -d '\000' <"$1" | wc -c) / 2))
     byte=$(od -An -tu1 -j $at -N 1 "$1" | tr -d ' ')
     octal=$(printf '%03o' $((byte ^ 1)))
     printf '%s\n' "$ printf '\\$octal' | dd of=$1 bs=1 seek=$at conv=notrunc"
