@@ -285,6 +285,17 @@ class Vault(Certvault):
     def records(self, *filters):
         return self.json("audit", "query", *filters)["items"]
 
+    def another_second(self):
+        """The time, in a second after that of every record so far: the times
+        of records are whole seconds, and many are of the same one."""
+        def now():
+            return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+        last = max(self.records()[-1]["time"], now())  # asking was a record too
+        while now() <= last:
+            time.sleep(0.01)
+        return now()
+
     def verify(self, code=0):
         done = self("-o", "json", "audit", "verify")
         assert done.code == code, done

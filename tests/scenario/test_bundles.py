@@ -169,15 +169,16 @@ def test_a_period_between_two_checkpoints(busy):
     assert len(sizes) == 2 and sizes[0] < sizes[1]
     busy("list", code=0)
     assert len(read(busy.folder, "audit/checkpoints").splitlines()) == 2
-    # By the records' own times: the last second of what there is.
+    # A period that begins later than all of that.
+    since = busy.another_second()
+    busy("list", code=0)
     records = busy.records()
-    last = records[-1]["time"]
-    first = min(r["seq"] for r in records if r["time"] == last)
-    path, said = make(busy, "--since", last)
+    first = min(r["seq"] for r in records if r["time"] >= since)
+    path, said = make(busy, "--since", since)
     got = check_anew(path, key)
-    assert got[0]["time"] < last and said["from"] < last
-    assert said["before"] in (None, *sizes) and said["first"] < first
-    # All that lies before the second kept checkpoint: it ends there.
+    assert got[0]["time"] < since and said["from"] < since
+    assert said["before"] == said["first"] == sizes[1] < first
+    # All that lies before the third kept checkpoint: it ends there.
     age(busy)
     busy("list", code=0)
     third = json.loads(read(busy.folder,
@@ -195,7 +196,7 @@ def test_a_period_between_two_checkpoints(busy):
         f.seek(0)
         f.write(text.replace(b'{"note":"certvault', b'{"note":"certvauIt')
                 + b"garbage\n{\n" + text[:100])
-    path, said = make(busy, "--since", last, name="other")
+    path, said = make(busy, "--since", since, name="other")
     assert said["before"] is None
     check_anew(path, key)
 
