@@ -3,6 +3,7 @@
 # is run, so that this is the tutorial too.
 #
 #     sh cli/quickstart.sh [--yes] [--region R --cluster NAME] [--folder DIR]
+#                          [--built DIR]
 #
 #   --yes              ask nothing
 #   --region, --cluster
@@ -11,6 +12,8 @@
 #                      (HUAWEICLOUD_SDK_AK and _SK). Without credentials a
 #                      stand-in for the cloud is started on this machine
 #   --folder DIR       where everything is left; default build/quickstart
+#   --built DIR        use the programs of this build as they are: installs and
+#                      builds nothing
 #
 # Installs packages (as root or with sudo) and builds build/release first, where
 # that is not done yet. Works on Debian 12 and Ubuntu 24.04.
@@ -22,23 +25,25 @@ yes=
 region=${CERTVAULT_REGION-}
 cluster=
 second=
+built=
 folder=$src/build/quickstart
 standin=
 
 usage() {
-    sed -n '5,16s/^# \{0,1\}//p' "$0"
+    sed -n '5,19s/^# \{0,1\}//p' "$0"
     exit "$1"
 }
 
 while [ $# -gt 0 ]; do
     case $1 in
     --yes) yes=1 ;;
-    --region | --cluster | --folder)
+    --region | --cluster | --folder | --built)
         [ $# -gt 1 ] || usage 64
         case $1 in
         --region) region=$2 ;;
         --cluster) cluster=$2 ;;
         --folder) folder=$2 ;;
+        --built) built=$2 ;;
         esac
         shift
         ;;
@@ -90,8 +95,22 @@ run() {
     [ "$want" = 0 ] || echo "(exit code $got, as it should be)"
 }
 
+# The programs of a build come first.
+use_built() {
+    bin=$(CDPATH= cd -- "$1/bin" 2>/dev/null && pwd) &&
+        [ -x "$bin/certvault" ] || fail "$1 holds no build of certvault"
+    say "the programs are in $bin"
+    printf '%s\n' "$ export PATH=$bin:\$PATH"
+    PATH=$bin:$PATH
+    export PATH
+}
+
 # What a first run needs before anything can be shown.
 prepare() {
+    if [ -n "$built" ]; then
+        use_built "$built"
+        return
+    fi
     missing=$(cv_packages_missing $(sed -n 's/^\(build\|demo\) //p' \
         "$src/cli/packages.txt"))
     # Not every release has it: what it would show is left out there.
@@ -112,17 +131,28 @@ prepare() {
             --target certvault certvaultd token intake relay_program) \
         >"$src/build/quickstart.log" 2>&1 ||
         { tail -n 40 "$src/build/quickstart.log"; fail "the build failed"; }
-    PATH=$src/build/release/bin:$PATH
-    export PATH
+    use_built "$src/build/release"
+}
+
+# Is nothing of anybody else's in it? An earlier run left its mark there; the
+# folder in build is nobody else's.
+is_ours() {
+    [ ! -e "$1" ] || [ -e "$1/.quickstart" ] ||
+        case $1 in "$src/build/"*) true ;; *) false ;; esac
 }
 
 # An empty folder for everything that follows; an older one is kept beside it.
 start_folder() {
+    folder=${folder%/}
+    for one in "$folder" "$folder.old"; do
+        is_ours "$one" || fail "$one is there, and not of an earlier run:" \
+            "name another folder with --folder"
+    done
     if [ -e "$folder" ]; then
         rm -rf "$folder.old"
         mv "$folder" "$folder.old" || exit 1
     fi
-    (umask 077 && mkdir -p "$folder") || exit 1
+    (umask 077 && mkdir -p "$folder" && : >"$folder/.quickstart") || exit 1
     folder=$(CDPATH= cd -- "$folder" && pwd) || exit 1
     cd "$folder" || exit 1
     say "everything is left in $folder"
@@ -133,8 +163,14 @@ start_folder() {
     # Only what this shows: no service, no secrets of yours.
     unset CERTVAULT_BROKER CERTVAULT_KEY_FILE CERTVAULT_PASSPHRASE_FILE
     unset CERTVAULT_PIN_FILE SOFTHSM2_CONF
-    # However this ends, it leaves nothing running.
+    # What kubectl keeps of clusters goes there too.
+    KUBECACHEDIR=$folder/kube-cache
+    export KUBECACHEDIR
+    # However this ends, it leaves nothing running: the stand-in ends with it.
     trap 'certvault -q agent stop' EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
 }
 
 # Has the real cloud been given?
@@ -341,5 +377,7 @@ choose_cloud
 tour
 [ -z "$standin" ] || exec 9>&-
 say "done. In $folder:"
-echo "vault/ the vault, vault.key what opens it, prod.yaml the export,"
-echo "vault-copy/ the copy with one bit changed, tokens/ the token. Next: certvault --help"
+echo "vault/ the vault, vault.key what opens it, prod.yaml the export (with its key"
+echo "in the clear), vault-copy/ the copy with one bit changed, tokens/ the token."
+echo "rm -r $folder removes it all."
+echo "Next: $bin/certvault --help"
