@@ -35,6 +35,7 @@ static const struct cv_output_column columns[] = {
     {"log key on", "log_key", NULL, NULL},
     {"what is there", "target", NULL, NULL},
     {"records lost", "leaves_lost", NULL, NULL},
+    {"texts lost", "texts_lost", NULL, NULL},
     {"entries lost", "entries_lost", NULL, NULL},
     {"unfinished", "unfinished", NULL, NULL},
     {"restored", "restored", NULL, NULL},
@@ -351,6 +352,11 @@ static void tell_lost(struct cv_cli *cli, const cJSON *report)
         cJSON_GetObjectItemCaseSensitive(report, "entries_lost");
     struct cv_buf list;
 
+    if (number_of(report, "texts_lost") > 0) {
+        cv_output_warn(&cli->out,
+                       "records that the backup has as hashes alone: %lld",
+                       (long long)number_of(report, "texts_lost"));
+    }
     if (cJSON_GetArraySize(names) == 0) {
         return;
     }

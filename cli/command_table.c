@@ -386,7 +386,7 @@ static const struct cv_option unlock_options[] = {
 
 static const struct cv_option restore_options[] = {
     SWITCH("accept-rollback",
-           "also over a vault with newer records, which are given up"), END,
+           "also over newer records, or over the text of archived ones"), END,
 };
 
 static const struct cv_option destroy_options[] = {

@@ -54,8 +54,8 @@ def parse(data):
     """(head, {part: bytes}) of a backup, by docs/formats.md."""
     assert data[:16] == MAGIC
     version, length = struct.unpack(">II", data[16:24])
-    assert version == 1
     head = json.loads(data[24:24 + length])
+    assert version == head["v"]
     assert json.dumps(head, sort_keys=True, separators=(",", ":")).encode() \
         == data[24:24 + length]
     at, found = 24 + length, {}
@@ -66,12 +66,12 @@ def parse(data):
     return head, found
 
 
-def build(head, found, version=1):
+def build(head, found):
     """The other way round."""
-    head["parts"] = [{"name": n, "size": len(found[n])} for n in PARTS]
+    head["parts"] = [{"name": n, "size": len(found[n])} for n in found]
     text = json.dumps(head, sort_keys=True, separators=(",", ":")).encode()
-    data = MAGIC + struct.pack(">II", version, len(text)) + text + \
-        b"".join(found[n] for n in PARTS)
+    data = MAGIC + struct.pack(">II", head["v"], len(text)) + text + \
+        b"".join(found.values())
     return data + hashlib.sha256(data).digest()
 
 

@@ -170,6 +170,7 @@ static const struct rule rules[] = {
     {"admin", "lost_leaves", COUNT}, /* of them; the log they were in had */
     {"admin", "lost_size", COUNT},  /* this size */
     {"admin", "lost_root", TEXT},   /* and this root */
+    {"admin", "lost_texts", COUNT}, /* of records that stay as hashes */
     {"admin", "unfinished", COUNT}, /* changes on tokens that were dropped */
     {"admin", "requests_closed", COUNT}, /* for approval, likewise */
     {"admin", "keys_kept", COUNT},  /* keys left on tokens */

@@ -106,6 +106,20 @@ static bool loses(const struct cv_restore *r)
            (r->differs || cv_log_size(r->existing->log) > r->head.leaves);
 }
 
+uint64_t cv_restore_texts_lost(const struct cv_restore *r)
+{
+    const uint64_t from = r->existing_gone.tree.size;
+    uint64_t before = r->gone.tree.size;
+
+    if (r->existing == NULL || r->differs) {
+        return 0;
+    }
+    if (before > cv_log_size(r->existing->log)) {
+        before = cv_log_size(r->existing->log);
+    }
+    return before > from ? before - from : 0;
+}
+
 static enum cv_status check_same_vault(const struct cv_restore *r,
                                        struct cv_err *err)
 {
@@ -122,13 +136,37 @@ static enum cv_status check_same_vault(const struct cv_restore *r,
     return s;
 }
 
+/* The backup was made behind an archive that the vault here has not made. */
+static enum cv_status check_texts(const struct cv_restore *r,
+                                  struct cv_err *err)
+{
+    const uint64_t n = cv_restore_texts_lost(r);
+    enum cv_status s;
+
+    if (n == 0) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_INTEGRITY,
+                "the vault that is there has %llu records, from %llu on, of "
+                "which the backup has hashes alone: they were archived",
+                (unsigned long long)n,
+                (unsigned long long)r->existing_gone.tree.size);
+    cv_err_state(err, "nothing was changed");
+    cv_err_hint(err, "--accept-rollback, if it is to be; the record that is "
+                     "there is kept beside the new one (audit.replaced-N)");
+    return s;
+}
+
 static enum cv_status check_rollback(const struct cv_restore *r,
                                      struct cv_err *err)
 {
     enum cv_status s;
 
-    if (!loses(r) || r->o->accept_rollback) {
+    if (r->o->accept_rollback) {
         return CV_OK;
+    }
+    if (!loses(r)) {
+        return check_texts(r, err);
     }
     s = r->differs
             ? cv_fail(err, CV_INTEGRITY,
@@ -208,6 +246,8 @@ static enum cv_status examine(struct cv_restore *r, cJSON *report,
             loses(r) && !r->differs
                 ? (int64_t)(cv_log_size(r->existing->log) - r->head.leaves)
                 : 0);
+        (void)cv_json_add_int(report, "texts_lost",
+                              (int64_t)cv_restore_texts_lost(r));
         (void)cv_json_add_int(report, "unfinished", (int64_t)r->unfinished);
         (void)cv_json_add_int(report, "requests_closed", (int64_t)r->requests);
         s = check_rollback(r, err);

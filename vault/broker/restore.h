@@ -28,17 +28,18 @@ struct cv_restore_options {
  *     {"backup": {"vault_id", "created", "program", "digest", "size", "leaves",
  *       "entries", "policy_version", "slots": [kind], "tokens": [uri]},
  *      "target": "new|same|ahead|behind|apart", "restored": bool,
- *      "leaves_lost", "entries_lost": [name], "unfinished",
+ *      "leaves_lost", "texts_lost", "entries_lost": [name], "unfinished",
  *      "requests_closed"}
- * "target" is what the backup is to what is there. A dry run of what would be
- * refused is refused too, with the report.
+ * "target" is what the backup is to what is there; "texts_lost" records stay as
+ * hashes alone: the vault has them, the backup was made behind their archive. A
+ * dry run of what would be refused is refused too, with the report.
  *
  * On CV_OK without dry_run the vault is in `folder`/restoring; the next broker
  * that opens the folder puts it in its place (place.h).
  * CV_INVALID: no backup, or another vault's; CV_INTEGRITY: damaged, newer, or
- * older than what is there (rollback); CV_DENIED: the policy of the vault that
- * is there; CV_BUSY: somebody has it open; CV_EXISTS: what is there is no
- * vault; CV_IO. */
+ * older than what is there (rollback), or without text that is there;
+ * CV_DENIED: the policy of the vault that is there; CV_BUSY: somebody has it
+ * open; CV_EXISTS: what is there is no vault; CV_IO. */
 CV_MUST_USE enum cv_status cv_restore_run(const struct cv_restore_options *o,
                                           cJSON **report, struct cv_err *err);
 

@@ -43,6 +43,11 @@ struct cv_restore {
 CV_MUST_USE enum cv_status cv_restore_read(struct cv_restore *r,
                                            struct cv_err *err);
 
+/* restore.c: records that the log in the vault that is there has, and the
+ * backup as hashes alone: they were archived when it was made. After
+ * cv_restore_read. */
+uint64_t cv_restore_texts_lost(const struct cv_restore *r);
+
 /* restore_store.c: opens the store in the stage and checks it; what the report
  * says of it goes into `about`; rows about tokens are taken out unless it is a
  * dry run: nothing on a token may be destroyed by what an old copy says. */

@@ -56,6 +56,13 @@ static enum cv_status read_keys(struct cv_restore *r, struct cv_err *err)
         s = cv_fail(err, CV_INTEGRITY,
                     "the backup's log is shorter than its checkpoint");
     }
+    /* Else it can have been left out by who has not the log's key. */
+    if (s == CV_OK && r->gone.tree.size > 0 &&
+        r->checkpoint.size <= r->gone.seq) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "no checkpoint of the backup is over the record that says "
+                    "what is archived");
+    }
     return s == CV_OK || s == CV_IO ? s : cv_pass(err, CV_INTEGRITY);
 }
 
@@ -117,7 +124,8 @@ static enum cv_status end_hashes(struct cv_restore *r, struct cv_err *err)
     enum cv_status s = CV_OK;
 
     r->compared = r->gone.offset;
-    if (r->tree.size != r->gone.tree.size ||
+    if (r->head.sizes[CV_ARCHIVE_HASHES] != r->gone.tree.size * CV_TREE_HASH ||
+        r->tree.size != r->gone.tree.size ||
         memcmp(r->tree.nodes, r->gone.tree.nodes,
                r->gone.tree.n * (size_t)CV_TREE_HASH) != 0) {
         return cv_fail(err, CV_INTEGRITY,
@@ -132,6 +140,14 @@ static enum cv_status end_hashes(struct cv_restore *r, struct cv_err *err)
     return s;
 }
 
+/* All that the log goes by is there; where the log is empty, too. */
+static enum cv_status begin_log(struct cv_restore *r, struct cv_err *err)
+{
+    enum cv_status s = end_hashes(r, err);
+
+    return s == CV_OK ? read_keys(r, err) : s;
+}
+
 static enum cv_status begin_part(struct cv_restore *r,
                                  enum cv_archive_part part, struct cv_err *err)
 {
@@ -142,10 +158,7 @@ static enum cv_status begin_part(struct cv_restore *r,
         return begin_hashes(r, err);
     }
     if (s == CV_OK && part == CV_ARCHIVE_LOG) {
-        s = end_hashes(r, err);
-    }
-    if (s == CV_OK && part == CV_ARCHIVE_LOG) {
-        s = read_keys(r, err);
+        s = begin_log(r, err);
     }
     if (s != CV_OK || (part == CV_ARCHIVE_LOG && r->o->dry_run)) {
         return s;
@@ -327,7 +340,7 @@ enum cv_status cv_restore_read(struct cv_restore *r, struct cv_err *err)
     }
     cv_file_close(&r->out);
     if (s == CV_OK && r->head.sizes[CV_ARCHIVE_LOG] == 0) {
-        s = read_keys(r, err);
+        s = begin_log(r, err);
     }
     if (s == CV_OK) {
         s = judge(r, err);

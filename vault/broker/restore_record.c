@@ -165,6 +165,10 @@ static cJSON *details_of(const struct cv_restore *r)
     if (r->existing == NULL) {
         return details;
     }
+    if (cv_restore_texts_lost(r) > 0) {
+        (void)cv_json_add_int(details, "lost_texts",
+                              (int64_t)cv_restore_texts_lost(r));
+    }
     size = cv_log_size(r->existing->log);
     if (r->differs || size > r->head.leaves) {
         cv_tree_root(cv_log_tree(r->existing->log), root);
