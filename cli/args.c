@@ -1,5 +1,7 @@
 #include "cli/args.h"
 
+#include "cli/nearest.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,8 @@ static enum cv_status refuse_unknown(const struct open_flag *f,
                                      const struct cv_command *command,
                                      struct cv_err *err)
 {
+    const char *near =
+        f->letter != 0 ? NULL : cv_nearest_flag(command, f->name, f->len);
     char shown[40];
     enum cv_status s;
 
@@ -43,8 +47,12 @@ static enum cv_status refuse_unknown(const struct open_flag *f,
         cv_err_quote(shown, sizeof(shown), f->name, f->len);
         s = cv_fail(err, CV_USAGE, "unknown flag --%s", shown);
     }
-    cv_err_hint(err, "see certvault%s%s --help", command ? " " : "",
-                command ? command->name : "");
+    if (near != NULL) {
+        cv_err_hint(err, "did you mean --%s?", near);
+    } else {
+        cv_err_hint(err, "see certvault%s%s --help", command ? " " : "",
+                    command ? command->name : "");
+    }
     return s;
 }
 
@@ -148,6 +156,8 @@ static enum cv_status unknown_command(const struct walk *w, struct cv_err *err)
 {
     const char *first = w->words[0];
     const char *second = w->n_words > 1 ? w->words[1] : NULL;
+    size_t len = 0;
+    const char *near = cv_nearest_command(first, second, &len);
     bool group = cv_command_is_group(first);
     char shown[40];
     enum cv_status s;
@@ -166,7 +176,14 @@ static enum cv_status unknown_command(const struct walk *w, struct cv_err *err)
         s = cv_fail(err, CV_USAGE, "unknown command %s%s%s", group ? first : "",
                     group ? " " : "", shown);
     }
-    cv_err_hint(err, "see certvault --help");
+    if (near != NULL) {
+        cv_err_hint(err,
+                    "did you mean certvault %.*s? certvault --help names all",
+                    (int)len, near);
+    } else {
+        cv_err_hint(err, "see certvault%s%s --help", group ? " " : "",
+                    group ? first : "");
+    }
     return s;
 }
 

@@ -11,7 +11,6 @@ static const char *const later[] = {
     "rotate",
     "revoke",
     "sync",
-    "audit archive",
     NULL,
 };
 /* clang-format on */

@@ -90,6 +90,42 @@ static void refuse(const char *line, const char *words)
     cv_args_free(&args);
 }
 
+static void hint(const char *line, const char *whole)
+{
+    struct cv_args args;
+    struct cv_err err;
+
+    assert_int_equal(parse(line, &args, &err), CV_USAGE);
+    assert_string_equal(err.hint, whole);
+    cv_args_free(&args);
+}
+
+static void names_what_was_meant(void **state)
+{
+#define MEANT(name) \
+    "did you mean certvault " name "? certvault --help names all"
+    (void)state;
+    hint("lst", MEANT("list"));
+    hint("exprot prod", MEANT("export"));
+    hint("shwo prod --reason x", MEANT("show"));
+    hint("audit verfy", MEANT("audit verify"));
+    hint("audti verify", MEANT("audit"));
+    hint("list --expire-within 5", "did you mean --expires-within?");
+    hint("list --vualt d", "did you mean --vault?");
+    /* Far from all, or as near to two. */
+    hint("q", "see certvault --help");
+    hint("nothing", "see certvault --help");
+    hint("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "a",
+         "see certvault --help");
+    hint("audit", "see certvault audit --help");
+    hint("audit x", "see certvault audit --help");
+    hint("audit prod-export", "see certvault audit --help");
+    hint("list --zz", "see certvault list --help");
+    hint("list --wait-for", "see certvault list --help");
+#undef MEANT
+}
+
 static void refuses_what_is_not_known(void **state)
 {
     (void)state;
@@ -222,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_flags_anywhere),
         cmocka_unit_test(refuses_what_is_not_known),
+        cmocka_unit_test(names_what_was_meant),
         cmocka_unit_test(never_repeats_a_secret),
         cmocka_unit_test(gives_values_in_their_order),
         cmocka_unit_test(help_needs_nothing_else),

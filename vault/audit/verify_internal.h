@@ -28,6 +28,7 @@ struct cv_verify_look {
     size_t at;       /* in what was read */
     size_t len;
     bool permit;
+    bool read; /* such a permit has no outcome */
     bool outcome;
     bool clock; /* an event that says that the clock was set */
     bool key;   /* perhaps one that gives the log another key */

@@ -34,6 +34,14 @@ static int64_t seconds(struct cv_bytes t)
            digits(t.data + 14, 2) * 60 + digits(t.data + 17, 2);
 }
 
+/* What is done once it is decided: no outcome will ever be said. */
+static bool is_read(const struct cv_record *r)
+{
+    return cv_record_is(r->action, "list") || cv_record_is(r->action, "show") ||
+           cv_record_is(r->action, "audit.read") ||
+           cv_record_is(r->action, "policy.read");
+}
+
 /* All but the hash. */
 static void read_record(struct cv_bytes leaf, struct cv_record *r,
                         struct cv_verify_look *out)
@@ -49,6 +57,7 @@ static void read_record(struct cv_bytes leaf, struct cv_record *r,
     out->op = cv_ops_hash(r->op);
     out->permit = cv_record_is(r->phase, "decision") &&
                   cv_record_is(r->decision, "permit");
+    out->read = out->permit && is_read(r);
     out->outcome = cv_record_is(r->phase, "outcome");
     out->clock = cv_record_is(r->action, "clock");
     out->key = out->outcome && cv_record_is(r->action, "admin") &&

@@ -83,6 +83,9 @@ static void check_pair(struct cv_verify *v, const struct cv_verify_look *look)
     if (look->permit && !cv_ops_permit(&v->ops, look->op)) {
         v->memory = true;
     }
+    if (look->read) {
+        (void)cv_ops_outcome(&v->ops, look->op);
+    }
     if (look->outcome && !cv_ops_outcome(&v->ops, look->op)) {
         if (v->first > 0) {
             v->unpaired++; /* its permit may be archived */
