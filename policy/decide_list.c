@@ -12,7 +12,7 @@ struct cv_decide_list {
     const struct cv_policy *policy;
     struct cv_decide_request request; /* the caller's, entry by entry */
     const struct cv_rule *taken;      /* what the record says gives it */
-    bool all;                         /* every entry is shown */
+    bool all; /* every entry that is not leaky is shown */
     bool direct;
     size_t n_permits;
     size_t n_forbids;
@@ -249,7 +249,7 @@ bool cv_decide_list_shows(const struct cv_decide_list *list,
     at.request.entry = entry;
     if (!list->direct)
         return look(&at);
-    if (list->all)
+    if (list->all && !entry->leaky)
         return true;
     return any_matches(list->permits, list->n_permits, action, entry) &&
            !any_matches(list->forbids, list->n_forbids, action, entry);
