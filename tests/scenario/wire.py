@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import harness
+import varlink
 
 
 class Broker:
@@ -41,7 +42,9 @@ class Broker:
         try:
             s.sendall(json.dumps({"method": method, "parameters":
                                   parameters or {}}).encode() + b"\0")
-            return answer(s)
+            said = answer(s)
+            varlink.THE.check(method, said)
+            return said
         finally:
             if not on:
                 s.close()

@@ -147,6 +147,7 @@
                 */
 #define CV_LIMIT_BUNDLE_HEAD CV_MIB(1)   /* its manifest */
 #define CV_LIMIT_BUNDLE_STEP CV_KIB(512) /* of records, sent at once */
+#define CV_LIMIT_READING_S 3600 /* from a report's or bundle's beginning */
 #define CV_LIMIT_BUNDLE_PROOFS 1000
 #define CV_LIMIT_LOG_KEYS 256 /* changes of a log's key, in a bundle */
 #define CV_LIMIT_BUNDLE_POLICIES 1000

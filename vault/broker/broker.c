@@ -17,6 +17,7 @@
 #include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
 #include "vault/broker/publish.h"
+#include "vault/broker/reading.h"
 #include "vault/broker/room.h"
 #include "vault/broker/rotate.h"
 #include "vault/broker/sink.h"
@@ -201,6 +202,7 @@ static void left(void *context, struct cv_caller *caller)
     cv_grant_left(b, caller);
     cv_backup_left(b, caller);
     cv_archiving_left(b, caller);
+    cv_reading_left(caller);
 }
 
 static int64_t rest(void *context, size_t n_callers)

@@ -313,7 +313,7 @@ CV_BROKER_METHOD(audit_tail)
             after = after < -1 ? -1 : after;
             last = (int64_t)size - 1 - after;
         }
-        /* What is given once, counted or loudly, is given in the record. */
+        /* What is counted, or given once, or loudly, is given in the record. */
         if (s == CV_OK && cv_ask_is_used_up(&ask)) {
             s = cv_broker_audit_begin(b, parameters, &ask,
                                       CV_BROKER_FIELDS(fields), err);

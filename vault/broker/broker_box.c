@@ -518,17 +518,19 @@ static enum cv_status slot_begin(struct cv_broker *b, const cJSON *parameters,
                                  struct slot_call *call, struct cv_ask *ask,
                                  cJSON **slots, struct cv_err *err)
 {
+    /* The first and the last of them are not everybody's. */
     const struct cv_json_field fields[] = {
-        {"id", CV_JSON_STRING, with_id, &call->id, CV_STORE_SLOT_ID},
-        {"key", CV_JSON_OBJECT, with_key, &call->key, 0},
+        {"id", CV_JSON_STRING, true, &call->id, CV_STORE_SLOT_ID},
         CV_BROKER_ASK_FIELDS,
+        {"key", CV_JSON_OBJECT, true, &call->key, 0},
     };
+    const size_t n = sizeof(fields) / sizeof(fields[0]);
     enum cv_status s = cv_ask_begin(b, CV_ACTION_ADMIN, parameters, ask, err);
 
     *slots = NULL;
     if (s == CV_OK) {
-        s = cv_json_read(parameters, "the request", CV_BROKER_FIELDS(fields),
-                         true, err);
+        s = cv_json_read(parameters, "the request", fields + (with_id ? 0 : 1),
+                         n - (with_id ? 0 : 1) - (with_key ? 0 : 1), true, err);
     }
     if (s == CV_OK && b->vault == NULL) {
         s = no_vault(b, err);

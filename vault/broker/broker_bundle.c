@@ -3,6 +3,7 @@
  * and has the whole checked before it gets its name; so a tile that was changed
  * makes no bundle. */
 #include "vault/broker/bundling_internal.h"
+#include "vault/broker/reading.h"
 
 #include "vault/audit/bundle.h"
 #include "vault/store/store_policy.h"
@@ -23,6 +24,7 @@ CV_BROKER_METHOD(audit_bundle)
         CV_BROKER_ASK_FIELDS,
     };
     struct cv_proving p = {0};
+    uint64_t first = 0;
     struct cv_ask ask;
     enum cv_status s = cv_broker_audit_begin(b, parameters, &ask,
                                              CV_BROKER_FIELDS(fields), err);
@@ -35,7 +37,12 @@ CV_BROKER_METHOD(audit_bundle)
         s = cv_proving_begin(b, &p, err);
     }
     if (s == CV_OK) {
-        s = cv_bundling_head(b, &p, &w, cv_reply_parameters(reply), err);
+        s = cv_bundling_head(b, &p, &w, &first, cv_reply_parameters(reply),
+                             err);
+    }
+    if (s == CV_OK) {
+        s = cv_reading_begin(&ask, CV_READING_BUNDLE, first, p.checkpoint.size,
+                             err);
     }
     cv_proving_free(&p);
     return s;
@@ -97,32 +104,6 @@ static enum cv_status add_record(void *ctx, uint64_t seq, struct cv_bytes leaf,
     return s;
 }
 
-/* Decided each time, recorded once, by AuditBundle, unless it is given once or
- * loudly. */
-static enum cv_status check_again(struct cv_broker *b, const cJSON *parameters,
-                                  const struct cv_json_field *fields, size_t n,
-                                  struct cv_err *err)
-{
-    struct cv_ask ask;
-    enum cv_status s =
-        cv_ask_begin(b, CV_ACTION_AUDIT_READ, parameters, &ask, err);
-
-    if (s == CV_OK) {
-        s = cv_json_read(parameters, "AuditBundleRead", fields, n, true, err);
-    }
-    if (s == CV_OK) {
-        s = cv_broker_enter(b, err);
-    }
-    if (s == CV_OK) {
-        s = cv_ask_check(&ask, NULL, NULL, err);
-        cv_broker_leave(b);
-    }
-    if (s == CV_OK && cv_ask_is_used_up(&ask)) {
-        s = cv_broker_audit_begin(b, parameters, &ask, fields, n, err);
-    }
-    return s;
-}
-
 /* The tiles, and the note that the caller has: checked like anybody's. */
 static enum cv_status open_tiles(struct cv_broker *b, const char *note,
                                  struct cv_proving *p, struct cv_err *err)
@@ -155,17 +136,19 @@ CV_BROKER_METHOD(audit_bundle_read)
         CV_BROKER_ASK_FIELDS,
     };
     cJSON *out = cv_reply_parameters(reply);
-    enum cv_status s =
-        check_again(b, parameters, CV_BROKER_FIELDS(fields), err);
+    enum cv_status s = cv_json_read(parameters, "AuditBundleRead",
+                                    CV_BROKER_FIELDS(fields), true, err);
 
     cv_buf_init(&proving.note, NULL, CV_LIMIT_NOTE);
     cv_buf_init(&p.text, NULL, CV_LIMIT_BUNDLE_STEP + CV_LIMIT_LEAF + 1);
     p.list = cJSON_AddArrayToObject(out, "proofs");
     if (s == CV_OK) {
+        s = cv_reading_go_on(b, CV_READING_BUNDLE, parameters, at, end, err);
+    }
+    if (s == CV_OK) {
         s = open_tiles(b, note, &proving, err);
     }
-    if (s == CV_OK &&
-        (at < 0 || end < at || (uint64_t)end > proving.checkpoint.size)) {
+    if (s == CV_OK && (uint64_t)end > proving.checkpoint.size) {
         s = cv_fail(err, CV_USAGE, "there are no such records");
     }
     if (s == CV_OK) {
@@ -177,6 +160,9 @@ CV_BROKER_METHOD(audit_bundle_read)
     if (s == CV_OK && (!cv_json_add_str(out, "records", cv_buf_text(&p.text)) ||
                        !cv_json_add_int(out, "next", (int64_t)p.next))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s == CV_OK) {
+        cv_reading_took(b, p.next);
     }
     cv_buf_wipe(&p.text);
     cv_proving_free(&proving);

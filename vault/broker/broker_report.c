@@ -2,6 +2,7 @@
  * check them without us, and their bytes. */
 #include "vault/audit/span.h"
 #include "vault/broker/proving_internal.h"
+#include "vault/broker/reading.h"
 #include "vault/store/store_entry.h"
 
 #include <string.h>
@@ -36,31 +37,6 @@ static enum cv_status add_leaf(void *context, uint64_t seq,
     return cv_buf_status(&p->text, "the records", err);
 }
 
-/* What goes on needs no record of its own, unless it is permitted once or
- * loudly. */
-static enum cv_status go_on(struct cv_broker *b, const cJSON *parameters,
-                            struct cv_ask *ask,
-                            const struct cv_json_field *fields, size_t n,
-                            struct cv_err *err)
-{
-    enum cv_status s =
-        cv_ask_begin(b, CV_ACTION_AUDIT_READ, parameters, ask, err);
-
-    if (s == CV_OK) {
-        s = cv_json_read(parameters, "AuditExport", fields, n, true, err);
-    }
-    if (s == CV_OK) {
-        s = cv_broker_enter(b, err);
-    }
-    if (s == CV_OK) {
-        s = cv_ask_check(ask, NULL, NULL, err);
-        cv_broker_leave(b);
-    }
-    return s == CV_OK && cv_ask_is_used_up(ask)
-               ? cv_broker_audit_begin(b, parameters, ask, fields, n, err)
-               : s;
-}
-
 CV_BROKER_METHOD(audit_export)
 {
     struct cv_broker *b = context;
@@ -71,12 +47,11 @@ CV_BROKER_METHOD(audit_export)
         CV_BROKER_ASK_FIELDS,
     };
     struct piece p = {0};
-    struct cv_ask ask;
-    enum cv_status s =
-        go_on(b, parameters, &ask, CV_BROKER_FIELDS(fields), err);
+    enum cv_status s = cv_json_read(parameters, "AuditExport",
+                                    CV_BROKER_FIELDS(fields), true, err);
 
-    if (s == CV_OK && (from < 0 || end < from)) {
-        s = cv_fail(err, CV_INVALID, "from: behind the end");
+    if (s == CV_OK) {
+        s = cv_reading_go_on(b, CV_READING_REPORT, parameters, from, end, err);
     }
     cv_buf_init(&p.text, NULL, PIECE + CV_LIMIT_LEAF);
     p.end = (uint64_t)end;
@@ -93,6 +68,9 @@ CV_BROKER_METHOD(audit_export)
                        !cv_json_add_int(cv_reply_parameters(reply), "next",
                                         (int64_t)p.next))) {
         s = no_memory(err);
+    }
+    if (s == CV_OK) {
+        cv_reading_took(b, p.next);
     }
     cv_buf_wipe(&p.text);
     return s;
@@ -286,6 +264,10 @@ CV_BROKER_METHOD(audit_report)
                               CV_BROKER_FIELDS(fields), err);
     if (s == CV_OK) {
         s = fill(&r, &when, err);
+    }
+    if (s == CV_OK) {
+        s = cv_reading_begin(&ask, CV_READING_REPORT, r.first,
+                             r.newer_end > r.end ? r.newer_end : r.end, err);
     }
     cv_proving_free(&r.p);
     cv_buf_wipe(&r.vkey);

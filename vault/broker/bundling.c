@@ -418,8 +418,8 @@ static enum cv_status fill(struct head *h, struct cv_bundling_period *w,
 }
 
 enum cv_status cv_bundling_head(struct cv_broker *b, struct cv_proving *p,
-                                struct cv_bundling_period *w, cJSON *out,
-                                struct cv_err *err)
+                                struct cv_bundling_period *w, uint64_t *first,
+                                cJSON *out, struct cv_err *err)
 {
     struct head h = {.b = b, .p = p, .w = w, .out = out};
     enum cv_status s;
@@ -427,6 +427,7 @@ enum cv_status cv_bundling_head(struct cv_broker *b, struct cv_proving *p,
     cv_buf_init(&h.changes, NULL, CV_LIMIT_BUNDLE_HEAD);
     h.manifest = cJSON_AddObjectToObject(out, "manifest");
     s = fill(&h, w, err);
+    *first = h.first;
     cv_kept_pair_wipe(&h.kept);
     cv_rotation_chain_free(&h.keys);
     cv_buf_wipe(&h.changes);

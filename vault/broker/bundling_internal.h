@@ -11,12 +11,13 @@ struct cv_bundling_period {
 };
 
 /* Not entered. Everything but the records, for the answer `out`. p->checkpoint
- * becomes the one that the bundle ends with. Reads the period's records, in
- * steps: a service serves others between them. CV_INTEGRITY, CV_IO, CV_INVALID
- * (more than a bundle holds), CV_INTERNAL. */
+ * becomes the one that the bundle ends with, *first the first of its records.
+ * Reads the period's records, in steps: a service serves others between them.
+ * CV_INTEGRITY, CV_IO, CV_INVALID (more than a bundle holds), CV_INTERNAL. */
 CV_MUST_USE enum cv_status cv_bundling_head(struct cv_broker *b,
                                             struct cv_proving *p,
                                             struct cv_bundling_period *w,
-                                            cJSON *out, struct cv_err *err);
+                                            uint64_t *first, cJSON *out,
+                                            struct cv_err *err);
 
 #endif

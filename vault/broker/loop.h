@@ -29,6 +29,7 @@ struct cv_caller {
     int64_t last_ms;         /* when it last said something */
     bool broken;             /* to be dropped (of those attached, by anybody) */
     struct cv_prompt_wait *prompt; /* it asks a human, or waits to (prompt.h) */
+    struct cv_reading *reading;    /* of the record, in pieces (reading.h) */
     size_t grants; /* that end with it: it is never dropped for being quiet */
     /* Not NULL: it was brought in by the program itself (cv_loop_attach), and
      * this is what it may ask. It counts for nobody. */
