@@ -8,7 +8,7 @@ the token) and `plan.json` (what is to go wrong: {"die": "Import.created",
 "leaky": true, "absent": true, "login": true, "refuse": "Import"}; `after`: the
 first so many times it does not; `refuse_after`: no Import where so many keys
 are; `way_of_import`: another than Accepts says; `run`: [point, argv, env], a
-command in between).
+command in between; `hang`: at that point, until the file `go` is there).
 
 An object is {class, id, label, key (PEM, where it is a private key), cert}.
 """
@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 URI = ("pkcs11:model=fake;manufacturer=certvault%20tests;serial=0001;"
@@ -123,6 +124,11 @@ class Module:
             self.replan()
             subprocess.run(argv, env=env, check=True, close_fds=True,
                            stdout=subprocess.DEVNULL)
+        if self.plan.get("hang") == f"{self.method}.{name}" and self.is_due():
+            self.state["calls"].append("hangs")
+            self.save()
+            while not os.path.exists(os.path.join(HERE, "go")):
+                time.sleep(0.02)
         if self.plan.get("die") == f"{self.method}.{name}" and self.is_due():
             del self.plan["die"]
             self.replan()

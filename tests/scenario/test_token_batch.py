@@ -56,6 +56,83 @@ def all_or_none(v):
     return bool(names)
 
 
+# --- rm: what is destroyed is gone, so that all is decided before ---
+
+def three(v):
+    v.identities = {}
+    for name in ENTRIES[:2]:
+        make(v, name)
+        v.identities[name] = v.identity
+    v.add(as_yaml(config(Identity(secrets=v.secrets))), ENTRIES[2])
+
+
+def remove(v, **options):
+    return v("rm", *ENTRIES, "--yes", **options)
+
+
+def removals(v):
+    return [(r["entry"], r["phase"], r.get("outcome"))
+            for r in v.records("--action", "remove") if r.get("entry")]
+
+
+def test_rm_decides_all_before_the_first(vault):
+    three(vault)
+    remove(vault, code=0)
+    assert vault.names() == [] and not vault.token.keys
+    told = removals(vault)
+    assert [p for _, p, _ in told] == ["decision"] * 3 + ["outcome"] * 3, told
+    assert {o for _, p, o in told if p == "outcome"} == {"ok"}
+    assert journal(vault) == []
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_rm_of_one_that_the_token_keeps(vault, after):
+    """Those behind it stay; each has its outcome."""
+    three(vault)
+    vault.token.plan(refuse="Destroy", after=after)
+    error = vault.error(INVALID, "rm", *ENTRIES, "--yes")
+    assert error["message"].startswith(ENTRIES[after] + ":"), error
+    assert vault.names() == ENTRIES[after:2]
+    assert len(vault.token.keys) == 2 - after
+    came = outcomes(vault, "remove")
+    assert came == {ENTRIES[2]: "ok", ENTRIES[0]: "ok" if after else "failed",
+                    ENTRIES[1]: "failed"}
+    assert journal(vault) == []
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("point", ["Destroy.begin", "Destroy.end"])
+def test_rm_of_several_cut_off(vault, point, after):
+    three(vault)
+    vault.token.plan(die=point, after=after)
+    remove(vault, code=UNAVAILABLE)
+    login(vault)
+    gone = after + (1 if point == "Destroy.end" else 0)
+    assert vault.names() == ENTRIES[gone:2]
+    assert len(vault.token.keys) == 2 - gone and journal(vault) == []
+    came = outcomes(vault, "remove")
+    assert set(came) == set(ENTRIES)
+    assert [n for n in ENTRIES[:2] if came[n] == "ok"] == ENTRIES[:gone]
+
+
+def test_rm_asks_before_it_removes_anything(vault):
+    """A key that another entry has, too: nothing of the rest goes."""
+    three(vault)
+    ref = vault.token.keys[0]["id"]
+    key = ";id=" + "".join("%" + ref[i:i + 2] for i in range(0, len(ref), 2))
+    owner = next(n for n in ENTRIES[:2]
+                 if vault.json("show", n)["entry_id"] == ref)
+    vault.identity = vault.identities[owner]
+    vault("adopt", "other", "--key", "pkcs11:token=fake" + key, "--cert",
+          vault.write("c.pem", vault.identity.cert_pem), "--cluster",
+          vault.write("cluster", as_yaml(config(Identity()))), code=0)
+    vault.error(INVALID, "rm", *ENTRIES, "--yes")
+    assert vault.names() == [*ENTRIES, "other"]
+    assert len(vault.token.keys) == 2
+    vault("rm", *ENTRIES, "other", "--yes", code=0)
+    assert vault.names() == [] and not vault.token.keys
+
+
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_one_is_refused_by_the_token(vault, after):
     make(vault, "other")

@@ -79,7 +79,8 @@ class Interface:
             if not isinstance(value, dict):
                 return f"{where}: {value!r}"
             more = set(value) - set(kind)
-            less = {k for k, t in kind.items() if t[0] != "?"} - set(value)
+            less = {k for k, t in kind.items()
+                    if not isinstance(t, tuple) or t[0] != "?"} - set(value)
             if more or less:
                 return f"{where}: not told {sorted(more)}, not there " \
                     f"{sorted(less)}"

@@ -115,17 +115,30 @@ static enum cv_status intend(struct cv_ask *const *asks, size_t n,
     return add_rows(asks, n, false, err);
 }
 
+enum cv_status cv_change_put_rows(struct cv_ask *const *asks, size_t n,
+                                  struct cv_err *err)
+{
+    return n > 0 ? in_transaction(asks, n, intend, err) : CV_OK;
+}
+
+void cv_change_drop_rows(struct cv_ask *const *asks, size_t n)
+{
+    if (n > 0) {
+        (void)!in_transaction(asks, n, remove_rows, NULL);
+    }
+}
+
 enum cv_status cv_change_intend(struct cv_ask *const *asks, size_t n,
                                 struct cv_err *err)
 {
-    enum cv_status s = in_transaction(asks, n, intend, err);
+    enum cv_status s = cv_change_put_rows(asks, n, err);
 
     if (s == CV_OK) {
         s = cv_broker_commit(asks[0]->broker, err);
         if (s != CV_OK) {
             /* The rows tell of leaves that are not there; a start drops them.
              */
-            (void)!in_transaction(asks, n, remove_rows, NULL);
+            cv_change_drop_rows(asks, n);
         }
         return s;
     }

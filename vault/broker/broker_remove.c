@@ -5,15 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct removal {
-    size_t n, n_rows; /* all; those whose rows alone go (`list`) */
-    bool keep_key, destroy_key;
-    struct cv_ask *asks;
-    struct cv_ask **list;
-    cJSON **docs;
+/* A token that keys are destroyed on, as the entries' URIs mean it. */
+struct place {
+    char *uri;
+    struct cv_held held;
 };
 
-static void removal_free(struct removal *r)
+struct removal {
+    size_t n, n_rows; /* all; those whose rows alone go: first in `list` */
+    bool keep_key, destroy_key;
+    struct cv_ask *asks;
+    struct cv_ask **list;  /* all; those with their keys last */
+    struct place **places; /* of those, by their place in `list` */
+    cJSON **docs;
+    struct place *place; /* as many as are wanted */
+    size_t n_places;
+};
+
+/* What was read of the entries, and decided. */
+static void removal_forget(struct removal *r)
 {
     for (size_t i = 0; r->docs != NULL && i < r->n; i++) {
         cJSON_Delete(r->docs[i]);
@@ -21,10 +31,24 @@ static void removal_free(struct removal *r)
     free(r->docs);
     free(r->asks);
     free(r->list);
+    free(r->places);
     r->docs = NULL;
     r->asks = NULL;
     r->list = NULL;
+    r->places = NULL;
     r->n = r->n_rows = 0;
+}
+
+static void removal_free(struct removal *r)
+{
+    removal_forget(r);
+    for (size_t i = 0; i < r->n_places; i++) {
+        cv_held_close(&r->place[i].held);
+        free(r->place[i].uri);
+    }
+    free(r->place);
+    r->place = NULL;
+    r->n_places = 0;
 }
 
 /* Is the key on a token, and to be destroyed with the entry? One that was there
@@ -49,6 +73,32 @@ static bool comes_twice(const struct removal *r, size_t i)
     return false;
 }
 
+static struct place *place_of(const struct removal *r, const cJSON *doc)
+{
+    for (size_t i = 0; i < r->n_places; i++) {
+        if (strcmp(r->place[i].uri, cv_entry_token_uri(doc)) == 0) {
+            return &r->place[i];
+        }
+    }
+    return NULL;
+}
+
+/* Those without their keys first. */
+static void sort(struct removal *r)
+{
+    size_t at = 0;
+
+    for (int with_key = 0; with_key < 2; with_key++) {
+        for (size_t i = 0; i < r->n; i++) {
+            if (goes_with_key(r, r->docs[i]) == (with_key == 1)) {
+                r->places[at] = place_of(r, r->docs[i]);
+                r->list[at++] = &r->asks[i];
+            }
+        }
+        r->n_rows = with_key == 0 ? at : r->n_rows;
+    }
+}
+
 static enum cv_status removal_load(struct cv_broker *b, const cJSON *names,
                                    const cJSON *parameters, struct removal *r,
                                    struct cv_err *err)
@@ -64,8 +114,10 @@ static enum cv_status removal_load(struct cv_broker *b, const cJSON *names,
     r->n = (size_t)n;
     r->asks = calloc(r->n, sizeof(*r->asks));
     r->list = calloc(r->n, sizeof(struct cv_ask *));
+    r->places = calloc(r->n, sizeof(struct place *));
     r->docs = calloc(r->n, sizeof(cJSON *));
-    if (r->asks == NULL || r->list == NULL || r->docs == NULL) {
+    if (r->asks == NULL || r->list == NULL || r->places == NULL ||
+        r->docs == NULL) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     cJSON_ArrayForEach(item, names)
@@ -91,11 +143,9 @@ static enum cv_status removal_load(struct cv_broker *b, const cJSON *names,
             return s;
         }
         r->asks[i].doc = r->docs[i];
-        if (!goes_with_key(r, r->docs[i])) {
-            r->list[r->n_rows++] = &r->asks[i];
-        }
         i++;
     }
+    sort(r);
     return CV_OK;
 }
 
@@ -137,9 +187,9 @@ static enum cv_status decide_row(struct cv_ask *ask, struct cv_err *err)
     return s;
 }
 
-/* Entered. Every one is decided before any is removed. */
-static enum cv_status remove_all(struct cv_broker *b, struct removal *r,
-                                 bool dry_run, struct cv_err *err)
+/* Entered. May all of it be, by what is there and by policy? */
+static enum cv_status check_all(struct cv_broker *b, struct removal *r,
+                                struct cv_err *err)
 {
     enum cv_status s = CV_OK;
 
@@ -150,72 +200,172 @@ static enum cv_status remove_all(struct cv_broker *b, struct removal *r,
         }
     }
     cv_ask_suppose_end(b);
-    for (size_t i = 0;
-         i < r->n_rows && s == CV_OK && !dry_run && r->list[i] != NULL; i++) {
-        s = decide_row(r->list[i], err);
+    for (size_t i = r->n_rows; i < r->n && s == CV_OK; i++) {
+        s = cv_held_remove_check(b, r->list[i]->doc, r->docs, r->n, err);
+    }
+    return s;
+}
+
+/* Entered. Decides, and queues the leaves. */
+static enum cv_status decide_all(struct removal *r, struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    for (size_t i = 0; i < r->n && s == CV_OK; i++) {
+        s = i < r->n_rows
+                ? decide_row(r->list[i], err)
+                : cv_held_remove_decide(r->list[i], r->list[i]->doc, err);
         if (s != CV_OK) {
             cv_change_drop(r->list, i, s);
         }
     }
-    if (s != CV_OK || dry_run || r->n_rows == 0) {
+    return s;
+}
+
+/* Entered. The journal's rows, then all of the leaves durable. */
+static enum cv_status intend(struct cv_broker *b, struct removal *r,
+                             struct cv_err *err)
+{
+    enum cv_status s = cv_change_put_rows(r->list, r->n_rows, err);
+    bool told = s != CV_OK;
+
+    for (size_t i = r->n_rows; i < r->n && s == CV_OK; i++) {
+        struct cv_ask *ask = r->list[i];
+
+        s = cv_held_put_rows(
+            &r->places[i]->held, CV_HELD_REMOVE,
+            &(struct cv_held_change){.ask = ask,
+                                     .ref = cv_entry_token_ref(ask->doc),
+                                     .doc = ask->doc},
+            1, err);
+        told = s != CV_OK;
+    }
+    if (s == CV_OK) {
+        s = cv_broker_commit(b, err);
+    }
+    if (s != CV_OK) {
+        for (size_t i = 0; i < r->n; i++) {
+            cv_change_drop_rows(&r->list[i], 1);
+        }
+        /* The decisions are queued: told with their outcome, or not at all. */
+        if (told) {
+            cv_err_state(err, "nothing was changed");
+            cv_change_drop(r->list, r->n, s);
+        }
+    }
+    return s;
+}
+
+/* Entered. Every one is decided before any is removed. */
+static enum cv_status remove_all(struct cv_broker *b, struct removal *r,
+                                 bool dry_run, struct cv_err *err)
+{
+    enum cv_status s = check_all(b, r, err), end;
+
+    if (s != CV_OK || dry_run) {
         return s;
     }
-    s = cv_change_intend(r->list, r->n_rows, err);
-    if (s != CV_OK) {
+    s = decide_all(r, err);
+    if (s == CV_OK) {
+        s = intend(b, r, err);
+    }
+    if (s != CV_OK || r->n_rows == 0) {
         return s;
     }
     s = remove_rows(b, r, err);
-    return cv_change_end(r->list, r->n_rows, s, NULL, err);
+    end = cv_change_end(r->list, r->n_rows, s, NULL, err);
+    /* No key was touched yet. */
+    return s != CV_OK && r->n_rows < r->n
+               ? cv_change_end(r->list + r->n_rows, r->n - r->n_rows, s, NULL,
+                               err)
+               : end;
+}
+
+static enum cv_status add_place(struct cv_broker *b, struct removal *r,
+                                const cJSON *doc, struct cv_reply *reply,
+                                struct cv_err *err)
+{
+    struct place *more, *p;
+    enum cv_status s;
+
+    if (place_of(r, doc) != NULL) {
+        return CV_OK;
+    }
+    more = reallocarray(r->place, r->n_places + 1, sizeof(*more));
+    if (more == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    r->place = more;
+    p = &more[r->n_places];
+    memset(p, 0, sizeof(*p));
+    p->held.lock = -1;
+    p->uri = strdup(cv_entry_token_uri(doc));
+    if (p->uri == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    r->n_places++;
+    s = cv_held_open(b, p->uri, reply, &p->held, err);
+    if (s == CV_NOT_FOUND || s == CV_UNAVAILABLE) {
+        cv_err_hint(err, "where its token is gone for good: rm --keep-key, or "
+                         "certvault token lost");
+    }
+    return s;
 }
 
 /* Not entered. All their tokens are there, and logged in. */
-static enum cv_status open_tokens(struct cv_broker *b, const struct removal *r,
+static enum cv_status open_tokens(struct cv_broker *b, struct removal *r,
                                   struct cv_reply *reply, struct cv_err *err)
 {
     enum cv_status s = CV_OK;
-    size_t opened = 0;
+    size_t i;
 
-    for (size_t i = 0; i < r->n && s == CV_OK; i++) {
-        struct cv_held held = {.lock = -1};
-
-        if (goes_with_key(r, r->docs[i])) {
-            s = cv_held_open(b, cv_entry_token_uri(r->docs[i]), reply, &held,
-                             err);
-            if (s == CV_NOT_FOUND || s == CV_UNAVAILABLE) {
-                cv_err_hint(err, "where its token is gone for good: rm "
-                                 "--keep-key, or certvault token lost");
-            }
-            cv_held_close(&held);
-        }
-        opened = i + 1;
+    for (i = r->n_rows; i < r->n && s == CV_OK; i++) {
+        s = add_place(b, r, r->list[i]->doc, reply, err);
     }
-    for (size_t i = opened; i < r->n && s == CV_LOCKED; i++) {
-        if (goes_with_key(r, r->docs[i])) {
-            cv_module_need_also(b, cv_entry_token_uri(r->docs[i]), reply);
-        }
+    for (; i < r->n && s == CV_LOCKED; i++) {
+        cv_module_need_also(b, cv_entry_token_uri(r->list[i]->doc), reply);
+    }
+    /* One lock is for all tokens. */
+    for (i = 0; i < r->n_places && s == CV_OK; i++) {
+        s = i == 0 ? cv_held_lock(&r->place[i].held, err)
+                   : cv_held_snapshot(&r->place[i].held, err);
     }
     return s;
 }
 
-/* Not entered. One after the other: the token takes its time. */
+/* Not entered, and all is decided. One after the other: the token takes its
+ * time. Where one cannot be destroyed the rest stay. */
 static enum cv_status remove_keys(struct cv_broker *b, struct removal *r,
-                                  struct cv_reply *reply, struct cv_err *err)
+                                  struct cv_err *err)
 {
     enum cv_status s = CV_OK;
+    size_t i;
 
-    for (size_t i = 0; i < r->n && s == CV_OK; i++) {
-        struct cv_held held = {.lock = -1};
-
-        if (!goes_with_key(r, r->docs[i])) {
-            continue;
+    for (i = r->n_rows; i < r->n && s == CV_OK; i++) {
+        s = cv_held_remove_key(&r->places[i]->held, r->list[i], r->list[i]->doc,
+                               err);
+        if (s != CV_OK && r->n > 1) {
+            cv_err_prefix(err, "%s", cv_entry_text(r->list[i]->doc, "name"));
         }
-        s = cv_held_open(b, cv_entry_token_uri(r->docs[i]), reply, &held, err);
-        if (s == CV_OK) {
-            s = cv_held_remove(&held, &r->asks[i], r->docs[i], err);
-        }
-        cv_held_close(&held);
+    }
+    if (s != CV_OK && i < r->n && cv_broker_enter(b, NULL) == CV_OK) {
+        (void)!cv_change_end(r->list + i, r->n - i, s, NULL, NULL);
+        cv_broker_leave(b);
     }
     return s;
+}
+
+/* Others were served while the tokens were opened. */
+static enum cv_status check_places(const struct removal *r, struct cv_err *err)
+{
+    for (size_t i = r->n_rows; i < r->n; i++) {
+        if (r->places[i] == NULL) {
+            return cv_fail(err, CV_BUSY,
+                           "%s was changed by somebody else just now",
+                           cv_entry_text(r->list[i]->doc, "name"));
+        }
+    }
+    return CV_OK;
 }
 
 /* Entered, and left. Where a token is wanted it is logged in to without the
@@ -230,7 +380,7 @@ static enum cv_status run(struct cv_broker *b, const cJSON *names,
     if (s == CV_OK && r->n_rows < r->n && !dry_run) {
         cv_broker_leave(b);
         s = open_tokens(b, r, reply, err);
-        removal_free(r);
+        removal_forget(r);
         if (s == CV_OK) {
             s = cv_broker_enter(b, err);
         }
@@ -238,12 +388,13 @@ static enum cv_status run(struct cv_broker *b, const cJSON *names,
             return s;
         }
         s = removal_load(b, names, parameters, r, err);
+        s = s == CV_OK ? check_places(r, err) : s;
     }
     if (s == CV_OK) {
         s = remove_all(b, r, dry_run, err);
     }
     cv_broker_leave(b);
-    return s == CV_OK && !dry_run ? remove_keys(b, r, reply, err) : s;
+    return s == CV_OK && !dry_run ? remove_keys(b, r, err) : s;
 }
 
 static enum cv_status show_removed(const struct removal *r,

@@ -17,6 +17,13 @@
 CV_MUST_USE enum cv_status cv_change_intend(struct cv_ask *const *asks,
                                             size_t n, struct cv_err *err);
 
+/* Entered. The two halves of its beginning, for a change that has rows of other
+ * kinds too: the rows alone (in a transaction, before the leaves are durable),
+ * and their end where the leaves then could not be made so. */
+CV_MUST_USE enum cv_status cv_change_put_rows(struct cv_ask *const *asks,
+                                              size_t n, struct cv_err *err);
+void cv_change_drop_rows(struct cv_ask *const *asks, size_t n);
+
 /* Entered. `asks` were decided, and nothing comes of them because of `status`:
  * their outcomes say so, durably. */
 void cv_change_drop(struct cv_ask *const *asks, size_t n,

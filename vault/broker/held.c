@@ -98,7 +98,7 @@ enum cv_status cv_held_open(struct cv_broker *b, const char *uri,
     return s;
 }
 
-static enum cv_status take_snapshot(struct cv_held *held, struct cv_err *err)
+enum cv_status cv_held_snapshot(struct cv_held *held, struct cv_err *err)
 {
     struct cv_message reply = {0};
     const cJSON *objects = NULL;
@@ -148,7 +148,7 @@ enum cv_status cv_held_lock(struct cv_held *held, struct cv_err *err)
 {
     enum cv_status s = take_lock(held, LOCK_WAIT_MS, err);
 
-    return s == CV_OK ? take_snapshot(held, err) : s;
+    return s == CV_OK ? cv_held_snapshot(held, err) : s;
 }
 
 enum cv_status cv_held_try_lock(struct cv_held *held, struct cv_err *err)

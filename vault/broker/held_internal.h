@@ -62,6 +62,11 @@ CV_MUST_USE enum cv_status cv_held_call(struct cv_held *held,
                                         struct cv_message *reply, bool *told,
                                         struct cv_err *err);
 
+/* One lock is for all tokens: what is on another one, for a change that is of
+ * both. */
+CV_MUST_USE enum cv_status cv_held_snapshot(struct cv_held *held,
+                                            struct cv_err *err);
+
 /* The same without a snapshot and without waiting. */
 CV_MUST_USE enum cv_status cv_held_try_lock(struct cv_held *held,
                                             struct cv_err *err);
@@ -122,6 +127,13 @@ CV_MUST_USE enum cv_status cv_held_generated(cJSON *doc, const char *spki,
 CV_MUST_USE enum cv_status cv_held_begin(struct cv_held *held, const char *kind,
                                          const struct cv_held_change *changes,
                                          size_t n, struct cv_err *err);
+
+/* Entered. The rows alone, in a transaction: for what makes the leaves durable
+ * itself, and drops the rows where that fails. */
+CV_MUST_USE enum cv_status
+cv_held_put_rows(struct cv_held *held, const char *kind,
+                 const struct cv_held_change *changes, size_t n,
+                 struct cv_err *err);
 
 /* Entered. The rows say from now on that nothing of it may become an entry. */
 CV_MUST_USE enum cv_status
@@ -203,12 +215,26 @@ CV_MUST_USE enum cv_status cv_held_take(struct cv_held *held,
                                         struct cv_take *takes, size_t n,
                                         struct cv_err *err);
 
-/* held_remove.c */
+/* held_remove.c: all that go are checked, then decided, then their rows put
+ * (and the leaves durable), then one key after the other is destroyed. */
 
-/* Not entered. Removes an entry with its key on the token; `ask` is begun. */
-CV_MUST_USE enum cv_status cv_held_remove(struct cv_held *held,
-                                          struct cv_ask *ask, const cJSON *doc,
-                                          struct cv_err *err);
+/* Entered. A key goes with the last entry that has it; `all` (`n` documents) go
+ * in the same command. CV_EXISTS. */
+CV_MUST_USE enum cv_status cv_held_remove_check(struct cv_broker *b,
+                                                const cJSON *doc,
+                                                cJSON *const *all, size_t n,
+                                                struct cv_err *err);
+
+/* Entered. As cv_ask_decide. */
+CV_MUST_USE enum cv_status
+cv_held_remove_decide(struct cv_ask *ask, const cJSON *doc, struct cv_err *err);
+
+/* Not entered; the row is durable. Destroys the key, and ends the entry, the
+ * row and the outcome. */
+CV_MUST_USE enum cv_status cv_held_remove_key(struct cv_held *held,
+                                              struct cv_ask *ask,
+                                              const cJSON *doc,
+                                              struct cv_err *err);
 
 /* held_uri.c */
 

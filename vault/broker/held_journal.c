@@ -124,17 +124,27 @@ static void drop_rows(struct cv_store *store,
     }
 }
 
+enum cv_status cv_held_put_rows(struct cv_held *held, const char *kind,
+                                const struct cv_held_change *changes, size_t n,
+                                struct cv_err *err)
+{
+    struct cv_store *store = held->broker->vault->store;
+    enum cv_status s = cv_store_begin(store, err);
+
+    return s == CV_OK
+               ? end_transaction(
+                     store, put_rows(held, kind, changes, n, false, err), err)
+               : s;
+}
+
 enum cv_status cv_held_begin(struct cv_held *held, const char *kind,
                              const struct cv_held_change *changes, size_t n,
                              struct cv_err *err)
 {
     struct cv_broker *b = held->broker;
-    enum cv_status s = cv_store_begin(b->vault->store, err), told = CV_OK;
+    enum cv_status s = cv_held_put_rows(held, kind, changes, n, err);
+    enum cv_status told = CV_OK;
 
-    if (s == CV_OK) {
-        s = end_transaction(b->vault->store,
-                            put_rows(held, kind, changes, n, false, err), err);
-    }
     if (s == CV_OK) {
         s = cv_broker_commit(b, err);
         if (s != CV_OK) {

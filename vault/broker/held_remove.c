@@ -1,19 +1,37 @@
-/* rm of an entry whose key goes with it. */
+/* rm of entries whose keys go with them. */
 #include "vault/broker/held_internal.h"
 #include "vault/store/store_entry.h"
 
 #include <string.h>
+
+/* An entry, and those that go with it. */
+struct going {
+    const cJSON *doc;
+    cJSON *const *all;
+    size_t n;
+};
+
+static bool goes_too(const struct going *g, const char *entry_id)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        if (strcmp(entry_id, cv_entry_text(g->all[i], "entry_id")) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 /* Is this entry another one over the same key? */
 static enum cv_status refuse_other(void *context,
                                    const struct cv_store_entry *row,
                                    struct cv_err *err)
 {
-    const cJSON *doc = context;
+    const struct going *g = context;
+    const cJSON *doc = g->doc;
     cJSON *other = NULL;
     enum cv_status s;
 
-    if (strcmp(row->entry_id, cv_entry_text(doc, "entry_id")) == 0) {
+    if (goes_too(g, row->entry_id)) {
         return CV_OK;
     }
     s = cv_json_parse(
@@ -30,10 +48,11 @@ static enum cv_status refuse_other(void *context,
     return s;
 }
 
-/* Entered. The key goes with the last entry that has it. */
-static enum cv_status check_last(struct cv_held *held, const cJSON *doc,
-                                 struct cv_err *err)
+enum cv_status cv_held_remove_check(struct cv_broker *b, const cJSON *doc,
+                                    cJSON *const *all, size_t n,
+                                    struct cv_err *err)
 {
+    struct going going = {.all = all, .n = n};
     struct cv_store_filter same;
     cJSON *copy = cJSON_Duplicate(doc, true);
     enum cv_status s;
@@ -41,36 +60,27 @@ static enum cv_status check_last(struct cv_held *held, const cJSON *doc,
     cv_store_entry_filter_init(&same);
     same.spki = cv_entry_text(cJSON_GetObjectItemCaseSensitive(copy, "key"),
                               "spki_sha256");
-    s = copy != NULL ? cv_store_entry_list(held->broker->vault->store, &same,
-                                           refuse_other, copy, err)
+    going.doc = copy;
+    s = copy != NULL ? cv_store_entry_list(b->vault->store, &same, refuse_other,
+                                           &going, err)
                      : cv_fail(err, CV_INTERNAL, "memory is gone");
     cJSON_Delete(copy);
     return s;
 }
 
-static enum cv_status decide(struct cv_held *held, struct cv_ask *ask,
-                             const cJSON *doc, struct cv_err *err)
+enum cv_status cv_held_remove_decide(struct cv_ask *ask, const cJSON *doc,
+                                     struct cv_err *err)
 {
-    cJSON *details;
-    enum cv_status s = check_last(held, doc, err);
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s;
 
-    if (s != CV_OK) {
-        return s;
-    }
-    details = cJSON_CreateObject();
     (void)cv_json_add_str(details, "token_uri",
                           cv_entry_text(doc, "token_uri"));
     (void)cv_json_add_str(details, "provenance",
                           cv_entry_text(doc, "provenance"));
     s = cv_ask_decide(ask, doc, details, err);
     cJSON_Delete(details);
-    return s == CV_OK ? cv_held_begin(held, CV_HELD_REMOVE,
-                                      &(struct cv_held_change){
-                                          .ask = ask,
-                                          .ref = cv_entry_token_ref(doc),
-                                          .doc = doc},
-                                      1, err)
-                      : s;
+    return s;
 }
 
 /* Entered. */
@@ -123,27 +133,15 @@ static enum cv_status look_again(struct cv_held *held, const cJSON *doc,
     return s;
 }
 
-enum cv_status cv_held_remove(struct cv_held *held, struct cv_ask *ask,
-                              const cJSON *doc, struct cv_err *err)
+enum cv_status cv_held_remove_key(struct cv_held *held, struct cv_ask *ask,
+                                  const cJSON *doc, struct cv_err *err)
 {
     struct cv_broker *b = held->broker;
     struct cv_message reply;
     bool told = true;
-    cJSON *p;
-    enum cv_status s = cv_held_lock(held, err);
+    cJSON *p = cJSON_CreateObject();
+    enum cv_status s;
 
-    if (s == CV_OK) {
-        s = cv_broker_enter(b, err);
-    }
-    if (s != CV_OK) {
-        return s;
-    }
-    s = decide(held, ask, doc, err);
-    cv_broker_leave(b);
-    if (s != CV_OK) {
-        return s;
-    }
-    p = cJSON_CreateObject();
     (void)cv_json_add_item(p, "key",
                            cJSON_Duplicate(cv_entry_token_ref(doc), true));
     s = cv_held_call(held, "Destroy", p, &reply, &told, err);
