@@ -10,6 +10,8 @@ import harness
 import minting
 from harness import DENIED, INVALID, UNAVAILABLE
 from kube import Identity, as_yaml, config, several
+from together_rig import request, traced
+from wire import Broker, answer
 from test_token_journal import (TO, cloud, dump, fake_build, fetch,  # noqa: F401
                                 journal, login, make, vault)
 
@@ -92,12 +94,42 @@ def test_rm_of_one_that_the_token_keeps(vault, after):
     vault.token.plan(refuse="Destroy", after=after)
     error = vault.error(INVALID, "rm", *ENTRIES, "--yes")
     assert error["message"].startswith(ENTRIES[after] + ":"), error
+    assert error["state"].endswith(
+        f"{1 + after} of 3 were removed before it, {1 - after} stay"), error
     assert vault.names() == ENTRIES[after:2]
     assert len(vault.token.keys) == 2 - after
     came = outcomes(vault, "remove")
     assert came == {ENTRIES[2]: "ok", ENTRIES[0]: "ok" if after else "failed",
                     ENTRIES[1]: "failed"}
     assert journal(vault) == []
+
+
+def test_rm_whose_outcome_cannot_be_written(vault, tmp_path):
+    """Where the record fails behind the entries that have no key there, no key
+    goes either, and the error says so."""
+    three(vault)
+    vault.policy()
+    b = Broker(vault, "--key-file", vault.key_file)
+    with b.connect() as s:
+        s.settimeout(60)
+        # Then nothing waits for the disk any more, and the first time it is
+        # the decisions that become durable.
+        s.sendall(request("Label", name=ENTRIES[2], set={"a": "b"}, remove=[]))
+        assert "error" not in answer(s)
+        with traced(b, os.devnull, "-P", vault.path("audit/log"), "-e",
+                    "inject=fdatasync:error=EIO:when=2"):
+            s.sendall(request("Remove", names=ENTRIES, dry_run=False))
+            error = answer(s)["parameters"]
+    assert b.end() == 0
+    assert error["code"] == "io", error
+    assert "no key was destroyed" in error["state"], error
+    assert "those without" in error["state"], error
+    assert vault.names() == ENTRIES[:2] and len(vault.token.keys) == 2
+    login(vault)
+    assert journal(vault) == []
+    came = outcomes(vault, "remove")
+    assert came[ENTRIES[2]] == "ok"
+    assert {came[n] for n in ENTRIES[:2]} <= {"failed", "aborted"}
 
 
 @pytest.mark.parametrize("after", [0, 1])

@@ -274,11 +274,17 @@ static enum cv_status remove_all(struct cv_broker *b, struct removal *r,
     }
     s = remove_rows(b, r, err);
     end = cv_change_end(r->list, r->n_rows, s, NULL, err);
-    /* No key was touched yet. */
-    return s != CV_OK && r->n_rows < r->n
-               ? cv_change_end(r->list + r->n_rows, r->n - r->n_rows, s, NULL,
-                               err)
-               : end;
+    if (end != CV_OK && r->n_rows < r->n) {
+        /* No key was touched yet, and none is. */
+        (void)!cv_change_end(r->list + r->n_rows, r->n - r->n_rows, end, NULL,
+                             NULL);
+        cv_err_state(err, s == CV_OK
+                              ? "those without a key to destroy were removed, "
+                                "their outcome is recorded at the next start; "
+                                "no key was destroyed, the rest stay"
+                              : "nothing was removed, and no key destroyed");
+    }
+    return end;
 }
 
 static enum cv_status add_place(struct cv_broker *b, struct removal *r,
@@ -333,6 +339,17 @@ static enum cv_status open_tokens(struct cv_broker *b, struct removal *r,
     return s;
 }
 
+/* Of several, the key of list[at] could not be destroyed. */
+static void tell_which(const struct removal *r, size_t at, struct cv_err *err)
+{
+    char state[CV_ERR_STATE_LEN];
+
+    memcpy(state, err->state, sizeof(state));
+    cv_err_prefix(err, "%s", cv_entry_text(r->list[at]->doc, "name"));
+    cv_err_state(err, "%s%s%zu of %zu were removed before it, %zu stay", state,
+                 state[0] != '\0' ? "; " : "", at, r->n, r->n - at - 1);
+}
+
 /* Not entered, and all is decided. One after the other: the token takes its
  * time. Where one cannot be destroyed the rest stay. */
 static enum cv_status remove_keys(struct cv_broker *b, struct removal *r,
@@ -345,7 +362,7 @@ static enum cv_status remove_keys(struct cv_broker *b, struct removal *r,
         s = cv_held_remove_key(&r->places[i]->held, r->list[i], r->list[i]->doc,
                                err);
         if (s != CV_OK && r->n > 1) {
-            cv_err_prefix(err, "%s", cv_entry_text(r->list[i]->doc, "name"));
+            tell_which(r, i, err);
         }
     }
     if (s != CV_OK && i < r->n && cv_broker_enter(b, NULL) == CV_OK) {
