@@ -149,8 +149,8 @@ def parameters_taken():
     for method, start in methods.items():
         bodies = next(b for b in files.values() if start in b)
         seen, todo, names = set(), [start], set()
-        if method == "Sign":           # decided together with others
-            todo.append("read_sign")
+        if method in ("Sign", "Export", "Use"):   # decided with others
+            todo += ["begin", "read_" + method.lower()]
         while todo:
             name = todo.pop()
             if name in seen or name not in bodies:
