@@ -173,6 +173,7 @@ static enum cv_status new_grant(struct cv_broker *b, struct call *c,
     g->who = *b->caller;
     g->who.channel = NULL;
     g->who.prompt = NULL;
+    g->who.reading = NULL;
     g->who.grants = 0;
     copy(g->entry, sizeof(g->entry), c->use.name);
     copy(g->entry_id, sizeof(g->entry_id), c->use.row->entry_id);
