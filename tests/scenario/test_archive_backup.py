@@ -1,6 +1,7 @@
 """Backups of a vault whose old records are archived: what they say must be so,
 and what the vault that is there has is not taken away unsaid."""
 
+import datetime
 import json
 import os
 import shutil
@@ -9,9 +10,10 @@ import pytest
 
 import merkle
 from harness import INTEGRITY
-from test_archive import (archive, beginning, fill, other, records_of,
-                          text_of)
+from test_archive import (archive, beginning, fill, other,
+                          records_of, text_of)
 from test_backup import build, events, parse, read
+from test_bundles import age
 
 
 @pytest.fixture
@@ -93,3 +95,90 @@ def test_archived_text_does_not_leave_a_vault_unsaid(old, tmp_path):
     assert read(standby.path("audit.replaced-1/log"))[:offset] == \
         whole[:offset]
     standby.verify()
+
+
+# --- the checkpoints of earlier times ---
+
+KEPT = "audit/checkpoints"
+
+
+def before_of(vault, name):
+    """The bundle of a period whose beginning a kept checkpoint is from."""
+    bundle = os.path.join(vault.home, name)
+    vault("audit", "prove", "--since", "2099-01-01T00:30:00Z", "--output",
+          bundle, code=0)
+    vault("audit", "verify", "--bundle", bundle, code=0)
+    with open(os.path.join(bundle, "manifest.json"), encoding="ascii") as f:
+        if not json.load(f)["before"]:
+            return None
+    return read(os.path.join(bundle, "checkpoint.before"))
+
+
+@pytest.fixture
+def years(old):
+    """Checkpoints were kept, the last one from before the last period."""
+    age(old)
+    old("audit", "checkpoint", code=0)
+    fill(old, 100, datetime.datetime(2099, 1, 1, tzinfo=datetime.timezone.utc))
+    old("audit", "checkpoint", code=0)
+    assert before_of(old, "own") is not None
+    return old
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_checkpoints_that_were_kept_come_back(years, tmp_path, archived):
+    made = str(tmp_path / "made")
+    if archived:
+        archive(years, 256, tmp_path / "log-0")
+    years("backup", made, code=0)
+    head, found = parse(read(made))
+    kept = read(years.path(KEPT))
+    assert kept.count(b"\n") > 1 and found[KEPT] == kept
+    assert head["v"] == 3
+    assert (len(found["audit/archived.hashes"]) > 0) == archived
+    new = other(years, "new")
+    new("restore", made, "--yes", code=0)
+    assert read(new.path(KEPT)).startswith(kept)
+    assert new.verify()["ok"]
+    assert before_of(new, "theirs") == before_of(years, "again")
+
+    # One of a form from before: all but these.
+    without = dict(found)
+    del without[KEPT]
+    if not archived:
+        del without["audit/archived"], without["audit/archived.hashes"]
+    earlier = str(tmp_path / "earlier")
+    with open(earlier, "wb") as f:
+        f.write(build({**head, "v": 2 if archived else 1}, without))
+    older = other(years, "older")
+    older("restore", earlier, "--yes", code=0)
+    assert older.verify()["ok"]
+    assert before_of(older, "less") is None
+
+
+def test_a_backup_whose_log_was_put_back_is_refused(years, tmp_path):
+    """All of it of one earlier time, but the checkpoints that were kept."""
+    early, late = str(tmp_path / "early"), str(tmp_path / "late")
+    years("backup", early, code=0)
+    age(years)
+    years("audit", "checkpoint", code=0)
+    years("backup", late, code=0)
+    head, found = parse(read(early))
+    found[KEPT] = parse(read(late))[1][KEPT]
+    bad = str(tmp_path / "bad")
+    with open(bad, "wb") as f:
+        f.write(build(head, found))
+    new = other(years, "new")
+    for how in ("--dry-run", "--yes"):
+        done = new("restore", bad, how, code=INTEGRITY)
+        assert "shorter than a checkpoint" in done.note, done
+    assert not os.path.exists(new.folder)
+    # One that nobody signed says nothing.
+    lines = found[KEPT].splitlines(keepends=True)
+    found[KEPT] = b"".join(lines[:-1]) + lines[-1].replace(
+        b"\\n\\n\\u2014", b"\\n\\n\\u2015")
+    assert found[KEPT] != b"".join(lines)
+    with open(bad, "wb") as f:
+        f.write(build(head, found))
+    new("restore", bad, "--yes", code=0)
+    new.verify()

@@ -21,7 +21,8 @@ from kube import Identity, as_yaml, config
 
 MAGIC = b"certvault-backup"
 PARTS = ["audit/key.pub", "audit/log.key.sealed", "audit/checkpoint",
-         "vault.db", "audit/log"]
+         "audit/archived", "vault.db", "audit/checkpoints",
+         "audit/archived.hashes", "audit/log"]
 
 
 @pytest.fixture
@@ -377,9 +378,10 @@ def test_a_damaged_backup_is_refused(kept):
     for length in (0, 5, 16, 23, 60, len(data) // 2, len(data) - 1):
         refused(data[:length], INVALID if length < 16 else INTEGRITY)
     refused(data + b"x", INTEGRITY, "behind")
-    refused(data[:16] + struct.pack(">I", 3) + data[20:], INTEGRITY, "newer")
-    # One of records that are archived; this has none.
-    refused(data[:16] + struct.pack(">I", 2) + data[20:], INTEGRITY, "head")
+    refused(data[:16] + struct.pack(">I", 4) + data[20:], INTEGRITY, "newer")
+    # One of records that are archived, and no checkpoints; one of neither.
+    for v in (1, 2):
+        refused(data[:16] + struct.pack(">I", v) + data[20:], INTEGRITY, "head")
     refused(b"GIF89a" + data, INVALID, "no backup")
     head, found = parse(data)
     # Whole by its digest, and still not right.

@@ -24,7 +24,7 @@ struct whole {
     struct cv_buf parts[CV_ARCHIVE_PARTS]; /* as they were read */
 };
 
-static int setup_of(void **state, uint64_t store)
+static int setup_of(void **state, uint64_t store, bool archived, bool kept)
 {
     static struct whole w;
     uint8_t digest[CV_ARCHIVE_DIGEST];
@@ -42,10 +42,12 @@ static int setup_of(void **state, uint64_t store)
         cv_buf_init(&w.parts[i], NULL, 1 << 20);
     }
     w.head.sizes[CV_ARCHIVE_STORE] = store;
-    /* The large one is of the first form: nothing is archived. */
-    if (store > 3000) {
+    if (!archived) {
         w.head.sizes[CV_ARCHIVE_ARCHIVED] = 0;
         w.head.sizes[CV_ARCHIVE_HASHES] = 0;
+    }
+    if (!kept) {
+        w.head.sizes[CV_ARCHIVE_KEPT] = 0;
     }
     cv_archive_write_head(&w.head, &w.data);
     for (int i = 0; i < CV_ARCHIVE_PARTS; i++) {
@@ -61,13 +63,24 @@ static int setup_of(void **state, uint64_t store)
 
 static int setup(void **state)
 {
-    return setup_of(state, 3000);
+    return setup_of(state, 3000, true, true);
 }
 
-/* More than one piece. */
+static int setup_second(void **state)
+{
+    return setup_of(state, 3000, true, false);
+}
+
+/* Checkpoints were kept, nothing was archived. */
+static int setup_third(void **state)
+{
+    return setup_of(state, 3000, false, true);
+}
+
+/* More than one piece, of the first form. */
 static int setup_large(void **state)
 {
-    return setup_of(state, 600000);
+    return setup_of(state, 600000, false, false);
 }
 
 static int teardown(void **state)
@@ -162,22 +175,46 @@ static void test_newer(void **state)
     struct cv_err err;
 
     cv_err_init(&err);
-    w->data.data[19] = CV_ARCHIVE_VERSION_ARCHIVED + 1;
+    w->data.data[19] = CV_ARCHIVE_VERSION_KEPT + 1;
     assert_int_equal(read_bytes(w->data.data, w->data.len, NULL, &err),
                      CV_INTEGRITY);
     assert_non_null(strstr(err.text, "newer"));
     assert_true(err.hint[0] != '\0');
 }
 
-/* The one form under the other's number. */
+/* The one form under the others' numbers. */
 static void test_other_form(void **state)
 {
     struct whole *w = *state;
+    uint8_t own = w->data.data[19];
 
-    assert_int_equal(w->data.data[19], CV_ARCHIVE_VERSION_ARCHIVED);
-    w->data.data[19] = CV_ARCHIVE_VERSION;
-    assert_int_equal(read_bytes(w->data.data, w->data.len, NULL, NULL),
-                     CV_INTEGRITY);
+    for (uint8_t v = 0; v <= CV_ARCHIVE_VERSION_KEPT + 1; v++) {
+        w->data.data[19] = v;
+        assert_int_equal(read_bytes(w->data.data, w->data.len, NULL, NULL),
+                         v == own ? CV_OK : CV_INTEGRITY);
+    }
+}
+
+/* What is archived is there with its hashes, or neither is. */
+static void test_half(void **state)
+{
+    static const enum cv_archive_part parts[] = {CV_ARCHIVE_ARCHIVED,
+                                                 CV_ARCHIVE_HASHES};
+    struct whole *w = *state;
+    struct cv_buf half;
+
+    for (int i = 0; i < 2; i++) {
+        uint64_t was = w->head.sizes[parts[i]];
+
+        cv_buf_init(&half, NULL, 1 << 20);
+        w->head.sizes[parts[i]] = 0;
+        cv_archive_write_head(&w->head, &half);
+        cv_buf_add(&half, w->data.data, w->data.len);
+        assert_int_equal(read_bytes(half.data, half.len, NULL, NULL),
+                         CV_INTEGRITY);
+        cv_buf_wipe(&half);
+        w->head.sizes[parts[i]] = was;
+    }
 }
 
 /* A length that no vault has is refused before anything is read for it. */
@@ -202,10 +239,19 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_comes_back, setup_large, teardown),
+        cmocka_unit_test_setup_teardown(test_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_comes_back, setup_second,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_comes_back, setup_third, teardown),
         cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cut_or_longer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_form, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_form, setup_second,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_other_form, setup_third, teardown),
+        cmocka_unit_test_setup_teardown(test_other_form, setup_large, teardown),
+        cmocka_unit_test_setup_teardown(test_half, setup, teardown),
         cmocka_unit_test_setup_teardown(test_huge, setup, teardown),
     };
 

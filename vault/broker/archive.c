@@ -27,6 +27,7 @@ static const struct {
     [CV_ARCHIVE_CHECKPOINT] = {"audit/checkpoint", CV_LIMIT_NOTE},
     [CV_ARCHIVE_ARCHIVED] = {"audit/archived", CV_LIMIT_NOTE},
     [CV_ARCHIVE_STORE] = {"vault.db", CV_LIMIT_BACKUP_PART},
+    [CV_ARCHIVE_KEPT] = {"audit/checkpoints", CV_LIMIT_BACKUP_PART},
     [CV_ARCHIVE_HASHES] = {"audit/archived.hashes", CV_LIMIT_BACKUP_PART},
     [CV_ARCHIVE_LOG] = {"audit/log", CV_LIMIT_BACKUP_PART},
 };
@@ -49,18 +50,43 @@ static uint32_t get_u32(const uint8_t *p)
            p[3];
 }
 
-/* Two of them are there where records are archived, and only then: a reader of
- * the first version reads all the others. */
+/* What is in it says which version it is: one head has one spelling, and older
+ * readers read what has nothing that they do not know. */
 static int64_t version_of(const struct cv_archive_head *head)
 {
-    return head->sizes[CV_ARCHIVE_ARCHIVED] > 0 ? CV_ARCHIVE_VERSION_ARCHIVED
-                                                : CV_ARCHIVE_VERSION;
+    return head->sizes[CV_ARCHIVE_KEPT] > 0       ? CV_ARCHIVE_VERSION_KEPT
+           : head->sizes[CV_ARCHIVE_ARCHIVED] > 0 ? CV_ARCHIVE_VERSION_ARCHIVED
+                                                  : CV_ARCHIVE_VERSION;
+}
+
+static bool is_archived(int i)
+{
+    return i == CV_ARCHIVE_ARCHIVED || i == CV_ARCHIVE_HASHES;
 }
 
 static bool has_part(int64_t version, int i)
 {
-    return version == CV_ARCHIVE_VERSION_ARCHIVED ||
-           (i != CV_ARCHIVE_ARCHIVED && i != CV_ARCHIVE_HASHES);
+    return i == CV_ARCHIVE_KEPT
+               ? version == CV_ARCHIVE_VERSION_KEPT
+               : version > CV_ARCHIVE_VERSION || !is_archived(i);
+}
+
+static int count_parts(int64_t version)
+{
+    int n = 0;
+
+    for (int i = 0; i < CV_ARCHIVE_PARTS; i++) {
+        n += has_part(version, i);
+    }
+    return n;
+}
+
+/* Where the version has a part it may be empty; else it would be another. */
+static bool may_be_empty(int64_t version, int i)
+{
+    return i == CV_ARCHIVE_SEALED || i == CV_ARCHIVE_CHECKPOINT ||
+           i == CV_ARCHIVE_LOG ||
+           (version == CV_ARCHIVE_VERSION_KEPT && is_archived(i));
 }
 
 static cJSON *parts_tree(const struct cv_archive_head *head)
@@ -206,7 +232,7 @@ static enum cv_status no_head(struct cv_err *err)
     return cv_fail(err, CV_INTEGRITY, "the backup's head is damaged");
 }
 
-static enum cv_status read_part(const cJSON *item, int at,
+static enum cv_status read_part(const cJSON *item, int64_t version, int at,
                                 struct cv_archive_head *head,
                                 struct cv_err *err)
 {
@@ -220,8 +246,7 @@ static enum cv_status read_part(const cJSON *item, int at,
     if (cv_json_read(item, "a part", fields, 2, true, NULL) != CV_OK ||
         strcmp(name, parts[at].path) != 0 || size < 0 ||
         (uint64_t)size > parts[at].max ||
-        (size == 0 && at != CV_ARCHIVE_SEALED && at != CV_ARCHIVE_CHECKPOINT &&
-         at != CV_ARCHIVE_LOG)) {
+        (size == 0 && !may_be_empty(version, at))) {
         return no_head(err);
     }
     head->sizes[at] = (uint64_t)size;
@@ -262,8 +287,7 @@ static enum cv_status read_tree(const cJSON *tree, struct cv_archive_head *head,
         cv_clock_parse(created, &head->created_s, NULL) != CV_OK ||
         cv_decode_base64_exact(root, "the root", head->root, sizeof(head->root),
                                NULL) != CV_OK ||
-        cJSON_GetArraySize(list) !=
-            CV_ARCHIVE_PARTS - (v == CV_ARCHIVE_VERSION ? 2 : 0)) {
+        cJSON_GetArraySize(list) != count_parts(v)) {
         return no_head(err);
     }
     head->leaves = (uint64_t)leaves;
@@ -274,11 +298,14 @@ static enum cv_status read_tree(const cJSON *tree, struct cv_archive_head *head,
         while (at < CV_ARCHIVE_PARTS && !has_part(v, at)) {
             head->sizes[at++] = 0;
         }
-        if (read_part(item, at++, head, err) != CV_OK) {
+        if (read_part(item, v, at++, head, err) != CV_OK) {
             return CV_INTEGRITY;
         }
     }
-    return CV_OK;
+    return (head->sizes[CV_ARCHIVE_ARCHIVED] > 0) ==
+                   (head->sizes[CV_ARCHIVE_HASHES] > 0)
+               ? CV_OK
+               : no_head(err);
 }
 
 /* What was read must be what would be written: one spelling. */
@@ -319,7 +346,7 @@ static enum cv_status read_head(struct reader *r, struct cv_archive_head *head,
 {
     uint8_t fixed[FIXED];
     struct stat st;
-    uint32_t len;
+    uint32_t version, len;
     enum cv_status s = take(r, fixed, CV_ARCHIVE_MAGIC_LEN, NULL);
 
     if (s == CV_IO) {
@@ -333,8 +360,8 @@ static enum cv_status read_head(struct reader *r, struct cv_archive_head *head,
     if (s != CV_OK) {
         return s;
     }
-    if (get_u32(fixed + CV_ARCHIVE_MAGIC_LEN) != CV_ARCHIVE_VERSION &&
-        get_u32(fixed + CV_ARCHIVE_MAGIC_LEN) != CV_ARCHIVE_VERSION_ARCHIVED) {
+    version = get_u32(fixed + CV_ARCHIVE_MAGIC_LEN);
+    if (version < CV_ARCHIVE_VERSION || version > CV_ARCHIVE_VERSION_KEPT) {
         return newer(err);
     }
     len = get_u32(fixed + CV_ARCHIVE_MAGIC_LEN + 4);
@@ -345,8 +372,7 @@ static enum cv_status read_head(struct reader *r, struct cv_archive_head *head,
     if (s == CV_OK) {
         s = read_text((struct cv_bytes){r->room, len}, head, err);
     }
-    if (s == CV_OK &&
-        get_u32(fixed + CV_ARCHIVE_MAGIC_LEN) != (uint32_t)version_of(head)) {
+    if (s == CV_OK && version != (uint32_t)version_of(head)) {
         s = no_head(err);
     }
     if (s == CV_OK && fstat(r->fd, &st) == 0 && S_ISREG(st.st_mode) &&

@@ -17,6 +17,7 @@
 #define CV_ARCHIVE_MAGIC_LEN 16
 #define CV_ARCHIVE_VERSION 1
 #define CV_ARCHIVE_VERSION_ARCHIVED 2 /* with the parts that say so */
+#define CV_ARCHIVE_VERSION_KEPT 3     /* with the checkpoints of before, too */
 #define CV_ARCHIVE_DIGEST 32          /* SHA-256 */
 #define CV_ARCHIVE_ID 32              /* hex digits of a vault's id */
 #define CV_ARCHIVE_PROGRAM 32
@@ -30,6 +31,7 @@ enum cv_archive_part {
     CV_ARCHIVE_CHECKPOINT, /* audit/checkpoint; length 0: there was none */
     CV_ARCHIVE_ARCHIVED,   /* audit/archived; length 0: nothing is archived */
     CV_ARCHIVE_STORE,      /* vault.db */
+    CV_ARCHIVE_KEPT,       /* audit/checkpoints; length 0: none were kept */
     CV_ARCHIVE_HASHES,     /* of the archived records, 32 bytes each */
     CV_ARCHIVE_LOG,        /* audit/log, from where it begins */
     CV_ARCHIVE_PARTS

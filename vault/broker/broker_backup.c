@@ -8,6 +8,7 @@
 
 #include "vault/audit/archived.h"
 #include "vault/audit/checkpoint.h"
+#include "vault/audit/kept.h"
 #include "vault/audit/logkey_token.h"
 #include "vault/audit/tiles.h"
 #include "vault/base/clock.h"
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct cv_backup {
@@ -32,6 +34,7 @@ struct cv_backup {
     struct cv_buf front; /* all before the store */
     int vault;           /* borrowed */
     int store;           /* a file without a name */
+    int kept;            /* checkpoints of before; -1: there are none */
     int log;
     uint64_t log_at; /* where it begins: before, it is archived */
     struct cv_tiles_reader *hashes; /* of what is archived; NULL: nothing is */
@@ -48,6 +51,7 @@ void cv_backup_drop(struct cv_broker *b)
 
     if (k != NULL) {
         cv_file_close(&k->store);
+        cv_file_close(&k->kept);
         cv_file_close(&k->log);
         cv_buf_wipe(&k->front);
         free(k->hashes);
@@ -238,6 +242,30 @@ static enum cv_status read_archived(struct cv_broker *b, struct front *f,
     return cv_archived_text(&gone, &f->parts[CV_ARCHIVE_ARCHIVED], err);
 }
 
+/* They are appended to: what is there now stays. */
+static enum cv_status open_kept(struct cv_broker *b, struct cv_backup *k,
+                                struct cv_err *err)
+{
+    struct cv_err why;
+    struct stat st;
+    enum cv_status s;
+
+    cv_err_init(&why);
+    s = cv_file_open(b->vault->dir, CV_KEPT_PATH, O_RDONLY, &k->kept, &why);
+    if (s == CV_NOT_FOUND) {
+        return CV_OK;
+    }
+    if (s != CV_OK) {
+        *err = why;
+        return s;
+    }
+    if (fstat(k->kept, &st) != 0) {
+        return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_KEPT_PATH);
+    }
+    k->head.sizes[CV_ARCHIVE_KEPT] = (uint64_t)st.st_size;
+    return CV_OK;
+}
+
 static void fill_head(struct cv_broker *b, const struct front *f,
                       struct cv_archive_head *head, uint64_t log_at)
 {
@@ -277,6 +305,9 @@ static enum cv_status snapshot(struct cv_broker *b, struct front *f,
                                          &k->head.sizes[CV_ARCHIVE_STORE], err);
     }
     if (s == CV_OK) {
+        s = open_kept(b, k, err);
+    }
+    if (s == CV_OK) {
         s = cv_file_open(b->vault->dir, "audit/log", O_RDONLY, &k->log, err);
     }
     if (s == CV_OK) {
@@ -310,7 +341,7 @@ static struct cv_backup *backup_new(const struct cv_ask *ask)
         k->ask.ticket = k->ticket;
     }
     k->vault = ask->broker->vault->dir;
-    k->store = k->log = -1;
+    k->store = k->kept = k->log = -1;
     k->asked_ms = cv_clock_boot_ms();
     cv_buf_init(&k->front, NULL, CV_MIB(1));
     (void)crypto_hash_sha256_init(&k->sha);
@@ -491,15 +522,18 @@ static enum cv_status next(struct cv_backup *k, struct cv_buf *out,
                            struct cv_err *err)
 {
     const uint64_t store = k->front.len;
-    const uint64_t hashes = store + k->head.sizes[CV_ARCHIVE_STORE];
+    const uint64_t kept = store + k->head.sizes[CV_ARCHIVE_STORE];
+    const uint64_t hashes = kept + k->head.sizes[CV_ARCHIVE_KEPT];
     const uint64_t log = hashes + k->head.sizes[CV_ARCHIVE_HASHES];
     const uint64_t last = log + k->head.sizes[CV_ARCHIVE_LOG];
     enum cv_status s = CV_OK;
 
     if (k->at < store) {
         cv_buf_add(out, k->front.data + k->at, least(store - k->at));
+    } else if (k->at < kept) {
+        s = take(k->store, k->at - store, least(kept - k->at), out, err);
     } else if (k->at < hashes) {
-        s = take(k->store, k->at - store, least(hashes - k->at), out, err);
+        s = take(k->kept, k->at - kept, least(hashes - k->at), out, err);
     } else if (k->at < log) {
         s = take_hashes(k, k->at - hashes, least(log - k->at), out, err);
     } else if (k->at < last) {

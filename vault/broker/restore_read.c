@@ -1,6 +1,7 @@
 /* The backup's bytes, on their way into the stage. */
 #include "vault/broker/restore_internal.h"
 
+#include "vault/audit/kept.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
@@ -303,6 +304,22 @@ static void judge_old(struct cv_restore *r)
     free(reader);
 }
 
+/* One that was kept goes beyond the log that came with it: that was put back.
+ */
+static enum cv_status look_kept(void *context, const struct cv_checkpoint *c,
+                                struct cv_bytes note, struct cv_err *err)
+{
+    struct cv_restore *r = context;
+    struct cv_checkpoint said;
+
+    (void)err;
+    if (c->size > r->head.leaves &&
+        cv_checkpoint_open(note, &r->key, &said, NULL) == CV_OK) {
+        r->wrong = "it is shorter than a checkpoint that was kept of it";
+    }
+    return CV_OK;
+}
+
 /* What there is no record of cannot be taken for one. */
 static enum cv_status judge(struct cv_restore *r, struct cv_err *err)
 {
@@ -314,6 +331,12 @@ static enum cv_status judge(struct cv_restore *r, struct cv_err *err)
         (r->frames.len > 0 || r->tree.size != r->head.leaves ||
          memcmp(root, r->head.root, sizeof(root)) != 0)) {
         r->wrong = "it is not the one that the head describes";
+    }
+    if (r->wrong == NULL) {
+        s = cv_kept_each(r->stage, look_kept, r, err);
+        if (s != CV_OK) {
+            return s;
+        }
     }
     if (r->wrong == NULL) {
         judge_old(r);
