@@ -159,11 +159,20 @@ class Datagrams:
     def run(self):
         while True:
             try:
-                self.got.append(self.socket.recv(1 << 20))
+                message = self.socket.recv(1 << 20)
             except OSError:
                 return
+            if not message:
+                return
+            self.got.append(message)
 
-    def close(self):
+    def end(self):
+        """Nobody is there any more: a socket that its thread waits for stays
+        open otherwise."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
         self.socket.close()
 
 
