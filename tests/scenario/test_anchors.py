@@ -502,6 +502,30 @@ def test_the_door_does_not_wait(vault, witness):
         vault.flags = ["--no-agent"]
 
 
+def test_who_asks_while_one_is_on_its_way(vault, witness):
+    """`audit anchor` speaks of the checkpoint of now, not of that one."""
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    witness.mode = "stall"
+    vault.flags = []
+    vault("agent", "start", code=0)
+    try:
+        until(lambda: status(vault)["anchors"][0]["state"] == "running")
+        before = len(vault.records("--action", "admin"))
+        asking = vault.start("-o", "json", "audit", "anchor")
+        until(lambda: len(vault.records("--action", "admin")) > before, 60)
+        witness.mode = ""
+        witness.resume.set()
+        out, err = asking.communicate(timeout=90)
+        assert asking.returncode == 0, err
+        item, = json.loads(out)["items"]
+        assert [size for _, _, size in witness.asked][1:] == [item["size"]]
+        assert item["size"] > witness.asked[0][2]
+    finally:
+        vault("agent", "stop", code=0)
+        vault.flags = ["--no-agent"]
+
+
 def test_verify_holds_the_log_against_them(vault, witness, tmp_path):
     """A cosigned note that is not the log's, or of more than there is."""
     vault.spoilt = True

@@ -86,6 +86,8 @@ class Unit:
         rig, uid = self.rig, USERS[self.value("User")]
         writable = [rig.path("/var/lib/" + self.value("StateDirectory"))] \
             if self.value("StateDirectory") else []
+        if self.name == "certvault.service":
+            writable += rig.writable
         spec = {
             "unit": {k: rig.moved(v) for k, v in self.pairs},
             "filter": [v for k, v in self.pairs if k == "SystemCallFilter"],
@@ -148,6 +150,7 @@ class Rig:
         self.root = tempfile.mkdtemp(prefix="cv-test-", dir="/var/lib")
         os.chmod(self.root, 0o755)
         self.more, self.env, self.watchdog_usec = {}, {}, None
+        self.writable = []             # ReadWritePaths= of certvault.service
         self.units, self.sockets, self.intakes = {}, {}, []
         self.stopping = threading.Event()
         subprocess.run(["cmake", "--install", build or harness.RELEASE,

@@ -443,7 +443,7 @@ void cv_anchor_done(struct cv_broker *b, struct cv_anchor_one *a,
     a->size = a->run.what.size;
     memcpy(a->root, a->run.what.root, sizeof(a->root));
     a->time_s = time_s;
-    a->conflict = a->told = a->asked = false;
+    a->conflict = a->told = false;
     a->why[0] = '\0';
     a->failures = 0;
     pace(a);
@@ -464,7 +464,6 @@ void cv_anchor_failed(struct cv_broker *b, struct cv_anchor_one *a,
     bool told = a->told || a->conflict;
 
     note_why(a, why);
-    a->asked = false;
     a->told = a->wanted = true;
     a->failures++;
     pace(a);

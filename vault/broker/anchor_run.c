@@ -125,7 +125,8 @@ void cv_anchor_run_start(struct cv_broker *b, struct cv_anchor_one *a,
     struct cv_anchors *all = b->anchors;
     struct cv_anchor_run *r = &a->run;
 
-    a->wanted = false;
+    /* Who asks while this runs means a later checkpoint. */
+    a->wanted = a->asked = false;
     r->what = all->last;
     r->old = a->size;
     r->repeated = false;
