@@ -140,15 +140,19 @@ class _Plain:
 def test_a_certificate_that_ended(vault, secrets):
     """What was exported and is over is nobody's worry."""
     vault.policy(harness.MAY_EXPORT)
-    end = datetime.datetime.utcnow() + datetime.timedelta(seconds=8)
-    identity = kube.Identity("p256", secrets=secrets, end=end)
-    vault.add(kube.as_yaml(kube.config(identity)), "a", "--exportable")
-    vault("export", "a", "--reason", "x", code=0, secret=True)
 
     def out():
         return of(exposure(_Plain(vault), "--actor", str(os.getuid())),
                   "export")
-    assert len(out()) == 1
+    for name, seconds in (("a", 8), ("b", 90)):
+        end = datetime.datetime.utcnow() + datetime.timedelta(seconds=seconds)
+        identity = kube.Identity("p256", secrets=secrets, end=end)
+        vault.add(kube.as_yaml(kube.config(identity)), name, "--exportable")
+        vault("export", name, "--reason", "x", code=0, secret=True)
+        found = out()
+        if datetime.datetime.utcnow() < end - datetime.timedelta(seconds=1):
+            break                      # else all of that took too long
+    assert len(found) == 1
     while datetime.datetime.utcnow() < end + datetime.timedelta(seconds=1):
         time.sleep(0.2)
     assert out() == []
