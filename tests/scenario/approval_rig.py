@@ -111,7 +111,7 @@ def rig(vault_with_entry):
     assert r.broker.end() == 0
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

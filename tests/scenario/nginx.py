@@ -85,4 +85,4 @@ class Server:
 
     def __exit__(self, *args):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)

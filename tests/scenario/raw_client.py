@@ -21,7 +21,7 @@ def context(cert=None, key=None, version=None):
     return c
 
 
-def say(port, data, made, seconds=20):
+def say(port, data, made, seconds=60):
     """What comes back for `data`, to the end of the connection; b"" where TLS
     comes to nothing."""
     got = b""

@@ -103,7 +103,7 @@ class Standin:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(60)
         self.process.stdout.close()
         with open(os.path.join(self.folder, "stderr"),
                   encoding="utf-8") as f:
@@ -299,12 +299,12 @@ class Running:
             start_new_session=True)
         self.buffer = b""
 
-    def line(self, seconds=30):
+    def line(self, seconds=60):
         """The next line of its output, without the end of line; None where
         it has ended; raises where there is none in time."""
         return self.until(b"\n", seconds)
 
-    def until(self, mark, seconds=30):
+    def until(self, mark, seconds=60):
         end = time.monotonic() + seconds
         fd = self.process.stdout.fileno()
         while mark not in self.buffer:
@@ -334,7 +334,7 @@ class Running:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(10)
+                self.process.wait(60)
         for stream in (self.process.stdin, self.process.stdout,
                        self.process.stderr):
             with contextlib.suppress(OSError):

@@ -35,7 +35,7 @@ class Stub:
 
     def __call__(self, order):
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(30)
+            s.settimeout(60)
             s.connect(self.path)
             s.sendall(json.dumps(order).encode() + b"\n")
             with s.makefile("rb") as f:
@@ -53,7 +53,7 @@ class Stub:
         return self.ask("Sign", **sign_parameters(grant, purpose, data,
                                                   algorithm, **more))
 
-    def closed(self, grant, seconds=5.0):
+    def closed(self, grant, seconds=harness.within(5)):
         """The order that closed it, waited for."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -47,7 +47,7 @@ def being(uid, gids=()):
         os.setgroups(groups)
 
 
-def connect(path, uid, gids=(), seconds=20):
+def connect(path, uid, gids=(), seconds=60):
     """Through a descriptor of the folder: the folders above it need not be open
     to the user."""
     s = socket.socket(socket.AF_UNIX)

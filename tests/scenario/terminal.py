@@ -22,7 +22,7 @@ class Terminal:
         self.seen = b""       # all that was shown
         self.passed = 0       # how much of it `until` has gone past
 
-    def until(self, text, seconds=20):
+    def until(self, text, seconds=60):
         """Waits until `text` is shown, behind what was waited for before."""
         end = time.monotonic() + seconds
         while text not in self.seen[self.passed:]:
@@ -43,7 +43,7 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text)
 
-    def end(self, seconds=20):
+    def end(self, seconds=60):
         while select.select([self.master], [], [], seconds)[0]:
             try:
                 data = os.read(self.master, 4096)

@@ -14,6 +14,7 @@ import pytest
 import kube
 import merkle
 import tokens
+import harness
 from harness import CONFIG, DENIED, INTEGRITY, NOT_FOUND, REMOTE
 from held import Held
 from witness import DASH, Witness, key_id
@@ -492,7 +493,7 @@ def test_the_door_does_not_wait(vault, witness):
         begin = time.monotonic()
         for _ in range(10):
             vault("list", code=0)
-        assert time.monotonic() - begin < 15
+        assert time.monotonic() - begin < harness.within(15)
         assert status(vault)["anchors"][0]["state"] == "running"
         witness.mode = ""
         witness.resume.set()
@@ -672,7 +673,7 @@ def test_a_policy_that_wants_anchors(vault_with_entry, tmp_path):
     assert "audit anchor" in error["hint"]
     anchor(vault)
     export(0)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while vault("export", "a", "--output", out, "--yes",
                 secret=True).code == 0:
         assert time.monotonic() < end
@@ -703,7 +704,7 @@ def test_anchors_are_repeated_for_the_policy(vault, tmp_path):
         vault.flags = ["--no-agent"]
 
 
-def until(what, seconds=20):
+def until(what, seconds=60):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it did not come to it"

@@ -216,7 +216,7 @@ def test_by_the_command_line(rig):
 
 
 def wait_for_request(rig, uid):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         found = rig.requests(uid)
         if found:
@@ -232,13 +232,13 @@ def test_wait(rig):
     id = wait_for_request(rig, BOB)
     assert waits.poll() is None
     person(rig, BOB, "approve", id, code=0)
-    out, err = waits.communicate(timeout=30)
+    out, err = waits.communicate(timeout=60)
     assert waits.returncode == 0 and b"client-key-data" in out, err
     waits = person(rig, ALICE, "request", "export", "a", "--reason", "copy",
                    "--wait", start=True)
     id = wait_for_request(rig, BOB)
     person(rig, BOB, "deny", id, "--reason", "not today", code=0)
-    out, err = waits.communicate(timeout=30)
+    out, err = waits.communicate(timeout=60)
     assert waits.returncode == DENIED and b"not today" in err
 
 
@@ -706,7 +706,7 @@ def test_notify_holds_nobody_up(vault_with_entry, tmp_path):
         begin = time.monotonic()
         for i in range(80):
             given(rig.export(ALICE, break_glass=True, reason=f"r{i}"))
-        assert time.monotonic() - begin < 60
+        assert time.monotonic() - begin < harness.within(60)
         assert until(lambda: out.exists() and
                      len(out.read_text().splitlines()) == 4)
     finally:

@@ -167,7 +167,7 @@ def test_tail_follows(busy):
     try:
         json.loads(p.stdout.readline())
         busy("label", "a", "seen=yes", code=0)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             record = json.loads(p.stdout.readline())
             if "edit" in record["action"]:
@@ -175,7 +175,7 @@ def test_tail_follows(busy):
         assert record["entry"] == "a"
     finally:
         p.terminate()
-        p.communicate(timeout=20)
+        p.communicate(timeout=60)
 
 
 def test_every_command_leaves_a_record(busy):

@@ -122,7 +122,7 @@ def until(process, enough):
         assert more, process.stderr.read()
         got += more
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     return got.decode()
 
 

@@ -152,7 +152,7 @@ def test_not_in_arguments_nor_environments(release_vault, secrets, standin,
         assert not secrets.found_in(strings(argv))
 
 
-def wait_until(happened, seconds=20):
+def wait_until(happened, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         got = happened()
@@ -197,7 +197,7 @@ def at_work(release_vault, secrets, standin):
     standin.stopping.set()
     for p in (fetch, broker):
         p.terminate()
-        p.communicate(timeout=30)
+        p.communicate(timeout=60)
     standin.stopping.clear()
 
 

@@ -635,12 +635,12 @@ def test_ctrl_c_while_waiting(to, broker):
 
     def wait(_):
         asked.set()
-        go.wait(20)
+        go.wait(60)
         return {"items": []}
 
     broker.answers["SlotList"] = wait
     t = Terminal(to, "slot", "list")
-    assert asked.wait(20)
+    assert asked.wait(60)
     t.type(b"\x03")
     assert t.end() == 130
     go.set()
@@ -934,7 +934,7 @@ def test_audit_tail(to, broker):
     for i in range(6):
         assert p.stdout.readline() == b"%d\n" % (i % 3)
     p.send_signal(signal.SIGINT)
-    assert p.wait(20) == 130
+    assert p.wait(60) == 130
     p.stdout.close()
     p.stderr.close()
     assert broker.asked("AuditTail")[1:3] == [{"last": 2}, {"after": 2}]

@@ -38,7 +38,7 @@ class Terminal:
         os.close(slave)
         self.seen = b""
 
-    def wait_for(self, text, seconds=30):
+    def wait_for(self, text, seconds=60):
         end = time.monotonic() + seconds
         while text not in self.seen:
             left = end - time.monotonic()

@@ -119,7 +119,7 @@ def test_h87_a_storm_of_one_user(rig):
     assert len(many) <= minutes
     print(f"{STORM} denials in {seconds:.1f} s; a grant took {quiet:.3f} s at "
           f"most before, {loud:.3f} s meanwhile; {len(seqs)} grants")
-    assert loud < max(40 * quiet, 3)
+    assert loud < max(40 * quiet, 3 if harness.FULL else 30)
     # A grant's leaves are a decision, an outcome and an end, of 2 KiB at most.
     assert log_bytes(rig) - size < (61 * minutes + 3 * len(seqs) + 50) * 2048
     bob.close()

@@ -124,7 +124,7 @@ def test_the_service_does_and_ends(kept):
     o = harness.Vault(v.home, v.secrets, init=False)
     o.extra.pop("CERTVAULT_DIR")
     o("--broker", "unix:" + broker.path, "destroy", "--yes", code=0)
-    assert broker.process.wait(20) == 0
+    assert broker.process.wait(60) == 0
     broker.end()
     assert not os.path.exists(v.path("vault.db"))
     assert v.verify()["ok"]

@@ -19,7 +19,7 @@ from wire import Broker, answer
 EXPORT = request("Export", {"name": "a", "reason": "x", "dry_run": False})
 
 
-def until(true, seconds=30):
+def until(true, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -77,7 +77,7 @@ def test_a_spawner_that_dies_while_nobody_asks(served):
     served(*served.to, "list", code=0)
     time.sleep(1.2)        # the last checkpoint is made; it rests from now on
     os.kill(spawner_of(pid), signal.SIGKILL)
-    assert served.broker.process.wait(10) == UNAVAILABLE
+    assert served.broker.process.wait(60) == UNAVAILABLE
     said = served.broker.process.stderr.read()
     assert b"the process that starts the helpers was killed" in said, said
     served.verify()
@@ -149,7 +149,7 @@ def test_h60_started_without_standard_descriptors(served):
         served(*served.to, "export", "a", "--reason", "x", code=0, secret=True)
     finally:
         p.terminate()
-        assert p.wait(30) == 0
+        assert p.wait(60) == 0
     served.verify()
 
 
@@ -170,7 +170,7 @@ def test_h60_hardly_any_descriptors(served, limit):
             assert served(*served.to, "list").code >= 0
     finally:
         p.terminate()
-        _, said = p.communicate(timeout=30)
+        _, said = p.communicate(timeout=60)
     # Before it looks for signals SIGTERM ends it as it ends any program.
     assert 0 <= p.returncode <= 78 or p.returncode == -signal.SIGTERM, \
         (p.returncode, said)
@@ -221,7 +221,7 @@ def test_h57_the_lock_file_is_taken_away(served):
                 served(*to, "show", "a")
     finally:
         p.terminate()
-        p.communicate(timeout=30)
+        p.communicate(timeout=60)
     served.broker.end()
     # No two leaves have the same number, and the chain is whole.
     served.verify()

@@ -54,7 +54,7 @@ class Slow:
         until(lambda: self.vault.standin.waiting > 0)
 
     def other(self):
-        return connect(self.broker.path, FIRST, seconds=40)
+        return connect(self.broker.path, FIRST, seconds=60)
 
     def end(self):
         self.go.set()
@@ -200,7 +200,7 @@ def test_a_signal_meanwhile_as_root(slow):
     s.close()
     slow.go.set()
     p.communicate(timeout=60)
-    assert slow.broker.process.wait(GRACE_S) == 0
+    assert slow.broker.process.wait(60) == 0
     slow.vault.verify()
     assert slow.vault.names() == ["a", "got"]
 
@@ -219,8 +219,8 @@ def test_a_signal_and_a_cloud_that_does_not_answer_as_root(slow):
     took = time.monotonic() - begin
     assert p.returncode == harness.UNAVAILABLE, (out, err)
     assert b"ended before the cloud answered" in err
-    assert slow.broker.process.wait(10) == 0
-    assert GRACE_S - 2 < took < GRACE_S + 15, took
+    assert slow.broker.process.wait(60) == 0
+    assert GRACE_S - 2 < took < harness.within(GRACE_S + 15), took
     slow.vault.verify()
     fetch = [r for r in slow.vault.records() if r["action"] == "fetch"]
     assert [r["phase"] for r in fetch] == ["decision", "outcome"]
@@ -256,7 +256,7 @@ def test_a_freeze_while_a_fetch_runs_as_root(slow):
     afterwards is not kept, and the record says so."""
     p = slow.fetch("got")
     slow.wait()
-    with connect(slow.broker.path, 0, seconds=40) as root:
+    with connect(slow.broker.path, 0, seconds=60) as root:
         frozen = ask(root, "LockAll", {"reason": "stolen"})
     assert frozen["parameters"]["frozen"], frozen
     assert slow.vault.standin.waiting > 0 and p.poll() is None
@@ -264,7 +264,7 @@ def test_a_freeze_while_a_fetch_runs_as_root(slow):
     _, err = p.communicate(timeout=60)
     assert p.returncode == harness.DENIED, err
     assert "nothing of it was kept" in err.decode()
-    with connect(slow.broker.path, 0, seconds=40) as root:
+    with connect(slow.broker.path, 0, seconds=60) as root:
         assert "error" not in ask(root, "UnlockAll", {"reason": "found"})
         said = ask(root, "List", {"labels": {}})
     assert [e["name"] for e in said["parameters"]["items"]] == ["a"]

@@ -127,7 +127,7 @@ def test_a_name_service_that_hangs(rig):
     late = [t for t in took if t > 1.5]
     assert len(late) <= 1 + sum(took) // REST_S, took
     assert len(late) >= 1, took        # it did hang
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while names.below():
         assert time.monotonic() < end, names.below()
         time.sleep(0.05)

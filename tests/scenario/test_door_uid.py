@@ -141,7 +141,7 @@ class Holder:
             if not words:
                 os._exit(0)
             with socket.socket(fileno=fds[0]) as s:
-                s.settimeout(20)
+                s.settimeout(60)
                 s.sendall(words)
                 its.sendall(json.dumps(answer(s)).encode() + b"\0")
 

@@ -48,7 +48,7 @@ def folders(cli):
     return sorted(f for f in os.listdir(runtime(cli)) if f.startswith("exec-"))
 
 
-def wait_for(what, seconds=20):
+def wait_for(what, seconds=60):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it does not come"
@@ -196,7 +196,7 @@ def test_a_signal_for_us_is_the_commands(cli, broker, number):
     p = waiting(cli, f"trap 'echo got; exit 9' {number.name[3:]}; echo ready; "
                 "while :; do sleep 0.05; done")
     p.send_signal(number)
-    out, _ = p.communicate(timeout=20)
+    out, _ = p.communicate(timeout=60)
     assert (out, p.returncode) == (b"got\n", 9)
     assert broker.ended.is_set() and folders(cli) == []
 
@@ -204,7 +204,7 @@ def test_a_signal_for_us_is_the_commands(cli, broker, number):
 def test_a_command_that_a_signal_ends(cli, broker):
     p = waiting(cli, "echo ready; exec sleep 60")
     p.terminate()
-    p.communicate(timeout=20)
+    p.communicate(timeout=60)
     assert p.returncode == 143
     assert folders(cli) == []
 
@@ -320,7 +320,7 @@ def test_the_grants_time_is_told(cli, broker):
         line = p.stderr.readline()
     assert p.poll() is None            # the command is not ours to end
     p.stdin.write(b"\n")
-    p.communicate(timeout=20)
+    p.communicate(timeout=60)
     assert p.returncode == 3
 
 
@@ -333,7 +333,7 @@ def test_a_grant_that_is_ended_early(cli, broker):
         line = p.stderr.readline()
     assert p.poll() is None
     p.stdin.write(b"\n")
-    p.communicate(timeout=20)
+    p.communicate(timeout=60)
     assert p.returncode == 3
 
 
@@ -355,7 +355,7 @@ def test_a_broker_that_goes(cli, hop):
             assert line
             line = p.stderr.readline()
         p.stdin.write(b"\n")
-        p.communicate(timeout=20)
+        p.communicate(timeout=60)
         assert p.returncode == 3
         assert folders(cli) == []
 
@@ -367,15 +367,15 @@ def test_a_killed_run_is_cleared_by_the_next(cli, broker):
     other = waiting(cli, "echo ready; read line", stdin=subprocess.PIPE)
     sleeper, = children(p.pid)
     p.kill()
-    p.wait(20)
+    p.wait(60)
     os.kill(sleeper, signal.SIGKILL)   # it has our standard output
-    p.communicate(timeout=20)
+    p.communicate(timeout=60)
     assert len(folders(cli)) == 2
     cli("exec", "prod", "--", "true", code=0)
     left, = folders(cli)               # that of the one which still runs
     assert os.listdir(os.path.join(runtime(cli), left)) == ["config"]
     other.stdin.write(b"\n")
-    other.communicate(timeout=20)
+    other.communicate(timeout=60)
     assert folders(cli) == []
 
 
@@ -409,7 +409,7 @@ def test_proxy(cli, broker):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert "Ctrl-C" in p.stderr.readline().decode()
     p.send_signal(signal.SIGINT)
-    p.communicate(timeout=20)
+    p.communicate(timeout=60)
     assert p.returncode == 0
     assert not os.path.exists(path) and broker.ended.is_set()
 
@@ -424,7 +424,7 @@ def test_proxy_as_json(cli, broker):
     assert document["server"] == broker.server and document["audit_seq"] == 7
     assert os.path.exists(document["kubeconfig"])
     p.terminate()
-    p.communicate(timeout=20)
+    p.communicate(timeout=60)
     assert p.returncode == 0
 
 
@@ -439,6 +439,6 @@ def test_proxy_ends_with_the_broker(cli, broker):
     p, out = proxied(cli)
     out.readline()
     broker.hang_up()
-    p.communicate(timeout=20)
+    p.communicate(timeout=60)
     assert p.returncode == UNAVAILABLE
     assert folders(cli) == []

@@ -61,7 +61,7 @@ class Intake:
         self.socket.sendall(json.dumps(message).encode() + b"\0")
         while b"\0" not in self.left:
             part = self.socket.recv(1 << 20)
-            assert part, f"intake ended: {self.process.wait(10)} " \
+            assert part, f"intake ended: {self.process.wait(60)} " \
                 f"{self.process.stderr.read()}"
             self.left += part
         raw, _, self.left = self.left.partition(b"\0")
@@ -81,7 +81,7 @@ class Intake:
     def stop(self):
         """Closes the socket; what was written to the standard streams."""
         self.socket.close()
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         assert self.process.returncode == 0, (self.process.returncode, err)
         return out + err
 
@@ -421,7 +421,7 @@ def test_h4_too_much(intake, serve, cloud, kind):
     start = time.monotonic()
     error = refused(intake, cloud(server))
     assert "too long" in error["message"]
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < harness.within(30)
     assert intake.peak_kib() < MEMORY_KIB
     assert len(server.requests) == 1
 
@@ -444,7 +444,7 @@ def test_h4_nothing_is_unpacked(intake, serve, cloud, header):
     assert intake.peak_kib() < MEMORY_KIB
 
 
-def drip(start, piece, times=100, pause=1.0):
+def drip(start, piece, times=400, pause=1.0):
     def send(connection, request):
         connection.sendall(start)
         for _ in range(times):
@@ -465,7 +465,7 @@ def test_h4_one_byte_a_second(serve, cloud):
     begun = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(one, servers))
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < harness.within(30)
     assert [len(s.requests) for s in servers] == [1, 1]
 
 
@@ -627,7 +627,7 @@ def test_a_refused_connection(intake, serve, cloud):
     error = refused(intake, cloud(server))
     assert "refused" in error["message"]
     # four attempts: at least 250 + 500 + 1000 ms between them
-    assert 1.7 < time.monotonic() - start < 20
+    assert 1.7 < time.monotonic() - start < harness.within(20)
 
 
 # --- H9: the same answer again ---
@@ -669,7 +669,7 @@ def test_h13_metadata_is_never_asked_as_a_cloud(intake, cloud, host):
     start = time.monotonic()
     error = refused(intake, cloud("https://" + host))
     assert "no cloud has" in error["message"], error
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < harness.within(5)
 
 
 # --- H10, H11 and the like: before any socket ---
@@ -757,18 +757,18 @@ def test_it_ends_with_its_socket_at_any_time(serve, cloud, answer):
         {"method": "io.certvault.Intake.Fetch", "parameters": {
             "cloud": cloud(server), "cluster_id": CLUSTER, "duration": 1,
             "target": target()}}).encode() + b"\0")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not server.requests:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     start = time.monotonic()
     assert intake.stop() == b""
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25        # not as long as either
 
 
 def test_it_ends_with_its_socket():
     intake = Intake()
     threading.Timer(0.2, intake.socket.close).start()
-    assert intake.process.wait(20) == 0
+    assert intake.process.wait(60) == 0
     intake.process.stdout.close()
     intake.process.stderr.close()

@@ -56,7 +56,7 @@ class Offline:
         self.raw = b""
         while not self.raw.endswith(b"\0"):
             part = self.socket.recv(1 << 20)
-            assert part, self.process.communicate(timeout=20)
+            assert part, self.process.communicate(timeout=60)
             self.raw += part
         reply = json.loads(self.raw[:-1])
         if reply.get("error"):
@@ -75,7 +75,7 @@ class Offline:
 
     def __exit__(self, *_):
         self.socket.close()
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         assert (self.process.returncode, out + err) == (0, b"")
 
 

@@ -68,7 +68,7 @@ def size_of(note, key):
         return merkle.open_note(note, f.read().strip())[1]
 
 
-def wait_until(said, seconds=30):
+def wait_until(said, seconds=60):
     end = time.monotonic() + seconds
     while not said():
         assert time.monotonic() < end, "it never came to that"

@@ -41,7 +41,7 @@ ready = json.loads(server.stdout.readline())
 command = [a.format(**ready) for a in sys.argv[5:]]
 done = subprocess.run(command, capture_output=True, timeout=100)
 server.stdin.close()
-server.wait(20)
+server.wait(60)
 sys.stdout.buffer.write(done.stdout)
 sys.stderr.buffer.write(done.stderr)
 sys.exit(done.returncode)

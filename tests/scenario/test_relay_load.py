@@ -93,7 +93,7 @@ def test_idle_watches(session, standin):
     assert b"200" in session.get("/version")[:15]
     standin.say(touch="demo")
     for s in connections:
-        s.settimeout(30)
+        s.settimeout(60)
         got = b""
         while b"MODIFIED" not in got:
             data = s.recv(65536)

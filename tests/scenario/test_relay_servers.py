@@ -72,7 +72,7 @@ class Openssl:
         with open(self.log, encoding="latin-1") as f:
             return f.read()
 
-    def wait_for(self, text, seconds=20, times=1):
+    def wait_for(self, text, seconds=60, times=1):
         end = time.monotonic() + seconds
         while self.said().count(text) < times:
             assert time.monotonic() < end and self.process.poll() is None, \
@@ -86,7 +86,7 @@ class Openssl:
     def __exit__(self, *args):
         self.process.stdin.close()
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 def signatures(vault):
@@ -100,7 +100,7 @@ def told(vault, words):
             words in str(r.get("details"))]
 
 
-def wait_for_words(vault, words, seconds=5):
+def wait_for_words(vault, words, seconds=60):
     """An event joins the next commit."""
     end = time.monotonic() + seconds
     while not told(vault, words):

@@ -42,7 +42,7 @@ class Manager:
         name = "\0cv-" + os.urandom(8).hex() if abstract else \
             os.path.join(vault.home, "run", "notify")
         self.notices.bind(name)
-        self.notices.settimeout(30)
+        self.notices.settimeout(60)
         self.name = name.replace("\0", "@")
         self.credentials = os.path.join(vault.home, "credentials")
         os.mkdir(self.credentials, 0o700)
@@ -78,7 +78,7 @@ class Manager:
             assert self.said("READY=1").startswith("READY=1\nSTATUS=serving")
         return self
 
-    def said(self, text, seconds=30):
+    def said(self, text, seconds=60):
         """The next notice that holds `text`; others are passed over."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -95,11 +95,11 @@ class Manager:
     def end(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process and self.process.wait(30)
+        return self.process and self.process.wait(60)
 
     def failed(self):
         """Its exit code and what it said, where it was not to begin."""
-        _, err = self.process.communicate(timeout=30)
+        _, err = self.process.communicate(timeout=60)
         return self.process.returncode, err.decode()
 
 
@@ -130,7 +130,7 @@ def test_it_says_when_it_serves_and_when_it_ends(vault, place, abstract):
         vault("--broker", "unix:" + place, "list", code=0)
         m.process.send_signal(signal.SIGTERM)
         m.said("STOPPING=1")
-        assert m.process.wait(30) == 0
+        assert m.process.wait(60) == 0
     finally:
         m.end()
 
@@ -142,7 +142,7 @@ def test_a_socket_that_is_handed_over(vault, manager, place):
         early.connect(place)
         early.sendall(b'{"method":"io.certvault.Broker.Hello"}\0')
         manager.start("--key-file", vault.key_file, handed=s)
-        early.settimeout(20)
+        early.settimeout(60)
         assert answer(early)["parameters"]["folder"] == vault.folder
         early.close()
         vault("--broker", "unix:" + place, "list", code=0)
@@ -185,7 +185,7 @@ def test_the_watchdog_is_fed_by_the_loop(vault, manager, place):
     for _ in range(5):
         manager.said("WATCHDOG=1")
     took = time.monotonic() - begin
-    assert 0.2 < took < 10, took
+    assert 0.2 < took < harness.within(10), took
     # A loop that does not turn feeds nobody.
     os.kill(manager.process.pid, signal.SIGSTOP)
     manager.notices.settimeout(1)
@@ -193,7 +193,7 @@ def test_the_watchdog_is_fed_by_the_loop(vault, manager, place):
         for _ in range(20):
             manager.notices.recv(4096)
     os.kill(manager.process.pid, signal.SIGCONT)
-    manager.notices.settimeout(30)
+    manager.notices.settimeout(60)
     manager.said("WATCHDOG=1")
 
 
@@ -264,7 +264,7 @@ def test_reload_says_what_wants_a_restart(vault, manager, place):
     assert said.count("wants a restart: ") == 3, said
     manager.start("--socket", place, "--key-file", vault.key_file)
     vault("--broker", "unix:" + place, "unlock", "--all", code=0)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not os.path.exists(told):
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -427,7 +427,7 @@ def test_a_second_daemon_names_the_first(vault, manager, place):
     other = subprocess.run(
         [harness.program("certvaultd"), "--vault", vault.folder, "--socket",
          place + "2"], env=vault.env(), stdin=subprocess.DEVNULL,
-        capture_output=True, timeout=30)
+        capture_output=True, timeout=60)
     assert other.returncode == BUSY, other
     assert place.encode() in other.stderr, other
     assert not os.path.exists(place + "2")
@@ -440,7 +440,7 @@ def test_it_waits_for_a_command_that_is_ending(vault, manager, place):
     """A private broker has the vault open when the service starts: for a
     moment only, which is no reason to fail."""
     broker = vault.start("--broker", "exec:", "audit", "tail", "-f")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not any(n == "certvaultd" for _, n in harness.our_processes()):
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -448,7 +448,7 @@ def test_it_waits_for_a_command_that_is_ending(vault, manager, place):
     manager.start("--socket", place, says=False)
     time.sleep(0.3)
     os.killpg(broker.pid, signal.SIGINT)
-    broker.wait(20)
+    broker.wait(60)
     assert manager.said("READY=1")
 
 
@@ -483,9 +483,9 @@ def test_helpers_that_others_could_have_put_there(vault, manager, place,
             "x", "--region", "cn-north-4", "--project-id", "0" * 32,
             env={"HUAWEICLOUD_SDK_AK": "a", "HUAWEICLOUD_SDK_SK": "b"})
         if taken:
-            s.settimeout(20)
+            s.settimeout(60)
             s.accept()[0].close()
-        _, said = asking.communicate(timeout=30)
+        _, said = asking.communicate(timeout=60)
         assert asking.returncode == UNAVAILABLE, said
         if not taken:
             hint = json.loads(said.splitlines()[-1])["error"]["hint"]

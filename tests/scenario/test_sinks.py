@@ -34,7 +34,7 @@ def rsyslog_module(name):
     return any(os.path.exists(os.path.join(m, name + ".so")) for m in MODULES)
 
 
-def until(what, seconds=30):
+def until(what, seconds=60):
     """Waits until `what` is true; its value."""
     end = time.monotonic() + seconds
     while True:
@@ -577,7 +577,7 @@ def test_bad_receivers_slow_nobody_down(agent, receivers, collector, tmp_path,
     ratios = sorted(took(agent) / took(other) for _ in range(21))
     print(f"the door's time with bad receivers: {ratios[10]:.2f} of that of one "
           "without sinks")
-    assert ratios[10] < 1.5
+    assert ratios[10] < (1.5 if harness.FULL else 3)
     other("agent", "stop", code=0)
     wait_end(pid)
     until(lambda: len(good.messages) >= 15)
@@ -741,7 +741,7 @@ class Rsyslog:
 
     def end(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
         self.process.stderr.close()
 
 

@@ -126,7 +126,7 @@ def test_h54_idle_connections(served):
     half.sendall(b'{"method": "io.certvault.Bro')
     begin = time.monotonic()
     assert "parameters" in served.broker.call("io.certvault.Broker.Hello")
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < harness.within(2)
     for s in [*idle, half]:
         s.close()
 
@@ -181,7 +181,7 @@ def test_a_second_one_on_the_same_socket(served):
     p = subprocess.run(
         [harness.program("certvaultd"), "--vault", served.folder, "--socket",
          served.broker.path, "--foreground"], env=served.env(),
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     assert p.returncode in (harness.BUSY, UNAVAILABLE), p
     served(*served.to, "list", code=0)
 
@@ -198,7 +198,7 @@ def test_no_vault_there(home, secrets):
     p = subprocess.run([harness.program("certvaultd"), "--vault", v.folder,
                         "--socket", os.path.join(v.home, "run", "b.sock"),
                         "--foreground"], env=v.env(), capture_output=True,
-                       stdin=subprocess.DEVNULL, timeout=20)
+                       stdin=subprocess.DEVNULL, timeout=60)
     assert p.returncode == NOT_FOUND, p
 
 
@@ -223,6 +223,6 @@ def test_other_users_get_nothing(served):
             "except OSError as e: print(e)\n")
     p = subprocess.run(["/usr/bin/python3", "-c", code, path], user=65534,
                        group=65534, extra_groups=[], capture_output=True,
-                       text=True, timeout=30)
+                       text=True, timeout=60)
     assert '"items"' not in p.stdout, p
     served(*served.to, "list", code=0)

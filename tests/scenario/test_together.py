@@ -153,7 +153,7 @@ def test_released_is_recorded_whenever_it_is_killed(release_vault, secrets,
                 got = at_once(broker, [export(f"{call}-{nth}-{i}")
                                        for i in range(N)])
             broker.process.kill()
-            broker.process.communicate(timeout=30)
+            broker.process.communicate(timeout=60)
             assert not harness.wait_for_none()
             kept = [json.loads(r) for r in
                     merkle.read_log(v.path("audit/log"))]

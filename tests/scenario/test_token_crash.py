@@ -247,7 +247,7 @@ def sign_below(held, wrap):
         try:
             b.end()
         except (OSError, IndexError):
-            b.process.communicate(timeout=30)    # it ends with what was killed
+            b.process.communicate(timeout=60)    # it ends with what was killed
 
 
 def test_a_signature_is_killed_at_each_write(prepared, tmp_path):

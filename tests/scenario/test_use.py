@@ -284,7 +284,7 @@ def test_its_end(rig):
                           on=s)
     assert end["error"].endswith(".NotFound")
     given(rig.broker.call("io.certvault.Broker.UseEnd", {"grant": id_}, on=s))
-    assert rig.stub.closed(id_, 1)
+    assert rig.stub.closed(id_, harness.within(1))
     assert "error" in rig.stub.sign(id_)
     id_ = given(use(rig.broker, on=s, duration=1))["grant"]["id"]
     assert rig.stub.closed(id_)["why"] == "its time is over"
@@ -313,7 +313,7 @@ def test_what_ends_it(rig, how, kind):
         assert why in rig.stub.closed(id_)["why"]
     else:
         wait_for_end(rig, id_)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < harness.within(5)
     end = wait_for_end(rig, id_)
     assert end["details"]["because"]
     s.close()
@@ -471,7 +471,7 @@ def test_a_relay_that_dies_is_started_again(rig):
     port = rig.stub.orders("Listen")[0]["port"]
     before = relay_pid(rig)
     os.kill(before, signal.SIGKILL)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             opened = rig.stub.orders("Open")
@@ -505,7 +505,7 @@ def test_the_broker_is_killed(rig):
     s = rig.broker.connect()
     given(use(rig.broker, on=s))
     os.kill(rig.broker.pid(), signal.SIGKILL)
-    rig.broker.process.communicate(timeout=30)
+    rig.broker.process.communicate(timeout=60)
     assert not harness.wait_for_none(), "the relay outlived its broker"
     rig.broker = Broker(rig, "--key-file", rig.key_file)
     s = rig.broker.connect()
@@ -607,7 +607,7 @@ def test_another_broker_ends_it(private, how):
     began = time.monotonic()
     private(*ELSEWHERE[how], code=0)
     closed = private.stub.closed(id_)
-    assert time.monotonic() - began < 5 and closed["why"]
+    assert time.monotonic() - began < harness.within(5) and closed["why"]
     assert "error" in private.stub.sign(id_)
     process.communicate(b"\n", timeout=60)
 
@@ -698,7 +698,7 @@ class Agent(Broker):
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True)
         folder = os.path.join(vault.home, "run", "certvault")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             found = glob.glob(os.path.join(folder, "*.sock"))
             if found:
@@ -721,7 +721,7 @@ def test_who_uses_the_relay_keeps_the_agent(private):
         given(private.stub.ask("Alive", clients=1, requests=n))
     assert agent.process.poll() is None
     assert "error" not in private.stub.sign(id_)
-    assert agent.process.wait(15) == 0
+    assert agent.process.wait(60) == 0
     agent.process.stderr.close()
     ends = [r for r in private.records("--action", "use")
             if r["details"].get("method") == "UseEnd"]

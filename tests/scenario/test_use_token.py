@@ -71,7 +71,7 @@ def test_a_token_that_goes_ends_its_grants(rig, token):
         id_ = grant_of(use(b, "held", on=s))
         try:
             token.remove()
-            assert "token" in rig.stub.closed(id_, 5)["why"]
+            assert "token" in rig.stub.closed(id_, harness.within(5))["why"]
             assert "error" in rig.stub.sign(id_)
         finally:
             token.put_back()

@@ -69,7 +69,7 @@ def traced(broker, path, *extra):
             yield
         finally:
             p.send_signal(signal.SIGINT)
-            p.communicate(timeout=20)
+            p.communicate(timeout=60)
 
 
 def read_trace(path):

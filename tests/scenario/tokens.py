@@ -199,7 +199,7 @@ class Token:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
     def stop(self):
         for name in list(self.servers)[::-1]:

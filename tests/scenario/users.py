@@ -45,7 +45,7 @@ def connect_as(path, uid, gid=None, groups=()):
     _, status = os.waitpid(pid, 0)
     assert status == 0 and len(fds) == 1, status
     made = socket.socket(fileno=fds[0])
-    made.settimeout(30)
+    made.settimeout(60)
     return made
 
 

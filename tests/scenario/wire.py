@@ -22,7 +22,7 @@ class Broker:
             env=vault.env(), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             start_new_session=True)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end and self.process.poll() is None:
             try:
                 self.connect().close()
@@ -34,7 +34,7 @@ class Broker:
     def connect(self):
         s = socket.socket(socket.AF_UNIX)
         s.connect(self.path)          # waits where the queue is full
-        s.settimeout(20)
+        s.settimeout(60)
         return s
 
     def call(self, method, parameters=None, on=None):
@@ -61,7 +61,7 @@ class Broker:
     def end(self, number=signal.SIGTERM):
         if self.process.poll() is None:
             os.kill(self.pid(), number)
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
         return self.process.returncode
 
 
