@@ -321,12 +321,13 @@ CV_CMD(cloud_fetch)
         s = read_validity(cli, args, &validity, err);
     }
     if (s == CV_OK) {
-        s = cv_place_read(cli, args, &to, err);
-    }
-    if (s == CV_OK) {
         s = cv_check_labels(args, false, &labels, err);
     }
+    if (s == CV_OK) {
+        s = cv_place_read(cli, args, &to, err);
+    }
     if (s != CV_OK) {
+        cJSON_Delete(labels);
         return s;
     }
     parameters = fetch_parameters(cli, args, &validity, labels, to);

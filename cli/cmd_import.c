@@ -591,9 +591,9 @@ static enum cv_status check_flags(struct import *in, struct cv_err *err)
 {
     const char *context;
     size_t at = 0;
-    enum cv_status s = cv_place_read(in->cli, in->args, &in->to, err);
+    enum cv_status s = CV_OK;
 
-    if (s == CV_OK && in->shred && strcmp(in->args->operands[0], "-") == 0) {
+    if (in->shred && strcmp(in->args->operands[0], "-") == 0) {
         s = cv_fail(err, CV_USAGE, "standard input cannot be shredded");
     }
     if (s == CV_OK && in->name != NULL) {
@@ -612,6 +612,9 @@ static enum cv_status check_flags(struct import *in, struct cv_err *err)
             !cJSON_AddItemToArray(in->contexts, cJSON_CreateString(context))) {
             s = cv_fail(err, CV_INTERNAL, "memory is gone");
         }
+    }
+    if (s == CV_OK) {
+        s = cv_place_read(in->cli, in->args, &in->to, err);
     }
     if (s == CV_OK && in->shred && !in->cli->dry_run) {
         s = cv_prompt_confirm(in->cli, err,

@@ -4,6 +4,7 @@
 #include "cli/cmd.h"
 #include "cli/connect.h"
 #include "cli/output_table.h"
+#include "cli/place.h"
 #include "cli/secret.h"
 #include "vault/base/limits.h"
 
@@ -21,6 +22,7 @@ static const struct cv_output_column columns[] = {
     {"opened by", "slot.kind", NULL, NULL},
     {"key file", "slot.path", NULL, NULL},
     {"log signed by", "log_key_uri", NULL, NULL},
+    {"keys go to", "token_uri", NULL, NULL},
 };
 
 static const struct cv_output_view view = {
@@ -85,6 +87,8 @@ static enum cv_status make(struct cv_cli *cli, const struct cv_args *args,
         !cv_json_add_str(parameters, "log_origin",
                          cv_args_value(args, "log-origin")) ||
         !cv_json_add_str(parameters, "log_key", cli->log_uri) ||
+        !cv_json_add_str(parameters, "token_uri",
+                         cv_args_value(args, "token")) ||
         !add_signers(parameters, args)) {
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -145,6 +149,9 @@ CV_CMD(init)
     }
     if (s == CV_OK) {
         s = read_log_key(cli, cv_args_value(args, "log-key"), err);
+    }
+    if (s == CV_OK && cv_args_has(args, "token")) {
+        s = cv_place_uri(cv_args_value(args, "token"), "token", err);
     }
     if (s == CV_OK) {
         s = check_absent(cli, err);

@@ -35,6 +35,7 @@ static void fill(struct cv_connect *c)
         .version = TEXT("version"),
         .state = TEXT("state"),
         .public_key = TEXT("public_key"),
+        .token_uri = TEXT("token_uri"),
         .build = TEXT("build"),
         .locked = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(g, "locked")),
         .pid = -1,

@@ -21,6 +21,7 @@ struct cv_connect_greeting {
     const char *version;
     const char *state;
     const char *public_key; /* base64; NULL: there is no vault yet */
+    const char *token_uri;  /* where keys go, as init was told; NULL: sealed */
     const char *build;      /* an agent's; see cv_process_identity */
     bool locked;
     int64_t pid;

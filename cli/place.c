@@ -1,6 +1,7 @@
 #include "cli/place.h"
 
 #include "cli/config.h"
+#include "cli/connect.h"
 #include "vault/base/limits.h"
 
 #include <string.h>
@@ -34,16 +35,31 @@ enum cv_status cv_place_uri(const char *uri, const char *flag,
                : cv_fail(err, CV_USAGE, "--%s: the URI is too long", flag);
 }
 
-static enum cv_status read_word(const char *text, const char **uri,
-                                struct cv_err *err)
+/* What init was told. */
+static enum cv_status vaults_own(struct cv_cli *cli, const char **uri,
+                                 struct cv_err *err)
+{
+    enum cv_status s = cv_connect_open(cli, false, err);
+
+    *uri = s == CV_OK ? cv_connect_greets(cli)->token_uri : NULL;
+    return s;
+}
+
+static enum cv_status read_word(struct cv_cli *cli, const char *text,
+                                const char **uri, struct cv_err *err)
 {
     *uri = NULL;
-    if (text == NULL || strcmp(text, "sealed") == 0) {
+    if (text == NULL) {
+        return vaults_own(cli, uri, err);
+    }
+    if (strcmp(text, "sealed") == 0) {
         return CV_OK;
     }
     if (strcmp(text, "token") == 0) {
-        *uri = SCHEME;
-        return CV_OK;
+        enum cv_status s = vaults_own(cli, uri, err);
+
+        *uri = *uri != NULL ? *uri : SCHEME;
+        return s;
     }
     if (strncmp(text, "token:", 6) == 0) {
         *uri = text + 6;
@@ -64,8 +80,8 @@ enum cv_status cv_place_read(struct cv_cli *cli, const struct cv_args *args,
         s = cv_config_text(cli, defaults[i], &text, err);
     }
     if (s == CV_OK) {
-        s = read_word(text, uri, err);
-        if (s != CV_OK && !typed) {
+        s = read_word(cli, text, uri, err);
+        if (s == CV_USAGE && !typed) {
             cv_err_prefix(err, "the configuration's defaults");
             if (err != NULL) {
                 err->status = CV_CONFIG;
@@ -78,6 +94,10 @@ enum cv_status cv_place_read(struct cv_cli *cli, const struct cv_args *args,
         s = cv_fail(err, CV_USAGE,
                     "--exportable goes with sealed keys: a token does not "
                     "give its keys back");
+        if (!typed) {
+            cv_err_hint(err, "keys of this vault go to %.200s: add --to sealed",
+                        *uri);
+        }
     }
     return s;
 }

@@ -10,9 +10,11 @@ CV_MUST_USE enum cv_status cv_place_uri(const char *uri, const char *flag,
                                         struct cv_err *err);
 
 /* Reads --to ("sealed", "token", "token:URI"), else defaults.to, else
- * defaults.location. *uri is the token's URI (the run's; "pkcs11:" for the only
- * one there is), NULL for the sealed vault. CV_USAGE; what cv_config_text fails
- * with. */
+ * defaults.location, else takes the vault's own token (init --token), which
+ * "token" alone means too. *uri is the token's URI (the run's; "pkcs11:" for
+ * the only one there is), NULL for the sealed vault. Reaches the broker where
+ * the vault is to be asked. CV_USAGE; what cv_config_text and cv_connect_open
+ * fail with. */
 CV_MUST_USE enum cv_status cv_place_read(struct cv_cli *cli,
                                          const struct cv_args *args,
                                          const char **uri, struct cv_err *err);

@@ -83,7 +83,7 @@ def test_usage_errors(cli, words):
 @pytest.mark.parametrize("words", [
     ["sync"],
     ["rotate", "a"], ["renew", "a"],
-    ["pin", "a", "--show"], ["init", "--token", "pkcs11:x"]])
+    ["pin", "a", "--show"]])
 def test_what_later_versions_have(cli, words):
     done = cli(*words, code=USAGE)
     assert "not in this version" in done.note

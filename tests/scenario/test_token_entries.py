@@ -44,6 +44,40 @@ def test_doctor_warns_of_it(held):
                for i in said), said
 
 
+def test_the_token_that_init_was_told(home, secrets, softhsm):
+    """Keys go there where nothing else is said, after a restore too."""
+    v = harness.Vault(home, secrets, init=False)
+    held = Held(v, softhsm)
+    init = ("init", "--key", "file:" + v.key_file)
+    for bad, code in (("softhsm", harness.USAGE), ("pkcs11:", harness.INVALID),
+                      (held.uri + "&pin-source=file:/x", harness.INVALID)):
+        v(*init, "--token", bad, code=code)
+        assert not os.path.exists(v.path("vault.db"))
+    assert v.json(*init, "--token", held.uri)["token_uri"] == held.uri
+
+    def put(name, *args, vault=()):
+        identity = Identity(secrets=secrets)
+        return held(*vault, "-o", "json", "import", "-", "--name", name, *args,
+                    input=as_yaml(config(identity)))
+
+    assert put("a").json["items"][0]["location"] == "token"
+    assert put("b", "--to", "token").json["items"][0]["location"] == "token"
+    assert put("c", "--to", "sealed",
+               "--exportable").json["items"][0]["location"] == "sealed"
+    refused = put("d", "--exportable")
+    assert refused.code == harness.USAGE
+    assert "--to sealed" in refused.error["hint"]
+    held.configure(defaults={"to": "sealed"})
+    assert put("e").json["items"][0]["location"] == "sealed"
+    held.configure()
+    copy = os.path.join(v.home, "copy")
+    v("backup", os.path.join(v.home, "b"), code=0)
+    v("--vault", copy, "restore", os.path.join(v.home, "b"), "--yes", code=0)
+    assert put("f", vault=("--vault", copy)).json[
+        "items"][0]["location"] == "token"
+    assert len(held.private_keys()) == 3
+
+
 def test_lost_with_its_token_and_found_again(held):
     identity, _ = held.add("p256", "a")
     held("token", "lost", held.token.uri, code=0)

@@ -148,7 +148,7 @@ static void refuses_what_is_not_known(void **state)
     refuse("exec a", "exec wants NAME -- COMMAND");
     refuse("revoke a", "not in this version");
     refuse("renew a", "renew is not in this version");
-    refuse("init --token x", "not in this version");
+    refuse("pin a --show", "not in this version");
 }
 
 static void never_repeats_a_secret(void **state)

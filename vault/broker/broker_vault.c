@@ -21,6 +21,11 @@ static const char *mode_name(const struct cv_broker *b)
         (enum cv_decide_mode)(CV_DECIDE_MODE_EXEC + (int)b->options->mode));
 }
 
+static const char *token_of(const struct cv_vault *v)
+{
+    return v->token_uri[0] != '\0' ? v->token_uri : NULL;
+}
+
 CV_BROKER_METHOD(hello)
 {
     struct cv_broker *b = context;
@@ -55,6 +60,7 @@ CV_BROKER_METHOD(hello)
     if (b->vault != NULL) {
         (void)cv_json_add_str(out, "vault_id", b->vault->id);
         (void)cv_json_add_str(out, "public_key", b->vault->public_key);
+        (void)cv_json_add_str(out, "token_uri", token_of(b->vault));
     }
     if (!cv_json_add_str(out, "folder", b->options->folder) ||
         !cv_json_add_str(out, "mode", mode_name(b)) ||
@@ -129,7 +135,8 @@ struct made {
     const cJSON *slot;
     const cJSON *signers; /* of policies, as they were given; NULL: none */
     const char *origin;
-    const char *log_uri; /* the token that signs the log; NULL: a file does */
+    const char *log_uri;   /* the token that signs the log; NULL: a file does */
+    const char *token_uri; /* where keys go that are told no place; or NULL */
     struct cv_signer_key log_key;
 };
 
@@ -221,8 +228,9 @@ static enum cv_status make_vault(struct cv_broker *b, const char *vault_id,
                                  struct cv_err *err)
 {
     const struct cv_vault_plan plan = {
-        vault_id, m->origin, m->public_key,
-        m->log_uri != NULL ? &m->log_key.key : NULL, m->log_key.uri};
+        vault_id,       m->origin,
+        m->public_key,  m->log_uri != NULL ? &m->log_key.key : NULL,
+        m->log_key.uri, m->token_uri};
     int folder = b->folder;
     enum cv_status s;
 
@@ -268,6 +276,7 @@ static void tell_init(struct cv_broker *b, const struct made *m, cJSON *out)
     (void)cv_json_add_str(out, "public_key", m->public_key);
     (void)cv_json_add_str(out, "folder", b->options->folder);
     (void)cv_json_add_item(out, "slot", cv_broker_slot_view(m->slot));
+    (void)cv_json_add_str(out, "token_uri", m->token_uri);
     if (m->log_uri != NULL) {
         cv_buf_init(&vkey, NULL, CV_LIMIT_NOTE);
         cv_note_key_text(&m->log_key.key, &vkey);
@@ -324,6 +333,25 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
     return s;
 }
 
+/* It is kept, and read by all: no way to a PIN. Whether there is such a token
+ * is seen when a key goes there. */
+static enum cv_status check_token(const char *uri, struct cv_err *err)
+{
+    if (strncmp(uri, "pkcs11:", 7) != 0 || uri[7] == '\0') {
+        return cv_fail(err, CV_INVALID, "the vault's token is no URI of one");
+    }
+    if (strcasestr(uri, "pin-value") != NULL ||
+        strcasestr(uri, "pin-source") != NULL) {
+        enum cv_status s =
+            cv_fail(err, CV_INVALID, "the vault's token is kept without a PIN");
+
+        cv_err_hint(err, "leave pin-source out; --pin-source and pin: in the "
+                         "configuration say where PINs are");
+        return s;
+    }
+    return CV_OK;
+}
+
 CV_BROKER_METHOD(init)
 {
     struct cv_broker *b = context;
@@ -333,11 +361,16 @@ CV_BROKER_METHOD(init)
         {"key", CV_JSON_OBJECT, true, &key, 0},
         {"log_origin", CV_JSON_STRING, false, &m.origin, 128},
         {"log_key", CV_JSON_STRING, false, &m.log_uri, CV_LIMIT_TOKEN_URI},
+        {"token_uri", CV_JSON_STRING, false, &m.token_uri,
+         CV_LIMIT_TOKEN_URI - 1},
         {"policy_signers", CV_JSON_ARRAY, false, &m.signers, 0},
     };
     enum cv_status s =
         cv_json_read(parameters, "Init", CV_BROKER_FIELDS(fields), true, err);
 
+    if (s == CV_OK && m.token_uri != NULL) {
+        s = check_token(m.token_uri, err);
+    }
     if (s == CV_OK) {
         s = cv_broker_policy_check_signers(m.signers, err);
     }

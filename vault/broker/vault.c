@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define MARKER "initialising"
+#define META_TOKEN "token"
 #define LOCK_WAIT_MS 10000
 #define HOLD_TRIES 100 /* 20 ms apart */
 
@@ -247,6 +248,28 @@ static enum cv_status check_log_key(struct cv_vault *v, struct cv_err *err)
     return s;
 }
 
+/* Where keys go, as init was told; most vaults were told nothing. */
+static enum cv_status read_token(struct cv_vault *v, struct cv_err *err)
+{
+    struct cv_buf text;
+    struct cv_err why;
+    enum cv_status s;
+
+    cv_err_init(&why);
+    cv_buf_init(&text, NULL, sizeof(v->token_uri) - 1);
+    s = cv_store_meta_get(v->store, META_TOKEN, &text, &why);
+    if (s == CV_OK) {
+        (void)snprintf(v->token_uri, sizeof(v->token_uri), "%s",
+                       cv_buf_text(&text));
+    } else if (s == CV_NOT_FOUND) {
+        s = CV_OK;
+    } else {
+        *err = why;
+    }
+    cv_buf_wipe(&text);
+    return s;
+}
+
 static enum cv_status read_facts(struct cv_vault *v, struct cv_err *err)
 {
     struct cv_buf text;
@@ -259,6 +282,9 @@ static enum cv_status read_facts(struct cv_vault *v, struct cv_err *err)
                        cv_buf_text(&text));
         (void)snprintf(v->id, sizeof(v->id), "%s", cv_store_vault_id(v->store));
         s = cv_logkey_read(v->dir, &v->log_key, err);
+    }
+    if (s == CV_OK) {
+        s = read_token(v, err);
     }
     cv_buf_wipe(&text);
     return s == CV_NOT_FOUND
@@ -508,6 +534,11 @@ enum cv_status cv_vault_create(const char *folder, int dir,
     }
     if (s == CV_OK) {
         s = cv_store_meta_put(v->store, "public_key", plan->public_key, err);
+    }
+    if (s == CV_OK && plan->token_uri != NULL) {
+        s = cv_store_meta_put(v->store, META_TOKEN, plan->token_uri, err);
+        (void)snprintf(v->token_uri, sizeof(v->token_uri), "%s",
+                       plan->token_uri);
     }
     if (s == CV_OK) {
         s = cv_rotate_store(v, &v->log_key, err);

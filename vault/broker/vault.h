@@ -14,6 +14,7 @@
 
 #include "vault/audit/log.h"
 #include "vault/audit/logkey.h"
+#include "vault/base/limits.h"
 #include "vault/store/store.h"
 
 #include <limits.h>
@@ -32,7 +33,8 @@ struct cv_vault {
     bool rotating; /* rotate.h: the next checkpoint wants both signatures */
     struct cv_note_key next_key;
     char id[CV_STORE_ID + 1];
-    char public_key[64]; /* base64 of 32 bytes */
+    char public_key[64];                /* base64 of 32 bytes */
+    char token_uri[CV_LIMIT_TOKEN_URI]; /* where keys go; "": sealed */
 };
 
 /* Opens the vault in `folder`, of which `dir` is an open descriptor (taken, on
@@ -70,6 +72,7 @@ struct cv_vault_plan {
     const char *public_key;
     const struct cv_note_key *log_key; /* on a token; NULL: one is drawn */
     const char *log_key_uri;           /* and which */
+    const char *token_uri; /* where keys go that are told no place; or NULL */
 };
 
 /* Begins a new vault: removes what an interrupted `init` left, makes the log
