@@ -65,6 +65,55 @@ static bool add_place(cJSON *o, const struct ask *a, const char *project)
            cv_json_add_str(o, "project_id", project);
 }
 
+/* ---- Where ---- */
+
+static bool add_endpoints(cJSON *out, const char *key,
+                          struct cv_session *session,
+                          enum cv_region_service service)
+{
+    struct cv_buf text;
+    bool ok;
+
+    cv_buf_init(&text, NULL, CV_REGION_ENDS * CV_ORIGIN_TEXT_LEN);
+    ok = cv_session_endpoints(session, service, &text) &&
+         (text.len == 0 || cv_json_add_str(out, key, cv_buf_text(&text)));
+    cv_buf_wipe(&text);
+    return ok;
+}
+
+static enum cv_status where(void *context, const cJSON *parameters,
+                            struct cv_reply *reply, struct cv_err *err)
+{
+    const cJSON *cloud = NULL;
+    const char *project = NULL;
+    bool look_up = false;
+    const struct cv_json_field fields[] = {
+        {"cloud", CV_JSON_OBJECT, true, &cloud, 0},
+        {"look_up", CV_JSON_BOOL, false, &look_up, 0},
+    };
+    struct ask a;
+    cJSON *out = cv_reply_parameters(reply);
+    enum cv_status s =
+        cv_json_read(parameters, "Where", fields, COUNT(fields), true, err);
+
+    if (s == CV_OK) {
+        s = begin(context, cloud, &a, err);
+    }
+    if (s == CV_OK) {
+        project = cv_session_named_project(a.session);
+        if (project == NULL && look_up) {
+            s = cv_session_project(a.session, &project, err);
+        }
+    }
+    if (s == CV_OK &&
+        (!add_place(out, &a, project) ||
+         !add_endpoints(out, "endpoint", a.session, CV_REGION_CCE) ||
+         !add_endpoints(out, "iam_endpoint", a.session, CV_REGION_IAM))) {
+        s = no_memory(err);
+    }
+    return s;
+}
+
 /* ---- Clusters ---- */
 
 static enum cv_status add_clusters(cJSON *reply, const struct ask *a,
@@ -420,6 +469,7 @@ static enum cv_status deliver(void *context, const cJSON *parameters,
 }
 
 static const struct cv_method methods[] = {
+    {"Where", where, false},
     {"Clusters", clusters, false},
     {"Find", find, false},
     {"Fetch", fetch, false},

@@ -221,7 +221,8 @@ def test_a_fetch_goes_the_way_that_was_approved(rig):
     anew."""
     rig.policy(permit("fetches", [ALICE], ["fetch", "fetch.service"],
                       **approvals()))
-    cloud = {"endpoint": "https://127.0.0.1:1"}
+    cloud = {"endpoint": "https://127.0.0.1:1", "project_id": "0" * 32,
+             "token": "t"}
     other = [{}, {"proxy": "http://127.0.0.1:2"},
              {"proxy": "http://127.0.0.1:3"}, {"ca_pem": "one\n"},
              {"ca_pem": "two\n"}, {"regions": "CCE: {}\n"}]

@@ -75,16 +75,74 @@ def test_an_approval_is_of_that_fetch(rig):
     assert seen["does"].startswith("cluster prod region ")
     assert "environment" not in json.dumps(seen)
     given(rig.ask(BOB, "Approve", id=id))
-    other = rig.v.standin.cloud
     for more in ({"duration": 30}, {"exportable": True},
-                 {"labels": {"env": "x"}}, {"name": "p"},
-                 {"cloud": rig.cloud(project_id=other.project_id)}
-                 if hasattr(other, "project_id") else {"duration": 7}):
+                 {"labels": {"env": "x"}}, {"name": "p"}):
         assert asked(rig.fetch(ALICE, **more)) != id, more
-    given(rig.fetch(ALICE))
+    # Typed, it is the project that it was without.
+    given(rig.fetch(ALICE, cloud=rig.cloud(
+        project_id=rig.v.standin.cloud.project_id)))
     assert rig.names() == ["prod"]
     leaves = rig.leaves(action="fetch", decision="permit")
     assert sorted(r["phase"] for r in leaves) == ["decision", "outcome"]
+
+
+def from_variable(rig, project):
+    environment = {**rig.cloud()["environment"],
+                   "HUAWEICLOUD_SDK_PROJECT_ID": project}
+    return rig.cloud(environment=environment)
+
+
+def from_profile(rig, project):
+    s = rig.v.standin.cloud
+    return rig.cloud(environment={}, profile=f"[basic]\nak={s.ak}\n"
+                     f"sk={s.sk}\nproject_id={project}\n")
+
+
+@pytest.mark.parametrize("said_by", [from_variable, from_profile])
+def test_the_project_is_in_it_whoever_names_it(rig, said_by):
+    """Approved for one project, it is no approval for another, though nothing
+    of that is typed; and who approves sees which."""
+    rig.policy(FETCHES)
+    own, other = rig.v.standin.cloud.project_id, "0" * 31 + "1"
+    named = {"cluster_id": cluster_id(rig), "name": "p"}
+    id = asked(rig.fetch(ALICE, cloud=said_by(rig, other), **named))
+    seen, = rig.requests(BOB)
+    assert seen["call"]["cloud.project_id"] == other
+    assert f"project {other}" in seen["does"]
+    assert seen["call"]["cloud.region"] == rig.v.standin.cloud.region
+    given(rig.ask(BOB, "Approve", id=id))
+    # The same command under another environment, and under none: the cloud says
+    # which project it is then.
+    second = asked(rig.fetch(ALICE, cloud=said_by(rig, own), **named))
+    assert second != id
+    assert asked(rig.fetch(ALICE, **named)) == second
+    given(rig.ask(BOB, "Approve", id=second))
+    given(rig.fetch(ALICE, **named))
+    assert rig.names() == ["p"]
+    source = rig.v.json(*rig.v.to, "show", "p")["source"]
+    assert source["project_id"] == own
+
+
+def test_the_endpoints_are_in_it_whoever_names_them(rig):
+    """Addresses that come from the environment bind like typed ones."""
+    rig.policy(FETCHES)
+    url, region = rig.v.standin.url, rig.v.standin.cloud.region
+    variable = region.upper().replace("-", "_")
+
+    def cloud(end):
+        return {**{k: w for k, w in rig.cloud().items()
+                   if k not in ("endpoint", "iam_endpoint")},
+                "environment": {
+                    **rig.cloud()["environment"],
+                    f"HUAWEICLOUD_SDK_REGION_CCE_{variable}": end,
+                    f"HUAWEICLOUD_SDK_REGION_IAM_{variable}": url}}
+
+    named = {"cluster_id": cluster_id(rig), "name": "p"}
+    id = asked(rig.fetch(ALICE, cloud=cloud("https://127.0.0.1:1"), **named))
+    seen, = rig.requests(BOB)
+    assert seen["call"]["cloud.endpoint"] == "https://127.0.0.1:1"
+    given(rig.ask(BOB, "Approve", id=id))
+    assert asked(rig.fetch(ALICE, cloud=cloud(url), **named)) != id
 
 
 def test_several_of_one_fetch_are_one(rig):
@@ -167,6 +225,28 @@ def own(cloud_vault, tmp_path):
 
 def cluster_id(rig):
     return rig.v.standin.cloud.cluster("prod").uid
+
+
+def test_as_the_service_the_project_of_its_profile_is_in_it(own, tmp_path):
+    """Also where it is filed before the cloud is asked; and what was approved
+    is no consent to a project that the service was given since."""
+    own.policy(permit("fetches", [ALICE], ["fetch.service"], **approvals()))
+    profile, other = tmp_path / "cloud", "0" * 31 + "1"
+    bare = profile.read_text()
+    ask = {"cloud": {"region": own.v.standin.cloud.region},
+           "as_service": True}
+    profile.write_text(bare + f"project_id={other}\n")
+    id = asked(own.fetch(ALICE, **ask))
+    seen, = own.requests(BOB)
+    assert seen["call"]["cloud.project_id"] == other
+    assert seen["call"]["cloud.endpoint"] == own.v.standin.url
+    given(own.ask(BOB, "Approve", id=id))
+    profile.write_text(bare + f"project_id={own.v.standin.cloud.project_id}\n")
+    second = asked(own.fetch(ALICE, **ask))
+    assert second != id
+    given(own.ask(BOB, "Approve", id=second))
+    given(own.fetch(ALICE, **ask))
+    assert own.names() == ["prod"]
 
 
 def test_as_the_service_it_is_filed_for_what_it_will_be(own):

@@ -174,6 +174,72 @@ static enum cv_status find_cluster(struct cv_broker *b, struct fetch *f,
     return s;
 }
 
+static bool add_all(cJSON *to, const cJSON *from, const char *const *keys,
+                    size_t n)
+{
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < n; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(from, keys[i]);
+
+        ok = item == NULL ||
+             cv_json_add_item(to, keys[i], cJSON_Duplicate(item, true));
+    }
+    return ok;
+}
+
+/* What others approve of a fetch is where it goes, also where that comes out of
+ * an environment or a profile: these are of the caller's hand, and may be
+ * others when the command is run again. So the parameters that approvals are of
+ * have what intake makes of them. `look_up`: the cloud may be asked which
+ * project it is; else one that nobody names is left to the service's
+ * credentials. What is made has no secret in it. A policy without approvals
+ * pays nothing. */
+static enum cv_status bind_place(struct cv_ask *ask, const struct fetch *f,
+                                 bool look_up, cJSON **bound,
+                                 struct cv_err *err)
+{
+    static const char *const kept[] = {"proxy", "ca_pem", "regions"};
+    static const char *const places[] = {"api", "region", "project_id",
+                                         "endpoint", "iam_endpoint"};
+    struct cv_broker *b = ask->broker;
+    struct cv_message answer = {0};
+    const cJSON *item;
+    cJSON *p, *cloud;
+    bool ok;
+    enum cv_status s;
+
+    if (b->options->mode != CV_BROKER_SERVICE ||
+        (cv_policy_uses(b->policy) & CV_POLICY_USES_APPROVALS) == 0) {
+        return CV_OK;
+    }
+    p = cJSON_CreateObject();
+    if (!cv_json_add_item(p, "cloud", cloud_for(b, f->cloud)) ||
+        !cv_json_add_bool(p, "look_up", look_up)) {
+        cJSON_Delete(p);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = intake(b, false, "Where", p, &answer, err);
+    if (s != CV_OK) {
+        return s;
+    }
+    cloud = cJSON_CreateObject();
+    ok =
+        add_all(cloud, f->cloud, kept, sizeof(kept) / sizeof(kept[0])) &&
+        add_all(cloud, answer.tree, places, sizeof(places) / sizeof(places[0]));
+    cv_message_free(&answer);
+    *bound = cJSON_CreateObject();
+    ok = cv_json_add_item(*bound, "cloud", cloud) && ok;
+    cJSON_ArrayForEach(item, ask->parameters)
+    {
+        ok = ok && (strcmp(item->string, "cloud") == 0 ||
+                    cv_json_add_item(*bound, item->string,
+                                     cJSON_Duplicate(item, true)));
+    }
+    ask->parameters = *bound;
+    return ok ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
 /* The entry as far as it is known before the certificate is: policy looks at
  * its name, labels and provenance. */
 static cJSON *provisional(const struct fetch *f)
@@ -569,7 +635,7 @@ CV_BROKER_METHOD(fetch)
     struct cv_broker *b = context;
     struct cv_held held = {.lock = -1};
     struct fetch f = {.duration = 1};
-    cJSON *own = NULL;
+    cJSON *own = NULL, *bound = NULL;
     struct cv_ask ask;
     enum cv_status s = cv_ask_begin(b, CV_ACTION_FETCH, parameters, &ask, err);
 
@@ -578,18 +644,20 @@ CV_BROKER_METHOD(fetch)
     }
     if (s == CV_OK && f.as_service) {
         ask.action = CV_ACTION_FETCH_SERVICE;
-        s = may_as_service(&ask, &f, err);
-        if (s == CV_OK) {
-            s = cv_service_cloud(b, f.cloud, &own, err);
-            f.cloud = own;
-        }
-    }
-    if (s == CV_OK && b->vault == NULL) {
-        s = cv_broker_enter(b, err);
     }
     /* Nobody has intake go anywhere who could not fetch anything. */
     if (s == CV_OK) {
         s = cv_ask_could(&ask, err);
+    }
+    if (s == CV_OK && f.as_service) {
+        s = cv_service_cloud(b, f.cloud, &own, err);
+        f.cloud = own;
+    }
+    if (s == CV_OK) {
+        s = bind_place(&ask, &f, !f.as_service, &bound, err);
+    }
+    if (s == CV_OK && f.as_service) {
+        s = may_as_service(&ask, &f, err);
     }
     if (s == CV_OK) {
         s = find_cluster(b, &f, err);
@@ -605,6 +673,7 @@ CV_BROKER_METHOD(fetch)
         cv_ask_refused(&ask, err);
     }
     cv_held_close(&held);
+    cJSON_Delete(bound);
     cJSON_Delete(own);
     return s;
 }

@@ -174,6 +174,25 @@ const char *cv_session_region(const struct cv_session *s)
     return s->region;
 }
 
+const char *cv_session_named_project(const struct cv_session *s)
+{
+    return s->credentials.project_id;
+}
+
+bool cv_session_endpoints(struct cv_session *s, enum cv_region_service service,
+                          struct cv_buf *out)
+{
+    const struct cv_region_ends *ends = &s->service[service].ends;
+
+    if (cv_session_ends(s, service, NULL) == CV_OK) {
+        for (size_t i = 0; i < ends->n; i++) {
+            cv_buf_add_str(out, i > 0 ? "," : "");
+            cv_buf_add_str(out, ends->origin[i].url);
+        }
+    }
+    return cv_buf_status(out, "endpoints", NULL) == CV_OK;
+}
+
 const struct cv_origin *cv_session_origin(struct cv_session *s,
                                           enum cv_region_service service)
 {

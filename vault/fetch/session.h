@@ -67,9 +67,18 @@ const char *cv_session_region(const struct cv_session *s);
 CV_MUST_USE enum cv_status
 cv_session_project(struct cv_session *s, const char **out, struct cv_err *err);
 
+/* The project that the Cloud names (typed, profile, environment); NULL: none,
+ * IAM would be asked. */
+const char *cv_session_named_project(const struct cv_session *s);
+
 /* The first endpoint of a service; NULL where none is known. */
 const struct cv_origin *cv_session_origin(struct cv_session *s,
                                           enum cv_region_service service);
+
+/* All its endpoints, in the order in which they are tried, parted by commas;
+ * "" where none is known. False: `out` is full. */
+bool cv_session_endpoints(struct cv_session *s, enum cv_region_service service,
+                          struct cv_buf *out);
 
 /* How far the server's clock is ahead of ours, seconds, by its last Date; 0
  * where not known. */
