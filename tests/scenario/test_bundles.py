@@ -11,6 +11,9 @@ import merkle
 from harness import (DENIED, INTEGRITY, INVALID, MAY_EXPORT, NOT_FOUND,
                      USAGE)
 from kube import Identity, as_yaml, config
+from wire import Broker
+
+BROKER = "io.certvault.Broker."
 
 
 @pytest.fixture
@@ -107,6 +110,46 @@ def test_about_an_entry(busy):
     assert none["matching"] == 0 and none["proofs"] == 0
     _, all_ = make(busy, "--since", "2020-01-01", name="all")
     assert "matching" not in all_ and all_["first"] == 0
+
+
+def test_receipts_come_a_few_at_a_time(busy):
+    """Whoever asks for more of them than a bundle holds gets none; the rest
+    comes in steps, so that one answer is never a hundred megabytes."""
+    broker = Broker(busy, "--key-file", busy.key_file)
+    s = broker.connect()
+    try:
+        def call(method, **parameters):
+            return broker.call(BROKER + method, parameters, s)["parameters"]
+
+        for _ in range(70):
+            call("Show", name="c")
+        head = call("AuditBundle", entry="c")
+        manifest, at, steps, seqs = head["manifest"], 0, 0, []
+        assert manifest["matching"] > 70
+        asked = {"end": manifest["size"], "note": head["after"], "entry": "c",
+                 "entry_ids": manifest["entry_ids"]}
+        for wrong in ({"proofs": 1001}, {"proofs": -1}, {"proofs": 2 ** 53},
+                      {"entry_ids": ["x"] * 65}):
+            got = call("AuditBundleRead", at=0,
+                       **{"proofs": 1000, **asked, **wrong})
+            assert got.get("code") == "usage", (wrong, str(got)[:500])
+        while at < manifest["size"]:
+            piece = call("AuditBundleRead", at=at, proofs=1000 - len(seqs),
+                         **asked)
+            assert len(piece["proofs"]) <= 64
+            assert [json.loads(r)["seq"] for r in
+                    piece["records"].split("\n")[:-1]] == \
+                list(range(at, piece["next"]))
+            seqs += [p["seq"] for p in piece["proofs"]]
+            at, steps = piece["next"], steps + 1
+        assert len(seqs) == manifest["matching"] == len(set(seqs))
+        assert steps == 2
+    finally:
+        s.close()
+        assert broker.end() == 0
+    path, said = make(busy, "--entry", "c", name="steps")
+    assert said["proofs"] == said["matching"] == len(seqs)
+    check_anew(path, key_of(busy))
 
 
 def test_about_an_entry_that_got_its_name_later(busy):

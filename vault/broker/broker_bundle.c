@@ -56,6 +56,7 @@ struct piece {
     const char *entry;
     const cJSON *ids;
     int64_t proofs; /* how many more are wanted */
+    int made;       /* of them, in this piece */
     struct cv_buf text;
     cJSON *list;
     uint64_t next;
@@ -81,6 +82,7 @@ static enum cv_status add_proof(struct piece *p, uint64_t seq,
         }
     }
     p->proofs--;
+    p->made++;
     cv_buf_wipe(&leaf);
     cv_buf_wipe(&file);
     return s;
@@ -92,7 +94,8 @@ static enum cv_status add_record(void *ctx, uint64_t seq, struct cv_bytes leaf,
     struct piece *p = ctx;
     enum cv_status s = CV_OK;
 
-    if (p->text.len > 0 && p->text.len + leaf.len > CV_LIMIT_BUNDLE_STEP) {
+    if (p->made == CV_LIMIT_BUNDLE_STEP_PROOFS ||
+        (p->text.len > 0 && p->text.len + leaf.len > CV_LIMIT_BUNDLE_STEP)) {
         return ENOUGH;
     }
     cv_buf_add(&p->text, leaf.data, leaf.len);
@@ -117,6 +120,21 @@ static enum cv_status open_tiles(struct cv_broker *b, const char *note,
                                &p->checkpoint, err);
     }
     return s == CV_OK ? cv_proving_tiles(b, p, err) : s;
+}
+
+/* Each proof is made of a signed note and a record, and each record is looked
+ * for among all ids: an answer's size and time are not the asker's to choose.
+ */
+static enum cv_status check_wanted(const struct piece *p, struct cv_err *err)
+{
+    if (p->proofs < 0 || p->proofs > CV_LIMIT_BUNDLE_PROOFS ||
+        cJSON_GetArraySize(p->ids) > CV_LIMIT_BUNDLE_IDS) {
+        return cv_fail(err, CV_USAGE,
+                       "a bundle has at most %d proofs, of an entry that had "
+                       "one of %d ids",
+                       CV_LIMIT_BUNDLE_PROOFS, CV_LIMIT_BUNDLE_IDS);
+    }
+    return CV_OK;
 }
 
 CV_BROKER_METHOD(audit_bundle_read)
@@ -144,6 +162,9 @@ CV_BROKER_METHOD(audit_bundle_read)
     p.list = cJSON_AddArrayToObject(out, "proofs");
     if (s == CV_OK) {
         s = cv_reading_go_on(b, CV_READING_BUNDLE, parameters, at, end, err);
+    }
+    if (s == CV_OK) {
+        s = check_wanted(&p, err);
     }
     if (s == CV_OK) {
         s = open_tiles(b, note, &proving, err);
