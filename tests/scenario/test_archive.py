@@ -396,6 +396,53 @@ def test_records_cannot_be_left_out_by_who_has_not_the_key(old):
     assert text_of(old).startswith(before_bytes(before, 512))
 
 
+def test_an_archive_that_came_to_nothing_is_not_made_later(old, tmp_path):
+    """Its record is there, and is signed in the end: of the same records, by
+    somebody who was permitted. But it was said that nothing is archived."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    old.spoilt = True
+    template = os.path.join(old.home, "template")
+    shutil.copytree(old.folder, template)
+    renames = straced.available(("rename", "renameat", "renameat2"))
+    argv = ("audit", "archive", "--before", "512", "--output")
+    _, seen = straced.watch(old, str(tmp_path / "trace"), renames, *argv,
+                            str(tmp_path / "a"), code=0)
+    done = next(i for i, c in enumerate(seen)
+                if b"archived".hex() in hexed(c))
+    # The checkpoint over its record, which comes before.
+    last = next(c for c in reversed(seen[:done])
+                if b"checkpoint".hex() in hexed(c))
+    shutil.rmtree(old.folder)
+    shutil.copytree(template, old.folder)
+    straced.killed_run(old, last.name, last.nth, *argv, str(tmp_path / "b"))
+    assert not harness.wait_for_none()
+    assert beginning(old) == (0, 0) and (tmp_path / "b").exists()
+    old("audit", "checkpoint", code=0)
+    old.verify()
+    frames, _ = merkle.frames(text_of(old))
+    records = [r for _, r in frames]
+    told = next(json.loads(r) for r in records if b'"ArchiveEnd"' in r)
+    said = {"digest": told["details"]["digest"], "seq": told["seq"],
+            "until": told["details"]["until"],
+            "frontier": frontier(records, 512, frames[512][0])}
+    path = old.path("audit/archived")
+    commitment = told["details"].get("commitment", "")
+    for more in ({"v": 1}, {"v": 2, "opening": "0" * 64},
+                 {"v": 2, "opening": commitment}):
+        with open(path, "wb") as f:
+            f.write(spelt({**said, **more}))
+        os.chmod(path, 0o600)
+        done = old("audit", "verify", code=INTEGRITY)
+        assert "archived" in done.note, done
+    os.unlink(path)
+    old.verify()
+
+
+def hexed(call):
+    return call.rest.replace("\\x", "")
+
+
 def before_bytes(frames, count):
     return b"".join(merkle.frame(record) for _, record in frames[:count])
 

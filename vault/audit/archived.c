@@ -35,22 +35,53 @@ static bool is_hex(const char *text)
            strspn(text, "0123456789abcdef") == strlen(text);
 }
 
+void cv_archived_draw(struct cv_archived *a)
+{
+    randombytes_buf(a->opening, sizeof a->opening);
+    a->has_opening = true;
+}
+
+bool cv_archived_commitment(const struct cv_archived *a,
+                            char out[2 * crypto_hash_sha256_BYTES + 1])
+{
+    uint8_t digest[crypto_hash_sha256_BYTES];
+
+    out[0] = '\0';
+    if (a->has_opening) {
+        (void)crypto_hash_sha256(digest, a->opening, sizeof a->opening);
+        (void)sodium_bin2hex(out, 2 * sizeof digest + 1, digest, sizeof digest);
+    }
+    return a->has_opening;
+}
+
+/* Of version 2, and only there. */
+static bool read_opening(const char *hex, int64_t version,
+                         struct cv_archived *out)
+{
+    out->has_opening = hex != NULL;
+    return version == (hex != NULL ? 2 : 1) &&
+           (hex == NULL ||
+            cv_decode_hex_exact(hex, "the opening", out->opening,
+                                sizeof out->opening, NULL) == CV_OK);
+}
+
 static bool read_all(const cJSON *root, struct cv_archived *out)
 {
-    const char *digest = NULL, *until = NULL;
+    const char *digest = NULL, *until = NULL, *opening = NULL;
     const cJSON *frontier = NULL;
     int64_t seq = -1, version = 0;
     const struct cv_json_field fields[] = {
         {"digest", CV_JSON_STRING, true, &digest, 0},
         {"frontier", CV_JSON_OBJECT, true, &frontier, 0},
+        {"opening", CV_JSON_STRING, false, &opening, 2 * CV_ARCHIVED_OPENING},
         {"seq", CV_JSON_INT, true, &seq, 0},
         {"until", CV_JSON_STRING, true, &until, sizeof out->until - 1},
         {"v", CV_JSON_INT, true, &version, 0},
     };
     struct cv_frontier f = {0};
 
-    if (cv_json_read(root, CV_ARCHIVED_PATH, fields, 5, true, NULL) != CV_OK ||
-        version != 1 || !is_hex(digest) ||
+    if (cv_json_read(root, CV_ARCHIVED_PATH, fields, 6, true, NULL) != CV_OK ||
+        !read_opening(opening, version, out) || !is_hex(digest) ||
         !cv_state_read_frontier(frontier, &f) ||
         f.tree.size % CV_ARCHIVED_EVERY != 0 || seq < 0 ||
         (uint64_t)seq < f.tree.size) {
@@ -75,9 +106,12 @@ enum cv_status cv_archived_text(const struct cv_archived *a, struct cv_buf *out,
     memcpy(f.prev, a->prev, sizeof f.prev);
     ok = cv_json_add_str(root, "digest", a->digest) &&
          cv_json_add_item(root, "frontier", cv_state_frontier(&f)) &&
+         (!a->has_opening ||
+          cv_json_add_hex(root, "opening",
+                          (struct cv_bytes){a->opening, sizeof a->opening})) &&
          cv_json_add_int(root, "seq", (int64_t)a->seq) &&
          cv_json_add_str(root, "until", a->until) &&
-         cv_json_add_int(root, "v", 1);
+         cv_json_add_int(root, "v", a->has_opening ? 2 : 1);
     if (ok) {
         cv_json_write(root, CV_JSON_CANONICAL, out);
         cv_buf_add_char(out, '\n');

@@ -3,12 +3,16 @@
  * off the disk, and what they left behind is in audit/archived:
  *
  *     {"digest":"hex","frontier":{"offset":..,"prev":"base64",
- *      "range":["base64",..],"size":N},"seq":S,"until":"RFC 3339","v":1} LF
+ *      "range":["base64",..],"size":N},"opening":"hex","seq":S,
+ *      "until":"RFC 3339","v":2} LF
  *
  * canonical. The first N records are archived, N a multiple of 256: `range` is
  * the compact range over them, `prev` the last one's hash, `until` the latest
  * time that one of them has, `digest` SHA-256 of the file that the last of them
- * went to, `seq` the record that says so.
+ * went to, `seq` the record that says so. That has SHA-256 of `opening`, 32
+ * random bytes which are nowhere before this file is: where it was not written
+ * nobody can write it later, though the record be there and signed. (v 1 has no
+ * opening, nor has its record.)
  *
  * Nothing moves: a record stays at its offset, and before `offset` the log's
  * file has a hole (fallocate), whose bytes nobody reads. So there is one
@@ -35,6 +39,7 @@
 #define CV_ARCHIVED_PATH "audit/archived"
 #define CV_ARCHIVED_EVERY 256 /* a tile: N is a multiple of it */
 #define CV_ARCHIVED_METHOD "ArchiveEnd"
+#define CV_ARCHIVED_OPENING 32
 
 struct cv_archived {
     struct cv_tree tree; /* over them; size 0: none are */
@@ -43,7 +48,15 @@ struct cv_archived {
     uint8_t prev[CV_TREE_HASH];
     char until[32];
     char digest[2 * crypto_hash_sha256_BYTES + 1];
+    bool has_opening;
+    uint8_t opening[CV_ARCHIVED_OPENING];
 };
+
+/* Draws the opening; and what the record has of it, in hex. False: the record
+ * has nothing of it (v 1). */
+void cv_archived_draw(struct cv_archived *a);
+bool cv_archived_commitment(const struct cv_archived *a,
+                            char out[2 * crypto_hash_sha256_BYTES + 1]);
 
 /* CV_OK also where nothing is archived: *out is then zero. CV_INTEGRITY (not of
  * the form above), CV_CONFIG, CV_IO. */

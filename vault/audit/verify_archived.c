@@ -250,7 +250,8 @@ enum cv_status cv_verify_archived_begin(struct cv_verify *v,
 
 static bool is_text(struct cv_bytes text, const char *want)
 {
-    return text.len == strlen(want) && memcmp(text.data, want, text.len) == 0;
+    return text.len == strlen(want) &&
+           (text.len == 0 || memcmp(text.data, want, text.len) == 0);
 }
 
 void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf)
@@ -258,8 +259,10 @@ void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf)
     struct cv_record record;
     struct cv_canon details;
     struct cv_bytes said;
+    char commitment[2 * crypto_hash_sha256_BYTES + 1];
     uint64_t size = 0;
 
+    (void)cv_archived_commitment(&v->gone, commitment);
     if (v->gone.tree.size == 0 || cv_record_read(leaf, &record) != NULL ||
         record.seq != v->gone.seq) {
         return;
@@ -273,7 +276,9 @@ void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf)
         is_text(cv_canon_string(cv_canon_get(&details, "digest")),
                 v->gone.digest) &&
         is_text(cv_canon_string(cv_canon_get(&details, "until")),
-                v->gone.until)) {
+                v->gone.until) &&
+        is_text(cv_canon_string(cv_canon_get(&details, "commitment")),
+                commitment)) {
         v->gone_told = true;
     }
 }

@@ -4,7 +4,8 @@
  * The caller gets the log's frames piece by piece, each checked on the way;
  * when it has them on its disk, read back, it names their digest. Then the
  * leaf that says what is archived, a checkpoint over it, audit/archived, the
- * hole in the log. Cut off before audit/archived is there, nothing happened;
+ * hole in the log. Cut off before audit/archived is there, nothing happened,
+ * and nobody can make it happen later (its opening is gone with this process);
  * after that, whoever opens the log next goes on (cv_archived_finish). */
 #include "vault/broker/archiving_internal.h"
 
@@ -435,8 +436,12 @@ static enum cv_status tell(struct cv_broker *b, struct cv_archived *now,
                            struct cv_err *err)
 {
     cJSON *details = cJSON_CreateObject();
+    char commitment[2 * crypto_hash_sha256_BYTES + 1];
     enum cv_status s;
 
+    cv_archived_draw(now);
+    (void)cv_archived_commitment(now, commitment);
+    (void)cv_json_add_str(details, "commitment", commitment);
     (void)cv_json_add_str(details, "method", CV_ARCHIVED_METHOD);
     (void)cv_json_add_int(details, "size", (int64_t)now->tree.size);
     (void)cv_json_add_str(details, "digest", now->digest);
