@@ -520,6 +520,36 @@ def test_an_archive_that_was_changed(old, tmp_path):
         code=INVALID)
 
 
+def test_a_copy_that_kept_no_hole_gets_it_again(old, tmp_path):
+    """Once: else every command would read all its zeros."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    fill(old, 3000, LONG_AGO + datetime.timedelta(days=9))
+    old("audit", "checkpoint", code=0)
+    archive(old, 3328, tmp_path / "log-0")
+    log = old.path("audit/log")
+    offset = beginning(old)[1]
+    whole = text_of(old)
+    with open(log, "r+b") as f:
+        f.write(bytes(offset))  # as `cp --sparse=never` leaves it
+    full = os.stat(log).st_blocks
+    assert full * 512 >= offset > 1 << 20
+    old.verify()
+    trace = str(tmp_path / "trace")
+    _, seen = straced.watch(old, trace, ("fallocate",), "list", code=0)
+    assert any(c.path == log for c in seen)
+    assert os.stat(log).st_blocks * 512 < len(whole) - offset + 65536
+    assert text_of(old).startswith(whole)
+    _, seen = straced.watch(old, trace, ("fallocate", "pread64"), "list",
+                            code=0)
+    seen = [c for c in seen if c.path == log]
+    assert not any(c.name == "fallocate" for c in seen)
+    read = sum(c.result for c in seen if int(c.rest.split(", ")[-1].split(
+        ")")[0]) < offset)
+    assert read < 65536, seen
+    old.verify()
+
+
 # --- backups ---
 
 def other(vault, name):

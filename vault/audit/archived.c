@@ -13,11 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX CV_KIB(16)
+#define PIECE CV_KIB(256)
 #define LOG_PATH "audit/log"
 
 static enum cv_status damaged(struct cv_err *err)
@@ -303,6 +305,14 @@ void cv_archived_copy_end(struct cv_archived_copy *c)
 
 /* ---- the cut ---- */
 
+static uint64_t block_of(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_blksize > 0 ? (uint64_t)st.st_blksize
+                                                    : 4096;
+}
+
 static enum cv_status punch(int fd, uint64_t len)
 {
     return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
@@ -343,27 +353,40 @@ enum cv_status cv_archived_write(int vault, const struct cv_archived *a,
     return status;
 }
 
-bool cv_archived_is_left(int fd, const struct cv_archived *a)
+/* Are there bytes of them still? *room: blocks below the offset, whatever they
+ * hold (a copy that kept no holes has zeros there). Of the last block a part
+ * may be the log's own: it stays. */
+static bool look_below(int fd, const struct cv_archived *a, bool *room)
 {
-    uint8_t room[4096];
+    const uint64_t blocks = a->offset - a->offset % block_of(fd);
+    uint8_t *piece = malloc(PIECE);
+    bool left = piece == NULL; /* taken away unseen: they are archived */
     uint64_t at = 0;
     off_t data;
 
-    while ((data = lseek(fd, (off_t)at, SEEK_DATA)) >= 0 &&
+    *room = left;
+    while (!left && (data = lseek(fd, (off_t)at, SEEK_DATA)) >= 0 &&
            (uint64_t)data < a->offset) {
-        uint64_t left = a->offset - (uint64_t)data;
-        size_t len = left < sizeof room ? (size_t)left : sizeof room;
-        ssize_t n = pread(fd, room, len, data);
+        uint64_t there = a->offset - (uint64_t)data;
+        ssize_t n =
+            pread(fd, piece, there < PIECE ? (size_t)there : PIECE, data);
 
+        *room = *room || (uint64_t)data < blocks;
+        left = n < 0 || (n > 0 && sodium_is_zero(piece, (size_t)n) == 0);
         if (n <= 0) {
-            return n < 0;
-        }
-        if (sodium_is_zero(room, (size_t)n) == 0) {
-            return true;
+            break;
         }
         at = (uint64_t)data + (uint64_t)n;
     }
-    return false;
+    free(piece);
+    return left;
+}
+
+bool cv_archived_is_left(int fd, const struct cv_archived *a)
+{
+    bool room;
+
+    return look_below(fd, a, &room);
 }
 
 /* They go from the first on: where the last one is gone, all are. */
@@ -441,12 +464,16 @@ static enum cv_status sync_name(int vault, struct cv_err *err)
 static enum cv_status finish(int vault, const struct cv_archived *a,
                              struct cv_err *err)
 {
-    bool bytes = false, bundles = has_bundles(vault, a);
+    bool bytes = false, room = false, bundles = has_bundles(vault, a);
     int fd = -1;
     enum cv_status status = cv_file_open(vault, LOG_PATH, O_RDWR, &fd, err);
 
     if (status == CV_OK) {
-        bytes = cv_archived_is_left(fd, a);
+        bytes = look_below(fd, a, &room);
+    }
+    /* Else every command would read all these zeros again. */
+    if (status == CV_OK && !bytes && room) {
+        (void)!punch(fd, a->offset);
     }
     if (status == CV_OK && (bytes || bundles)) {
         status = sync_name(vault, err);
