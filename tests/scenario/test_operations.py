@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 import harness
+import merkle
 import minting
 import test_archive
 import tokens
@@ -51,7 +52,8 @@ def sections():
             if line.endswith("\\"):
                 held = line[:-1]
                 continue
-            if re.match(r"(\S+=\S+ )?(sudo )?(certvault|mv|certvaultd)\b",
+            if re.match(r"(\S+=\S+ )?(sudo )?(certvault|mv|certvaultd|"
+                        r"cp -a|tail|truncate|sha256sum)\b",
                         line):
                 found.setdefault(heading, []).append(line)
     return found
@@ -208,6 +210,44 @@ def grown(reader):
     assert test_archive.beginning(reader.v)[0] == 512
 
 
+def cut_off(reader):
+    """The end as a power cut may leave it: behind the last checkpoint a record
+    whose last sector holds something else. Then a longer cut is refused."""
+    reader.do("The auditor's visit", [
+        "certvault audit checkpoint > /media/usb/checkpoint-$(date +%F)"])
+    log = reader.v.path("audit/log")
+    good = os.path.getsize(log)
+    record = merkle.frame(b'{"v":1,' + b" " * 900)
+    with open(log, "ab") as f:
+        f.write(record[:512] + b"\x01stale" * 80)
+    left = os.path.getsize(log) - good
+    report = reader.v("-o", "json", "audit", "verify",
+                      code=harness.INTEGRITY).json
+    error = report["errors"][0]
+    assert error["offset"] == good
+    assert error["seq"] >= report["checkpoint_size"]
+    assert reader.v("label", "prod", "x=y").code == harness.INTEGRITY
+    reader.put["BYTE"] = str(error["offset"])
+    heading = "A power cut damaged the log's end"
+    reader.do(heading)
+    assert os.path.getsize(os.path.join(reader.v.home, "log.cut")) == left
+    with open(os.path.join(reader.v.home, "log.cut.sha256"),
+              encoding="ascii") as f:
+        digest = f.read().strip()
+    said = [r for r in reader.v.records() if r.get("reason", "").startswith(
+        f"power cut: {left} bytes behind byte {good} cut off")]
+    assert said and said[0]["reason"].endswith(digest), said
+    reader.v("label", "prod", "x=y", code=0)
+    reader.v.verify()
+    # What a checkpoint covers is refused, whoever cuts it.
+    os.truncate(log, good // 2)
+    step, = [x for x in sections()[heading] if "audit verify" in x]
+    with pytest.raises(AssertionError):
+        reader.run(step)
+    assert reader.v("label", "prod", "x=z").code == harness.INTEGRITY
+    reader.v.spoilt = True
+
+
 def plain(heading):
     return lambda reader: reader.do(heading)
 
@@ -227,6 +267,7 @@ STORIES = {
     "The disk is full, or the log is not where it was":
         plain("The disk is full, or the log is not where it was"),
     "The log has grown": grown,
+    "A power cut damaged the log's end": cut_off,
 }
 
 
