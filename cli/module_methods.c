@@ -33,8 +33,12 @@ static enum cv_status list_modules(void *context, const cJSON *parameters,
     for (size_t i = 0; s == CV_OK && i < cv_module_list_count(face->list);
          i++) {
         const struct cv_module_entry *e = cv_module_list_at(face->list, i);
-        cJSON *item = cJSON_CreateObject();
+        cJSON *item;
 
+        if (cv_module_list_is_shadowed(face->list, i)) {
+            continue;
+        }
+        item = cJSON_CreateObject();
         if (!cv_json_add_str(item, "name", e->name) ||
             !cv_json_add_str(item, "path", e->real ? e->real : e->path) ||
             !cv_json_add_str(item, "source", e->origin) ||

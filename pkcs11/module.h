@@ -73,6 +73,12 @@ size_t cv_module_list_count(const struct cv_module_list *list);
 const struct cv_module_entry *
 cv_module_list_at(const struct cv_module_list *list, size_t index);
 
+/* Is the module at `index` one that p11-kit knows, and its file (by realpath)
+ * that of one of the configuration? Its tokens are the same ones, so it is
+ * asked for by its name alone. */
+bool cv_module_list_is_shadowed(const struct cv_module_list *list,
+                                size_t index);
+
 /* The one module that `name` (NULL: none) and `uri` (NULL: none) mean: by name,
  * by module-name, by the realpath of module-path; with none of them the only
  * module of the list. *out is borrowed from the list. CV_CONFIG (not among the

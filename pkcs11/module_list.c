@@ -385,6 +385,24 @@ cv_module_list_at(const struct cv_module_list *list, size_t index)
     return index < list->n ? &list->entries[index] : NULL;
 }
 
+bool cv_module_list_is_shadowed(const struct cv_module_list *list, size_t index)
+{
+    const struct cv_module_entry *e = cv_module_list_at(list, index);
+
+    if (e == NULL || e->source != CV_MODULE_P11KIT || e->real == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        const struct cv_module_entry *other = &list->entries[i];
+
+        if (other->source == CV_MODULE_CONFIG && other->real != NULL &&
+            strcmp(other->real, e->real) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool cv_module_list_own_files(const struct cv_module_list *list,
                               const struct cv_module_entry *entry)
 {

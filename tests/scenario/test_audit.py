@@ -93,14 +93,17 @@ def test_what_had_no_outcome_is_counted_without_reads(busy):
     """Of a read there never is one: who looks for what was begun and not
     ended must not find those."""
     for read in (["list"], ["show", "a"], ["policy", "show"],
-                 ["audit", "query"]):
+                 ["slot", "list"], ["audit", "query"]):
         busy(*read, code=0)
     records = [json.loads(raw) for raw in
                merkle.read_log(busy.path("audit/log"))]
     begun = {r["op"] for r in records if r.get("decision") == "permit"
              and r["phase"] == "decision"}
     ended = {r["op"] for r in records if r["phase"] == "outcome"}
-    assert ended and len(begun - ended) >= 4
+    assert ended and len(begun - ended) >= 5
+    assert [r["details"] for r in records if r["action"] == "admin"
+            and r["phase"] == "decision"] == [{"method": "SlotList",
+                                               "read": True}]
     report = busy.json("audit", "verify")
     assert report["permits"] == len(begun)
     assert report["without_outcome"] == 0

@@ -192,6 +192,21 @@ def test_several_tokens(soft):
          f"pkcs11:token=vault;serial={serial}?module-name=softhsm", code=0)
 
 
+def test_a_library_that_p11_kit_names_too(soft):
+    """The configuration's name for it is enough: there is one token, not two.
+    By its other name it is there when it is asked for."""
+    soft.vault.extra["SOFTHSM2_CONF"] = soft.token.module_env["SOFTHSM2_CONF"]
+    items = soft.json("token", "list", pin=False)["items"]
+    ours = [i for i in items if i["label"] == "vault"]
+    assert [i["module"] for i in ours] == ["softhsm"]
+    soft("token", "login", "pkcs11:token=vault", code=0)
+    if os.path.exists("/usr/share/p11-kit/modules/softhsm2.module"):
+        items = soft.json("token", "list",
+                          "pkcs11:token=vault?module-name=softhsm2",
+                          pin=False)["items"]
+        assert [i["module"] for i in items] == ["softhsm2"]
+
+
 def test_modules_that_are_not_allowed(soft, tmp_path):
     """H42: what others could have written is not opened, whoever names it."""
     module = tmp_path / "module.so"

@@ -29,6 +29,8 @@ static const struct rule rules[] = {
     {"*", "command", TEXT},         /* of the command line: "audit query" */
     {"*", "method", TEXT},          /* of the interface */
     {"*", "dry_run", FLAG},
+    {"admin fetch fetch.service", "read", FLAG}, /* nothing was changed, and
+                                                    no outcome follows */
     {"*", "items", COUNT},          /* how many it was about, or answered */
     {"*", "failed", COUNT},         /* how many of them failed */
     {"*", "names", LIST},

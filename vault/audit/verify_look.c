@@ -35,11 +35,14 @@ static int64_t seconds(struct cv_bytes t)
 }
 
 /* What is done once it is decided: no outcome will ever be said. */
-static bool is_read(const struct cv_record *r)
+static bool is_read(const struct cv_record *r, struct cv_bytes leaf)
 {
+    static const char read[] = "\"read\":true"; /* in its details */
+
     return cv_record_is(r->action, "list") || cv_record_is(r->action, "show") ||
            cv_record_is(r->action, "audit.read") ||
-           cv_record_is(r->action, "policy.read");
+           cv_record_is(r->action, "policy.read") ||
+           memmem(leaf.data, leaf.len, read, sizeof read - 1) != NULL;
 }
 
 /* All but the hash. */
@@ -57,7 +60,7 @@ static void read_record(struct cv_bytes leaf, struct cv_record *r,
     out->op = cv_ops_hash(r->op);
     out->permit = cv_record_is(r->phase, "decision") &&
                   cv_record_is(r->decision, "permit");
-    out->read = out->permit && is_read(r);
+    out->read = out->permit && is_read(r, leaf);
     out->outcome = cv_record_is(r->phase, "outcome");
     out->clock = cv_record_is(r->action, "clock");
     out->key = out->outcome && cv_record_is(r->action, "admin") &&

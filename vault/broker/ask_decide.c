@@ -3,6 +3,7 @@
 #include "vault/broker/change_internal.h"
 #include "vault/broker/door_internal.h"
 #include "vault/broker/notify.h"
+#include "vault/broker/question_internal.h"
 #include "vault/broker/room.h"
 #include "vault/broker/tally.h"
 
@@ -466,33 +467,49 @@ enum cv_status cv_ask_could(struct cv_ask *ask, struct cv_err *err)
     return s;
 }
 
-enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
-                           struct cv_err *err)
+static enum cv_status read_asked(struct cv_ask *ask, struct cv_err *err)
 {
     struct cv_broker *b = ask->broker;
-    enum cv_status s;
+    enum cv_status s = cv_ask_run(ask, err);
 
-    if (b->vault == NULL) {
-        return cv_broker_enter(b, err);
-    }
-    s = cv_broker_policy_load(b, err);
-    if (s != CV_OK) {
-        return s;
-    }
-    ask->doc = doc;
-    s = cv_ask_run(ask, err);
     if (s == CV_OK && !cv_ask_is_used_up(ask)) {
         return cv_ask_read_permitted(ask, err);
     }
     /* Again, with the lock held: the policy may be another one by now. */
     s = cv_broker_enter(b, err);
     if (s == CV_OK) {
-        s = cv_ask_decide(ask, doc, ask->question, err);
+        s = cv_ask_decide(ask, ask->doc, ask->question, err);
         if (s == CV_OK) {
             s = cv_broker_commit(b, err);
             ask->read = s == CV_OK;
         }
         cv_broker_leave(b);
     }
+    return s;
+}
+
+enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
+                           struct cv_err *err)
+{
+    const cJSON *given = ask->question;
+    cJSON *own = NULL;
+    enum cv_status s;
+
+    if (ask->broker->vault == NULL) {
+        return cv_broker_enter(ask->broker, err);
+    }
+    s = cv_broker_policy_load(ask->broker, err);
+    if (s == CV_OK && given == NULL && doc == NULL) {
+        own = cv_question_of_read(ask, NULL);
+        s = own != NULL ? CV_OK
+                        : cv_fail(err, CV_INTERNAL, "memory is gone");
+        ask->question = own;
+    }
+    if (s == CV_OK) {
+        ask->doc = doc;
+        s = read_asked(ask, err);
+    }
+    ask->question = given;
+    cJSON_Delete(own);
     return s;
 }

@@ -1,6 +1,7 @@
 /* token list, objects, probe, login, change-pin. Every one is `admin`. */
 #include "vault/broker/held_internal.h"
 #include "vault/broker/module_internal.h"
+#include "vault/broker/question_internal.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,23 @@ static enum cv_status begin(struct cv_broker *b, const cJSON *parameters,
     if (s == CV_OK) {
         s = cv_json_read(parameters, "the request", fields, n, true, err);
     }
+    return s;
+}
+
+/* The record says which token was looked at. */
+static enum cv_status read_token(struct cv_ask *ask, const cJSON *parameters,
+                           struct cv_err *err)
+{
+    cJSON *question = cv_question_of_read(ask, parameters);
+    enum cv_status s = CV_INTERNAL;
+
+    if (question == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    ask->question = question;
+    s = cv_ask_read(ask, NULL, err);
+    ask->question = NULL;
+    cJSON_Delete(question);
     return s;
 }
 
@@ -55,7 +73,7 @@ CV_BROKER_METHOD(token_list)
         begin(b, parameters, CV_BROKER_FIELDS(fields), &ask, err);
 
     if (s == CV_OK) {
-        s = cv_ask_read(&ask, NULL, err);
+        s = read_token(&ask, parameters, err);
     }
     if (s == CV_OK) {
         s = cv_module_tokens(b, uri, items, failed, err);
@@ -129,7 +147,7 @@ CV_BROKER_METHOD(token_objects)
         begin(b, parameters, CV_BROKER_FIELDS(fields), &ask, err);
 
     if (s == CV_OK) {
-        s = cv_ask_read(&ask, NULL, err);
+        s = read_token(&ask, parameters, err);
     }
     if (s == CV_OK) {
         s = cv_module_need_login(b, uri, reply, err);

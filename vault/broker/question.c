@@ -80,6 +80,7 @@ static bool add_all(cJSON *to, const cJSON *from)
         {"limit", "limit", add_number},
         {"last", "limit", add_number},
         {"seq", "record", add_number},
+        {"uri", "token", add_text},
     };
     bool ok = true;
 
@@ -102,6 +103,23 @@ cJSON *cv_question_of(const char *method, const cJSON *parameters)
         add_all(o, cJSON_GetObjectItemCaseSensitive(parameters, "filter"));
 
     if (!ok) {
+        cJSON_Delete(o);
+        o = NULL;
+    }
+    (void)cv_json_use(before);
+    return o;
+}
+
+cJSON *cv_question_of_read(const struct cv_ask *ask, const cJSON *parameters)
+{
+    struct cv_arena *before;
+    cJSON *o = cv_question_of(ask->method, parameters);
+    bool changes = ask->action == CV_ACTION_ADMIN ||
+                   ask->action == CV_ACTION_FETCH ||
+                   ask->action == CV_ACTION_FETCH_SERVICE;
+
+    before = cv_json_use(NULL);
+    if (o != NULL && changes && !cv_json_add_bool(o, "read", true)) {
         cJSON_Delete(o);
         o = NULL;
     }
