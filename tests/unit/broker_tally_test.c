@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MINUTE 60
 #define HOUR 3600
 
 struct rig {
@@ -105,10 +106,10 @@ static void what_counts(void **state)
 {
     struct rig *r = *state;
 
-    permit(r, 1, "a", 10);
-    permit(r, 1, "a", 20);
-    permit(r, 1, "b", 20);
-    permit(r, 2, "a", 20);
+    permit(r, 1, "a", 10 * MINUTE);
+    permit(r, 1, "a", 20 * MINUTE);
+    permit(r, 1, "b", 20 * MINUTE);
+    permit(r, 2, "a", 20 * MINUTE);
     (void)append(r, 1, "a", false, 5, false);
     (void)append(r, 1, "a", true, 5, true);
     (void)append(r, 1, NULL, true, 5, false);
@@ -116,7 +117,7 @@ static void what_counts(void **state)
     commit(r);
     catch_up(r, HOUR);
     assert_int_equal(used(r, 1, "a", HOUR), 2);
-    assert_int_equal(used(r, 1, "a", 15), 1);
+    assert_int_equal(used(r, 1, "a", 15 * MINUTE), 1);
     assert_int_equal(used(r, 1, "b", HOUR), 1);
     assert_int_equal(used(r, 2, "a", HOUR), 1);
     assert_int_equal(used(r, 2, "b", HOUR), 0);
@@ -150,18 +151,18 @@ static void when_it_is_free_again(void **state)
     int64_t free_in_s = 0;
     uint64_t n = 0;
 
-    permit(r, 1, "a", 50);
-    permit(r, 1, "a", 30);
-    permit(r, 1, "a", 10);
+    permit(r, 1, "a", 50 * MINUTE);
+    permit(r, 1, "a", 30 * MINUTE);
+    permit(r, 1, "a", 10 * MINUTE);
     commit(r);
     catch_up(r, HOUR);
-    assert_true(cv_tally_used(r->t, 1, "a", 60, 4, &n, &free_in_s));
+    assert_true(cv_tally_used(r->t, 1, "a", HOUR, 4, &n, &free_in_s));
     assert_int_equal(n, 3);
     assert_int_equal(free_in_s, 0);
-    assert_true(cv_tally_used(r->t, 1, "a", 60, 3, &n, &free_in_s));
-    assert_in_range(free_in_s, 5, 12);
-    assert_true(cv_tally_used(r->t, 1, "a", 60, 1, &n, &free_in_s));
-    assert_in_range(free_in_s, 45, 52);
+    assert_true(cv_tally_used(r->t, 1, "a", HOUR, 3, &n, &free_in_s));
+    assert_in_range(free_in_s, 9 * MINUTE, 10 * MINUTE + 2);
+    assert_true(cv_tally_used(r->t, 1, "a", HOUR, 1, &n, &free_in_s));
+    assert_in_range(free_in_s, 49 * MINUTE, 50 * MINUTE + 2);
 }
 
 /* Several of one commit stay within the limit; what was not committed never
@@ -210,7 +211,7 @@ static void from_the_future(void **state)
     permit(r, 1, "a", -HOUR);
     commit(r);
     catch_up(r, HOUR);
-    assert_int_equal(used(r, 1, "a", 5), 1);
+    assert_int_equal(used(r, 1, "a", 10 * MINUTE), 1);
 }
 
 /* More users and rules than there was room for at first. */

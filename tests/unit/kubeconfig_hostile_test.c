@@ -438,7 +438,7 @@ static void test_large(void **state)
         assert_refused(
             cv_kubeconfig_read(arena, cv_buf_bytes(&text), &want, &k, &e),
             CV_INVALID, &e, shapes[i].part);
-        assert_true(cv_clock_boot_ms() - start < 10000);
+        assert_true(cv_clock_boot_ms() - start < 60000);
         cv_buf_wipe(&text);
         cv_arena_free(arena);
     }

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_S 20
+#define PATIENCE_S 60
 
 /* ---- the loop ---- */
 

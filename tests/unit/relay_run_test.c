@@ -25,7 +25,7 @@
 #define ID_B "1123456789abcdef0123456789abcdef"
 #define ID_C "2123456789abcdef0123456789abcdef"
 #define OTHER_UID 65534
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 
 static struct tls_rig_id server_ca, server, server_2, client_ca, foreign_ca;
 /* clients: for grants A and B, of no grant, of the foreign CA, over */
@@ -553,7 +553,7 @@ static void ends_by_itself(void **state)
     (void)state;
     begin(&r);
     given(&r, "Open",
-          grant_of(ID_A, (int64_t)getuid(), cv_clock_boot_ms() + 800));
+          grant_of(ID_A, (int64_t)getuid(), cv_clock_boot_ms() + 4000));
     ssl = shake(r.port, &of_a);
     (void)hear(ssl, got, sizeof(got)); /* until it is cut off */
     assert_string_equal(got, "");

@@ -500,7 +500,7 @@ static void a_slow_signer_is_waited_for(void **state)
     struct rig_way way;
     struct rig_wish wish = {.client = &client, .kind = "p256", .ca = &rig_ca};
     struct cv_upstream *up = NULL;
-    struct slow slow = {.ms = 3000};
+    struct slow slow = {.ms = 6000};
 
     (void)state;
     tls_rig_signer(&client, &slow.signer);
@@ -512,7 +512,7 @@ static void a_slow_signer_is_waited_for(void **state)
         CV_OK);
     cv_upstream_unref(way.up);
     way.up = up;
-    if (connect_for(&way, -1, 2500) != CV_OK) {
+    if (connect_for(&way, -1, 5500) != CV_OK) {
         fail_msg("%s", way.err.text);
     }
     assert_true(rig_is_taken(&way));

@@ -54,7 +54,7 @@ static void whole_message(void **state)
 
     (void)state;
     put(&e, "{\"w\":\"a\"}", 10);
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL), CV_OK);
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &m, NULL), CV_OK);
     assert_string_equal(word(&m), "a");
     assert_non_null(m.arena);
     assert_true(cv_arena_owns(m.arena, m.tree));
@@ -71,7 +71,7 @@ static void public_message(void **state)
 
     (void)state;
     put(&e, "{\"w\":\"a\"}", 10);
-    assert_int_equal(cv_channel_recv(e.ch, false, 1000, &m, NULL), CV_OK);
+    assert_int_equal(cv_channel_recv(e.ch, false, 60000, &m, NULL), CV_OK);
     assert_null(m.arena);
     assert_string_equal(word(&m), "a");
     cv_message_free(&m);
@@ -85,8 +85,8 @@ static void two_at_once(void **state)
 
     (void)state;
     put(&e, "{\"w\":\"a\"}\0{\"w\":\"b\"}\0{\"w", 23);
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL), CV_OK);
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &n, NULL), CV_OK);
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &m, NULL), CV_OK);
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &n, NULL), CV_OK);
     assert_string_equal(word(&m), "a");
     assert_string_equal(word(&n), "b");
     assert_ptr_not_equal(m.arena, n.arena);
@@ -123,7 +123,7 @@ static void too_long(void **state)
 
     (void)state;
     PUT(&e, "{\"w\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}");
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL), CV_INVALID);
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &m, NULL), CV_INVALID);
     assert_null(m.tree);
     done(&e);
 }
@@ -135,7 +135,7 @@ static void longest_that_fits(void **state)
 
     (void)state;
     put(&e, "{\"w\":\"a\"}", 10);
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL), CV_OK);
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &m, NULL), CV_OK);
     cv_message_free(&m);
     done(&e);
 }
@@ -146,7 +146,7 @@ static void refused(const char *bytes, size_t len)
     struct cv_message m;
 
     put(&e, bytes, len);
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL), CV_INVALID);
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &m, NULL), CV_INVALID);
     assert_null(m.tree);
     assert_null(m.arena);
     done(&e);
@@ -169,7 +169,7 @@ static void ends_between(void **state)
 
     (void)state;
     (void)shutdown(e.other, SHUT_WR);
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL), CV_OK);
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &m, NULL), CV_OK);
     assert_null(m.tree);
     done(&e);
 }
@@ -182,7 +182,7 @@ static void ends_within(void **state)
     (void)state;
     PUT(&e, "{\"w\"");
     (void)shutdown(e.other, SHUT_WR);
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL),
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &m, NULL),
                      CV_UNAVAILABLE);
     done(&e);
 }
@@ -205,7 +205,7 @@ static void sends(void **state)
 
     (void)state;
     assert_true(cv_json_add_str(object, "w", "\xc3\xa4"));
-    assert_int_equal(cv_channel_send(e.ch, object, true, 1000, NULL), CV_OK);
+    assert_int_equal(cv_channel_send(e.ch, object, true, 60000, NULL), CV_OK);
     assert_int_equal(read(e.other, got, sizeof(got)), 15);
     assert_memory_equal(got, "{\"w\":\"\\u00e4\"}", 15);
     cJSON_Delete(object);
@@ -251,7 +251,7 @@ static void who_asked_is_gone(void **state)
     cv_channel_watch(e.ch, asking[0]);
     assert_int_equal(cv_channel_recv(e.ch, true, 10, &m, NULL), CV_BUSY);
     put(&e, "{\"w\":\"a\"}", 10);
-    assert_int_equal(cv_channel_recv(e.ch, true, 1000, &m, NULL), CV_OK);
+    assert_int_equal(cv_channel_recv(e.ch, true, 60000, &m, NULL), CV_OK);
     cv_message_free(&m);
     (void)close(asking[1]);
     assert_int_equal(cv_channel_recv(e.ch, true, -1, &m, NULL), CV_UNAVAILABLE);

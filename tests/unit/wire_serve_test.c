@@ -153,7 +153,7 @@ static void calls(void **state)
 
     for (int i = 0; i < 3; i++) {
         assert_int_equal(cv_client_call(b->ch, NAME ".Echo", with_text("hi"),
-                                        CV_CLIENT_SECRET_IN, 1000, &r, NULL),
+                                        CV_CLIENT_SECRET_IN, 60000, &r, NULL),
                          CV_OK);
         assert_string_equal(r.tree->child->valuestring, "hi");
         cv_message_free(&r);
@@ -166,7 +166,7 @@ static void secret_answer(void **state)
     struct cv_message r;
 
     assert_int_equal(cv_client_call(b->ch, NAME ".Secret", NULL,
-                                    CV_CLIENT_SECRET_OUT, 1000, &r, NULL),
+                                    CV_CLIENT_SECRET_OUT, 60000, &r, NULL),
                      CV_OK);
     assert_true(cv_arena_owns(r.arena, r.tree));
     assert_string_equal(r.tree->child->valuestring, "hush");
@@ -181,7 +181,7 @@ static void refusal(void **state)
 
     cv_err_init(&err);
     assert_int_equal(
-        cv_client_call(b->ch, NAME ".Refuse", NULL, 0, 1000, &r, &err),
+        cv_client_call(b->ch, NAME ".Refuse", NULL, 0, 60000, &r, &err),
         CV_DENIED);
     assert_int_equal(err.status, CV_DENIED);
     assert_string_equal(err.text, "no");
@@ -198,7 +198,7 @@ static void wrong_parameters(void **state)
     cJSON *p = with_text("hi");
 
     assert_true(cv_json_add_int(p, "more", 1));
-    assert_int_equal(cv_client_call(b->ch, NAME ".Echo", p, 0, 1000, &r, NULL),
+    assert_int_equal(cv_client_call(b->ch, NAME ".Echo", p, 0, 60000, &r, NULL),
                      CV_INVALID);
     cv_message_free(&r);
 }
@@ -209,11 +209,11 @@ static void no_such_method(void **state)
     struct cv_message r;
 
     assert_int_equal(
-        cv_client_call(b->ch, NAME ".Nothing", NULL, 0, 1000, &r, NULL),
+        cv_client_call(b->ch, NAME ".Nothing", NULL, 0, 60000, &r, NULL),
         CV_INVALID);
     cv_message_free(&r);
     assert_int_equal(
-        cv_client_call(b->ch, NAME "x.Echo", NULL, 0, 1000, &r, NULL),
+        cv_client_call(b->ch, NAME "x.Echo", NULL, 0, 60000, &r, NULL),
         CV_INVALID);
     cv_message_free(&r);
 }
@@ -239,9 +239,9 @@ static void stream(void **state)
     struct bench *b = *state;
     struct seen seen = {0};
 
-    assert_int_equal(
-        cv_client_stream(b->ch, NAME ".Count", NULL, 0, 1000, see, &seen, NULL),
-        CV_OK);
+    assert_int_equal(cv_client_stream(b->ch, NAME ".Count", NULL, 0, 60000, see,
+                                      &seen, NULL),
+                     CV_OK);
     assert_int_equal(seen.n, 3);
     assert_int_equal(seen.last, 3);
 }
@@ -253,7 +253,7 @@ static void stream_not_asked(void **state)
     struct cv_message r;
 
     assert_int_equal(
-        cv_client_call(b->ch, NAME ".Count", NULL, 0, 1000, &r, NULL),
+        cv_client_call(b->ch, NAME ".Count", NULL, 0, 60000, &r, NULL),
         CV_INVALID);
     cv_message_free(&r);
 }
@@ -264,7 +264,7 @@ static void answer_before_end(void **state)
     struct cv_message r;
 
     assert_int_equal(
-        cv_client_call(b->ch, NAME ".Early", NULL, 0, 1000, &r, NULL), CV_OK);
+        cv_client_call(b->ch, NAME ".Early", NULL, 0, 60000, &r, NULL), CV_OK);
     cv_message_free(&r);
     calls(state);
 }
@@ -276,7 +276,7 @@ static void service(void **state)
     cJSON *p = cJSON_CreateObject();
 
     assert_int_equal(cv_client_call(b->ch, "org.varlink.service.GetInfo", NULL,
-                                    0, 1000, &r, NULL),
+                                    0, 60000, &r, NULL),
                      CV_OK);
     assert_int_equal(
         cJSON_GetArraySize(cJSON_GetObjectItem(r.tree, "interfaces")), 2);
@@ -285,7 +285,7 @@ static void service(void **state)
     assert_int_equal(cv_client_call(b->ch,
                                     "org.varlink.service."
                                     "GetInterfaceDescription",
-                                    p, 0, 1000, &r, NULL),
+                                    p, 0, 60000, &r, NULL),
                      CV_OK);
     assert_string_equal(r.tree->child->valuestring, iface.description);
     cv_message_free(&r);
