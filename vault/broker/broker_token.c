@@ -29,7 +29,7 @@ static enum cv_status begin(struct cv_broker *b, const cJSON *parameters,
 
 /* The record says which token was looked at. */
 static enum cv_status read_token(struct cv_ask *ask, const cJSON *parameters,
-                           struct cv_err *err)
+                                 struct cv_err *err)
 {
     cJSON *question = cv_question_of_read(ask, parameters);
     enum cv_status s = CV_INTERNAL;
