@@ -319,8 +319,8 @@ void cv_broker_checkpoint(struct cv_broker *b)
 }
 
 /* At a private broker's end: the leaves that wait and the checkpoint over them,
- * in one go, with the lock held. False where that is not to be done, or failed.
- */
+ * in one go, with the lock held; a token is not waited for so. False where that
+ * is not to be done, or failed. */
 static bool commit_last(struct cv_broker *b)
 {
     struct cv_buf text, lines;
@@ -330,6 +330,10 @@ static bool commit_last(struct cv_broker *b)
     cv_err_init(&err);
     if (b->n_waiting == 0 || b->vault == NULL || cv_anchor_is_split(b) ||
         !cv_signer_may(b) || cv_broker_enter(b, &err) != CV_OK) {
+        return false;
+    }
+    if (cv_signer_is_slow(b)) {
+        cv_broker_leave(b);
         return false;
     }
     cv_buf_init(&text, NULL, CV_LIMIT_NOTE);

@@ -243,6 +243,19 @@ bool cv_signer_is_open(struct cv_broker *b)
     return open;
 }
 
+bool cv_signer_is_slow(const struct cv_broker *b)
+{
+    bool slow = false;
+
+    for (int next = 0; next < 1 + (int)b->vault->rotating && !slow; next++) {
+        struct cv_buf uri;
+
+        slow = where(b, next == 1, &uri, NULL) != CV_NOT_FOUND;
+        cv_buf_wipe(&uri);
+    }
+    return slow;
+}
+
 /* Without asking anybody. A private broker does not log in for this, and one
  * that was locked does not either. */
 static enum cv_status look(struct cv_broker *b, const char *uri,

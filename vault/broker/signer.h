@@ -49,6 +49,9 @@ CV_MUST_USE enum cv_status cv_signer_need_over(struct cv_broker *b,
 /* Entered or not. Could one be signed now, without a login? */
 bool cv_signer_is_open(struct cv_broker *b);
 
+/* Entered. Does a token sign, which may take its time? */
+bool cv_signer_is_slow(const struct cv_broker *b);
+
 /* Not entered. May a checkpoint that nobody asked for be signed now? Never asks
  * anybody; looks at a token at most every pause. */
 bool cv_signer_may(struct cv_broker *b);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_FAULTS 16
@@ -251,6 +252,15 @@ static const struct fault *fits(const char *name)
     return NULL;
 }
 
+static bool waits(void)
+{
+    fake_control_read();
+    for (size_t i = 0; i < fault_count; i++)
+        if (strcmp(faults[i].action, "wait") == 0)
+            return true;
+    return false;
+}
+
 CK_RV fake_enter(const char *name)
 {
     char line[80];
@@ -273,6 +283,9 @@ CK_RV fake_enter(const char *name)
     else if (strcmp(f->action, "hang") == 0)
         for (;;)
             pause();
+    else if (strcmp(f->action, "wait") == 0)
+        while (waits())
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     else if (strcmp(f->action, "rv") == 0)
         return f->rv;
     else if (strcmp(f->action, "remove") == 0)

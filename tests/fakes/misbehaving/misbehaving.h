@@ -80,6 +80,7 @@
  *             kill-after   ... when it has done everything
  *             crash, crash-after   with SIGSEGV
  *             hang    never returns
+ *             wait    goes on once the control file has no such fault
  *             rv:0xN  returns that without doing anything
  *             rv-after:0xN    does it, and says that
  *             remove  the card is pulled, for this process and for good
