@@ -63,3 +63,37 @@ def test_the_last_checkpoint_of_a_command(held):
 def pending(v):
     return [i for i in v("-o", "json", "doctor").json["items"]
             if "change of the log's key" in i["message"]]
+
+
+def test_a_service_whose_vault_key_is_wrong(held):
+    """That is not the token's matter: the log is signed all the same."""
+    v = held.vault
+    v.policy(harness.MAY_EXPORT)
+    v.add(as_yaml(config(Identity(secrets=v.secrets))), "a", "--exportable")
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    other = harness.Vault(os.path.join(v.home, "other"), v.secrets,
+                          build=v.build)
+    held.configure(pin={held.token.uri: "file:" + held.pin_file})
+    key = os.path.join(v.home, "k")
+    shutil.copy(v.key_file, key)
+
+    def refused():
+        """Its own key; the caller gives none."""
+        b.call("io.certvault.Broker.Export", {"name": "a", "reason": "x"})
+        said = held.json(*held.to(b), "audit", "query", "--action", "admin",
+                         pin=False)["items"]
+        return any(r.get("error") == "auth" and
+                   r["details"]["method"] == "Unlock" for r in said)
+
+    b = Broker(v, "--key-file", key, *held.started()[2:])
+    try:
+        held(*held.to(b), "lock", pin=False, code=0)
+        held.token.remove()
+        shutil.copy(other.key_file, key)
+        os.kill(b.pid(), signal.SIGHUP)     # it is to open the vault again
+        until(refused, 120)
+        before = size_of(v)
+        held.token.put_back()
+        until(lambda: size_of(v) > before, 120)
+    finally:
+        b.end()

@@ -35,9 +35,10 @@ struct cv_broker {
     struct cv_helper settings; /* a service's */
     int reload;                /* can be read when the service is to read its
                                   configuration again; -1: no service */
-    bool own_key_off; /* the service does not open the vault by itself: an
-                         admin locked it, or its key did not open it */
-    cJSON *pins;      /* URIs of tokens whose PIN the service has */
+    bool own_key_off;    /* the service does not open the vault by itself: an
+                            admin locked it, or its key did not open it */
+    bool locked_by_hand; /* then nothing logs in by itself either */
+    cJSON *pins;         /* URIs of tokens whose PIN the service has */
     struct cv_broker_relay relay_options;
     struct cv_module_table *modules; /* NULL: no token was wanted yet */
     struct cv_vault *vault;          /* NULL: there is none in the folder yet */

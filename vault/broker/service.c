@@ -226,7 +226,7 @@ void cv_service_watched(struct cv_broker *b)
         cv_module_stop_all(b);
     }
     if (s == CV_OK) {
-        b->own_key_off = false;
+        cv_service_locked(b, false);
     }
     tell_reload(b, s, st.restart, &err);
     settings_free(&st);
@@ -279,6 +279,7 @@ enum cv_status cv_service_give_socket(struct cv_broker *b, struct cv_err *err)
 void cv_service_locked(struct cv_broker *b, bool locked)
 {
     b->own_key_off = locked;
+    b->locked_by_hand = locked;
 }
 
 static enum cv_status look_for_kind(void *context, const char *id,

@@ -261,7 +261,8 @@ bool cv_signer_is_slow(const struct cv_broker *b)
 static enum cv_status look(struct cv_broker *b, const char *uri,
                            struct cv_err *err)
 {
-    const bool logs_in = b->options->mode != CV_BROKER_EXEC && !b->own_key_off;
+    const bool logs_in =
+        b->options->mode != CV_BROKER_EXEC && !b->locked_by_hand;
     struct cv_module_token token;
     enum cv_status s;
 
