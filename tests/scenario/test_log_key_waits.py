@@ -60,9 +60,87 @@ def test_the_last_checkpoint_of_a_command(held):
     os.unlink(out)
 
 
+@pytest.mark.parametrize("call", ["C_GenerateKeyPair", "C_Sign"])
+def test_while_a_key_is_made(held, call):
+    """Who logs in meanwhile takes nothing away of it."""
+    v = held.vault
+    old = key_of(v)
+    with waiting(held, call, "audit", "key", "rotate", "--to",
+                 "token:" + held.uri) as p:
+        held("list", pin=False, code=0)
+        held("token", "login", held.uri, code=0)
+        assert key_of(v) == old and being_made(v)
+    assert p.returncode == 0, p.said
+    assert key_of(v) != old and keys_on(held) == 1 and being_made(v) == ""
+    held("audit", "checkpoint", code=0)
+    assert v.verify()["checkpoint"] == "valid"
+
+
+def test_while_the_old_key_signs(held):
+    """Off the token, too."""
+    v = held.vault
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    old = key_of(v)
+    with waiting(held, "C_Sign", "audit", "key", "rotate", "--to", "file") as p:
+        held("list", pin=False, code=0)
+        assert key_of(v) == old
+    assert p.returncode == 0, p.said
+    assert key_of(v) != old and not os.path.exists(v.path("audit/log.key.next"))
+    v("audit", "checkpoint", code=0)
+    assert v.verify()["checkpoint"] == "valid"
+
+
+def test_another_change_meanwhile(held):
+    v = held.vault
+    with waiting(held, "C_Sign", "audit", "key", "rotate", "--to",
+                 "token:" + held.uri) as p:
+        new = v("audit", "key", "rotate", code=0).text.strip()
+    assert p.returncode == BUSY and "being changed already" in p.said, p.said
+    assert key_of(v) == new and keys_on(held) == 0 and being_made(v) == ""
+    v("audit", "checkpoint", code=0)
+    assert v.verify()["checkpoint"] == "valid"
+
+
 def pending(v):
     return [i for i in v("-o", "json", "doctor").json["items"]
             if "change of the log's key" in i["message"]]
+
+
+def test_a_cut_off_key_and_the_next(held):
+    """A service logs in by itself: the key of a change that was cut off before
+    goes before another is made."""
+    v = held.vault
+    held.token.control("once=C_Sign kill")
+    held("audit", "key", "rotate", "--to", "token:" + held.uri)
+    held.token.control()
+    assert keys_on(held) == 1 and being_made(v)
+    (told,) = pending(v)
+    assert told["result"] == "warn" and "token login" in told["hint"], told
+    held.configure(pin={held.token.uri: "file:" + held.pin_file})
+    b = Broker(v, *held.started())
+    try:
+        held(*held.to(b), "audit", "key", "rotate", "--to", "token:" + held.uri,
+             pin=False, code=0)
+        assert keys_on(held) == 1 and being_made(v) == ""
+    finally:
+        b.end()
+    assert pending(v) == []
+    assert v.verify()["checkpoint"] == "valid"
+
+
+def test_a_cut_off_key_on_a_token_that_is_away(held):
+    """It stays written down beside the next; too many are no change any more."""
+    v = held.vault
+    row = "%032x pkcs11:token=away%d"
+    say_being_made(v, row % (1, 1))
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    assert being_made(v) == row % (1, 1) and len(pending(v)) == 1
+    say_being_made(v, "\n".join(row % (i, i) for i in range(16)))
+    before = key_of(v)
+    done = held("audit", "key", "rotate", "--to", "token:" + held.uri,
+                code=BUSY)
+    assert "doctor" in done.note and key_of(v) == before, done
+    assert keys_on(held) == 1 and len(pending(v)) == 16
 
 
 def test_a_service_whose_vault_key_is_wrong(held):

@@ -169,14 +169,15 @@ static void rotate(struct audit_vault *v, struct cv_log *log)
     struct cv_rotation r = {.from = v->key};
     struct cv_arena *arena = NULL;
     struct cv_bytes seeds[2];
-    struct cv_buf text, lines[2];
+    struct cv_buf file, text, lines[2];
     uint8_t pk[32], sk[64];
     cJSON *leaf = audit_test_leaf(CV_LEAF_OUTCOME, OP, "admin", NULL, 9);
     cJSON *details = cJSON_CreateObject();
 
-    assert_int_equal(cv_logkey_next_create(v->fd, v->key.name, &r.to, NULL),
-                     CV_OK);
     assert_int_equal(cv_arena_new(65536, &arena, NULL), CV_OK);
+    assert_int_equal(
+        cv_logkey_next_draw(v->key.name, arena, &file, &r.to, NULL), CV_OK);
+    assert_int_equal(cv_logkey_next_write(v->fd, &file, NULL), CV_OK);
     assert_int_equal(
         cv_logkey_read_seed(v->fd, &r.from, arena, &seeds[0], NULL), CV_OK);
     assert_int_equal(cv_logkey_next_seed(v->fd, &r.to, arena, &seeds[1], NULL),

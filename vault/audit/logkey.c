@@ -237,26 +237,19 @@ enum cv_status cv_logkey_next_seed(int vault, const struct cv_note_key *key,
     return read_seed(vault, NEXT_PATH, key, arena, seed, err);
 }
 
-enum cv_status cv_logkey_next_create(int vault, const char *origin,
-                                     struct cv_note_key *out,
-                                     struct cv_err *err)
+enum cv_status cv_logkey_next_draw(const char *origin, struct cv_arena *arena,
+                                   struct cv_buf *file, struct cv_note_key *out,
+                                   struct cv_err *err)
 {
-    struct cv_arena *arena = NULL;
-    struct cv_buf secret;
-    enum cv_status status = cv_arena_new(ARENA, &arena, err);
-
     memset(out, 0, sizeof *out);
-    if (status != CV_OK) {
-        return status;
-    }
-    cv_buf_init(&secret, arena, FILE_MAX);
-    status = draw(arena, origin, &secret, out, err);
-    if (status == CV_OK) {
-        status =
-            cv_file_replace(vault, NEXT_PATH, cv_buf_bytes(&secret), 0600, err);
-    }
-    cv_arena_free(arena);
-    return status;
+    cv_buf_init(file, arena, FILE_MAX);
+    return draw(arena, origin, file, out, err);
+}
+
+enum cv_status cv_logkey_next_write(int vault, const struct cv_buf *file,
+                                    struct cv_err *err)
+{
+    return cv_file_replace(vault, NEXT_PATH, cv_buf_bytes(file), 0600, err);
 }
 
 /* The file's bytes, in `arena`. */

@@ -34,11 +34,17 @@ CV_MUST_USE enum cv_status cv_logkey_read_seed(int vault,
                                                struct cv_bytes *seed,
                                                struct cv_err *err);
 
-/* Another key of the same log, for rotation.h: draws it and writes its secret
- * half to audit/log.key.next, in place of what is there. CV_IO. */
-CV_MUST_USE enum cv_status cv_logkey_next_create(int vault, const char *origin,
-                                                 struct cv_note_key *out,
-                                                 struct cv_err *err);
+/* Another key of the same log, for rotation.h: draws it; the bytes that its
+ * file will have are in `arena`. */
+CV_MUST_USE enum cv_status cv_logkey_next_draw(const char *origin,
+                                               struct cv_arena *arena,
+                                               struct cv_buf *file,
+                                               struct cv_note_key *out,
+                                               struct cv_err *err);
+
+/* Writes audit/log.key.next, in place of what is there. CV_IO. */
+CV_MUST_USE enum cv_status
+cv_logkey_next_write(int vault, const struct cv_buf *file, struct cv_err *err);
 
 /* The key that is in audit/log.key.next. CV_NOT_FOUND: there is none.
  * CV_INTEGRITY, CV_CONFIG, CV_IO. */

@@ -17,7 +17,7 @@ CV_MUST_USE enum cv_status cv_logkey_token_create(int vault,
                                                   const char *uri,
                                                   struct cv_err *err);
 
-/* As cv_logkey_next_create. */
+/* As cv_logkey_next_write, for a key that a token has. */
 CV_MUST_USE enum cv_status cv_logkey_token_next(int vault,
                                                 const struct cv_note_key *key,
                                                 const char *uri,

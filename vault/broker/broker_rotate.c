@@ -23,35 +23,69 @@ static bool add_key(cJSON *out, const char *name, const struct cv_note_key *key)
     return ok;
 }
 
-/* Entered. The decision, durable. */
-static enum cv_status decide(struct cv_ask *ask, struct cv_err *err)
+/* The decision, durable. `before` is the log's key of now, `left` its URI where
+ * it is on a token. */
+static enum cv_status decide(struct cv_ask *ask, struct cv_note_key *before,
+                             struct cv_buf *left, struct cv_err *err)
 {
-    cJSON *details = cJSON_CreateObject();
-    enum cv_status s = cv_json_add_str(details, "method", "AuditKeyRotate")
-                           ? cv_ask_decide(ask, NULL, details, err)
-                           : cv_fail(err, CV_INTERNAL, "memory is gone");
+    struct cv_broker *b = ask->broker;
+    cJSON *details;
+    enum cv_status s = cv_broker_enter(b, err);
 
+    if (s != CV_OK) {
+        return s;
+    }
+    *before = b->vault->log_key;
+    (void)!cv_logkey_token_uri(b->vault->dir, false, before, left, NULL);
+    details = cJSON_CreateObject();
+    s = cv_json_add_str(details, "method", "AuditKeyRotate")
+            ? cv_ask_decide(ask, NULL, details, err)
+            : cv_fail(err, CV_INTERNAL, "memory is gone");
+    if (s == CV_OK) {
+        s = cv_broker_commit(b, err);
+    }
     cJSON_Delete(details);
-    return s == CV_OK ? cv_broker_commit(ask->broker, err) : s;
+    cv_broker_leave(b);
+    return s;
 }
 
-/* Entered, and permitted: what comes of it is recorded. */
-static enum cv_status change(struct cv_ask *ask, const char *uri,
+/* The leaf, durable. */
+static enum cv_status commit(struct cv_ask *ask,
+                             struct cv_rotate_change *prepared,
                              struct cv_err *err)
 {
     struct cv_broker *b = ask->broker;
-    struct cv_err own;
-    enum cv_status s = cv_rotate_begin(ask, uri, err);
+    enum cv_status s = cv_broker_enter(b, err);
 
     if (s != CV_OK) {
-        cv_err_init(&own);
-        if (cv_ask_outcome(ask, s, NULL, &own) == CV_OK) {
-            (void)!cv_broker_commit(b, &own);
-        }
         return s;
     }
-    s = cv_broker_commit(b, err);
-    return s == CV_OK ? cv_rotate_look(b->vault, err) : s;
+    s = cv_rotate_begin(ask, prepared, err);
+    if (s == CV_OK) {
+        s = cv_broker_commit(b, err);
+    }
+    if (s == CV_OK) {
+        s = cv_rotate_look(b->vault, err);
+    }
+    cv_broker_leave(b);
+    return s;
+}
+
+/* It is permitted: what comes of it is recorded. */
+static enum cv_status change(struct cv_ask *ask, const char *uri,
+                             struct cv_err *err)
+{
+    struct cv_rotate_change prepared;
+    enum cv_status s = cv_rotate_prepare(ask->broker, uri, &prepared, err);
+
+    if (s == CV_OK) {
+        s = commit(ask, &prepared, err);
+    }
+    cv_rotate_end(ask->broker, &prepared, err);
+    if (s != CV_OK && !prepared.queued) {
+        cv_ask_outcome_now(ask, s, NULL);
+    }
+    return s;
 }
 
 /* `file`, or `token:` and the URI of a token or of a key on it. */
@@ -123,7 +157,7 @@ CV_BROKER_METHOD(audit_key_rotate)
         {"to", CV_JSON_STRING, false, &to, CV_LIMIT_TOKEN_URI + sizeof(TOKEN)},
         CV_BROKER_ASK_FIELDS,
     };
-    struct cv_note_key before;
+    struct cv_note_key before = {.name = ""};
     struct cv_buf left;
     struct cv_ask ask;
     enum cv_status s = cv_ask_begin(b, CV_ACTION_ADMIN, parameters, &ask, err);
@@ -143,19 +177,12 @@ CV_BROKER_METHOD(audit_key_rotate)
         s = need_tokens(&ask, uri, reply, err);
     }
     if (s == CV_OK) {
-        s = cv_broker_enter(b, err);
+        cv_signer_clean(b);
+        s = decide(&ask, &before, &left, err);
     }
-    if (s != CV_OK) {
-        cv_ask_refused(&ask, err);
-        return s;
-    }
-    before = b->vault->log_key;
-    (void)!cv_logkey_token_uri(b->vault->dir, false, &before, &left, NULL);
-    s = decide(&ask, err);
     if (s == CV_OK) {
         s = change(&ask, uri, err);
     }
-    cv_broker_leave(b);
     if (s == CV_OK) {
         cv_broker_checkpoint(b);
         cv_signer_clean(b);

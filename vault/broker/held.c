@@ -144,9 +144,14 @@ static enum cv_status take_lock(struct cv_held *held, int wait_ms,
     return s;
 }
 
+enum cv_status cv_held_wait_lock(struct cv_held *held, struct cv_err *err)
+{
+    return take_lock(held, LOCK_WAIT_MS, err);
+}
+
 enum cv_status cv_held_lock(struct cv_held *held, struct cv_err *err)
 {
-    enum cv_status s = take_lock(held, LOCK_WAIT_MS, err);
+    enum cv_status s = cv_held_wait_lock(held, err);
 
     return s == CV_OK ? cv_held_snapshot(held, err) : s;
 }

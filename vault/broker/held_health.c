@@ -91,6 +91,7 @@ CV_BROKER_METHOD(health)
                         .servers = cJSON_AddArrayToObject(out, "servers")};
     struct cv_store_filter all;
     struct cv_held_rows rows = {0};
+    cJSON *pending;
     enum cv_status s = cv_json_read(parameters, "Health", NULL, 0, true, err);
 
     if (s == CV_OK) {
@@ -106,8 +107,10 @@ CV_BROKER_METHOD(health)
     if (s == CV_OK) {
         s = cv_held_rows(b, NULL, &rows, err);
     }
+    pending = s == CV_OK ? cv_held_rows_view(&rows) : NULL;
     if (s == CV_OK &&
-        (!cv_json_add_item(out, "pending", cv_held_rows_view(&rows)) ||
+        (!cv_json_add_item(out, "pending", pending) ||
+         !cv_signer_add_pending(b, pending) ||
          !cv_json_add_int(out, "lost", l.lost) ||
          !cv_json_add_item(out, "log_key", cv_signer_health(b)))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");

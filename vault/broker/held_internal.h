@@ -67,7 +67,9 @@ CV_MUST_USE enum cv_status cv_held_call(struct cv_held *held,
 CV_MUST_USE enum cv_status cv_held_snapshot(struct cv_held *held,
                                             struct cv_err *err);
 
-/* The same without a snapshot and without waiting. */
+/* As cv_held_lock without a snapshot, and without waiting too. */
+CV_MUST_USE enum cv_status cv_held_wait_lock(struct cv_held *held,
+                                             struct cv_err *err);
 CV_MUST_USE enum cv_status cv_held_try_lock(struct cv_held *held,
                                             struct cv_err *err);
 

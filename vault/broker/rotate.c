@@ -2,6 +2,7 @@
 
 #include "vault/audit/logkey_token.h"
 #include "vault/audit/rotation.h"
+#include "vault/base/file.h"
 #include "vault/base/limits.h"
 #include "vault/broker/broker_internal.h"
 #include "vault/broker/policies_internal.h"
@@ -144,34 +145,6 @@ enum cv_status cv_rotate_sign(struct cv_broker *b, const struct cv_buf *text,
     return s;
 }
 
-static enum cv_status make_details(struct cv_broker *b,
-                                   const struct cv_rotation *r, cJSON *details,
-                                   struct cv_err *err)
-{
-    struct cv_buf text, old_line, new_line;
-    enum cv_status s;
-
-    cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
-    cv_buf_init(&old_line, NULL, CV_LIMIT_NOTE);
-    cv_buf_init(&new_line, NULL, CV_LIMIT_NOTE);
-    cv_rotation_text(r, &text);
-    s = cv_buf_status(&text, "a key's rotation", err);
-    if (s == CV_OK) {
-        s = cv_signer_line(b, &r->from, false, &text, &old_line, err);
-    }
-    if (s == CV_OK) {
-        s = cv_signer_line(b, &r->to, true, &text, &new_line, err);
-    }
-    if (s == CV_OK) {
-        s = cv_rotation_details(r, cv_buf_text(&old_line),
-                                cv_buf_text(&new_line), details, err);
-    }
-    cv_buf_wipe(&new_line);
-    cv_buf_wipe(&old_line);
-    cv_buf_wipe(&text);
-    return s;
-}
-
 static enum cv_status busy(struct cv_err *err)
 {
     enum cv_status s =
@@ -182,80 +155,203 @@ static enum cv_status busy(struct cv_err *err)
     return s;
 }
 
-/* Written down before the token is asked, so that a key which nobody uses is
- * found again (signer.h). */
-static enum cv_status on_token(struct cv_broker *b, const char *uri,
-                               struct cv_signer_key *made,
-                               struct cv_note_key *to, struct cv_err *err)
+/* ---- a change, with the vault's lock free ---- */
+
+/* From here on whoever ends knows which key may be on the token. */
+static enum cv_status plan(struct cv_broker *b, struct cv_rotate_change *c,
+                           struct cv_err *err)
 {
-    const struct cv_note_key *now = &b->vault->log_key;
+    enum cv_status s = cv_broker_enter(b, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    c->keys.from = b->vault->log_key;
+    if (b->vault->rotating) {
+        s = busy(err);
+    } else if (c->uri != NULL) {
+        cv_signer_name(c->keys.from.name, &c->made);
+        s = cv_signer_plan(b, c->uri, &c->made, err);
+        if (s != CV_OK) {
+            c->made.id[0] = '\0';
+        }
+    }
+    cv_broker_leave(b);
+    return s;
+}
+
+static enum cv_status check_made(struct cv_broker *b,
+                                 const struct cv_rotate_change *c,
+                                 struct cv_err *err)
+{
     enum cv_status s;
 
-    cv_signer_name(now->name, made);
-    s = cv_signer_pending(b, uri, made, err);
-    if (s == CV_OK) {
-        s = cv_signer_make(b, uri, now->name, made, err);
-    }
-    if (s == CV_OK && same(&made->key, now)) {
+    if (same(&c->keys.to, &c->keys.from)) {
         s = cv_fail(err, CV_INVALID, "that is the log's key already");
         cv_err_state(err, "nothing was changed");
+        return s;
     }
+    s = cv_broker_enter(b, err);
     if (s == CV_OK) {
-        s = cv_broker_policy_sign_not_with(b, &made->key, err);
-    }
-    if (s == CV_OK) {
-        *to = made->key;
-        s = cv_logkey_token_next(b->vault->dir, to, made->uri, err);
+        s = cv_broker_policy_sign_not_with(b, &c->keys.to, err);
+        cv_broker_leave(b);
     }
     return s;
 }
 
-/* It did not come to a leaf: nothing is left of the key that was made. Whether
- * it was is not known where the token's process ended over it. */
-static void take_back(struct cv_broker *b, const char *uri,
-                      const struct cv_signer_key *made, struct cv_err *err)
+static enum cv_status make(struct cv_broker *b, struct cv_rotate_change *c,
+                           struct cv_err *err)
 {
-    struct cv_err own;
+    const char *origin = c->keys.from.name;
+    enum cv_status s;
 
-    cv_err_init(&own);
-    cv_logkey_next_drop(b->vault->dir);
-    if (uri == NULL) {
-        return;
+    if (c->uri == NULL) {
+        s = cv_arena_new(CV_KIB(64), &c->arena, err);
+        return s == CV_OK ? cv_logkey_next_draw(origin, c->arena, &c->file,
+                                                &c->keys.to, err)
+                          : s;
     }
-    if (cv_signer_undo(b, uri, made, &own) != CV_OK) {
-        cv_err_state(err, "the log's key is the one that it was; what is left "
-                          "of the new one goes at the token's next login");
-        return;
+    s = cv_signer_make(b, c->uri, origin, &c->made, err);
+    if (s == CV_OK) {
+        c->keys.to = c->made.key;
+        s = check_made(b, c, err);
     }
-    (void)!cv_signer_pending(b, NULL, NULL, &own);
+    return s;
 }
 
-enum cv_status cv_rotate_begin(struct cv_ask *ask, const char *uri,
+/* A secret in a file signs when it is there: cv_rotate_begin. */
+static enum cv_status sign_unlocked(struct cv_broker *b,
+                                    struct cv_rotate_change *c,
+                                    struct cv_err *err)
+{
+    enum cv_status s;
+
+    cv_rotation_text(&c->keys, &c->text);
+    s = cv_buf_status(&c->text, "a key's rotation", err);
+    if (s == CV_OK) {
+        s = cv_signer_line(b, &c->keys.from, false, &c->text, &c->old_line,
+                           err);
+    }
+    if (s == CV_OK && c->uri != NULL) {
+        s = cv_signer_line_at(b, &c->keys.to, c->made.uri, &c->text,
+                              &c->new_line, err);
+    }
+    return s;
+}
+
+/* The log's key is in no file that it was in, where another broker changed it
+ * meanwhile. */
+static bool is_changed(struct cv_broker *b, const struct cv_rotate_change *c)
+{
+    bool is = false;
+
+    if (cv_broker_enter(b, NULL) == CV_OK) {
+        is = b->vault->rotating || !same(&b->vault->log_key, &c->keys.from);
+        cv_broker_leave(b);
+    }
+    return is;
+}
+
+enum cv_status cv_rotate_prepare(struct cv_broker *b, const char *uri,
+                                 struct cv_rotate_change *c, struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    memset(c, 0, sizeof(*c));
+    c->uri = uri;
+    c->lock = -1;
+    cv_buf_init(&c->file, NULL, 0);
+    cv_buf_init(&c->text, NULL, CV_LIMIT_NOTE);
+    cv_buf_init(&c->old_line, NULL, CV_LIMIT_NOTE);
+    cv_buf_init(&c->new_line, NULL, CV_LIMIT_NOTE);
+    if (uri != NULL) {
+        s = cv_signer_lock(b, &c->lock, err);
+    }
+    if (s == CV_OK) {
+        s = plan(b, c, err);
+    }
+    if (s == CV_OK) {
+        s = make(b, c, err);
+    }
+    if (s == CV_OK) {
+        s = sign_unlocked(b, c, err);
+        s = s == CV_INTEGRITY && is_changed(b, c) ? busy(err) : s;
+    }
+    return s;
+}
+
+static enum cv_status write_next(struct cv_broker *b,
+                                 struct cv_rotate_change *c, struct cv_err *err)
+{
+    const int dir = b->vault->dir;
+    enum cv_status s;
+
+    if (c->uri != NULL) {
+        return cv_logkey_token_next(dir, &c->keys.to, c->made.uri, err);
+    }
+    s = cv_logkey_next_write(dir, &c->file, err);
+    return s == CV_OK ? cv_signer_line(b, &c->keys.to, true, &c->text,
+                                       &c->new_line, err)
+                      : s;
+}
+
+enum cv_status cv_rotate_begin(struct cv_ask *ask, struct cv_rotate_change *c,
                                struct cv_err *err)
 {
     struct cv_broker *b = ask->broker;
     struct cv_vault *v = b->vault;
-    struct cv_rotation r = {.from = v->log_key};
-    struct cv_signer_key made = {.made = false};
     cJSON *details;
     enum cv_status s;
 
-    if (v->rotating) {
+    if (v->rotating || !same(&v->log_key, &c->keys.from)) {
         return busy(err);
     }
     details = cJSON_CreateObject();
-    s = uri != NULL
-            ? on_token(b, uri, &made, &r.to, err)
-            : cv_logkey_next_create(v->dir, v->log_key.name, &r.to, err);
+    s = write_next(b, c, err);
     if (s == CV_OK) {
-        s = make_details(b, &r, details, err);
+        s = cv_rotation_details(&c->keys, cv_buf_text(&c->old_line),
+                                cv_buf_text(&c->new_line), details, err);
     }
     if (s == CV_OK) {
         s = cv_ask_outcome(ask, CV_OK, details, err);
     }
     if (s != CV_OK) {
-        take_back(b, uri, &made, err);
+        cv_logkey_next_drop(v->dir);
     }
+    c->queued = s == CV_OK;
     cJSON_Delete(details);
     return s;
+}
+
+/* Nothing is left of the key that was made. Whether it was is not known where
+ * the token's process ended over it. */
+static void take_back(struct cv_broker *b, const struct cv_rotate_change *c,
+                      struct cv_err *err)
+{
+    struct cv_err own;
+
+    cv_err_init(&own);
+    if (cv_signer_undo(b, c->uri, &c->made, &own) != CV_OK) {
+        cv_err_state(err, "the log's key is the one that it was; what is left "
+                          "of the new one goes at the token's next login");
+        return;
+    }
+    if (cv_broker_enter(b, &own) == CV_OK) {
+        (void)!cv_signer_unplan(b, &c->made, &own);
+        cv_broker_leave(b);
+    }
+}
+
+void cv_rotate_end(struct cv_broker *b, struct cv_rotate_change *c,
+                   struct cv_err *err)
+{
+    if (!c->queued && c->made.id[0] != '\0') {
+        take_back(b, c, err);
+    }
+    cv_file_close(&c->lock);
+    cv_buf_wipe(&c->new_line);
+    cv_buf_wipe(&c->old_line);
+    cv_buf_wipe(&c->text);
+    cv_buf_wipe(&c->file);
+    cv_arena_free(c->arena);
 }

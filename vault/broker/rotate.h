@@ -4,7 +4,8 @@
 #ifndef CERTVAULT_BROKER_ROTATE_H
 #define CERTVAULT_BROKER_ROTATE_H
 
-#include "vault/audit/note.h"
+#include "vault/audit/rotation.h"
+#include "vault/broker/signer.h"
 
 struct cv_broker;
 struct cv_vault;
@@ -29,14 +30,46 @@ CV_MUST_USE enum cv_status cv_rotate_sign(struct cv_broker *b,
                                           struct cv_buf *lines,
                                           struct cv_err *err);
 
-/* Entered. Draws another key, in its file or (`uri`, else NULL) on a token that
- * is logged in, where that takes its time, and queues the leaf that says so, as
- * the outcome of `ask`; the caller commits and has a checkpoint made. CV_BUSY:
- * a change is not finished yet. What failed is CV_INTERNAL, CV_IO,
- * CV_UNAVAILABLE, or cv_signer_make's, and then nothing is queued, and no key
- * is left. */
+/* A change of the log's key. A token takes its time, so what it is asked is
+ * asked with the vault's lock free:
+ *
+ *     cv_rotate_prepare   not entered: the key is made, on a token written down
+ *                         first (signer.h), and what both can sign is signed
+ *     cv_rotate_begin     entered: nobody changed the log's key meanwhile;
+ *                         audit/log.key.next, and the leaf queued. The caller
+ *                         commits and has a checkpoint made
+ *     cv_rotate_end       not entered, always: what came to no leaf is taken
+ *                         back
+ */
+struct cv_rotate_change {
+    struct cv_rotation keys;
+    const char *uri; /* the new key's token; NULL: it goes into its file */
+    struct cv_signer_key made;
+    struct cv_arena *arena; /* of `file` */
+    struct cv_buf file;     /* audit/log.key.next, where that has a secret */
+    struct cv_buf text, old_line, new_line;
+    int lock;    /* cv_signer_lock's; -1: none */
+    bool queued; /* there is a leaf: nothing is taken back any more */
+};
+
+/* `uri` (borrowed; else NULL) is of a token that is logged in, or of a key on
+ * it. Fills *out, whatever it returns. CV_BUSY: a change is not finished yet;
+ * CV_INVALID: the key is the log's already, or signs policies; cv_signer_make's
+ * and cv_signer_line's. */
+CV_MUST_USE enum cv_status cv_rotate_prepare(struct cv_broker *b,
+                                             const char *uri,
+                                             struct cv_rotate_change *out,
+                                             struct cv_err *err);
+
+/* The leaf is the outcome of `ask`. CV_BUSY: the log has got another key since,
+ * or is getting one; CV_INTERNAL, CV_IO, CV_UNAVAILABLE. */
 struct cv_ask;
-CV_MUST_USE enum cv_status cv_rotate_begin(struct cv_ask *ask, const char *uri,
+CV_MUST_USE enum cv_status cv_rotate_begin(struct cv_ask *ask,
+                                           struct cv_rotate_change *change,
                                            struct cv_err *err);
+
+/* `err` (of the failure, if there is no leaf) is told what is left. */
+void cv_rotate_end(struct cv_broker *b, struct cv_rotate_change *change,
+                   struct cv_err *err);
 
 #endif

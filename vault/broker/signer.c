@@ -119,6 +119,19 @@ static enum cv_status by_token(struct cv_broker *b,
     return s;
 }
 
+enum cv_status cv_signer_line_at(struct cv_broker *b,
+                                 const struct cv_note_key *key, const char *uri,
+                                 const struct cv_buf *text, struct cv_buf *line,
+                                 struct cv_err *err)
+{
+    enum cv_status s = by_token(b, key, uri, text, line, err);
+
+    if (s != CV_OK) {
+        cv_err_prefix(err, "the log's key on the token");
+    }
+    return s;
+}
+
 enum cv_status cv_signer_line(struct cv_broker *b,
                               const struct cv_note_key *key, bool next,
                               const struct cv_buf *text, struct cv_buf *line,
@@ -132,10 +145,7 @@ enum cv_status cv_signer_line(struct cv_broker *b,
     cv_buf_init(&uri, NULL, CV_LIMIT_TOKEN_URI + 1);
     s = cv_logkey_token_uri(b->vault->dir, next, key, &uri, &why);
     if (s == CV_OK) {
-        s = by_token(b, key, cv_buf_text(&uri), text, line, err);
-        if (s != CV_OK) {
-            cv_err_prefix(err, "the log's key on the token");
-        }
+        s = cv_signer_line_at(b, key, cv_buf_text(&uri), text, line, err);
     } else if (s == CV_NOT_FOUND) {
         s = by_seed(b, key, next, text, line, err);
     } else {

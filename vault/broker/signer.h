@@ -34,6 +34,13 @@ CV_MUST_USE enum cv_status cv_signer_line(struct cv_broker *b,
                                           struct cv_buf *line,
                                           struct cv_err *err);
 
+/* The same with the token's key that `uri` names, which no file has yet. Not
+ * entered: a token takes its time. */
+CV_MUST_USE enum cv_status
+cv_signer_line_at(struct cv_broker *b, const struct cv_note_key *key,
+                  const char *uri, const struct cv_buf *text,
+                  struct cv_buf *line, struct cv_err *err);
+
 /* Not entered. For a call that wants a checkpoint: CV_OK where it can be signed
  * as far as one can see. CV_LOCKED with PinRequired's members in `reply`;
  * CV_UNAVAILABLE: the token is not there; else as cv_module_need_login. */
@@ -104,12 +111,24 @@ CV_MUST_USE enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
                                           const struct cv_signer_key *key,
                                           struct cv_err *err);
 
-/* The store keeps, until it is the log's or gone, which key is being made:
- * `uri` NULL: none. Entered. */
-CV_MUST_USE enum cv_status cv_signer_pending(struct cv_broker *b,
-                                             const char *uri,
-                                             const struct cv_signer_key *key,
-                                             struct cv_err *err);
+/* signer_pending.c. What is being made is written down in the store before its
+ * token is asked, until it is the log's or gone, so that no key that nobody
+ * knows stays on a token. Rows of changes that were cut off stay beside. */
+
+/* Not entered. One broker at a time makes such keys (held_internal.h), from
+ * before cv_signer_plan until its leaf is on the disk; closing *lock ends it.
+ * Waits at most 30 s: CV_BUSY. */
+CV_MUST_USE enum cv_status cv_signer_lock(struct cv_broker *b, int *lock,
+                                          struct cv_err *err);
+
+/* Entered. `key` is to be made on the token of `uri`; it is not being made any
+ * more. CV_BUSY: too many were cut off before. */
+CV_MUST_USE enum cv_status cv_signer_plan(struct cv_broker *b, const char *uri,
+                                          const struct cv_signer_key *key,
+                                          struct cv_err *err);
+CV_MUST_USE enum cv_status cv_signer_unplan(struct cv_broker *b,
+                                            const struct cv_signer_key *key,
+                                            struct cv_err *err);
 
 /* Entered. Nothing is being made any more where that key is the one whose URI
  * the store has: what the log was once signed with is never destroyed. */
@@ -117,13 +136,18 @@ struct cv_vault;
 CV_MUST_USE enum cv_status cv_signer_settle(struct cv_vault *v,
                                             struct cv_err *err);
 
-/* The same for a store that was restored: an old copy destroys nothing. */
+/* For a store that was restored: an old copy destroys nothing. */
 struct cv_store;
 CV_MUST_USE enum cv_status cv_signer_forget(struct cv_store *store,
                                             struct cv_err *err);
 
-/* Not entered, at a login: destroys the key that a change of keys was cut off
- * with, if its token is there and logged in, and records it. */
+/* Not entered, at a login and before another is made: destroys the keys that
+ * changes were cut off with, where their tokens are there and logged in, and
+ * records it. Nothing while another broker makes one. */
 void cv_signer_clean(struct cv_broker *b);
+
+/* Adds what is written down to Health's "pending": {kind: "log-key", id,
+ * token_uri}. False: memory is gone. */
+bool cv_signer_add_pending(struct cv_broker *b, cJSON *items);
 
 #endif
