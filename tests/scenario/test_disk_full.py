@@ -59,6 +59,20 @@ def fill(v, leave):
     return path
 
 
+def test_no_room_at_all(small):
+    """Not even for what the store shares in memory: it says what to do."""
+    full = fill(small, 0)
+    for command in (["list"], ["export", "a", "--reason", "x", "--output",
+                               os.path.join(small.home, "out")],
+                    ["rm", "a", "--yes"]):
+        error = small.error(IO, *command)
+        assert "full" in error["message"], error
+        assert "make room" in error["hint"], error
+    assert not os.path.exists(os.path.join(small.home, "out"))
+    os.unlink(full)
+    assert small.names() == ["a", "b"]
+
+
 COMMANDS = {
     "export": lambda v: (("export", "a", "--reason", "x"), None),
     "import": lambda v: (("import", "-", "--name", "c"), v.new_text),

@@ -1,6 +1,7 @@
 /* Statements: what they are, and how they are run. */
 #include "vault/store/store_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* `labels` says again what entries.labels says, for searching. boxes and bodies
@@ -172,6 +173,24 @@ static enum cv_status damaged(struct cv_store *store, int rc,
     return CV_INTEGRITY;
 }
 
+/* What cannot be had room for in the memory that processes share is an I/O
+ * error to SQLite. */
+static enum cv_status unwritable(const struct cv_store *store, int rc,
+                                 const char *doing, struct cv_err *err)
+{
+    bool full =
+        (rc & 0xff) == SQLITE_FULL ||
+        (store->db != NULL && sqlite3_system_errno(store->db) == ENOSPC);
+
+    cv_fail_native(err, CV_IO, CV_DOMAIN_SQLITE, rc, "cannot %s the store: %s",
+                   doing,
+                   full ? sqlite3_errstr(SQLITE_FULL) : sqlite3_errstr(rc));
+    cv_err_hint(err, full ? "make room on its file system, then try again"
+                          : "see why its file cannot be read or written, "
+                            "then try again");
+    return CV_IO;
+}
+
 enum cv_status cv_store_sql_fail(struct cv_store *store, int rc,
                                  const char *doing, struct cv_err *err)
 {
@@ -204,13 +223,7 @@ enum cv_status cv_store_sql_fail(struct cv_store *store, int rc,
                               "cannot %s the store: %s", doing,
                               sqlite3_errstr(rc));
     default:
-        cv_fail_native(err, CV_IO, CV_DOMAIN_SQLITE, rc,
-                       "cannot %s the store: %s", doing, sqlite3_errstr(rc));
-        cv_err_hint(err, (rc & 0xff) == SQLITE_FULL
-                             ? "make room on its file system, then try again"
-                             : "see why its file cannot be read or written, "
-                               "then try again");
-        return CV_IO;
+        return unwritable(store, rc, doing, err);
     }
 }
 
