@@ -89,22 +89,6 @@ enum cv_status cv_cloud_check(const struct cv_args *args, struct cv_err *err)
     return s == CV_OK ? check_user(args, err) : s;
 }
 
-static bool is_text(struct cv_bytes b)
-{
-    size_t at = 0;
-
-    while (at < b.len) {
-        uint32_t point = 0;
-        size_t n = cv_utf8_next(b.data + at, b.len - at, &point);
-
-        if (n == 0 || point == 0) {
-            return false;
-        }
-        at += n;
-    }
-    return true;
-}
-
 /* Adds the file's bytes as a text. The arena's buffer ends with a NUL. */
 static enum cv_status add_file(struct cv_cli *cli, cJSON *cloud,
                                const char *key, const char *path, size_t limit,
@@ -117,7 +101,7 @@ static enum cv_status add_file(struct cv_cli *cli, cJSON *cloud,
     if (s != CV_OK) {
         return s;
     }
-    if (!is_text(bytes)) {
+    if (!cv_utf8_is_text(bytes)) {
         return cv_fail(err, CV_INVALID, "%s: not UTF-8 text", path);
     }
     if (!cv_json_add_str(cloud, key,
@@ -142,7 +126,7 @@ static enum cv_status add_public(cJSON *cloud, const char *key,
     cv_buf_init(&b, NULL, limit);
     s = cv_file_read(fd, path, &b, err);
     cv_file_close(&fd);
-    if (s == CV_OK && !is_text(cv_buf_bytes(&b))) {
+    if (s == CV_OK && !cv_utf8_is_text(cv_buf_bytes(&b))) {
         s = cv_fail(err, CV_INVALID, "%s: not UTF-8 text", path);
     }
     if (s == CV_OK && !cv_json_add_str(cloud, key, cv_buf_text(&b))) {
@@ -216,8 +200,8 @@ static enum cv_status add_environment(cJSON *cloud, struct cv_err *err)
         }
         memcpy(name, *e, len);
         name[len] = '\0';
-        if (!is_text((struct cv_bytes){(const uint8_t *)equal + 1,
-                                       strlen(equal + 1)})) {
+        if (!cv_utf8_is_text((struct cv_bytes){(const uint8_t *)equal + 1,
+                                               strlen(equal + 1)})) {
             cJSON_Delete(vars);
             return cv_fail(err, CV_INVALID, "%s: not UTF-8 text", name);
         }
@@ -340,7 +324,7 @@ static enum cv_status add_regions(struct cv_cli *cli, cJSON *cloud,
 static const char *as_text(struct cv_arena *arena, struct cv_bytes b,
                            const char *what, struct cv_err *err)
 {
-    if (!is_text(b)) {
+    if (!cv_utf8_is_text(b)) {
         (void)cv_fail(err, CV_INVALID, "%s: not UTF-8 text", what);
         return NULL;
     }

@@ -100,22 +100,6 @@ static void cut_line(struct cv_buf *b)
     }
 }
 
-static bool is_text(struct cv_bytes b)
-{
-    size_t at = 0;
-
-    while (at < b.len) {
-        uint32_t point = 0;
-        size_t n = cv_utf8_next(b.data + at, b.len - at, &point);
-
-        if (n == 0 || point == 0) {
-            return false;
-        }
-        at += n;
-    }
-    return true;
-}
-
 /* ---- Read ---- */
 
 static enum cv_status add_relay(cJSON *out, const struct cv_broker_relay *relay,
@@ -324,7 +308,7 @@ static enum cv_status add_file(cJSON *cloud, const char *name,
     if (s == CV_OK) {
         s = read_source(source, true, limit, arena, &text, err);
     }
-    if (s == CV_OK && !is_text(cv_buf_bytes(&text))) {
+    if (s == CV_OK && !cv_utf8_is_text(cv_buf_bytes(&text))) {
         s = cv_fail(err, CV_CONFIG, "%s: not UTF-8 text", source);
     }
     if (s == CV_OK && !cv_json_add_str(cloud, name, cv_buf_text(&text))) {

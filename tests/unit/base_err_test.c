@@ -274,6 +274,31 @@ static void utf8_bad_forms(void **state)
     }
 }
 
+static void utf8_whole_texts(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        bool good;
+    } texts[] = {
+        {"", 0, true},
+        {"a", 1, true},
+        {"\xc3\xa9z\n", 4, true},
+        {"\xf0\x9f\x98\x80", 4, true},
+        {"a\0b", 3, false},
+        {"a\xc3", 2, false},
+        {"ab\xff", 3, false},
+        {"\xc0\x80", 2, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        assert_int_equal(cv_utf8_is_text((struct cv_bytes){
+                             (const uint8_t *)texts[i].bytes, texts[i].len}),
+                         texts[i].good);
+    }
+}
+
 static void utf8_what_is_shown(void **state)
 {
     (void)state;
@@ -309,6 +334,7 @@ int main(void)
         cmocka_unit_test(quoting),
         cmocka_unit_test(utf8_one_by_one),
         cmocka_unit_test(utf8_bad_forms),
+        cmocka_unit_test(utf8_whole_texts),
         cmocka_unit_test(utf8_what_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

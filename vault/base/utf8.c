@@ -37,6 +37,22 @@ size_t cv_utf8_next(const uint8_t *text, size_t len, uint32_t *point)
     return n;
 }
 
+bool cv_utf8_is_text(struct cv_bytes text)
+{
+    size_t at = 0;
+
+    while (at < text.len) {
+        uint32_t point = 0;
+        size_t n = cv_utf8_next(text.data + at, text.len - at, &point);
+
+        if (n == 0 || point == 0) {
+            return false;
+        }
+        at += n;
+    }
+    return true;
+}
+
 bool cv_utf8_is_shown(uint32_t point)
 {
     if (point < 0x20 || (point >= 0x7f && point <= 0x9f)) {
