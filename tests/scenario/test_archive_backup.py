@@ -1,7 +1,9 @@
 """Backups of a vault whose old records are archived: what they say must be so,
 and what the vault that is there has is not taken away unsaid."""
 
+import base64
 import datetime
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +11,7 @@ import shutil
 import pytest
 
 import merkle
+import wire
 from harness import INTEGRITY
 from test_archive import (archive, beginning, fill, other,
                           records_of, text_of)
@@ -182,3 +185,45 @@ def test_a_backup_whose_log_was_put_back_is_refused(years, tmp_path):
         f.write(build(head, found))
     new("restore", bad, "--yes", code=0)
     new.verify()
+
+
+# --- both at once, in one broker ---
+
+def test_nothing_is_cut_under_a_backup_of_the_same_broker(old):
+    broker = wire.Broker(old, "--key-file", old.key_file)
+
+    def call(s, method, **parameters):
+        return broker.call("io.certvault.Broker." + method, parameters, on=s)
+
+    def cut(s):
+        """All of an archive; the last answer."""
+        begun = call(s, "AuditArchive", before=256)
+        assert "error" not in begun, begun
+        sha = hashlib.sha256()
+        while True:
+            piece = call(s, "AuditArchiveRead")["parameters"]["data"]
+            if not piece:
+                return call(s, "AuditArchiveEnd", digest=sha.hexdigest())
+            sha.update(base64.b64decode(piece))
+
+    try:
+        with broker.connect() as one, broker.connect() as two:
+            for s in (one, two):
+                assert "error" not in call(s, "Hello")
+            assert "error" not in call(one, "Backup")
+            assert call(one, "BackupRead", at=0)["parameters"]["data"]
+            done = cut(two)
+            assert done["error"].endswith("Busy"), done
+            assert "a backup is being written" in str(done), done
+            assert beginning(old) == (0, 0)
+        with broker.connect() as two:      # the backup's reader has left
+            assert "error" not in call(two, "Hello")
+            while True:
+                done = cut(two)
+                if not done.get("error", "").endswith("Busy"):
+                    break
+            assert "error" not in done, done
+    finally:
+        broker.end()
+    assert beginning(old)[0] == 256
+    old.verify()

@@ -136,12 +136,45 @@ static void test_a_copy_under_the_cut(void **state)
     audit_test_remove(&v);
 }
 
+/* What says where the log begins is written by somebody else, beside a broker
+ * that has the log open: with the log's key, and without it. */
+static void test_another_beside_it(void **state)
+{
+    struct audit_vault v;
+    struct cv_archived_copy c;
+    struct cv_log *log = NULL;
+    struct cv_err err;
+
+    (void)state;
+    audit_test_vault(&v);
+    assert_int_equal(cv_log_open(v.fd, CV_LOG_WRITE, &log, NULL), CV_OK);
+    audit_test_fill(log, 600);
+    assert_int_equal(cv_log_refresh(log, NULL), CV_OK);
+    audit_test_checkpoint(&v, log);
+    assert_int_equal(cv_archived_copy_begin(v.fd, 256, &c, NULL), CV_OK);
+    copy(&c);
+    c.now.seq = 599;
+    assert_int_equal(cv_archived_write(v.fd, &c.now, NULL), CV_OK);
+    assert_int_equal(cv_log_refresh(log, NULL), CV_OK);
+    audit_test_fill(log, 2);
+    c.now.seq = 600; /* which nobody signed */
+    assert_int_equal(cv_archived_write(v.fd, &c.now, NULL), CV_OK);
+    cv_err_init(&err);
+    assert_int_equal(cv_log_refresh(log, &err), CV_INTEGRITY);
+    assert_non_null(strstr(err.text, "no checkpoint is over"));
+    assert_false(cv_log_alive(log));
+    cv_log_close(log);
+    assert_int_equal(cv_log_open(v.fd, CV_LOG_WRITE, &log, NULL), CV_INTEGRITY);
+    audit_test_remove(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_last_bundles_alone),
         cmocka_unit_test(test_a_reader_under_the_cut),
         cmocka_unit_test(test_a_copy_under_the_cut),
+        cmocka_unit_test(test_another_beside_it),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

@@ -114,6 +114,59 @@ static enum cv_status read_state(struct cv_log *log, bool found,
     return CV_OK;
 }
 
+/* audit/archived is looked at again where it is another file. */
+static bool is_archived_new(struct cv_log *log)
+{
+    struct stat st;
+
+    if (fstatat(log->vault, CV_ARCHIVED_PATH, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        memset(&st, 0, sizeof st);
+    }
+    if (st.st_ino == log->archived_ino &&
+        st.st_mtim.tv_sec == log->archived_at.tv_sec &&
+        st.st_mtim.tv_nsec == log->archived_at.tv_nsec) {
+        return false;
+    }
+    log->archived_ino = st.st_ino;
+    log->archived_at = st.st_mtim;
+    return true;
+}
+
+/* What is signed from here on would make the records be gone. */
+static enum cv_status check_archived(const struct cv_archived *gone,
+                                     uint64_t covered, struct cv_err *err)
+{
+    if (gone->tree.size == 0 || gone->seq < covered) {
+        return CV_OK;
+    }
+    cv_fail(err, CV_INTEGRITY,
+            "no checkpoint is over the record that says what is archived "
+            "(" CV_ARCHIVED_PATH ")");
+    cv_err_state(err, "the vault refuses to write and to release");
+    cv_err_hint(err, "run `certvault audit verify`, and restore a backup");
+    return CV_INTEGRITY;
+}
+
+/* Another broker may have archived records, or somebody written that file: the
+ * checkpoint comes before it. */
+static enum cv_status look_archived(struct cv_log *log, struct cv_err *err)
+{
+    struct cv_checkpoint last;
+    struct cv_archived gone;
+    bool found = false;
+    enum cv_status status;
+
+    if (log->mode == CV_LOG_READ || !is_archived_new(log)) {
+        return CV_OK;
+    }
+    status = cv_archived_read(log->vault, &gone, err);
+    if (status == CV_OK && gone.tree.size > 0) {
+        status = cv_log_last(log, &last, &found, err);
+    }
+    return status == CV_OK ? check_archived(&gone, found ? last.size : 0, err)
+                           : status;
+}
+
 /* Where reading begins: behind what is archived, or at a frontier further on.
  */
 static enum cv_status begin(struct cv_log *log, uint64_t size, uint64_t covered,
@@ -121,20 +174,15 @@ static enum cv_status begin(struct cv_log *log, uint64_t size, uint64_t covered,
 {
     const struct cv_frontier *from = cv_state_pick(&log->state, size);
     struct cv_archived gone;
-    enum cv_status status = cv_archived_read(log->vault, &gone, err);
+    enum cv_status status;
 
+    (void)is_archived_new(log);
+    status = cv_archived_read(log->vault, &gone, err);
+    if (status == CV_OK && log->mode == CV_LOG_WRITE) {
+        status = check_archived(&gone, covered, err);
+    }
     if (status != CV_OK) {
         return status;
-    }
-    /* What is signed from here on would make the records be gone. */
-    if (log->mode == CV_LOG_WRITE && gone.tree.size > 0 &&
-        gone.seq >= covered) {
-        cv_fail(err, CV_INTEGRITY,
-                "no checkpoint is over the record that says what is archived "
-                "(" CV_ARCHIVED_PATH ")");
-        cv_err_state(err, "the vault refuses to write and to release");
-        cv_err_hint(err, "run `certvault audit verify`, and restore a backup");
-        return CV_INTEGRITY;
     }
     if (from != NULL && from->tree.size >= gone.tree.size) {
         log->done = *from;
@@ -344,6 +392,9 @@ enum cv_status cv_log_refresh(struct cv_log *log, struct cv_err *err)
         return cv_fail(err, CV_INTERNAL, "leaves are queued already");
     }
     status = cv_log_check_place(log, log->done.offset, true, err);
+    if (status == CV_OK) {
+        status = look_archived(log, err);
+    }
     if (status == CV_OK && fstat(log->fd, &st) != 0) {
         status = cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
     }

@@ -38,8 +38,10 @@ struct cv_log {
     struct cv_state state;
     struct cv_frontier mark;     /* what the last cv_checkpoint_begin covers */
     struct cv_log_policy policy; /* the highest that a read leaf names */
-    struct cv_log_moment last;   /* when the last leaf was made */
-    bool has_rotated;            /* the last leaf read that gives it a key: */
+    ino_t archived_ino; /* audit/archived, as it was looked at; 0: none */
+    struct timespec archived_at;
+    struct cv_log_moment last; /* when the last leaf was made */
+    bool has_rotated;          /* the last leaf read that gives it a key: */
     struct cv_note_key rotated;
 };
 
