@@ -276,6 +276,37 @@ def test_a_clock_that_was_ahead_does_not_hold_up_limits(vault, tmp_path):
     vault.verify()
 
 
+def test_a_clock_that_was_ahead_and_a_limit(vault, tmp_path):
+    """Nobody can say when these were written: that is said, and what to do. So
+    it is where the last one of them is of another time."""
+    ahead = datetime.datetime(2099, 1, 1, tzinfo=datetime.timezone.utc)
+    limited = {"name": "few", "effect": "permit", "subjects": {"users": ["*"]},
+               "actions": ["export"], "limit": {"count": 3, "per": "1s"}}
+    vault.policy(limited)
+    fill(vault, 300, LONG_AGO)
+    fill(vault, 60, ahead)
+    fill(vault, 200, LONG_AGO + datetime.timedelta(days=1))
+    fill(vault, 300, ahead + datetime.timedelta(days=1))
+    vault("audit", "checkpoint", code=0)
+    for before in (768, 512):
+        done = archive(vault, before, tmp_path / str(before), INVALID)
+        assert "2099-01-0" in done.error["message"], done
+        assert "yet to come" in done.error["message"], done
+        assert "before it" in done.error["hint"], done
+        assert beginning(vault) == (0, 0)
+    while int(time.time()) < started(vault) + 2:
+        time.sleep(.1)
+    archive(vault, 256, tmp_path / "log-0")
+    vault.policy(version=2)
+    archive(vault, 768, tmp_path / "log-256")
+    vault.verify()
+
+
+def started(vault):
+    """When its policy was applied, and what it did before that."""
+    return int(os.stat(vault.path("vault.db")).st_mtime)
+
+
 # --- what somebody may do to the file, and to what stays ---
 
 def lie(vault, change):

@@ -11,6 +11,7 @@ import harness
 import merkle
 import tokens
 from harness import INTEGRITY, INVALID, NOT_FOUND, UNAVAILABLE, USAGE
+from test_archive import fill
 from test_log_key import both_signed, key_of, note_of, rotation
 from test_slot_token import configured, pin
 from kube import Identity, as_yaml, config
@@ -317,3 +318,18 @@ def test_backup(v, token, tmp_path):
                               code=0).json
     v("unlock", "--key-file", v.key_file, code=0)
     v("audit", "checkpoint", code=0)
+
+
+def test_an_archive_asks_for_the_pin_before_it_copies(v, token, tmp_path):
+    """Its own record must be signed: not to be found out when all is copied."""
+    fill(v, 300)
+    v("audit", "checkpoint", *pin(v), code=0)
+    to = tmp_path / "log-0"
+    argv = ("audit", "archive", "--before", "256", "--output", str(to))
+    done = v(*argv, code=UNAVAILABLE)
+    assert "token" in done.note and not to.exists(), done
+    assert not [r for r in v.records("--action", "admin")
+                if r["details"].get("method") == "AuditArchive" and
+                r.get("decision") == "permit"]
+    v(*argv, *pin(v), code=0)
+    assert v.verify()["archived"]["before"] == 256

@@ -296,6 +296,7 @@ void cv_archived_copy_end(struct cv_archived_copy *c)
 {
     uint8_t digest[crypto_hash_sha256_BYTES];
 
+    memcpy(c->latest, c->now.until, sizeof c->latest);
     cap(c->now.until);
 
     (void)crypto_hash_sha256_final(&c->sha, digest);

@@ -83,6 +83,7 @@ struct cv_archived_copy {
     uint64_t before; /* a multiple of CV_ARCHIVED_EVERY */
     struct cv_query_cursor at;
     struct cv_archived now;
+    char latest[32]; /* the latest time, as they have it: now.until is capped */
     crypto_hash_sha256_state sha;
 };
 CV_MUST_USE enum cv_status cv_archived_copy_begin(int vault, uint64_t before,

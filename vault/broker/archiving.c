@@ -110,6 +110,27 @@ static int64_t longest(const struct cv_broker *b)
     return b->policy == NULL ? 0 : cv_policy_longest_per_s(b->policy);
 }
 
+/* May be archived under a limit that counts `per_s` back? What is of a time
+ * that is yet to come may be of any time. */
+static enum cv_status is_past(const char *time, int64_t per_s,
+                              struct cv_err *err)
+{
+    int64_t at = 0;
+    enum cv_status s = cv_clock_parse(time, &at, err);
+
+    if (s != CV_OK || at <= cv_clock_now_s()) {
+        return s == CV_OK ? too_young(time, per_s, err) : s;
+    }
+    cv_fail(err, CV_INVALID,
+            "one of these records says that it is of %s, which is yet to come: "
+            "the machine's clock was ahead",
+            time);
+    cv_err_hint(err, "nobody can say whether a limit of the policy counts it "
+                     "still: archive only what is before it, or while the "
+                     "policy has no limits");
+    return CV_INVALID;
+}
+
 /* The last one of them, by what it says of its time. */
 static enum cv_status check_time(struct cv_broker *b, uint64_t seq,
                                  struct cv_err *err)
@@ -124,7 +145,7 @@ static enum cv_status check_time(struct cv_broker *b, uint64_t seq,
     if (s == CV_OK && per_s > 0) {
         s = cv_json_parse(NULL, cv_buf_bytes(&leaf), &tree, err);
         if (s == CV_OK) {
-            s = too_young(cv_entry_text(tree, "time"), per_s, err);
+            s = is_past(cv_entry_text(tree, "time"), per_s, err);
         }
     }
     cJSON_Delete(tree);
@@ -320,6 +341,10 @@ CV_BROKER_METHOD(audit_archive)
     if (s == CV_OK) {
         s = may(b, &ask, err);
     }
+    /* The record of the cut must be signed, too: not asked for at its end. */
+    if (s == CV_OK) {
+        s = cv_signer_need(b, reply, err);
+    }
     if (s == CV_OK) {
         s = cv_proving_begin(b, &p, err);
     }
@@ -428,7 +453,7 @@ static enum cv_status look_again(struct cv_broker *b,
     if (s == CV_OK) {
         s = check_sinks(b, c->before, err);
     }
-    return s == CV_OK && per_s > 0 ? too_young(c->now.until, per_s, err) : s;
+    return s == CV_OK && per_s > 0 ? is_past(c->latest, per_s, err) : s;
 }
 
 /* Entered. The leaf that says what is archived, durable; its number. */
