@@ -173,44 +173,9 @@ static void free_texts(char **texts)
     free(texts);
 }
 
-/* Where checkpoints go. */
-static enum cv_status read_anchors(const cJSON *tree, char ***out,
-                                   struct cv_err *err)
-{
-    const cJSON *item,
-        *list = cJSON_GetObjectItemCaseSensitive(
-            cJSON_GetObjectItemCaseSensitive(tree, "audit"), "anchors");
-    struct cv_anchor_config c = {.kind = CV_ANCHOR_FILE};
-    size_t n = 0;
-    enum cv_status s = CV_OK;
-
-    if (cJSON_GetArraySize(list) == 0) {
-        return CV_OK;
-    }
-    if (cJSON_GetArraySize(list) > CV_LIMIT_ANCHORS) {
-        return cv_fail(err, CV_CONFIG, "audit.anchors: more than %d",
-                       CV_LIMIT_ANCHORS);
-    }
-    *out = calloc(CV_LIMIT_ANCHORS + 1, sizeof(**out));
-    cJSON_ArrayForEach(item, list)
-    {
-        if (s == CV_OK && *out != NULL) {
-            s = cv_anchor_config_parse(cJSON_GetStringValue(item), &c, err);
-        }
-        if (s == CV_OK && c.kind == CV_ANCHOR_COMMAND) {
-            s = check_command("a command of audit.anchors", c.target, err);
-        }
-        if (s == CV_OK &&
-            (*out == NULL ||
-             ((*out)[n++] = strdup(cJSON_GetStringValue(item))) == NULL)) {
-            s = cv_fail(err, CV_INTERNAL, "memory is gone");
-        }
-    }
-    return s;
-}
-
 /* Who is trusted: read now, for later nobody may. */
-static enum cv_status read_ca(const char *path, char **out, struct cv_err *err)
+static enum cv_status read_ca(const char *what, const char *path, char **out,
+                              struct cv_err *err)
 {
     struct cv_buf text;
     int fd;
@@ -230,9 +195,61 @@ static enum cv_status read_ca(const char *path, char **out, struct cv_err *err)
     }
     cv_buf_wipe(&text);
     if (s != CV_OK) {
-        cv_err_prefix(err, "audit.sinks, ca");
+        cv_err_prefix(err, "%s, ca", what);
     }
     return s == CV_OK || s == CV_INTERNAL ? s : CV_CONFIG;
+}
+
+static enum cv_status read_anchor(const char *text, char **out, char **ca_pem,
+                                  struct cv_err *err)
+{
+    struct cv_anchor_config c = {.kind = CV_ANCHOR_FILE};
+    enum cv_status s = cv_anchor_config_parse(text, &c, err);
+
+    if (s == CV_OK && c.kind == CV_ANCHOR_COMMAND) {
+        s = check_command("a command of audit.anchors", c.target, err);
+    }
+    if (s == CV_OK && c.ca[0] != '\0') {
+        s = read_ca("audit.anchors", c.ca, ca_pem, err);
+    }
+    if (s == CV_OK && (*out = strdup(text)) == NULL) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}
+
+/* Where checkpoints go. */
+static enum cv_status read_anchors(const cJSON *tree,
+                                   struct cv_spawner_options *programs,
+                                   struct cv_err *err)
+{
+    const cJSON *item,
+        *list = cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(tree, "audit"), "anchors");
+    size_t n = 0;
+    enum cv_status s = CV_OK;
+
+    if (cJSON_GetArraySize(list) == 0) {
+        return CV_OK;
+    }
+    if (cJSON_GetArraySize(list) > CV_LIMIT_ANCHORS) {
+        return cv_fail(err, CV_CONFIG, "audit.anchors: more than %d",
+                       CV_LIMIT_ANCHORS);
+    }
+    programs->anchors =
+        calloc(CV_LIMIT_ANCHORS + 1, sizeof(*programs->anchors));
+    if (programs->anchors == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cJSON_ArrayForEach(item, list)
+    {
+        if (s == CV_OK) {
+            s = read_anchor(cJSON_GetStringValue(item), &programs->anchors[n],
+                            &programs->anchor_cas[n], err);
+            n++;
+        }
+    }
+    return s;
 }
 
 static enum cv_status read_sink(const char *text, struct cv_spawner_sink *out,
@@ -257,7 +274,8 @@ static enum cv_status read_sink(const char *text, struct cv_spawner_sink *out,
         (t.kind == CV_SINK_TARGET_COMMAND && out->command == NULL)) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    return t.ca[0] != '\0' ? read_ca(t.ca, &out->ca_pem, err) : CV_OK;
+    return t.ca[0] != '\0' ? read_ca("audit.sinks", t.ca, &out->ca_pem, err)
+                           : CV_OK;
 }
 
 /* Where copies of the record go. */
@@ -329,7 +347,7 @@ enum cv_status cv_broker_config_load(const char *path, bool service,
         s = read_notify(tree, &notify, err);
     }
     if (s == CV_OK) {
-        s = read_anchors(tree, &programs->anchors, err);
+        s = read_anchors(tree, programs, err);
     }
     if (s == CV_OK) {
         s = read_sinks(tree, programs, err);
@@ -350,6 +368,10 @@ void cv_broker_config_free(struct cv_spawner_options *programs)
     programs->notify = NULL;
     free_texts(programs->anchors);
     programs->anchors = NULL;
+    for (size_t i = 0; i < CV_LIMIT_ANCHORS; i++) {
+        free(programs->anchor_cas[i]);
+        programs->anchor_cas[i] = NULL;
+    }
     programs->modules = NULL;
     programs->environment = NULL;
 }

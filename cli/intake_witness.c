@@ -88,9 +88,10 @@ enum cv_status cv_intake_witness_add(void *context, const cJSON *parameters,
 {
     static const struct cv_signing_pair type = {"Content-Type",
                                                 "application/octet-stream"};
-    const char *url = NULL, *body = NULL;
+    const char *url = NULL, *ca_pem = NULL, *body = NULL;
     const struct cv_json_field fields[] = {
         {"url", CV_JSON_STRING, true, &url, CV_LIMIT_ANCHOR},
+        {"ca_pem", CV_JSON_TEXT, false, &ca_pem, CV_LIMIT_PEM},
         {"body", CV_JSON_TEXT, true, &body, CV_LIMIT_NOTE + CV_KIB(8)},
     };
     struct cv_http_request request = {
@@ -110,6 +111,7 @@ enum cv_status cv_intake_witness_add(void *context, const cJSON *parameters,
     }
     if (s == CV_OK) {
         config.origin = &p.origin;
+        config.ca_pem = ca_pem;
         s = cv_http_new(&config, &http, err);
     }
     if (s != CV_OK) {

@@ -76,7 +76,8 @@ class Refused(Exception):
 
 
 class Witness:
-    def __init__(self, name="witness.example/w1"):
+    def __init__(self, name="witness.example/w1", context=None):
+        """`context`: over TLS."""
         self.name = name
         self.key = Ed25519PrivateKey.generate()
         self.public = self.key.public_key().public_bytes(Encoding.Raw,
@@ -100,8 +101,11 @@ class Witness:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket,
+                                                     server_side=True)
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/w1"
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}/w1"
         self.thread = threading.Thread(target=self.server.serve_forever,
                                        daemon=True)
         self.thread.start()

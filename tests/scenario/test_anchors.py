@@ -17,7 +17,10 @@ import tokens
 import harness
 from harness import CONFIG, DENIED, INTEGRITY, NOT_FOUND, REMOTE
 from held import Held
+from test_sinks import pki, tls_server
 from witness import DASH, Witness, key_id
+
+__all__ = ["pki"]
 
 
 @pytest.fixture
@@ -167,7 +170,11 @@ def test_no_anchors(vault):
     assert status(vault)["anchors"] == []
 
 
-NONE = ["file:relative", "file:", "paper:/x", "token:x", "git:x", "/x",
+KEY = "w.example+e533421d+BAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+NONE = ["witness:http://h/x?ca=/ca.pem#" + KEY,
+        "witness:https://h/x?ca=ca.pem#" + KEY,
+        "witness:https://h/x?ca=/no/such/ca.pem#" + KEY,
+        "witness:https://h/x?ca=/etc/passwd#" + KEY, "file:relative", "file:", "paper:/x", "token:x", "git:x", "/x",
         "witness:https://h/x", "witness:ftp://h#w+00000000+AAAA",
         "witness:http://127.0.0.1/#example.org/log+e8e55eb1+"
         "AdMHa6fVh3Fd0ceX1gD+7kB0EJ9Yv1uDk1yy0M1rKq8T", "witness:http://u@h#k"]
@@ -344,6 +351,50 @@ def test_a_witness(vault, witness):
     configure(vault)
     said = vault.json("audit", "verify", "--checkpoint", kept)
     assert said["anchored"] == "file" and said["witnesses"] == []
+
+
+def test_a_witness_behind_its_own_authority(vault, pki):
+    """A team's own witness: trusted for the way there is who signed its
+    certificate; for what it says, its key alone, as ever."""
+    w = Witness(context=tls_server(pki, "good"))
+    other = Witness(context=tls_server(pki, "other"))
+    try:
+        for one in (w, other):
+            one.trust(key_of(vault))
+
+        def with_ca(one, ca):
+            return one.anchor.replace("#", f"?ca={ca}#")
+        for text in (w.anchor, with_ca(other, f"{pki}/ca.pem")):
+            configure(vault, text)
+            item, = anchor(vault, code=REMOTE)
+            assert "certificate" in item["message"], item
+        assert not w.asked and not other.asked
+        configure(vault, with_ca(w, f"{pki}/ca.pem"))
+        first, = anchor(vault)
+        assert first["state"] == "ok" and first["place"] == w.name
+        assert vault.json("audit", "verify")["anchored"] == "witness"
+        # By whom the way is trusted says nothing of what the witness knows.
+        shutil.rmtree(vault.path("audit/cosigned"))
+        shutil.copy(pki / "ca.pem", pki / "moved.pem")
+        with open(vault.path("audit/anchors"), encoding="ascii") as f:
+            kept = f.read()
+        configure(vault, with_ca(w, f"{pki}/moved.pem"))
+        assert anchor(vault)[0]["state"] == "ok"
+        with open(vault.path("audit/anchors"), encoding="ascii") as f:
+            assert [a["id"] for a in json.loads(kept)["anchors"]] == \
+                [a["id"] for a in json.load(f)["anchors"]]
+        w.mode = "other-key"
+        assert anchor(vault, code=REMOTE)[0]["state"] == "failed"
+        # More authorities than a socket takes at once.
+        one = (pki / "ca.pem").read_text()
+        many = one * (240000 // len(one))
+        (pki / "many.pem").write_text(many)
+        w.mode = ""
+        configure(vault, with_ca(w, f"{pki}/many.pem"))
+        assert anchor(vault)[0]["state"] == "ok"
+    finally:
+        w.stop()
+        other.stop()
 
 
 def test_it_tells_how_far_it_is(vault, witness):

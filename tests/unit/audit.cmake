@@ -35,3 +35,4 @@ target_link_options(audit_power PRIVATE LINKER:--wrap=pwrite LINKER:--wrap=write
 cv_unit(audit_sync SOURCES audit_sync_test.c audit_test.c LINK audit)
 target_link_options(audit_sync PRIVATE LINKER:--wrap=fsync
                     LINKER:--wrap=fdatasync LINKER:--wrap=close)
+cv_unit(audit_anchored SOURCES audit_anchored_test.c audit_test.c LINK audit)

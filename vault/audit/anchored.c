@@ -57,7 +57,7 @@ static bool is_of_key(struct cv_bytes base64, const struct cv_note_key *witness,
 void cv_anchored_pick(struct cv_bytes lines, const struct cv_note_key *witness,
                       struct cv_buf *note)
 {
-    const uint8_t *at = lines.data, *end = at + lines.len;
+    const uint8_t *at = lines.data, *end = lines.len > 0 ? at + lines.len : at;
     struct cv_bytes base64;
     struct cv_buf blob;
 

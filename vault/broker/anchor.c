@@ -21,11 +21,25 @@
 
 /* ---- what there is ---- */
 
-static void make_id(const char *text, char out[17])
+/* By its text without a parameter: who is trusted for the way there says
+ * nothing of what it knows. */
+static void make_id(const char *text, const struct cv_anchor_config *c,
+                    char out[17])
 {
     uint8_t hash[crypto_hash_sha256_BYTES];
+    const char *end = c->ca[0] != '\0' ? strchr(text, '?') : NULL;
+    const char *rest = end != NULL ? strchr(end, '#') : NULL;
+    crypto_hash_sha256_state h;
 
-    (void)crypto_hash_sha256(hash, (const uint8_t *)text, strlen(text));
+    end = rest != NULL ? end : text + strlen(text);
+    (void)crypto_hash_sha256_init(&h);
+    (void)crypto_hash_sha256_update(&h, (const uint8_t *)text,
+                                    (size_t)(end - text));
+    if (rest != NULL) {
+        (void)crypto_hash_sha256_update(&h, (const uint8_t *)rest,
+                                        strlen(rest));
+    }
+    (void)crypto_hash_sha256_final(&h, hash);
     (void)sodium_bin2hex(out, 17, hash, 8);
 }
 
@@ -70,10 +84,11 @@ struct cv_anchors *cv_anchors_of(struct cv_broker *b)
         struct cv_anchor_one *a = &all->at[all->n];
 
         a->run.fd = -1;
-        make_id(texts[all->n], a->id);
+        a->ca_pem = b->options->programs.anchor_cas[all->n];
         if (cv_anchor_config_parse(texts[all->n], &a->config, NULL) != CV_OK) {
             break; /* the configuration was checked when it was read */
         }
+        make_id(texts[all->n], &a->config, a->id);
     }
     cv_buf_init(&all->note, NULL, CV_LIMIT_NOTE);
     b->anchors = all;

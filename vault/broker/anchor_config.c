@@ -10,8 +10,8 @@ static const struct {
     [CV_ANCHOR_COMMAND] = {"command", "command:/absolute/path"},
     [CV_ANCHOR_GIT] = {"git", "git:/absolute/path/of/a/repository"},
     [CV_ANCHOR_TOKEN] = {"token", "token:pkcs11:token=..."},
-    [CV_ANCHOR_WITNESS] = {"witness",
-                           "witness:https://host/prefix#name+id+key"},
+    [CV_ANCHOR_WITNESS] =
+        {"witness", "witness:https://host/prefix[?ca=/path]#name+id+key"},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -57,25 +57,51 @@ static const char *check_path(const char *path)
     return NULL;
 }
 
-/* Of whatever kind the text is: the place is told in the record. */
+/* Of whatever kind the text is, and however it is misspelt: the place is told
+ * in the record, and what is refused is shown. */
 static bool has_pin(const char *text)
 {
-    const char *uri = strcasestr(text, "pkcs11:");
+    return strcasestr(text, "pin-value=") != NULL ||
+           strcasestr(text, "pin-source=") != NULL;
+}
 
-    return uri != NULL && (strcasestr(uri, "pin-value") != NULL ||
-                           strcasestr(uri, "pin-source") != NULL);
+/* Takes the one parameter off the URL's end. */
+static const char *read_ca(struct cv_anchor_config *c)
+{
+    char *query = strchr(c->target, '?');
+    const char *why;
+
+    if (query == NULL) {
+        return NULL;
+    }
+    if (strncmp(c->target, "https://", 8) != 0 ||
+        strncmp(query, "?ca=", 4) != 0) {
+        return "behind ? may stand ca=/path alone, and of https";
+    }
+    memcpy(c->ca, query + 4, strlen(query + 4) + 1);
+    *query = '\0';
+    why = check_path(c->ca);
+    return why != NULL ? why
+           : !is_plain(c->ca) || strpbrk(c->ca, "&?") != NULL
+               ? "a path with characters that it may not have"
+               : NULL;
 }
 
 /* Takes the key off the URL's end. */
 static const char *read_witness(struct cv_anchor_config *c)
 {
     char *hash = strchr(c->target, '#');
+    const char *why;
 
     if (hash == NULL || (strncmp(c->target, "https://", 8) != 0 &&
                          strncmp(c->target, "http://", 7) != 0)) {
         return "not a URL and a key";
     }
     *hash = '\0';
+    why = read_ca(c);
+    if (why != NULL) {
+        return why;
+    }
     if (!is_plain(c->target) || strpbrk(c->target, "?@\"<>\\^`{|}") != NULL) {
         return "the URL has characters that it may not have";
     }

@@ -4,7 +4,11 @@
  *     command:/abs/path         started with the note on its standard input
  *     git:/abs/repository       a commit on a branch of a local repository
  *     token:PKCS11-URI          a data object on a token
- *     witness:URL#VKEY          a C2SP tlog-witness; its key is of type 0x04 */
+ *     witness:URL#VKEY          a C2SP tlog-witness; its key is of type 0x04.
+ *                               Behind an https URL may stand ?ca=/abs/path, a
+ *                               PEM file: who is trusted instead of the
+ *                               system's authorities. What the witness signed
+ *                               is believed by its key alone */
 #ifndef CERTVAULT_BROKER_ANCHOR_CONFIG_H
 #define CERTVAULT_BROKER_ANCHOR_CONFIG_H
 
@@ -22,6 +26,7 @@ enum cv_anchor_config_kind {
 struct cv_anchor_config {
     enum cv_anchor_config_kind kind;
     char target[CV_LIMIT_ANCHOR + 1]; /* the path, URI or URL */
+    char ca[CV_LIMIT_ANCHOR + 1];     /* a witness'; "": the system's */
     struct cv_note_key witness;       /* a witness' */
 };
 

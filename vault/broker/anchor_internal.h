@@ -27,7 +27,8 @@ struct cv_anchor_run {
 struct cv_anchor_one {
     char id[17]; /* hex of the beginning of SHA-256 of its text */
     struct cv_anchor_config config;
-    uint64_t size; /* of the last checkpoint there; time_s 0: none */
+    const char *ca_pem; /* a witness'; NULL: the system's authorities */
+    uint64_t size;      /* of the last checkpoint there; time_s 0: none */
     uint8_t root[CV_TREE_HASH];
     int64_t time_s;              /* when; a witness' by its own word */
     bool conflict;               /* it knows another log of this name */

@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define SIZE_TYPE "text/x.tlog.size"
-#define SEND_MS 1000
 #define ANSWER_MAX CV_KIB(32)
 #define SIZE_DIGITS 16
 
@@ -68,10 +67,11 @@ static enum cv_status send_body(struct cv_anchor_one *a, const char *body,
     if (!cv_json_add_str(call, "method",
                          CV_INTERFACE_INTAKE ".AddCheckpoint") ||
         !cv_json_add_str(p, "url", a->config.target) ||
+        !cv_json_add_str(p, "ca_pem", a->ca_pem) ||
         !cv_json_add_str(p, "body", body)) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
     } else {
-        s = cv_channel_send(a->run.channel, call, false, SEND_MS, err);
+        s = cv_channel_send(a->run.channel, call, false, 0, err);
     }
     cJSON_Delete(call);
     (void)cv_json_use(before);
@@ -93,6 +93,10 @@ static enum cv_status ask(struct cv_broker *b, struct cv_anchor_one *a,
                                  err);
         if (s == CV_OK) {
             s = cv_channel_new(fd, CV_LIMIT_FRAME, &r->channel, err);
+        }
+        /* A list of authorities may be more than its socket takes at once. */
+        if (s == CV_OK) {
+            cv_channel_queue(r->channel, NULL);
         }
     }
     if (s == CV_OK) {
@@ -299,7 +303,10 @@ void cv_anchor_witness_go_on(struct cv_broker *b, struct cv_anchor_one *a)
     enum cv_status s;
 
     cv_err_init(&err);
-    s = cv_channel_fill(a->run.channel, &closed, &err);
+    s = cv_channel_flush(a->run.channel, &err);
+    if (s == CV_OK) {
+        s = cv_channel_fill(a->run.channel, &closed, &err);
+    }
     if (s == CV_OK) {
         s = cv_channel_next(a->run.channel, &m, &err);
     }

@@ -16,6 +16,7 @@
 #define CERTVAULT_BROKER_SPAWNER_H
 
 #include "vault/base/err.h"
+#include "vault/base/limits.h"
 
 #include <stdbool.h>
 
@@ -68,6 +69,8 @@ struct cv_spawner_options {
     /* Where checkpoints go (vault/broker/anchor_config.h), checked, ended by
      * NULL; NULL: nowhere. */
     char **anchors;
+    /* For each of them the text of its PEM file, or NULL: none was named. */
+    char *anchor_cas[CV_LIMIT_ANCHORS];
     /* Copies of the record; of those that are commands, what is started. */
     struct cv_spawner_sink *sinks;
     size_t n_sinks;
