@@ -3,6 +3,7 @@ others' by who may; what goes through them is cut with them."""
 
 import json
 import os
+import time
 
 import pytest
 
@@ -72,6 +73,12 @@ def test_ones_own(rig):
     assert item["given"] <= item["expires"] and not item["read_only"]
     assert item["requests"] == item["signatures"] == 0
     assert next(i for i in items if i["id"] == two)["read_only"]
+    # When it was given is the same whenever within a second one asks.
+    begin, times = time.monotonic(), set()
+    while time.monotonic() < begin + 1.1:
+        times |= {(i["id"], i["given"]) for i in given(
+            rig.broker.call(BROKER + "Grants", on=s))["items"]}
+    assert times == {(i["id"], i["given"]) for i in items}
     shown = rig("grants", "list", *rig.to, code=0).text
     assert one in shown and two in shown and "look" in shown
     names = rig("-o", "name", "grants", "list", *rig.to, code=0).text

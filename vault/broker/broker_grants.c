@@ -35,7 +35,6 @@ static bool add_text(cJSON *item, const char *key, const char *text)
 
 cJSON *cv_broker_grant_item(const struct cv_grant *g)
 {
-    const int64_t age_s = (cv_clock_boot_ms() - g->given_ms) / 1000;
     char given[CV_CLOCK_TEXT_LEN], expires[CV_CLOCK_TEXT_LEN];
     cJSON *item = cJSON_CreateObject();
 
@@ -43,8 +42,7 @@ cJSON *cv_broker_grant_item(const struct cv_grant *g)
         cv_json_add_str(item, "kind", cv_grant_kind_name(g->kind)) &&
         cv_json_add_str(item, "entry", g->entry) &&
         cv_json_add_str(item, "context", g->context) && add_actor(item, g) &&
-        cv_json_add_str(item, "given",
-                        cv_clock_format(cv_clock_now_s() - age_s, given)) &&
+        cv_json_add_str(item, "given", cv_clock_format(g->given_s, given)) &&
         cv_json_add_str(item, "expires", cv_clock_format(g->ends_s, expires)) &&
         cv_json_add_str(item, "rule", g->rule) &&
         cv_json_add_bool(item, "read_only", g->read_only) &&

@@ -191,7 +191,8 @@ static enum cv_status new_grant(struct cv_broker *b, struct call *c,
     copy(g->token, sizeof(g->token), cv_entry_token_uri(c->use.doc));
     g->given_ms = cv_clock_boot_ms();
     g->ends_ms = g->given_ms + cv_use_seconds(&c->use) * 1000;
-    g->ends_s = cv_clock_now_s() + cv_use_seconds(&c->use);
+    g->given_s = cv_clock_now_s();
+    g->ends_s = g->given_s + cv_use_seconds(&c->use);
     g->order = cv_use_terms(&c->use);
     g->subject = cv_use_subject(c->use.doc);
     if (g->order == NULL || g->subject == NULL) {

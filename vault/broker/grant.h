@@ -50,9 +50,10 @@ struct cv_grant {
     int64_t ends_ms;                /* CLOCK_BOOTTIME */
     int64_t ends_s;                 /* wall time as it was then */
     int64_t given_ms;
-    bool opened;  /* the relay has it */
-    bool given;   /* and its user */
-    bool counted; /* it was decided: it is one of its rule's sessions */
+    int64_t given_s; /* as ends_s */
+    bool opened;     /* the relay has it */
+    bool given;      /* and its user */
+    bool counted;    /* it was decided: it is one of its rule's sessions */
     char why[CV_ERR_TEXT_LEN]; /* it is to end; "": not */
     char hint[CV_ERR_HINT_LEN];
     uint64_t signatures, requests, refused; /* requests: recorded ones */
