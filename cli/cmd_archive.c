@@ -1,26 +1,19 @@
 /* audit archive: the oldest records into a file, and out of the vault. */
+#include "cli/arrival.h"
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
-#include "cli/interrupt.h"
 #include "cli/output_table.h"
-#include "cli/path.h"
-#include "vault/base/encode.h"
-#include "vault/base/file.h"
-#include "vault/base/limits.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct archive {
     struct cv_cli *cli;
-    const char *path;
-    struct cv_file_draft draft;
-    int64_t first, before, bytes;
+    struct cv_arrival file;
+    int64_t first, before;
     char digest[2 * crypto_hash_sha256_BYTES + 1];
 };
 
@@ -46,38 +39,14 @@ static int64_t number_of(const cJSON *tree, const char *key)
 
 static enum cv_status look(const char *path, struct cv_err *err)
 {
-    const char *name;
-    struct stat st;
-    int dir = -1;
-    enum cv_status s = cv_path_open_parent(path, &dir, &name, err);
+    bool is_file;
+    enum cv_status s = cv_arrival_look(path, false, &is_file, err);
 
-    if (s == CV_OK && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        s = cv_fail(err, CV_EXISTS, "%s is there already", path);
+    if (s == CV_EXISTS) {
         cv_err_state(err, "nothing was archived");
         cv_err_hint(err, "an archive is never written over: another name");
     }
-    cv_file_close(&dir);
     return s;
-}
-
-static enum cv_status take_piece(struct archive *a, const cJSON *answer,
-                                 size_t *len, struct cv_err *err)
-{
-    const char *text = cv_output_table_text(answer, "data");
-    struct cv_buf piece;
-    enum cv_status s;
-
-    if (text == NULL) {
-        return cv_fail(err, CV_INVALID, "the broker's answer has no data");
-    }
-    cv_buf_init(&piece, NULL, CV_LIMIT_BACKUP_STEP);
-    s = cv_decode_base64(text, strlen(text), false, "the archive", &piece, err);
-    *len = piece.len;
-    if (s == CV_OK) {
-        s = cv_file_write(a->draft.fd, cv_buf_bytes(&piece), a->path, err);
-    }
-    cv_buf_wipe(&piece);
-    return s == CV_NOT_FOUND ? CV_IO : s;
 }
 
 static enum cv_status copy_all(struct archive *a, struct cv_err *err)
@@ -92,14 +61,13 @@ static enum cv_status copy_all(struct archive *a, struct cv_err *err)
 
         s = cv_call_run(a->cli, &call, &reply, err);
         if (s == CV_OK) {
-            s = take_piece(a, reply.tree, &len, err);
+            s = cv_arrival_take(&a->file, reply.tree, &len, err);
             cv_output_progress(
                 &a->cli->out, "%lld of %lld records",
                 (long long)(number_of(reply.tree, "next") - a->first),
                 (long long)(a->before - a->first));
             cv_message_free(&reply);
         }
-        a->bytes += (int64_t)len;
     }
     cv_output_progress_end(&a->cli->out);
     return s;
@@ -113,18 +81,18 @@ static enum cv_status read_back(struct archive *a, struct cv_err *err)
     off_t at = 0;
     ssize_t n = 1;
 
-    if (fsync(a->draft.fd) != 0) {
-        return cv_fail_errno(err, CV_IO, "cannot write %s", a->path);
+    if (cv_arrival_sync(&a->file, err) != CV_OK) {
+        return CV_IO;
     }
     (void)crypto_hash_sha256_init(&sha);
     while (n > 0) {
-        n = pread(a->draft.fd, room, sizeof(room), at);
+        n = pread(a->file.draft.fd, room, sizeof(room), at);
         if (n < 0 && errno == EINTR) {
             n = 1;
             continue;
         }
         if (n < 0) {
-            return cv_fail_errno(err, CV_IO, "cannot read %s", a->path);
+            return cv_fail_errno(err, CV_IO, "cannot read %s", a->file.path);
         }
         (void)crypto_hash_sha256_update(&sha, room, (size_t)n);
         at += n;
@@ -132,16 +100,6 @@ static enum cv_status read_back(struct archive *a, struct cv_err *err)
     (void)crypto_hash_sha256_final(&sha, digest);
     (void)sodium_bin2hex(a->digest, sizeof(a->digest), digest, sizeof(digest));
     return CV_OK;
-}
-
-static enum cv_status publish(struct archive *a, struct cv_err *err)
-{
-    enum cv_status s;
-
-    cv_interrupt_hold();
-    s = cv_file_draft_publish(&a->draft, false, err);
-    cv_interrupt_release();
-    return s;
 }
 
 /* The file has its name before anything leaves the log. */
@@ -152,7 +110,7 @@ static enum cv_status finish(struct archive *a, const cJSON **answer,
     enum cv_status s = read_back(a, err);
 
     if (s == CV_OK) {
-        s = publish(a, err);
+        s = cv_arrival_publish(&a->file, false, err);
     }
     if (s != CV_OK) {
         cv_err_state(err, "nothing was archived");
@@ -165,7 +123,7 @@ static enum cv_status finish(struct archive *a, const cJSON **answer,
         cv_err_state(err,
                      "%s is there and whole; certvault audit status tells "
                      "whether the records are in the log still",
-                     a->path);
+                     a->file.path);
     }
     return s;
 }
@@ -198,12 +156,12 @@ static enum cv_status run(struct archive *a, int64_t before, struct cv_err *err)
         return s;
     }
     shown = cJSON_CreateObject();
-    (void)cv_json_add_str(shown, "file", a->path);
+    (void)cv_json_add_str(shown, "file", a->file.path);
     (void)cv_json_add_int(shown, "first", a->first);
     (void)cv_json_add_int(shown, "before", a->before);
     (void)cv_json_add_str(shown, "until",
                           cv_output_table_text(answer, "until"));
-    (void)cv_json_add_int(shown, "bytes", a->bytes);
+    (void)cv_json_add_int(shown, "bytes", a->file.bytes);
     (void)cv_json_add_str(shown, "digest", a->digest);
     answer = cv_cli_keep(a->cli, shown, err);
     return answer != NULL
@@ -214,12 +172,12 @@ static enum cv_status run(struct archive *a, int64_t before, struct cv_err *err)
 CV_CMD(audit_archive)
 {
     const char *text = cv_args_value(args, "before");
-    struct archive a = {.cli = cli, .path = cv_args_value(args, "output")};
-    struct stat st;
+    const char *path = cv_args_value(args, "output");
+    struct archive a = {.cli = cli};
     int64_t before = 0;
     enum cv_status s;
 
-    if (text == NULL || a.path == NULL || strcmp(a.path, "-") == 0) {
+    if (text == NULL || path == NULL || strcmp(path, "-") == 0) {
         s = cv_fail(err, CV_USAGE,
                     "audit archive wants --before SEQ and --output FILE");
         cv_err_hint(err, "the file is all that is left of the records' text: "
@@ -228,22 +186,16 @@ CV_CMD(audit_archive)
     }
     s = cv_check_number(text, "--before", 1, CV_CHECK_SEQ_MAX, &before, err);
     if (s == CV_OK) {
-        s = look(a.path, err);
+        s = look(path, err);
     }
     if (s == CV_OK) {
-        s = cv_file_draft_begin(AT_FDCWD, a.path, &a.draft, err);
+        s = cv_arrival_begin(cli, path, "archive", &a.file, err);
     }
     if (s != CV_OK) {
         return s;
     }
-    if (fstat(a.draft.fd, &st) == 0 && (st.st_mode & 077) != 0) {
-        cv_output_warn(&cli->out,
-                       "the file system of %s keeps no modes: others may be "
-                       "able to read the archive",
-                       a.path);
-    }
     s = run(&a, before, err);
-    cv_file_draft_end(&a.draft);
+    cv_arrival_end(&a.file);
     if (s == CV_OK) {
         cv_output_note(&cli->out,
                        "the log begins with record %lld now; keep the file: "

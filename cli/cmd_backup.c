@@ -1,18 +1,16 @@
 /* backup and restore: a vault in one file, and back. */
+#include "cli/arrival.h"
 #include "cli/call.h"
 #include "cli/cmd.h"
 #include "cli/connect.h"
 #include "cli/interrupt.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
-#include "cli/path.h"
 #include "cli/prompt.h"
 #include "cli/scratch.h"
-#include "vault/base/encode.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -124,54 +122,28 @@ static enum cv_status examine_alone(struct cv_cli *cli, int file,
 
 struct copy {
     struct cv_cli *cli;
-    const char *path;
-    struct cv_file_draft draft;
-    int64_t size, seq;
+    struct cv_arrival file;
+    int64_t size;
 };
 
 static enum cv_status look(const struct cv_cli *cli, const char *path,
                            struct cv_err *err)
 {
-    const char *name;
-    struct stat st;
-    int dir = -1;
-    enum cv_status s = cv_path_open_parent(path, &dir, &name, err);
+    bool is_file;
+    enum cv_status s = cv_arrival_look(path, cli->yes, &is_file, err);
 
-    if (s == CV_OK && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (!S_ISREG(st.st_mode) || !cli->yes)) {
-        s = cv_fail(err, CV_EXISTS, "%s is there already", path);
+    if (s == CV_EXISTS) {
         cv_err_state(err, "nothing was asked for, nothing was written");
-        if (S_ISREG(st.st_mode)) {
+        if (is_file) {
             cv_err_hint(err, "--yes replaces it, once the new one is whole");
         }
     }
-    cv_file_close(&dir);
     return s;
-}
-
-static enum cv_status take_piece(struct copy *c, const cJSON *answer,
-                                 size_t *len, struct cv_err *err)
-{
-    const char *text = cv_output_table_text(answer, "data");
-    struct cv_buf piece;
-    enum cv_status s;
-
-    if (text == NULL) {
-        return cv_fail(err, CV_INVALID, "the broker's answer has no data");
-    }
-    cv_buf_init(&piece, NULL, CV_LIMIT_BACKUP_STEP);
-    s = cv_decode_base64(text, strlen(text), false, "the backup", &piece, err);
-    *len = piece.len;
-    if (s == CV_OK) {
-        s = cv_file_write(c->draft.fd, cv_buf_bytes(&piece), c->path, err);
-    }
-    cv_buf_wipe(&piece);
-    return s == CV_NOT_FOUND ? CV_IO : s;
 }
 
 static enum cv_status copy_all(struct copy *c, struct cv_err *err)
 {
-    int64_t at = 0;
+    const int64_t *at = &c->file.bytes;
     size_t len = 1;
     enum cv_status s = CV_OK;
 
@@ -181,31 +153,20 @@ static enum cv_status copy_all(struct copy *c, struct cv_err *err)
                                .parameters = parameters};
         struct cv_message reply;
 
-        (void)cv_json_add_int(parameters, "at", at);
+        (void)cv_json_add_int(parameters, "at", *at);
         s = cv_call_run(c->cli, &call, &reply, err);
         if (s == CV_OK) {
-            s = take_piece(c, reply.tree, &len, err);
+            s = cv_arrival_take(&c->file, reply.tree, &len, err);
             cv_message_free(&reply);
         }
-        at += (int64_t)len;
-        cv_output_progress(&c->cli->out, "%lld of %lld bytes", (long long)at,
+        cv_output_progress(&c->cli->out, "%lld of %lld bytes", (long long)*at,
                            (long long)c->size);
     }
     cv_output_progress_end(&c->cli->out);
-    if (s == CV_OK && at != c->size) {
+    if (s == CV_OK && *at != c->size) {
         s = cv_fail(err, CV_INVALID, "the broker sent %lld bytes of %lld",
-                    (long long)at, (long long)c->size);
+                    (long long)*at, (long long)c->size);
     }
-    return s;
-}
-
-static enum cv_status publish(struct copy *c, struct cv_err *err)
-{
-    enum cv_status s;
-
-    cv_interrupt_hold();
-    s = cv_file_draft_publish(&c->draft, c->cli->yes, err);
-    cv_interrupt_release();
     return s;
 }
 
@@ -214,19 +175,19 @@ static enum cv_status publish(struct copy *c, struct cv_err *err)
 static enum cv_status finish(struct copy *c, const cJSON **report,
                              struct cv_err *err)
 {
-    cJSON *parameters = cJSON_CreateObject();
+    cJSON *parameters;
     const cJSON *answer;
-    enum cv_status s;
+    enum cv_status s = cv_arrival_sync(&c->file, err);
 
-    if (fsync(c->draft.fd) != 0) {
-        cJSON_Delete(parameters);
-        return cv_fail_errno(err, CV_IO, "cannot write %s", c->path);
+    if (s != CV_OK) {
+        return s;
     }
-    s = examine_alone(c->cli, c->draft.fd, report, err);
+    parameters = cJSON_CreateObject();
+    s = examine_alone(c->cli, c->file.draft.fd, report, err);
     if (s != CV_OK) {
         cv_err_prefix(err, "the backup was read back");
     } else {
-        s = publish(c, err);
+        s = cv_arrival_publish(&c->file, c->cli->yes, err);
     }
     if (s == CV_OK) {
         (void)cv_json_add_str(parameters, "digest",
@@ -237,7 +198,7 @@ static enum cv_status finish(struct copy *c, const cJSON **report,
             cv_err_state(err,
                          "%s is there and whole; the record does not say "
                          "so",
-                         c->path);
+                         c->file.path);
         }
     } else {
         cv_err_state(err, "no backup was written");
@@ -257,7 +218,6 @@ static enum cv_status run_backup(struct copy *c, struct cv_err *err)
         return s;
     }
     c->size = number_of(answer, "size");
-    c->seq = number_of(answer, "audit_seq");
     s = copy_all(c, err);
     if (s != CV_OK) {
         cv_err_state(err, "no backup was written");
@@ -268,7 +228,7 @@ static enum cv_status run_backup(struct copy *c, struct cv_err *err)
         return s;
     }
     shown = cJSON_CreateObject();
-    (void)cv_json_add_str(shown, "file", c->path);
+    (void)cv_json_add_str(shown, "file", c->file.path);
     (void)cv_json_add_item(
         shown, "backup",
         cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(report, "backup"),
@@ -281,24 +241,17 @@ static enum cv_status run_backup(struct copy *c, struct cv_err *err)
 
 CV_CMD(backup)
 {
-    struct copy c = {.cli = cli, .path = args->operands[0]};
-    struct stat st;
-    enum cv_status s = look(cli, c.path, err);
+    struct copy c = {.cli = cli};
+    enum cv_status s = look(cli, args->operands[0], err);
 
     if (s == CV_OK) {
-        s = cv_file_draft_begin(AT_FDCWD, c.path, &c.draft, err);
+        s = cv_arrival_begin(cli, args->operands[0], "backup", &c.file, err);
     }
     if (s != CV_OK) {
         return s;
     }
-    if (fstat(c.draft.fd, &st) == 0 && (st.st_mode & 077) != 0) {
-        cv_output_warn(&cli->out,
-                       "the file system of %s keeps no modes: "
-                       "others may be able to read the backup",
-                       c.path);
-    }
     s = run_backup(&c, err);
-    cv_file_draft_end(&c.draft);
+    cv_arrival_end(&c.file);
     if (s == CV_OK) {
         cv_output_note(&cli->out,
                        "it was read back; what opens the vault (a key file, a "
