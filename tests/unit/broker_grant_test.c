@@ -94,6 +94,28 @@ static void test_holder(void **state)
     assert_int_equal(holder.grants, 0);
 }
 
+/* A grant outlives its caller's connection. */
+static void test_name(void **state)
+{
+    struct cv_caller caller = {0};
+    struct cv_grant *g = new_grant(1, "e", "c", 1);
+
+    (void)state;
+    caller.peer.uid = 7;
+    (void)snprintf(caller.user, sizeof(caller.user), "%s", "u");
+    caller.channel = (struct cv_channel *)&caller;
+    caller.prompt = (struct cv_prompt_wait *)&caller;
+    caller.reading = (struct cv_reading *)&caller;
+    caller.grants = 3;
+    cv_grant_name(g, &caller);
+    assert_int_equal(g->who.peer.uid, 7);
+    assert_string_equal(g->who.user, "u");
+    assert_null(g->who.channel);
+    assert_null(g->who.prompt);
+    assert_null(g->who.reading);
+    assert_int_equal(g->who.grants, 0);
+}
+
 static void test_ceiling(void **state)
 {
     struct cv_grant *g;
@@ -131,6 +153,7 @@ int main(void)
         cmocka_unit_test_teardown(test_time, empty),
         cmocka_unit_test_teardown(test_credential, empty),
         cmocka_unit_test_teardown(test_holder, empty),
+        cmocka_unit_test_teardown(test_name, empty),
         cmocka_unit_test_teardown(test_ceiling, empty),
         cmocka_unit_test_teardown(test_kinds, empty),
     };

@@ -170,11 +170,7 @@ static enum cv_status new_grant(struct cv_broker *b, struct call *c,
     c->grant = g;
     memcpy(c->id, g->id, sizeof(c->id));
     g->kind = c->kind;
-    g->who = *b->caller;
-    g->who.channel = NULL;
-    g->who.prompt = NULL;
-    g->who.reading = NULL;
-    g->who.grants = 0;
+    cv_grant_name(g, b->caller);
     copy(g->entry, sizeof(g->entry), c->use.name);
     copy(g->entry_id, sizeof(g->entry_id), c->use.row->entry_id);
     copy(g->context, sizeof(g->context), ask->context);

@@ -47,6 +47,15 @@ enum cv_status cv_grant_new(struct cv_grant_table *t, struct cv_grant **out,
     return CV_OK;
 }
 
+void cv_grant_name(struct cv_grant *g, const struct cv_caller *caller)
+{
+    g->who = *caller;
+    g->who.channel = NULL;
+    g->who.prompt = NULL;
+    g->who.reading = NULL;
+    g->who.grants = 0;
+}
+
 void cv_grant_hold(struct cv_grant *g, struct cv_caller *holder)
 {
     g->holder = holder;

@@ -75,6 +75,10 @@ void cv_grant_drop(struct cv_grant_table *t, struct cv_grant *g);
 
 void cv_grant_drop_all(struct cv_grant_table *t);
 
+/* It is this caller's: what the record tells of him is copied, and nothing that
+ * goes with his connection. */
+void cv_grant_name(struct cv_grant *g, const struct cv_caller *caller);
+
 /* It ends with `holder` from now on. */
 void cv_grant_hold(struct cv_grant *g, struct cv_caller *holder);
 
