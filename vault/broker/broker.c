@@ -245,6 +245,10 @@ static bool idle(void *context)
     b->method = NULL;
     b->intake.caller = -1;
     cv_service_tick();
+    /* What was told meanwhile is recorded; nothing else is touched. */
+    if (cv_loop_is_held(b->loop)) {
+        return cv_broker_flush(b, false);
+    }
     cv_relay_tick(b);
     busy = cv_grant_tick(b);
     cv_freeze_tick(b);
@@ -497,6 +501,9 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         .waits = waits,
         .together = together,
         .meanwhile = cv_meanwhile_may,
+        .beside = cv_meanwhile_may_beside,
+        .ends = cv_meanwhile_ends,
+        .gives = cv_meanwhile_gives,
         .idle = idle,
         .left = left,
         .rest = rest,

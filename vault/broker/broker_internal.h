@@ -41,7 +41,10 @@ struct cv_broker {
     cJSON *pins;         /* URIs of tokens whose PIN the service has */
     struct cv_broker_relay relay_options;
     struct cv_module_table *modules; /* NULL: no token was wanted yet */
-    struct cv_vault *vault;          /* NULL: there is none in the folder yet */
+    bool module_called;              /* one of them is at work */
+    int64_t ended_ms; /* a module's caller saw then that it is to end; 0: none
+                       * did */
+    struct cv_vault *vault; /* NULL: there is none in the folder yet */
     int folder;             /* the folder, until a vault takes it; else -1 */
     int logins;             /* where logins are written down; -1: in the vault's
                                folder */

@@ -359,6 +359,12 @@ static enum cv_status remove_keys(struct cv_broker *b, struct removal *r,
     size_t i;
 
     for (i = r->n_rows; i < r->n && s == CV_OK; i++) {
+        /* None behind a freeze that came meanwhile. */
+        s = cv_freeze_check(r->list[i], err);
+        if (s != CV_OK) {
+            cv_err_state(err, "%zu of %zu were removed before that", i, r->n);
+            break;
+        }
         s = cv_held_remove_key(&r->places[i]->held, r->list[i], r->list[i]->doc,
                                err);
         if (s != CV_OK && r->n > 1) {

@@ -320,6 +320,10 @@ enum cv_status cv_sign_make(struct cv_broker *b, struct cv_sign *sign,
         return refuse(b, sign, reply, err);
     }
     s = make(b, sign, reply, err);
+    /* A freeze may have come while the token worked. */
+    if (s == CV_OK) {
+        s = cv_freeze_check(&sign->ask, err);
+    }
     if (s == CV_OK) {
         s = cv_reply_send(reply, err);
     }

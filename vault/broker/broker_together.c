@@ -132,6 +132,28 @@ static void refuse_all(struct cv_broker *b, const struct group *g,
     }
 }
 
+/* It was permitted, and while a token worked for another one of the group the
+ * vault was frozen: nothing is released after that. */
+static void withhold(struct cv_broker *b, struct cv_together_call *call)
+{
+    struct cv_err err;
+    enum cv_status s;
+
+    if (call == NULL || call->status != CV_OK) {
+        return;
+    }
+    cv_err_init(&err);
+    s = cv_freeze_check(call->ask, &err);
+    if (s != CV_OK) {
+        if (call->ask->seq != -1) {
+            b->caller = call->caller;
+            cv_ask_outcome_later(call->ask, s, NULL);
+        }
+        call->status = s;
+        call->err = err;
+    }
+}
+
 /* Entered. *owes: something of it waits for the disk. */
 static enum cv_status decide_all(struct cv_broker *b, const struct group *g,
                                  bool *owes, struct cv_err *err)
@@ -200,6 +222,7 @@ static void answer(struct cv_broker *b, const struct group *g, bool door)
             continue;
         }
         cv_err_init(&err);
+        withhold(b, g->calls[i]);
         b->caller = rq->caller;
         b->together = g->calls[i];
         rq->failed =

@@ -337,6 +337,10 @@ static enum cv_status give(struct cv_broker *b, struct call *c,
     if (!c->again) {
         s = finish_order(b, c, err);
     }
+    /* A freeze may have come while the token worked. */
+    if (s == CV_OK) {
+        s = cv_freeze_check(&c->use.ask, err);
+    }
     if (s == CV_OK) {
         s = mint(b, c, out, reply, err);
     }

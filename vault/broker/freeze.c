@@ -173,6 +173,11 @@ void cv_freeze_tick(struct cv_broker *b)
     if (!b->freeze.fresh) {
         return;
     }
+    /* A token is at work for somebody, who has pointers to the rest. */
+    if (cv_loop_is_held(b->loop)) {
+        cv_relay_close_all(b, why, hint);
+        return;
+    }
     b->freeze.fresh = false;
     cv_relay_close_all(b, why, hint);
     cv_helper_stop(&b->token);

@@ -40,7 +40,10 @@ CV_MUST_USE enum cv_status cv_freeze_set(struct cv_ask *ask, bool frozen,
                                          const cJSON *details,
                                          struct cv_err *err);
 
-/* Not entered. Where the freeze is fresh: what is open here is shut. */
+/* Not entered. Where the freeze is fresh: what is open here is shut. While a
+ * token is at work for somebody (cv_loop_hold) that is the connections alone,
+ * the rest as soon as it is done; nothing is released meanwhile
+ * (cv_freeze_check). */
 void cv_freeze_tick(struct cv_broker *b);
 
 /* Adds `frozen`, and where it is, `frozen_by`, `frozen_since`,

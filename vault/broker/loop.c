@@ -102,7 +102,7 @@ void cv_loop_watch(struct cv_loop *l, int how, int fd, uint32_t events,
 /* What epoll is to tell of a seat. Of those that are limited it tells once when
  * something comes, because they may have to wait; what others want is always
  * done at once, unless an answer waits. */
-static void watch_seat(struct cv_loop *l, struct cv_loop_seat *seat, int how)
+void cv_loop_watch_seat(struct cv_loop *l, struct cv_loop_seat *seat, int how)
 {
     uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
@@ -155,7 +155,7 @@ static void sit_down(struct cv_loop *l, struct cv_loop_seat *seat,
         cv_channel_queue(seat->caller.channel,
                          account->is_limited ? &account->stalled_ms : NULL);
     }
-    watch_seat(l, seat, EPOLL_CTL_ADD);
+    cv_loop_watch_seat(l, seat, EPOLL_CTL_ADD);
 }
 
 enum cv_status cv_loop_add(struct cv_loop *l, int fd,
@@ -211,6 +211,7 @@ void cv_loop_drop(struct cv_loop *l, struct cv_loop_seat *seat)
     l->seats[seat->at]->at = seat->at;
     detach(l, seat);
     cv_loop_wait_forget(l, seat);
+    cv_loop_wait_ends(l, seat, false);
     cv_loop_line_leave(seat);
     seat->account->n--;
     seat->account->bytes -= seat->charged;
@@ -239,12 +240,18 @@ size_t cv_loop_clients(const struct cv_loop *l)
 /* Answers the requests that waited for each other. */
 static void answer_gathered(struct cv_loop *l)
 {
-    if (l->n_gathered > 0) {
-        l->hooks->together(l->hooks->context, l->gathered, l->n_gathered);
+    /* Held, it is those that are being answered. */
+    if (l->n_gathered == 0 || l->held) {
+        return;
     }
+    for (size_t i = 0; i < l->n_gathered; i++) {
+        ((struct cv_loop_seat *)l->gathered[i].caller)->is_answered = true;
+    }
+    l->hooks->together(l->hooks->context, l->gathered, l->n_gathered);
     for (size_t i = 0; i < l->n_gathered; i++) {
         struct cv_loop_request *r = &l->gathered[i];
 
+        ((struct cv_loop_seat *)r->caller)->is_answered = false;
         if (r->failed) {
             leave(l, (struct cv_loop_seat *)r->caller);
         }
@@ -253,11 +260,26 @@ static void answer_gathered(struct cv_loop *l)
     l->n_gathered = 0;
 }
 
+/* While the loop is held, those that were gathered before are being answered.
+ */
+static void answer_alone(struct cv_loop *l, struct cv_caller *c,
+                         const struct cv_message *request)
+{
+    struct cv_loop_request one = {.caller = c, .message = *request};
+
+    l->hooks->together(l->hooks->context, &one, 1);
+    if (one.failed) {
+        leave(l, (struct cv_loop_seat *)c);
+    }
+    cv_message_free(&one.message);
+}
+
 /* *cost: of the caller's turn. */
 static enum cv_status answer_one(struct cv_loop *l, struct cv_caller *c,
                                  struct cv_message *request, int *cost,
                                  struct cv_err *err)
 {
+    struct cv_loop_seat *seat = (struct cv_loop_seat *)c;
     enum cv_status s;
 
     *cost = ALONE;
@@ -268,6 +290,10 @@ static enum cv_status answer_one(struct cv_loop *l, struct cv_caller *c,
     if (l->hooks->waits != NULL &&
         l->hooks->waits(l->hooks->context, c, request)) {
         *cost = 1;
+        if (l->held) {
+            answer_alone(l, c, request);
+            return CV_OK;
+        }
         l->gathered[l->n_gathered++] =
             (struct cv_loop_request){.caller = c, .message = *request};
         if (l->n_gathered == CV_LIMIT_TOGETHER) {
@@ -277,9 +303,11 @@ static enum cv_status answer_one(struct cv_loop *l, struct cv_caller *c,
     }
     /* It may not overtake what the same caller sent before. */
     answer_gathered(l);
+    seat->is_answered = true;
     s = cv_serve_message(c->iface != NULL ? c->iface : l->hooks->iface,
                          l->hooks->enter(l->hooks->context, c, request),
                          c->channel, request, err);
+    seat->is_answered = false;
     cv_message_free(request);
     return s;
 }
@@ -312,7 +340,7 @@ static void note_unsent(struct cv_loop *l, struct cv_loop_seat *seat)
     if (waits != seat->wants_room) {
         seat->wants_room = waits;
         seat->unsent_ms = waits ? cv_clock_boot_ms() : 0;
-        watch_seat(l, seat, EPOLL_CTL_MOD);
+        cv_loop_watch_seat(l, seat, EPOLL_CTL_MOD);
     }
     cv_loop_account_charge(l, seat);
 }
@@ -350,8 +378,34 @@ static bool has_to_wait(const struct cv_loop *l,
                         const struct cv_loop_seat *seat,
                         const struct cv_message *request)
 {
+    if (l->n_ends > 0 && !seat->ends &&
+        l->hooks->gives(l->hooks->context, &seat->caller, request)) {
+        return true;
+    }
+    if (l->held) {
+        return !l->hooks->beside(l->hooks->context, &seat->caller, request);
+    }
     return l->waiting != NULL &&
            !l->hooks->meanwhile(l->hooks->context, &seat->caller, request);
+}
+
+/* Until the loop is free; or, where it is, until what it may not overtake is
+ * done (*held: this user's turn is over). */
+static void keep(struct cv_loop *l, struct cv_loop_seat *seat,
+                 const struct cv_message *request, bool *held)
+{
+    seat->kept = *request;
+    /* A cloud that is waited for holds up nobody but those who change. */
+    cv_loop_wait_ends(
+        l, seat,
+        l->held && l->hooks->ends != NULL &&
+            l->hooks->ends(l->hooks->context, &seat->caller, request));
+    if (l->held || l->waiting != NULL) {
+        cv_loop_wait_keep(l, seat);
+    } else {
+        cv_loop_line_stand(l, seat);
+        *held = true;
+    }
 }
 
 /* One request of a client in the service, if he has a whole one. What it cost
@@ -365,7 +419,9 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
     enum cv_status s;
     int cost = 1;
 
-    if (l->waiting != NULL && seat->kept.tree != NULL) {
+    if ((((l->waiting != NULL && !seat->ends) || l->held) &&
+         seat->kept.tree != NULL) ||
+        seat->is_answered) {
         cv_loop_wait_keep(l, seat);
         return 0;
     }
@@ -376,9 +432,9 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
     s = next_request(l, seat, &request, &what, &err);
     if (s == CV_OK && what == CV_LOOP_READ_MESSAGE &&
         has_to_wait(l, seat, &request)) {
-        seat->kept = request;
-        cv_loop_wait_keep(l, seat);
+        keep(l, seat, &request, held);
     } else if (s == CV_OK && what == CV_LOOP_READ_MESSAGE) {
+        cv_loop_wait_ends(l, seat, false);
         seat->caller.last_ms = cv_clock_boot_ms();
         (void)cv_loop_account_take(seat->account, seat->caller.last_ms);
         s = answer_one(l, &seat->caller, &request, &cost, &err);
@@ -405,6 +461,10 @@ static void serve_account(struct cv_loop *l, struct cv_loop_account *a,
     bool held = false;
     int64_t late;
 
+    if (!a->is_limited && (l->held || l->n_ends > 0)) {
+        *wait_ms = l->n_ends > 0 && HELD_MS < *wait_ms ? HELD_MS : *wait_ms;
+        return;
+    }
     if (!a->is_limited) {
         while (seat != last && (seat = cv_loop_line_next(a)) != NULL) {
             seat->caller.last_ms = cv_clock_boot_ms();
@@ -484,6 +544,9 @@ static void drop_leaving(struct cv_loop *l)
 {
     struct cv_loop_seat *stays = NULL;
 
+    if (l->held) {
+        return;
+    }
     for (struct cv_loop_seat *at = l->attached; at != NULL;
          at = at->next_attached) {
         if (at->caller.broken) {
@@ -603,7 +666,7 @@ enum cv_status cv_loop_turn(struct cv_loop *l, int timeout, int64_t *wait_ms,
     if (n == -1 && errno != EINTR) {
         return cv_fail_errno(err, CV_INTERNAL, "cannot wait for sockets");
     }
-    if (hung_up && l->waiting == NULL) {
+    if (hung_up && l->waiting == NULL && !l->held) {
         hung_up = 0;
         l->hooks->hangup(l->hooks->context);
     }

@@ -67,6 +67,17 @@ struct cv_loop_hooks {
      * (cv_loop_wait)? Others stay until that is there. NULL: none may. */
     bool (*meanwhile)(void *context, const struct cv_caller *caller,
                       const struct cv_message *request);
+    /* The same while the loop is held (cv_loop_hold). NULL: none may. */
+    bool (*beside)(void *context, const struct cv_caller *caller,
+                   const struct cv_message *request);
+    /* Does this request take something away from others (a lock, the end of
+     * uses); may this one give something away? From the moment that one of the
+     * former has to stay because the loop is held, none of the latter is
+     * answered before it, whoever asks. NULL (both): there are none. */
+    bool (*ends)(void *context, const struct cv_caller *caller,
+                 const struct cv_message *request);
+    bool (*gives)(void *context, const struct cv_caller *caller,
+                  const struct cv_message *request);
     /* Called when nothing else is to be done, at least each second while it
      * returns true. */
     bool (*idle)(void *context);
@@ -116,6 +127,22 @@ bool cv_loop_wait(struct cv_loop *loop, struct cv_caller *caller, int fd);
 void cv_loop_wait_turn(struct cv_loop *loop, int timeout_ms);
 void cv_loop_wait_end(struct cv_loop *loop);
 bool cv_loop_wait_was_cut(const struct cv_loop *loop);
+
+/* For a call of a token's process, wherever it is made: between cv_loop_hold
+ * and cv_loop_hold_end each turn answers what hooks->beside lets it, of callers
+ * whose own request is not being answered. Nobody is dropped, what is attached
+ * is not looked at, and no configuration read: whatever the one who holds it
+ * has pointers to stays. False where it is held or waited already, or is no
+ * loop that is shared. Turns end as those of cv_loop_wait_turn; hooks->idle is
+ * called and sees cv_loop_is_held. */
+bool cv_loop_hold(struct cv_loop *loop, int fd);
+void cv_loop_hold_turn(struct cv_loop *loop, int timeout_ms);
+void cv_loop_hold_end(struct cv_loop *loop);
+bool cv_loop_is_held(const struct cv_loop *loop);
+
+/* Does one that ends something wait for its turn since the loop was held? What
+ * was decided before it came is not to be given away any more then. */
+bool cv_loop_has_end(const struct cv_loop *loop);
 
 /* From now on a turn ends when `fd` can be read (`room`: or written) too, so
  * that hooks->idle is called and can look at it; closing it ends that. For what

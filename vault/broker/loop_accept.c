@@ -71,6 +71,9 @@ static bool make_way(struct cv_loop *l, const struct cv_loop_account *newcomer)
     const struct cv_loop_account *most = NULL;
     struct cv_loop_seat *gone = NULL, *silent = NULL;
 
+    if (l->held) {
+        return false;
+    }
     for (size_t i = 0; i < l->n_seats; i++) {
         struct cv_loop_seat *seat = l->seats[i];
 

@@ -26,6 +26,8 @@ struct cv_loop_seat {
                                was taken; 0: none */
     struct cv_message kept; /* a request that waits for another's end */
     bool is_kept;           /* it stands among those who wait for that end */
+    bool ends;              /* it is one that nothing given away overtakes */
+    bool is_answered;       /* its request is being answered */
     struct cv_loop_seat *next_kept;
     size_t charged; /* bytes that its account counts for it */
 };
@@ -62,6 +64,8 @@ struct cv_loop {
     struct cv_loop_account *busy, *busy_last; /* those with a line */
     size_t n_busy;
     int waited_fd;
+    bool held; /* as cv_loop_hold says; waited_fd is then whose answer it is */
+    size_t n_ends;                /* seats with `ends` */
     int64_t meanwhile_ms;         /* how long those who are late wait then */
     int64_t ended_ms;             /* it was told to end then; 0: it was not */
     bool cut;                     /* what was waited for then was cut off */
@@ -93,6 +97,9 @@ size_t cv_loop_clients(const struct cv_loop *l);
 void cv_loop_watch(struct cv_loop *l, int how, int fd, uint32_t events,
                    void *what);
 
+/* What epoll is to tell of a seat; `how` as of epoll_ctl(2). */
+void cv_loop_watch_seat(struct cv_loop *l, struct cv_loop_seat *seat, int how);
+
 /* One wait for at most `timeout` ms (-1: for ever), and what comes of it.
  * *wait_ms: what those who are late may wait after it; *busy: what hooks->idle
  * said. CV_INTERNAL. */
@@ -110,6 +117,9 @@ bool cv_loop_is_ending(void);
 void cv_loop_wait_keep(struct cv_loop *l, struct cv_loop_seat *seat);
 
 void cv_loop_wait_forget(struct cv_loop *l, struct cv_loop_seat *seat);
+
+/* Its kept request is one that ends something; or is answered now, or gone. */
+void cv_loop_wait_ends(struct cv_loop *l, struct cv_loop_seat *seat, bool is);
 
 /* loop_accept.c */
 

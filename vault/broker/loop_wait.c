@@ -21,7 +21,7 @@ static void watch_wait(struct cv_loop *l, int how, int fd)
 
 bool cv_loop_wait(struct cv_loop *l, struct cv_caller *caller, int fd)
 {
-    if (!l->hooks->shared || l->waiting != NULL || l->over ||
+    if (!l->hooks->shared || l->waiting != NULL || l->held || l->over ||
         l->hooks->meanwhile == NULL || caller->iface != NULL) {
         return false;
     }
@@ -101,8 +101,26 @@ void cv_loop_wait_forget(struct cv_loop *l, struct cv_loop_seat *seat)
     seat->is_kept = false;
 }
 
+void cv_loop_wait_ends(struct cv_loop *l, struct cv_loop_seat *seat, bool is)
+{
+    if (seat->ends != is) {
+        seat->ends = is;
+        l->n_ends = is ? l->n_ends + 1 : l->n_ends - 1;
+    }
+}
+
 /* Those who waited go on in the order in which they came: by any other, who
  * comes again and again could always be before who came once. */
+static void let_go(struct cv_loop *l)
+{
+    while (l->kept != NULL) {
+        struct cv_loop_seat *seat = l->kept;
+
+        cv_loop_wait_forget(l, seat);
+        cv_loop_line_stand(l, seat);
+    }
+}
+
 void cv_loop_wait_end(struct cv_loop *l)
 {
     struct cv_loop_seat *done = l->waiting;
@@ -110,11 +128,66 @@ void cv_loop_wait_end(struct cv_loop *l)
     watch_wait(l, EPOLL_CTL_DEL, l->waited_fd);
     l->waiting = NULL;
     l->meanwhile_ms = 0;
-    while (l->kept != NULL) {
-        struct cv_loop_seat *seat = l->kept;
-
-        cv_loop_wait_forget(l, seat);
-        cv_loop_line_stand(l, seat);
-    }
+    let_go(l);
     cv_loop_line_stand(l, done); /* had its turn */
+}
+
+/* Holding it */
+
+/* What is attached is not served: of it epoll tells once that it is gone. */
+static void watch_attached(struct cv_loop *l, bool held)
+{
+    for (struct cv_loop_seat *at = l->attached; at != NULL;
+         at = at->next_attached) {
+        if (held) {
+            cv_loop_watch(l, EPOLL_CTL_MOD, cv_channel_fd(at->caller.channel),
+                          EPOLLET, at);
+        } else {
+            cv_loop_watch_seat(l, at, EPOLL_CTL_MOD);
+        }
+    }
+}
+
+bool cv_loop_hold(struct cv_loop *l, int fd)
+{
+    if (!l->hooks->shared || l->waiting != NULL || l->held || l->over ||
+        l->hooks->beside == NULL) {
+        return false;
+    }
+    l->held = true;
+    l->waited_fd = fd;
+    watch_wait(l, EPOLL_CTL_ADD, fd);
+    watch_attached(l, true);
+    return true;
+}
+
+void cv_loop_hold_turn(struct cv_loop *l, int timeout_ms)
+{
+    int timeout =
+        timeout_ms == -1 || timeout_ms > TICK_MS ? TICK_MS : timeout_ms;
+    bool busy;
+
+    if (l->busy != NULL && l->meanwhile_ms < timeout) {
+        timeout = (int)l->meanwhile_ms;
+    }
+    (void)!cv_loop_turn(l, timeout, &l->meanwhile_ms, &busy, NULL);
+}
+
+void cv_loop_hold_end(struct cv_loop *l)
+{
+    watch_wait(l, EPOLL_CTL_DEL, l->waited_fd);
+    l->held = false;
+    l->meanwhile_ms = 0;
+    watch_attached(l, false);
+    let_go(l);
+}
+
+bool cv_loop_has_end(const struct cv_loop *l)
+{
+    return l != NULL && l->n_ends > 0;
+}
+
+bool cv_loop_is_held(const struct cv_loop *l)
+{
+    return l != NULL && l->held;
 }

@@ -14,26 +14,80 @@ static const char *const allowed[] = {
     "AuditStatus",   "AuditKey",     "AuditAnchors", "Requests",  "AuditSinks",
 };
 
-bool cv_meanwhile_may(void *context, const struct cv_caller *caller,
-                      const struct cv_message *request)
+/* Of these, what needs no token and takes no grant away. (Export: what is on a
+ * token is not exported. LockAll: what it shuts is shut when the token is done,
+ * freeze.c.) */
+static const char *const beside[] = {
+    "Hello",      "Status",       "Metrics",   "List",        "Show",
+    "Export",     "LockAll",      "Grants",    "PolicyShow",  "PolicyExplain",
+    "AuditQuery", "AuditWho",     "AuditTail", "AuditRecord", "AuditStatus",
+    "AuditKey",   "AuditAnchors", "Requests",  "AuditSinks",
+};
+
+/* Which take away what others have or might get ... */
+static const char *const ends[] = {
+    "Lock",       "UseEnd",  "GrantsRevoke", "Deny",   "PolicyApply",
+    "SlotRemove", "Destroy", "TokenLost",    "Remove",
+};
+
+/* ... and which give it. */
+static const char *const gives[] = {"Export", "Sign", "Use"};
+
+/* Else it is Varlink's own, or refused. */
+static bool is_ours(const struct cv_message *request)
+{
+    return strncmp(cv_entry_text(request->tree, "method"),
+                   CV_INTERFACE_BROKER ".",
+                   sizeof(CV_INTERFACE_BROKER ".") - 1) == 0;
+}
+
+static bool is_among(const struct cv_message *request, const char *const *list,
+                     size_t n)
 {
     const char *method = cv_entry_text(request->tree, "method");
-    const size_t len = strlen(CV_INTERFACE_BROKER ".");
 
-    (void)context;
-    /* The relay's questions: each is about a grant, and a signature. */
-    if (caller->iface != NULL) {
-        return true;
-    }
-    if (strncmp(method, CV_INTERFACE_BROKER ".", len) != 0) {
-        return true; /* Varlink's own, or refused */
-    }
-    for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
-        if (strcmp(method + len, allowed[i]) == 0) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(method + sizeof(CV_INTERFACE_BROKER ".") - 1, list[i]) ==
+            0) {
             return true;
         }
     }
     return false;
+}
+
+bool cv_meanwhile_may(void *context, const struct cv_caller *caller,
+                      const struct cv_message *request)
+{
+    (void)context;
+    /* The relay's questions: each is about a grant, and a signature. */
+    return caller->iface != NULL || !is_ours(request) ||
+           is_among(request, allowed, sizeof(allowed) / sizeof(allowed[0]));
+}
+
+bool cv_meanwhile_may_beside(void *context, const struct cv_caller *caller,
+                             const struct cv_message *request)
+{
+    (void)context;
+    return caller->iface == NULL &&
+           (!is_ours(request) ||
+            is_among(request, beside, sizeof(beside) / sizeof(beside[0])));
+}
+
+bool cv_meanwhile_ends(void *context, const struct cv_caller *caller,
+                       const struct cv_message *request)
+{
+    (void)context;
+    return caller->iface == NULL && is_ours(request) &&
+           is_among(request, ends, sizeof(ends) / sizeof(ends[0]));
+}
+
+bool cv_meanwhile_gives(void *context, const struct cv_caller *caller,
+                        const struct cv_message *request)
+{
+    (void)context;
+    return caller->iface != NULL ||
+           (is_ours(request) &&
+            is_among(request, gives, sizeof(gives) / sizeof(gives[0])));
 }
 
 /* The others' turn. What belongs to the request that waits is given back. */

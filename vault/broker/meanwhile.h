@@ -6,6 +6,9 @@
  * others stay in line until the call is over, so that what was decided and
  * checked before it is true after it too.
  *
+ * Beside a call of a token's process (module_wait_internal.h) the table is
+ * shorter: nothing that needs a token, or ends what others use.
+ *
  * Who calls must not have entered the vault (cv_broker_enter), and no call of a
  * module or the token process may be under way. */
 #ifndef CERTVAULT_BROKER_MEANWHILE_H
@@ -28,8 +31,18 @@ bool cv_meanwhile_begin(struct cv_broker *b);
 void cv_meanwhile_turn(struct cv_broker *b);
 void cv_meanwhile_end(struct cv_broker *b);
 
-/* The loop's hook. */
+/* The loop's hooks: while intake works, and (of clients alone) while a token
+ * does. */
 bool cv_meanwhile_may(void *context, const struct cv_caller *caller,
                       const struct cv_message *request);
+bool cv_meanwhile_may_beside(void *context, const struct cv_caller *caller,
+                             const struct cv_message *request);
+
+/* And what does not overtake what: from the moment that a lock or the like has
+ * to stay because a token is at work, no key is used or given. */
+bool cv_meanwhile_ends(void *context, const struct cv_caller *caller,
+                       const struct cv_message *request);
+bool cv_meanwhile_gives(void *context, const struct cv_caller *caller,
+                        const struct cv_message *request);
 
 #endif

@@ -131,9 +131,8 @@ static enum cv_status list(struct cv_broker *b, struct cv_module_table *t,
     enum cv_status s = cv_module_process_start(b->spawner, &first, err);
 
     if (s == CV_OK) {
-        s = cv_module_process_call(b->spawner, &first, "Modules",
-                                   cJSON_CreateObject(), 0, CV_LIMIT_MODULE_S,
-                                   &reply, err);
+        s = cv_module_process_call(b, &first, "Modules", cJSON_CreateObject(),
+                                   0, CV_LIMIT_MODULE_S, &reply, err);
     }
     if (s == CV_OK) {
         s = read_list(
@@ -233,9 +232,8 @@ static enum cv_status call(struct cv_broker *b, struct cv_module_process *p,
                            unsigned flags, struct cv_message *reply,
                            struct cv_err *err)
 {
-    enum cv_status s =
-        cv_module_process_call(b->spawner, p, method, parameters, flags,
-                               timeout_of(method), reply, err);
+    enum cv_status s = cv_module_process_call(b, p, method, parameters, flags,
+                                              timeout_of(method), reply, err);
     const char *word = cJSON_GetStringValue(
         cJSON_GetObjectItemCaseSensitive(reply->tree, "recover"));
 

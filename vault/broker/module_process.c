@@ -3,6 +3,7 @@
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
 #include "vault/base/manager.h"
+#include "vault/broker/module_wait_internal.h"
 #include "vault/wire/interface.h"
 
 #include <stdio.h>
@@ -74,12 +75,13 @@ enum cv_status cv_module_process_start(struct cv_spawner *sp,
 
 /* One call of a process that runs. A caller that hangs up does not end it: the
  * module may be in the middle of writing. */
-static enum cv_status call(struct cv_spawner *sp, struct cv_module_process *p,
+static enum cv_status call(struct cv_broker *b, struct cv_module_process *p,
                            const char *method, cJSON *parameters,
                            unsigned flags, int timeout_s,
                            struct cv_message *reply, struct cv_err *err)
 {
     const char *name = p->name[0] != '\0' ? p->name : "a PKCS#11 module";
+    struct cv_module_wait wait;
     struct cv_err local;
     char full[64];
     enum cv_status s;
@@ -87,8 +89,13 @@ static enum cv_status call(struct cv_spawner *sp, struct cv_module_process *p,
     cv_err_init(&local);
     (void)snprintf(full, sizeof(full), "%s.%s", CV_INTERFACE_MODULE, method);
     cv_manager_feed(true);
+    b->module_called = true;
+    /* The log's key signs a checkpoint of what there is: no record comes. */
+    cv_module_wait_begin(b, p->channel, strncmp(method, "Log", 3) != 0, &wait);
     s = cv_client_call(p->channel, full, parameters, flags, timeout_s * 1000,
                        reply, &local);
+    cv_module_wait_end(&wait);
+    b->module_called = false;
     if (s == CV_OK) {
         return s;
     }
@@ -96,8 +103,13 @@ static enum cv_status call(struct cv_spawner *sp, struct cv_module_process *p,
         *err = local;
         return s;
     }
-    if (s == CV_BUSY) {
-        cv_spawner_kill(sp, p->child);
+    if (wait.cut) {
+        cv_spawner_kill(b->spawner, p->child);
+        s = cv_fail(err, CV_UNAVAILABLE, "the broker ended before %s answered",
+                    name);
+        cv_err_state(err, "what it was doing on the token may be half done");
+    } else if (s == CV_BUSY) {
+        cv_spawner_kill(b->spawner, p->child);
         s = cv_fail(err, CV_UNAVAILABLE, "%s did not answer within %d s", name,
                     timeout_s);
         cv_err_state(err, "its process was ended; what it was doing on the "
@@ -111,7 +123,7 @@ static enum cv_status call(struct cv_spawner *sp, struct cv_module_process *p,
     return s;
 }
 
-static enum cv_status load(struct cv_spawner *sp, struct cv_module_process *p,
+static enum cv_status load(struct cv_broker *b, struct cv_module_process *p,
                            struct cv_err *err)
 {
     const char *name = NULL, *path = NULL;
@@ -128,7 +140,7 @@ static enum cv_status load(struct cv_spawner *sp, struct cv_module_process *p,
         cJSON_Delete(parameters);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    s = call(sp, p, "Load", parameters, 0, CV_LIMIT_MODULE_S, &reply, err);
+    s = call(b, p, "Load", parameters, 0, CV_LIMIT_MODULE_S, &reply, err);
     if (s == CV_OK) {
         s = cv_json_read(reply.tree, "Load", fields, 2, false, err);
     }
@@ -143,7 +155,7 @@ static enum cv_status load(struct cv_spawner *sp, struct cv_module_process *p,
     return s;
 }
 
-enum cv_status cv_module_process_call(struct cv_spawner *sp,
+enum cv_status cv_module_process_call(struct cv_broker *b,
                                       struct cv_module_process *p,
                                       const char *method, cJSON *parameters,
                                       unsigned flags, int timeout_s,
@@ -156,15 +168,22 @@ enum cv_status cv_module_process_call(struct cv_spawner *sp,
 
     cv_err_init(&local);
     *reply = (struct cv_message){0};
-    if (p->channel == NULL) {
-        s = cv_module_process_start(sp, p, e);
+    if (b->module_called) {
+        s = cv_fail(e, CV_BUSY, "a token is at work for somebody else");
+        cv_err_hint(e, "try again in a moment");
+        e->retry_after_s = 1;
+    } else if (cv_module_wait_is_over(b)) {
+        s = cv_fail(e, CV_UNAVAILABLE, "the broker ends: no token is asked");
+    }
+    if (s == CV_OK && p->channel == NULL) {
+        s = cv_module_process_start(b->spawner, p, e);
     }
     if (s == CV_OK && !p->loaded) {
-        s = load(sp, p, e);
+        s = load(b, p, e);
     }
     if (s != CV_OK) {
         cJSON_Delete(parameters);
         return s;
     }
-    return call(sp, p, method, parameters, flags, timeout_s, reply, e);
+    return call(b, p, method, parameters, flags, timeout_s, reply, e);
 }

@@ -2,6 +2,7 @@
 #ifndef CERTVAULT_BROKER_MODULE_PROCESS_INTERNAL_H
 #define CERTVAULT_BROKER_MODULE_PROCESS_INTERNAL_H
 
+#include "vault/broker/broker_internal.h"
 #include "vault/broker/spawner.h"
 #include "vault/wire/client.h"
 
@@ -29,9 +30,11 @@ CV_MUST_USE enum cv_status cv_module_process_start(struct cv_spawner *sp,
 /* Calls `method` ("Tokens"), starting the process and loading its module if
  * need be; waits `timeout_s`. `parameters` are taken. As cv_client_call, but a
  * process that does not answer is killed: CV_UNAVAILABLE. What ended or hung
- * twice in CV_LIMIT_MODULE_RESTART_S is not started again sooner. */
+ * twice in CV_LIMIT_MODULE_RESTART_S is not started again sooner. Others may be
+ * served meanwhile (module_wait_internal.h); CV_BUSY for a call that one of
+ * them would need. */
 CV_MUST_USE enum cv_status
-cv_module_process_call(struct cv_spawner *sp, struct cv_module_process *p,
+cv_module_process_call(struct cv_broker *b, struct cv_module_process *p,
                        const char *method, cJSON *parameters, unsigned flags,
                        int timeout_s, struct cv_message *reply,
                        struct cv_err *err);
