@@ -94,12 +94,12 @@ def closed(standin, numbers, seconds):
 
 def live(standin, watch, shell):
     """Both are open and something came through; their connections."""
-    assert "NAME" in watch.line()
+    assert "NAME" in (watch.line() or "")
     assert watch.line() and watch.line()
     shell.write("hello\n")
     assert shell.line() == "hello"
     standin.say(touch="demo")
-    assert watch.line().split()[0] == "demo"
+    assert (watch.line() or "").split()[:1] == ["demo"]
     return {r["conn"] for r in standin.requests()
             if "watch=" in r["target"] or "/exec?" in r["target"]}
 
@@ -142,7 +142,7 @@ def test_time_ends_it(agent, standin):
                 cut(standin, session, lambda: time.sleep(
                     max(0, seconds - 1 - (time.monotonic() - begin))))
                 return
-            except AssertionError:
+            except (AssertionError, OSError):
                 if seconds == 60:
                     raise
 
