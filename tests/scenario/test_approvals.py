@@ -472,8 +472,14 @@ def test_limits_count_the_record(rig):
 def test_a_short_limit_is_free_again(rig):
     rig.policy(permit("few", [ALICE], ["export"],
                       limit={"count": 1, "per": "3s"}))
-    given(rig.export(ALICE))
-    error = refused(rig.export(ALICE), "busy")
+    for _ in range(5):
+        begin = time.monotonic()
+        given(rig.export(ALICE))
+        answer = rig.export(ALICE)
+        if "error" in answer or time.monotonic() < begin + 2:
+            break                        # else it was free again by then
+        time.sleep(3)
+    error = refused(answer, "busy")
     end = time.monotonic() + error["retry_after"]
     assert 0 < error["retry_after"] <= 3
     time.sleep(max(0, end - time.monotonic()))

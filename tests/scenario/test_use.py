@@ -710,14 +710,14 @@ class Agent(Broker):
 
 def test_who_uses_the_relay_keeps_the_agent(private):
     """And when nobody does it ends, its grants with it, told."""
-    agent = Agent(private, 3)
+    agent = Agent(private, 5)
     with open(private.key_file, "rb") as f:
         secret = base64.b64encode(f.read()).decode()
     given(agent.call("io.certvault.Broker.Unlock", {
         "key": {"kind": "file", "secret": secret}}))
     id_ = given(use(agent, kind="credential"))["grant"]["id"]
-    for n in range(10):                       # twice as long as it would wait
-        time.sleep(0.6)
+    for n in range(40):                       # twice as long as it would wait
+        time.sleep(0.25)
         given(private.stub.ask("Alive", clients=1, requests=n))
     assert agent.process.poll() is None
     assert "error" not in private.stub.sign(id_)
