@@ -10,12 +10,14 @@ CV_UNDER     a command put in front of every program of ours (words, as the
 """
 
 import base64
+import contextlib
 import ctypes
 import json
 import os
 import random
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +53,22 @@ def seeded():
                .randrange(2**31))
     print(f"seed: CV_SEED={seed}")
     return random.Random(seed)
+
+
+def free_port(n=1):
+    """The first of `n` ports in a row of loopback that are free, for a program
+    that is told its port. Not one that the kernel gives to whoever wants any
+    (net.ipv4.ip_local_port_range): what runs beside this would get it before
+    that program has it."""
+    while True:
+        port = random.SystemRandom().randrange(10000, 32000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for i in range(n):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    stack.enter_context(
+                        socket.socket(socket.AF_INET, kind)).bind(
+                            ("127.0.0.1", port + i))
+            return port
 
 
 # --- secrets ---

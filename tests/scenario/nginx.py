@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-import harness  # noqa: F401  (sets the path of the fakes)
+from harness import free_port  # and it sets the path of the fakes
 import minting
 
 CONFIG = """daemon off;
@@ -36,12 +36,6 @@ http {{
 
 def find():
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Server:

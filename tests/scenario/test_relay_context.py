@@ -92,8 +92,7 @@ def configure(vault, text):
 
 
 def test_the_configured_port(two):
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        port = s.getsockname()[1]
+    port = harness.free_port()
     configure(two, f"relay: {{port: {port}, idle: 30s, pool: 2}}\n")
     two("kubeconfig", "a", "--merge", two.kube, code=0)
     with open(two.kube, encoding="utf-8") as f:

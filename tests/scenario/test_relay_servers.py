@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 import kube
 import minting
 import relay
-from nginx import free_port
+from harness import free_port
 from tokens import die_with_parent
 
 pytestmark = pytest.mark.skipif(bool(relay.missing()),

@@ -562,9 +562,7 @@ def test_bad_receivers_slow_nobody_down(agent, receivers, collector, tmp_path,
     hang = tmp_path / "hang"
     hang.write_text("#!/bin/sh\nexec sleep 600\n")
     hang.chmod(0o755)
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        dead = nobody.getsockname()[1]
+    dead = harness.free_port()
     collector.answers = [500] * 10000
     pid = other.begin()
     config = agent.begin_with(
@@ -690,11 +688,8 @@ class Rsyslog:
 
     def __init__(self, at, pki, driver):
         self.out = at / "out"
-        self.ports = []
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM, socket.SOCK_STREAM):
-            with socket.socket(socket.AF_INET, kind) as s:
-                s.bind(("127.0.0.1", 0))
-                self.ports.append(s.getsockname()[1])
+        first = harness.free_port(3)
+        self.ports = [first, first + 1, first + 2]
         udp, tcp, tls = self.ports
         (at / "work").mkdir()
         lines = [

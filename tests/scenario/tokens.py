@@ -84,19 +84,6 @@ def listening(port):
         return False
 
 
-def two_ports():
-    """Two free ports in a row."""
-    while True:
-        with socket.socket() as a, socket.socket() as b:
-            a.bind(("127.0.0.1", 0))
-            port = a.getsockname()[1]
-            try:
-                b.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 class Token:
     """One token; started by start(), gone after stop().
 
@@ -381,7 +368,7 @@ class Tpm(Token):
                  self.label, "--userpin", self.pin, "--sopin", self.so_pin)
 
     def start_servers(self):
-        port = two_ports()
+        port = harness.free_port(2)
         self.serve("swtpm", program("swtpm"), "socket", "--tpm2", "--tpmstate",
                    "dir=" + self.path("state"), "--server",
                    f"type=tcp,port={port},bindaddr=127.0.0.1", "--ctrl",
