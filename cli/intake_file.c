@@ -1,5 +1,6 @@
 #include "cli/intake_file.h"
 
+#include "cli/intake_temp.h"
 #include "vault/base/clock.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #define SHOWN 160
-#define TEMP_LEN 32
 
 static const char *shown(const struct cv_intake_file *f, char out[SHOWN])
 {
@@ -130,16 +130,17 @@ bool cv_intake_file_replaceable(const struct cv_intake_file *f)
 
 /* ---- replacing ---- */
 
+/* The caller ends *temp in every case. */
 static enum cv_status write_new(const struct cv_intake_file *f,
-                                const char *temp, struct cv_bytes text,
-                                mode_t mode, struct cv_err *err)
+                                struct cv_intake_temp *temp,
+                                struct cv_bytes text, mode_t mode,
+                                struct cv_err *err)
 {
-    int fd = openat(f->folder, temp,
-                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    enum cv_status s;
+    enum cv_status s = cv_intake_temp_make(f->folder, temp, err);
+    int fd = temp->fd;
 
-    if (fd < 0) {
-        return cv_fail_errno(err, CV_IO, "cannot make a file in that folder");
+    if (s != CV_OK) {
+        return s;
     }
     s = cv_file_write(fd, text, "the new file", err);
     if (s == CV_OK &&
@@ -148,9 +149,6 @@ static enum cv_status write_new(const struct cv_intake_file *f,
         s = cv_fail_errno(err, CV_IO, "cannot keep the file's owner");
     }
     if (s == CV_OK && (fchmod(fd, mode) != 0 || fsync(fd) != 0)) {
-        s = cv_fail_errno(err, CV_IO, "cannot write the new file");
-    }
-    if (close(fd) != 0 && errno != EINTR && s == CV_OK) {
         s = cv_fail_errno(err, CV_IO, "cannot write the new file");
     }
     return s;
@@ -189,7 +187,8 @@ static void overwrite(struct cv_intake_file *f)
     (void)fdatasync(f->fd);
 }
 
-static enum cv_status put_in_place(struct cv_intake_file *f, const char *temp,
+static enum cv_status put_in_place(struct cv_intake_file *f,
+                                   struct cv_intake_temp *temp,
                                    struct cv_err *err)
 {
     enum cv_status s;
@@ -197,9 +196,10 @@ static enum cv_status put_in_place(struct cv_intake_file *f, const char *temp,
     if (!is_unchanged(f)) {
         return cv_fail(err, CV_INVALID, "the file has changed meanwhile");
     }
-    if (renameat(f->folder, temp, f->folder, f->name) != 0) {
+    if (renameat(f->folder, temp->name, f->folder, f->name) != 0) {
         return cv_fail_errno(err, CV_IO, "cannot put the new file in place");
     }
+    cv_intake_temp_end(temp, true);
     s = cv_file_sync_folder(f->folder, err);
     if (s == CV_OK) {
         overwrite(f);
@@ -213,7 +213,7 @@ static enum cv_status put_in_place(struct cv_intake_file *f, const char *temp,
 enum cv_status cv_intake_file_replace(struct cv_intake_file *f,
                                       struct cv_bytes text, struct cv_err *err)
 {
-    char temp[TEMP_LEN];
+    struct cv_intake_temp temp = CV_INTAKE_TEMP_NONE;
     enum cv_status s;
 
     if (f->folder < 0 || f->st.st_nlink != 1) {
@@ -222,15 +222,12 @@ enum cv_status cv_intake_file_replace(struct cv_intake_file *f,
         cv_err_hint(err, "remove its other hard links first");
         return s;
     }
-    (void)snprintf(temp, sizeof(temp), ".certvault.%08x.tmp",
-                   randombytes_random());
-    s = write_new(f, temp, text, f->st.st_mode & 07777, err);
+    cv_intake_temp_sweep(f->folder);
+    s = write_new(f, &temp, text, f->st.st_mode & 07777, err);
     if (s == CV_OK) {
-        s = put_in_place(f, temp, err);
+        s = put_in_place(f, &temp, err);
     }
-    if (s != CV_OK) {
-        (void)unlinkat(f->folder, temp, 0); /* gone after a rename */
-    }
+    cv_intake_temp_end(&temp, false);
     return s;
 }
 
@@ -286,24 +283,26 @@ static enum cv_status name_backup(const struct cv_intake_file *f, int64_t now_s,
 }
 
 /* The old text under a name of its own, before anything else is touched. */
-static enum cv_status keep_old(struct cv_intake_file *f, const char *temp,
-                               int64_t now_s, char *backup, size_t backup_len,
+static enum cv_status keep_old(struct cv_intake_file *f, int64_t now_s,
+                               char *backup, size_t backup_len,
                                struct cv_err *err)
 {
+    struct cv_intake_temp temp = CV_INTAKE_TEMP_NONE;
     enum cv_status s = name_backup(f, now_s, backup, backup_len, err);
 
     if (s == CV_OK) {
-        s = write_new(f, temp, cv_buf_bytes(&f->text), f->st.st_mode & 0600,
+        s = write_new(f, &temp, cv_buf_bytes(&f->text), f->st.st_mode & 0600,
                       err);
     }
-    if (s == CV_OK && renameat(f->folder, temp, f->folder, backup) != 0) {
+    if (s == CV_OK && renameat(f->folder, temp.name, f->folder, backup) != 0) {
         s = cv_fail_errno(err, CV_IO, "cannot keep what it was");
     }
+    cv_intake_temp_end(&temp, s == CV_OK);
     return s;
 }
 
 static enum cv_status swap(struct cv_intake_file *f, bool absent,
-                           const char *temp, struct cv_err *err)
+                           struct cv_intake_temp *temp, struct cv_err *err)
 {
     struct stat st;
     bool same = absent
@@ -313,9 +312,10 @@ static enum cv_status swap(struct cv_intake_file *f, bool absent,
     if (!same) {
         return cv_fail(err, CV_BUSY, "the file has changed meanwhile");
     }
-    if (renameat(f->folder, temp, f->folder, f->name) != 0) {
+    if (renameat(f->folder, temp->name, f->folder, f->name) != 0) {
         return cv_fail_errno(err, CV_IO, "cannot put the new file in place");
     }
+    cv_intake_temp_end(temp, true);
     /* It is there, whole; after a power failure the old one may be, whole. */
     (void)!cv_file_sync_folder(f->folder, NULL);
     return CV_OK;
@@ -326,7 +326,7 @@ enum cv_status cv_intake_file_update(struct cv_intake_file *f, bool absent,
                                      char *backup, size_t backup_len,
                                      struct cv_err *err)
 {
-    char temp[TEMP_LEN];
+    struct cv_intake_temp temp = CV_INTAKE_TEMP_NONE;
     mode_t mode = absent ? 0600 : f->st.st_mode & 0600;
     enum cv_status s = check_lock(f, err);
 
@@ -335,20 +335,17 @@ enum cv_status cv_intake_file_update(struct cv_intake_file *f, bool absent,
         f->st.st_uid = geteuid();
         f->st.st_gid = getegid();
     }
-    (void)snprintf(temp, sizeof(temp), ".certvault.%08x.tmp",
-                   randombytes_random());
+    cv_intake_temp_sweep(f->folder);
     if (s == CV_OK && !absent) {
-        s = keep_old(f, temp, now_s, backup, backup_len, err);
+        s = keep_old(f, now_s, backup, backup_len, err);
     }
     if (s == CV_OK) {
-        s = write_new(f, temp, text, mode, err);
+        s = write_new(f, &temp, text, mode, err);
     }
     if (s == CV_OK) {
-        s = swap(f, absent, temp, err);
+        s = swap(f, absent, &temp, err);
     }
-    if (s != CV_OK) {
-        (void)unlinkat(f->folder, temp, 0);
-    }
+    cv_intake_temp_end(&temp, false);
     /* A backup of what did not change would only lie about. */
     if (s != CV_OK && backup[0] != '\0') {
         (void)unlinkat(f->folder, backup, 0);

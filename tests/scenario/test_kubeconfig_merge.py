@@ -1,6 +1,7 @@
 """kubeconfig --merge and --unmerge: what becomes of the user's own file."""
 
 import concurrent.futures
+import fcntl
 import glob
 import json
 import os
@@ -514,6 +515,33 @@ def test_killed_at_each_step(home, secrets, broker, kube, call):
     kube.write(OTHERS)
     cli("kubeconfig", "prod", "--merge", kube.path, code=0)
     assert kube.read() == new
+    # What those who were killed had begun to write is gone with it.
+    assert kube.others() == []
+
+
+def test_what_a_killed_run_left_is_taken_away(cli, broker, kube):
+    """Its own alone: not what somebody holds, nor what only looks like it."""
+    def path(name):
+        return os.path.join(os.path.dirname(kube.path), name)
+
+    kube.write(OTHERS)
+    for name in (".certvault.0123abcd.tmp", ".certvault.00000000.tmp",
+                 ".certvault.0123ABCD.tmp", ".certvault.0123abcd.tmp.x",
+                 ".certvault.0123abc.tmp", "x.certvault.0123abcd.tmp"):
+        with open(path(name), "w", encoding="ascii") as f:
+            f.write("x")
+    os.link(path("x.certvault.0123abcd.tmp"), path(".certvault.11111111.tmp"))
+    os.symlink("config", path(".certvault.22222222.tmp"))
+    os.mkfifo(path(".certvault.33333333.tmp"))
+    os.mkdir(path(".certvault.44444444.tmp"))
+    before = set(kube.others())
+    with open(path(".certvault.00000000.tmp"), encoding="ascii") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        cli("kubeconfig", "prod", "--merge", kube.path, code=0)
+    assert before - set(kube.others()) == {".certvault.0123abcd.tmp"}
+    cli("kubeconfig", "prod", "--unmerge", kube.path, code=0)
+    assert before - set(kube.others()) == {".certvault.0123abcd.tmp",
+                                           ".certvault.00000000.tmp"}
 
 
 def test_many_at_once(cli, broker, kube):
