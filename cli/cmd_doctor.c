@@ -146,8 +146,11 @@ static void tell_servers(struct cv_doctor_host *d, const cJSON *servers)
     {
         if (cJSON_IsString(item)) {
             cv_doctor_host_add(d, "servers", CV_DOCTOR_WARN,
-                               "certvault show NAME tells when; certvault pin "
-                               "holds a context to one key",
+                               "certvault show -o json NAME has them "
+                               "(server_keys) and when; ask who runs the "
+                               "server, then certvault pin NAME --context C "
+                               "--spki KEY: that one alone is taken, and this "
+                               "is not told any more",
                                "the server of %s has shown several keys",
                                item->valuestring);
         }

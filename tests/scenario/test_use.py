@@ -530,6 +530,14 @@ def test_another_key_of_the_server(rig):
     time.sleep(1.5)
     assert "error" not in rig.stub.sign(id_)
     s.close()
+    # Who says which one is right is not told of it any more.
+    context = shown["contexts"][0]["name"]
+    rig("pin", "a", "--context", context, "--spki", other, *rig.to, code=0)
+    pinned = rig.json("show", "a", *rig.to)["contexts"][0]
+    assert (pinned["verify"], pinned["pin"]) == ("pin", other)
+    assert "server_keys" not in pinned
+    told = rig("doctor", *rig.to)
+    assert "several keys" not in told.text + told.note, told
 
 
 def test_status(rig):

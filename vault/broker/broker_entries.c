@@ -539,6 +539,9 @@ static enum cv_status change_pin(struct edit *e, cJSON *details,
         }
         cJSON_DeleteItemFromObjectCaseSensitive(context, "pin");
         cJSON_DeleteItemFromObjectCaseSensitive(context, "verify");
+        /* Which of the keys that the server has shown is the right one is said
+         * now. */
+        cJSON_DeleteItemFromObjectCaseSensitive(context, "server_keys");
         if (!cv_json_add_str(context, "pin", e->value) ||
             !cv_json_add_str(context, "verify", "pin") ||
             !cv_json_add_str(details, "pin", e->value)) {
