@@ -170,6 +170,17 @@ static void check_log_key(struct cv_cli *cli, struct cv_doctor_host *d,
     bool ready = how != NULL && strcmp(how, "ready") == 0;
     bool locked = how != NULL && strcmp(how, "locked") == 0;
 
+    if (strcmp(cv_output_table_text(key, "location") != NULL
+                   ? cv_output_table_text(key, "location")
+                   : "",
+               "gone") == 0) {
+        cv_doctor_host_add(d, "log key", CV_DOCTOR_FAIL,
+                           "put it back from a copy of the folder or a backup; "
+                           "docs/operations.md has what to do without",
+                           "%s: no checkpoint is signed",
+                           error != NULL ? error : "it is gone");
+        return;
+    }
     if (uri == NULL) {
         return; /* in its file */
     }

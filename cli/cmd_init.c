@@ -72,6 +72,19 @@ static enum cv_status check_absent(struct cv_cli *cli, struct cv_err *err)
     return s;
 }
 
+/* A broker that ended over it says nothing of the key that it had made. */
+static void tell_log_key(const struct cv_cli *cli, enum cv_status s,
+                         struct cv_err *err)
+{
+    if (cli->log_uri != NULL && s == CV_UNAVAILABLE && err->state[0] == '\0') {
+        cv_err_state(err, "no vault was made, or certvault status shows it; if "
+                          "the token was asked for the log's key already, it "
+                          "may have one of the label certvault:log:...");
+        cv_err_hint(err, "init may be run again and makes another; the "
+                         "token's own tool destroys what is left");
+    }
+}
+
 static enum cv_status make(struct cv_cli *cli, const struct cv_args *args,
                            struct cv_arena *arena,
                            const struct cv_secret_slot *slot,
@@ -96,6 +109,7 @@ static enum cv_status make(struct cv_cli *cli, const struct cv_args *args,
     call.parameters = parameters;
     s = cv_call_run(cli, &call, &reply, err);
     if (s != CV_OK) {
+        tell_log_key(cli, s, err);
         return s;
     }
     answer = cv_cli_keep(cli, reply.tree, err);

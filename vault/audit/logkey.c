@@ -267,6 +267,11 @@ static enum cv_status read_next(int vault, struct cv_arena *arena,
     return status == CV_INVALID ? CV_INTEGRITY : status;
 }
 
+bool cv_logkey_is_there(int vault)
+{
+    return faccessat(vault, SECRET_PATH, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 bool cv_logkey_next_is_there(int vault)
 {
     return faccessat(vault, NEXT_PATH, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

@@ -34,6 +34,9 @@ CV_MUST_USE enum cv_status cv_logkey_read_seed(int vault,
                                                struct cv_bytes *seed,
                                                struct cv_err *err);
 
+/* Is there an audit/log.key? Without one nothing signs. */
+bool cv_logkey_is_there(int vault);
+
 /* Another key of the same log, for rotation.h: draws it; the bytes that its
  * file will have are in `arena`. */
 CV_MUST_USE enum cv_status cv_logkey_next_draw(const char *origin,

@@ -181,7 +181,8 @@ static void drop_log_key(struct cv_broker *b, const struct made *m,
                      "no vault was made; if a key was, it is still on the "
                      "token: %.200s",
                      m->log_key.label);
-        cv_err_hint(err, "certvault token objects '%.200s'", m->log_uri);
+        cv_err_hint(err, "init may be run again and makes another; the "
+                         "token's own tool destroys what is left");
     }
 }
 

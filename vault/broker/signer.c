@@ -4,6 +4,7 @@
 #include "vault/audit/logkey_token.h"
 #include "vault/base/clock.h"
 #include "vault/base/encode.h"
+#include "vault/broker/backup_internal.h"
 #include "vault/broker/module_internal.h"
 
 #include <stdio.h>
@@ -30,6 +31,27 @@ static enum cv_status where(const struct cv_broker *b, bool next,
 }
 
 /* ---- signing ---- */
+
+/* A restore has it sealed until the vault is opened, which is asked for where a
+ * checkpoint is. */
+static bool is_gone(const struct cv_broker *b)
+{
+    return !cv_logkey_is_there(b->vault->dir) &&
+           !cv_backup_is_log_key_sealed(b);
+}
+
+static enum cv_status gone(struct cv_err *err)
+{
+    enum cv_status s = cv_fail(err, CV_NOT_FOUND,
+                               "the log's key is gone: there is no "
+                               "audit/log.key");
+
+    cv_err_state(err, "records are written; no checkpoint is signed");
+    cv_err_hint(err, "put that file back, from a copy of the folder or from a "
+                     "backup that is restored elsewhere; docs/operations.md "
+                     "has what to do where there is none");
+    return s;
+}
 
 /* The seed passes through to the token process, which signs. */
 static enum cv_status by_seed(struct cv_broker *b,
@@ -146,6 +168,8 @@ enum cv_status cv_signer_line(struct cv_broker *b,
     s = cv_logkey_token_uri(b->vault->dir, next, key, &uri, &why);
     if (s == CV_OK) {
         s = cv_signer_line_at(b, key, cv_buf_text(&uri), text, line, err);
+    } else if (s == CV_NOT_FOUND && !next && is_gone(b)) {
+        s = gone(err);
     } else if (s == CV_NOT_FOUND) {
         s = by_seed(b, key, next, text, line, err);
     } else {
@@ -388,16 +412,24 @@ static cJSON *describe(struct cv_broker *b, struct cv_buf *uri,
 {
     cJSON *o = cJSON_CreateObject();
     struct cv_err err;
-    bool ok;
+    bool ok, none;
 
     cv_err_init(&err);
     *on_token = where(b, false, uri, &err);
-    ok =
-        cv_json_add_str(o, "location", *on_token == CV_OK ? "token" : "file") &&
-        (*on_token != CV_OK ||
-         cv_json_add_str(o, "token_uri", cv_buf_text(uri)));
-    if (ok && b->signer.why.status != CV_OK) {
-        ok = cv_json_add_str(o, "error", b->signer.why.text);
+    none = *on_token == CV_NOT_FOUND && is_gone(b);
+    ok = cv_json_add_str(o, "location",
+                         none                 ? "gone"
+                         : *on_token == CV_OK ? "token"
+                                              : "file") &&
+         (*on_token != CV_OK ||
+          cv_json_add_str(o, "token_uri", cv_buf_text(uri)));
+    if (none) {
+        (void)gone(&err);
+    } else {
+        err = b->signer.why;
+    }
+    if (ok && err.status != CV_OK) {
+        ok = cv_json_add_str(o, "error", err.text);
     }
     if (!ok) {
         cJSON_Delete(o);
