@@ -6,8 +6,10 @@ is put in: where the stick is mounted, the token's name, the date. A section
 that has no story here must name the tests that run its commands; a new section
 or command without either fails."""
 
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -19,6 +21,9 @@ import test_archive
 import tokens
 from held import Held, certified, csr_key
 from kube import Identity, as_yaml, config
+from test_log_key_kills import held
+
+__all__ = ["held"]
 
 DOCUMENT = os.path.join(harness.SOURCE, "docs", "operations.md")
 
@@ -53,7 +58,7 @@ def sections():
                 held = line[:-1]
                 continue
             if re.match(r"(\S+=\S+ )?(sudo )?(certvault|mv|certvaultd|"
-                        r"cp -a|tail|truncate|sha256sum)\b",
+                        r"cp -a|mkdir|tr|cmp)\b",
                         line):
                 found.setdefault(heading, []).append(line)
     return found
@@ -91,14 +96,17 @@ class Reader:
         self.env = {**vault.env(), "PATH": bin_folder + ":" +
                     vault.env()["PATH"]}
 
-    def run(self, line):
+    def attempt(self, line):
         text = line
         for what in sorted(self.put, key=len, reverse=True):
             text = text.replace(what, self.put[what])
-        done = subprocess.run(["bash", "-e", "-c", text], cwd=self.v.home,
+        return subprocess.run(["bash", "-e", "-c", text], cwd=self.v.home,
                               env=self.env, capture_output=True, text=True,
                               stdin=subprocess.DEVNULL, timeout=120)
-        assert done.returncode == 0, (line, text, done)
+
+    def run(self, line):
+        done = self.attempt(line)
+        assert done.returncode == 0, (line, done)
         for part, step in self.after.items():
             if part in line:
                 step()
@@ -210,6 +218,29 @@ def grown(reader):
     assert test_archive.beginning(reader.v)[0] == 512
 
 
+CUT = "A power cut damaged the log's end"
+
+
+def damaged(reader, part):
+    with open(os.path.join(reader.v.home, "damaged", part), "rb") as f:
+        return f.read()
+
+
+def whole_records(shown):
+    """As the document tells the reader to find them."""
+    return re.findall(r'\{"action":.*"v":1\}', shown)
+
+
+def told_in_the_record(reader, byte):
+    cut = damaged(reader, "log.cut")
+    digest = damaged(reader, "digest").decode().strip()
+    assert digest.replace(" ", "") == hashlib.sha256(cut).hexdigest()
+    said = [r for r in reader.v.records() if r.get("reason", "").startswith(
+        f"power cut: {len(cut)} bytes behind byte {byte} cut off, ")]
+    assert said and said[0]["reason"].endswith(digest), said
+    assert "answered acts may be among them" in said[0]["reason"]
+
+
 def cut_off(reader):
     """The end as a power cut may leave it: behind the last checkpoint a record
     whose last sector holds something else. Then a longer cut is refused."""
@@ -220,30 +251,34 @@ def cut_off(reader):
     record = merkle.frame(b'{"v":1,' + b" " * 900)
     with open(log, "ab") as f:
         f.write(record[:512] + b"\x01stale" * 80)
-    left = os.path.getsize(log) - good
     report = reader.v("-o", "json", "audit", "verify",
                       code=harness.INTEGRITY).json
     error = report["errors"][0]
+    assert {e["what"] for e in report["errors"]} <= {"crc", "frame"}
     assert error["offset"] == good
     assert error["seq"] >= report["checkpoint_size"]
     assert reader.v("label", "prod", "x=y").code == harness.INTEGRITY
     reader.put["BYTE"] = str(error["offset"])
-    heading = "A power cut damaged the log's end"
-    reader.do(heading)
-    assert os.path.getsize(os.path.join(reader.v.home, "log.cut")) == left
-    with open(os.path.join(reader.v.home, "log.cut.sha256"),
-              encoding="ascii") as f:
-        digest = f.read().strip()
-    said = [r for r in reader.v.records() if r.get("reason", "").startswith(
-        f"power cut: {left} bytes behind byte {good} cut off")]
-    assert said and said[0]["reason"].endswith(digest), said
+    keep, look, cut, tell = sections()[CUT]
+    assert reader.attempt(cut).returncode == 2      # there is no copy yet
+    assert os.path.getsize(log) > good
+    for line in (keep, look, cut, tell):
+        assert not whole_records(reader.run(line))
+    told_in_the_record(reader, good)
     reader.v("label", "prod", "x=y", code=0)
     reader.v.verify()
+    # A copy that is no copy of this log any more is none to cut by.
+    assert reader.attempt(keep).returncode == 1
+    size = os.path.getsize(log)
+    assert reader.attempt(cut).returncode == 1
+    assert os.path.getsize(log) == size
     # What a checkpoint covers is refused, whoever cuts it.
-    os.truncate(log, good // 2)
-    step, = [x for x in sections()[heading] if "audit verify" in x]
-    with pytest.raises(AssertionError):
-        reader.run(step)
+    shutil.rmtree(os.path.join(reader.v.home, "damaged"))
+    reader.put["BYTE"] = str(good // 2)
+    reader.run(keep)
+    assert whole_records(reader.run(look))
+    assert reader.attempt(cut).returncode == harness.INTEGRITY
+    assert os.path.getsize(log) == good // 2
     assert reader.v("label", "prod", "x=z").code == harness.INTEGRITY
     reader.v.spoilt = True
 
@@ -267,7 +302,7 @@ STORIES = {
     "The disk is full, or the log is not where it was":
         plain("The disk is full, or the log is not where it was"),
     "The log has grown": grown,
-    "A power cut damaged the log's end": cut_off,
+    CUT: cut_off,
 }
 
 
@@ -356,6 +391,52 @@ AT_A_TOKEN = {
 @pytest.mark.parametrize("heading", STORIES)
 def test_as_it_is_written(reader, heading):
     STORIES[heading](reader)
+
+
+@pytest.mark.parametrize("part", ("record", "length"))
+def test_a_cut_shows_what_was_answered(held, part):
+    """The log's key is on a token that nobody has logged in to: what was
+    released is in the record, and under no checkpoint. Damage to it looks like
+    that of a power cut; whoever goes by the document sees that it is none, and
+    whoever cuts all the same says so in the record."""
+    reader = Reader(held.vault)
+    reader.v.spoilt = True
+    reader.v.policy(harness.MAY_EXPORT)
+    reader.v.add(as_yaml(config(Identity("p256", secrets=reader.v.secrets))),
+                 "prod", "--exportable")
+    reader.do("The auditor's visit", [
+        "certvault audit checkpoint > /media/usb/checkpoint-$(date +%F)"])
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    for i in range(3):
+        held("export", "prod", "--reason", f"drill {i}", "--output",
+             os.path.join(reader.v.home, f"out{i}"), pin=False, code=0)
+    covered = reader.v("-o", "json", "audit", "verify",
+                       code=0).json["checkpoint_size"]
+    log = reader.v.path("audit/log")
+    with open(log, "rb") as f:
+        frames, _ = merkle.frames(f.read())
+    first = min(i for i, (_, record) in enumerate(frames)
+                if i >= covered and b'"action":"export"' in record)
+    byte = frames[first][0]
+    with open(log, "r+b") as f:
+        f.seek(byte + (40 if part == "record" else 0))
+        f.write(b"\xff")
+    report = reader.v("-o", "json", "audit", "verify",
+                      code=harness.INTEGRITY).json
+    assert report["errors"][0]["offset"] == byte
+    assert report["errors"][0]["seq"] == first >= report["checkpoint_size"]
+    assert (part == "record") == any(e["what"] == "prev"
+                                     for e in report["errors"])
+    reader.put["BYTE"] = str(byte)
+    keep, look, cut, tell = sections()[CUT]
+    reader.run(keep)
+    seen = whole_records(reader.run(look))
+    assert sum('"action":"export"' in r for r in seen) >= 3, seen
+    reader.run(cut)
+    reader.run(tell)
+    assert not reader.v.records("--action", "export")
+    told_in_the_record(reader, byte)
+    reader.v.verify()
 
 
 @pytest.mark.parametrize("heading", AT_A_TOKEN)
