@@ -4,6 +4,8 @@ that are not its, answers that are none, and sockets of this machine."""
 import http.server
 import json
 import os
+import re
+import shutil
 import socket
 import ssl
 import threading
@@ -30,6 +32,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         server = self.server
         answer = server.answers.pop(0) if server.answers else 200
+        if server.token not in (None, self.headers["Authorization"]):
+            answer = 401
         server.asked.append((answer, body))
         if answer in ("hang-up", "half", "stall"):
             if answer == "half":
@@ -54,6 +58,7 @@ class Collector(http.server.ThreadingHTTPServer):
     def __init__(self, context=None):
         super().__init__(("127.0.0.1", 0), Answers)
         self.asked, self.answers, self.elsewhere = [], [], "/"
+        self.token = None              # what it wants to be told
         self.resume = threading.Event()
         self.context = context
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -158,6 +163,42 @@ def test_answers_that_are_none_are_asked_again(vault, collectors, configured,
     assert c.lines == leaves(vault)[:len(c.lines)]
     assert all(c.lines[0] == body.splitlines()[0] for _, body in c.asked)
     assert not elsewhere.asked
+
+
+def test_a_credential_goes_by_a_command(vault, collectors, configured, pki,
+                                        tmp_path):
+    """As docs/operations.md has it: in a header file, and in nobody's
+    arguments, environment or record."""
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here")
+    vault.secrets.add("the collector's token", "token-of-the-collector")
+    header = tmp_path / "collector.header"
+    header.write_text("Authorization: Bearer token-of-the-collector\n")
+    header.chmod(0o400)
+    c = collectors(tls_server(pki, "good"))
+    c.token = "Bearer token-of-the-collector"
+    with open(os.path.join(harness.SOURCE, "docs", "operations.md"),
+              encoding="utf-8") as f:
+        recipe = re.search(r"\n    #!/bin/sh\n    exec curl .*?\n\n", f.read(),
+                           re.DOTALL)[0]
+    recipe = recipe.strip().replace("\n    ", "\n")
+    for old, new in (("/etc/certvault/collector.header", str(header)),
+                     ("https://logs.example.org/in",
+                      f"--cacert {pki}/ca.pem {c.url}")):
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    command = tmp_path / "to-collector"
+    command.write_text(recipe + "\n")
+    command.chmod(0o755)
+    config = configured(f"command:{command}")
+    c.answers = [500]
+    vault("--config", config, "audit", "send")
+    vault("--config", config, "audit", "send", code=0)
+    assert len(c.lines) >= 2 and c.lines == leaves(vault)[:len(c.lines)]
+    header.chmod(0o600)
+    header.write_text("Authorization: Bearer another\n")
+    vault("list", code=0)
+    vault("--config", config, "audit", "send", code=REMOTE)
 
 
 # --- sockets of this machine ---
