@@ -54,6 +54,25 @@ class Held:
         failed or was cut off is taken off the list."""
         shutil.rmtree(self.logins, ignore_errors=True)
 
+    def keep(self):
+        """Vault and token as they are now, for restore."""
+        shutil.copytree(self.vault.folder, self._kept("vault"))
+        shutil.copytree(self.token.folder, self._kept("token"))
+
+    def restore(self):
+        """As they were at keep; nobody has logged in since."""
+        self.forget_logins()
+        shutil.rmtree(self.vault.folder)
+        shutil.copytree(self._kept("vault"), self.vault.folder)
+        for name in os.listdir(self.token.folder):
+            path = self.token.path(name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        shutil.copytree(self._kept("token"), self.token.folder,
+                        dirs_exist_ok=True)
+
+    def _kept(self, which):
+        return os.path.join(self.vault.home, "kept-" + which)
+
     @property
     def uri(self):
         """The token's; the module is named, so that no other is started."""

@@ -35,10 +35,7 @@ def ways():
 
 @pytest.fixture
 def held(release_vault, misbehaving):
-    h = Held(release_vault, misbehaving)
-    h.template = os.path.join(h.vault.home, "template")
-    h.token_template = os.path.join(h.vault.home, "token-template")
-    return h
+    return Held(release_vault, misbehaving)
 
 
 def place(held, kind):
@@ -49,19 +46,8 @@ def prepare(held, way):
     held("audit", "checkpoint", code=0)
     if WAYS[way][0] == "token":
         held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
-    shutil.copytree(held.vault.folder, held.template)
-    shutil.copytree(held.token.folder, held.token_template)
+    held.keep()
     return ("audit", "key", "rotate", "--to", place(held, WAYS[way][1]))
-
-
-def restore(held):
-    held.forget_logins()
-    shutil.rmtree(held.vault.folder)
-    shutil.copytree(held.template, held.vault.folder)
-    for name in os.listdir(held.token.folder):
-        path = held.token.path(name)
-        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-    shutil.copytree(held.token_template, held.token.folder, dirs_exist_ok=True)
 
 
 def keys_on(held):
@@ -117,7 +103,7 @@ def test_killed_at_each_pkcs11_call(held, way):
     ended = {"old": 0, "new": 0}
     for n in chosen_of(sorted(names)):
         for how in hows():
-            restore(held)
+            held.restore()
             kept = note_of(held.vault)
             held.token.control(f"once={n} {how}")
             held(*args)
@@ -143,7 +129,7 @@ def test_killed_at_each_write(held, way, tmp_path):
     assert len(places) > 10, places
     ended = {"old": 0, "new": 0}
     for call, nth in chosen_of(places):
-        restore(held)
+        held.restore()
         kept = note_of(v)
         straced.killed_run(v, call, nth, *args)
         assert not harness.wait_for_none()
@@ -255,7 +241,7 @@ def left_waiting(held):
     held.token.control("calls=1")
     held(*args, code=0)
     signs = len([c for c in held.token.calls() if c[2] == "C_Sign"])
-    restore(held)
+    held.restore()
     held.token.control(f"fault=C_Sign#{signs}+ rv:0x30")
     return held(*args, code=0)
 

@@ -9,29 +9,14 @@ import pytest
 
 import harness
 import merkle
-import tokens
 from harness import INTEGRITY, INVALID, NOT_FOUND, UNAVAILABLE, USAGE
 from test_archive import fill
 from test_log_key import both_signed, key_of, note_of, rotation
-from test_slot_token import configured, pin
+from test_slot_token import configured, pin, softhsm, token
 from kube import Identity, as_yaml, config
 
 
-@pytest.fixture(scope="module")
-def softhsm(tmp_path_factory):
-    why = tokens.SoftHsm.missing()
-    if why:
-        pytest.skip(why)
-    made = tokens.SoftHsm(tmp_path_factory.mktemp("softhsm"))
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def token(softhsm):
-    yield softhsm
-    softhsm.reset()
+__all__ = ["softhsm", "token"]
 
 
 @pytest.fixture

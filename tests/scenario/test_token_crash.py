@@ -3,7 +3,6 @@ it was or where it was going; no key is lost, none is used for another, and
 what is left on the token is known to the vault."""
 
 import os
-import shutil
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -56,21 +55,12 @@ def prepared(release_vault, misbehaving, secrets, cloud):
     held.cert = v.write("cert.pem", certified(authority, held.vendors))
     held.ca = v.write("ca.pem", authority.pem)
     held.request = os.path.join(v.home, "request.pem")
-    held.template = os.path.join(v.home, "template")
-    held.token_template = os.path.join(v.home, "token-template")
-    shutil.copytree(v.folder, held.template)
-    shutil.copytree(misbehaving.folder, held.token_template)
+    held.keep()
     return held
 
 
 def restore(held):
-    held.forget_logins()
-    shutil.rmtree(held.vault.folder)
-    shutil.copytree(held.template, held.vault.folder)
-    for name in os.listdir(held.token.folder):
-        path = held.token.path(name)
-        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-    shutil.copytree(held.token_template, held.token.folder, dirs_exist_ok=True)
+    held.restore()
     if os.path.exists(held.request):
         os.unlink(held.request)
 
