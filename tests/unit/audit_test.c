@@ -49,6 +49,18 @@ static int remove_one(const char *path, const struct stat *st, int kind,
     return remove(path);
 }
 
+struct cv_log *audit_test_open(const struct audit_vault *v)
+{
+    struct cv_log *log = NULL;
+    struct cv_err err;
+
+    cv_err_init(&err);
+    if (cv_log_open(v->fd, CV_LOG_WRITE, &log, &err) != CV_OK) {
+        fail_msg("%s", err.text);
+    }
+    return log;
+}
+
 void audit_test_remove(struct audit_vault *v)
 {
     cv_file_close(&v->fd);

@@ -28,6 +28,9 @@ int audit_test_start(void **state);
 void audit_test_vault(struct audit_vault *v);
 void audit_test_remove(struct audit_vault *v);
 
+/* Its log, open for writing. */
+struct cv_log *audit_test_open(const struct audit_vault *v);
+
 /* A leaf of the given phase; the caller frees it. `op` NULL: a new one. */
 cJSON *audit_test_leaf(enum cv_leaf_phase phase, const char *op,
                        const char *action, const char *entry, uint64_t nr);

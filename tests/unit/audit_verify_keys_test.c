@@ -1,5 +1,5 @@
 /* `audit verify` beside checkpoints of other times and keys that change. */
-#include "audit_test.h"
+#include "audit_report.h"
 
 #include "vault/audit/kept.h"
 #include "vault/audit/rotation.h"
@@ -12,81 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct cv_log *open_log(const struct audit_vault *v)
-{
-    struct cv_log *log = NULL;
-    struct cv_err err;
-
-    cv_err_init(&err);
-    if (cv_log_open(v->fd, CV_LOG_WRITE, &log, &err) != CV_OK) {
-        fail_msg("%s", err.text);
-    }
-    return log;
-}
-
-static const cJSON *at(const cJSON *o, const char *key)
-{
-    return cJSON_GetObjectItemCaseSensitive(o, key);
-}
-
-static const char *text_at(const cJSON *o, const char *key)
-{
-    assert_true(cJSON_IsString(at(o, key)));
-    return at(o, key)->valuestring;
-}
-
-/* Runs it; the report must agree with the status. */
-static cJSON *run(const struct audit_vault *v,
-                  const struct cv_verify_options *options, enum cv_status want)
-{
-    cJSON *report = NULL;
-    struct cv_err err;
-    enum cv_status status;
-
-    cv_err_init(&err);
-    status = cv_verify_log(v->fd, options, &report, &err);
-    if (status != want) {
-        fail_msg("status %d, not %d: %s", status, want, err.text);
-    }
-    assert_int_equal(err.status, status);
-    assert_non_null(report);
-    assert_int_equal(cJSON_IsTrue(at(report, "ok")), want == CV_OK);
-    assert_int_equal(cJSON_GetArraySize(at(report, "errors")) == 0,
-                     want == CV_OK);
-    return report;
-}
-
-/* It fails, and one of the errors is of this kind. */
-static void finds(const struct audit_vault *v, const char *what)
-{
-    cJSON *report = run(v, NULL, CV_INTEGRITY);
-    const cJSON *item;
-    bool found = false;
-
-    cJSON_ArrayForEach(item, at(report, "errors"))
-    {
-        found = found || strcmp(text_at(item, "what"), what) == 0;
-    }
-    if (!found) {
-        char *text = cJSON_Print(report);
-
-        print_error("%s\n", text);
-        free(text);
-        fail_msg("no error of kind %s", what);
-    }
-    cJSON_Delete(report);
-}
-
 static void is_fine(const struct audit_vault *v, const char *checkpoint,
                     const char *tail, int records)
 {
-    cJSON *report = run(v, NULL, CV_OK);
+    cJSON *report = audit_report_run(v, NULL, CV_OK);
 
-    assert_string_equal(text_at(report, "checkpoint"), checkpoint);
-    assert_string_equal(text_at(report, "tail"), tail);
-    assert_string_equal(text_at(report, "anchored"), "none");
-    assert_int_equal(at(report, "records")->valuedouble, records);
-    assert_int_equal(at(report, "size")->valuedouble, records);
+    assert_string_equal(audit_report_text(report, "checkpoint"), checkpoint);
+    assert_string_equal(audit_report_text(report, "tail"), tail);
+    assert_string_equal(audit_report_text(report, "anchored"), "none");
+    assert_int_equal(audit_report_at(report, "records")->valuedouble, records);
+    assert_int_equal(audit_report_at(report, "size")->valuedouble, records);
     cJSON_Delete(report);
 }
 
@@ -112,7 +47,7 @@ static void test_torn_below_a_kept_one(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     audit_test_fill(log, 4);
     audit_test_checkpoint(&v, log);
     old_note = audit_test_read(&v, "audit/checkpoint", &old_len);
@@ -123,17 +58,17 @@ static void test_torn_below_a_kept_one(void **state)
     audit_test_write(&v, "audit/log", bytes, len - 3);
     keep(&v);
     audit_test_write(&v, "audit/checkpoint", old_note, old_len);
-    report = run(&v, NULL, CV_INTEGRITY);
-    assert_string_equal(text_at(report, "tail"), "clean");
+    report = audit_report_run(&v, NULL, CV_INTEGRITY);
+    assert_string_equal(audit_report_text(report, "tail"), "clean");
     cJSON_Delete(report);
-    finds(&v, "kept");
+    audit_report_finds(&v, "kept");
     assert_int_equal(cv_log_open(v.fd, CV_LOG_WRITE, &log, NULL), CV_INTEGRITY);
     /* By another's signature it says nothing. */
     assert_int_equal(unlinkat(v.fd, CV_KEPT_PATH, 0), 0);
     old_note[old_len - 10] ^= 1;
     cv_kept_add(v.fd, (struct cv_bytes){old_note, old_len});
     is_fine(&v, "valid", "torn", 7);
-    cv_log_close(open_log(&v));
+    cv_log_close(audit_test_open(&v));
     free(bytes);
     free(old_note);
     audit_test_remove(&v);
@@ -214,7 +149,7 @@ static void test_rotated_meanwhile(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     audit_test_fill(log, 4);
     leaf = audit_test_leaf(CV_LEAF_DECISION, OP, "admin", NULL, 8);
     assert_int_equal(cv_log_append(log, leaf, NULL, NULL), CV_OK);
@@ -222,7 +157,7 @@ static void test_rotated_meanwhile(void **state)
     cJSON_Delete(leaf);
     rotate(&v, log);
     cv_log_close(log);
-    report = run(&v, &options, CV_OK);
+    report = audit_report_run(&v, &options, CV_OK);
     cJSON_Delete(report);
     audit_test_remove(&v);
 }

@@ -1,5 +1,5 @@
 /* `audit verify`: what it finds, and what it must not cry about. */
-#include "audit_test.h"
+#include "audit_report.h"
 
 #include "vault/audit/state_internal.h"
 #include "vault/audit/verify.h"
@@ -17,81 +17,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct cv_log *open_log(const struct audit_vault *v)
-{
-    struct cv_log *log = NULL;
-    struct cv_err err;
-
-    cv_err_init(&err);
-    if (cv_log_open(v->fd, CV_LOG_WRITE, &log, &err) != CV_OK) {
-        fail_msg("%s", err.text);
-    }
-    return log;
-}
-
-static const cJSON *at(const cJSON *o, const char *key)
-{
-    return cJSON_GetObjectItemCaseSensitive(o, key);
-}
-
-static const char *text_at(const cJSON *o, const char *key)
-{
-    assert_true(cJSON_IsString(at(o, key)));
-    return at(o, key)->valuestring;
-}
-
-/* Runs it; the report must agree with the status. */
-static cJSON *run(const struct audit_vault *v,
-                  const struct cv_verify_options *options, enum cv_status want)
-{
-    cJSON *report = NULL;
-    struct cv_err err;
-    enum cv_status status;
-
-    cv_err_init(&err);
-    status = cv_verify_log(v->fd, options, &report, &err);
-    if (status != want) {
-        fail_msg("status %d, not %d: %s", status, want, err.text);
-    }
-    assert_int_equal(err.status, status);
-    assert_non_null(report);
-    assert_int_equal(cJSON_IsTrue(at(report, "ok")), want == CV_OK);
-    assert_int_equal(cJSON_GetArraySize(at(report, "errors")) == 0,
-                     want == CV_OK);
-    return report;
-}
-
-/* It fails, and one of the errors is of this kind. */
-static void finds(const struct audit_vault *v, const char *what)
-{
-    cJSON *report = run(v, NULL, CV_INTEGRITY);
-    const cJSON *item;
-    bool found = false;
-
-    cJSON_ArrayForEach(item, at(report, "errors"))
-    {
-        found = found || strcmp(text_at(item, "what"), what) == 0;
-    }
-    if (!found) {
-        char *text = cJSON_Print(report);
-
-        print_error("%s\n", text);
-        free(text);
-        fail_msg("no error of kind %s", what);
-    }
-    cJSON_Delete(report);
-}
-
 static void is_fine(const struct audit_vault *v, const char *checkpoint,
                     const char *tail, int records)
 {
-    cJSON *report = run(v, NULL, CV_OK);
+    cJSON *report = audit_report_run(v, NULL, CV_OK);
 
-    assert_string_equal(text_at(report, "checkpoint"), checkpoint);
-    assert_string_equal(text_at(report, "tail"), tail);
-    assert_string_equal(text_at(report, "anchored"), "none");
-    assert_int_equal(at(report, "records")->valuedouble, records);
-    assert_int_equal(at(report, "size")->valuedouble, records);
+    assert_string_equal(audit_report_text(report, "checkpoint"), checkpoint);
+    assert_string_equal(audit_report_text(report, "tail"), tail);
+    assert_string_equal(audit_report_text(report, "anchored"), "none");
+    assert_int_equal(audit_report_at(report, "records")->valuedouble, records);
+    assert_int_equal(audit_report_at(report, "size")->valuedouble, records);
     cJSON_Delete(report);
 }
 
@@ -105,23 +40,23 @@ static void test_fine(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    report = run(&v, NULL, CV_OK);
-    assert_string_equal(text_at(report, "root"),
+    report = audit_report_run(&v, NULL, CV_OK);
+    assert_string_equal(audit_report_text(report, "root"),
                         "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     cJSON_Delete(report);
     is_fine(&v, "missing", "clean", 0);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     audit_test_fill(log, 101);
     is_fine(&v, "missing", "clean", 101);
     audit_test_checkpoint(&v, log);
     is_fine(&v, "valid", "clean", 101);
     audit_test_fill(log, 10);
     is_fine(&v, "valid", "clean", 111);
-    report = run(&v, NULL, CV_OK);
+    report = audit_report_run(&v, NULL, CV_OK);
     cv_tree_root(cv_log_tree(log), root);
     (void)sodium_bin2base64(base64, sizeof base64, root, sizeof root,
                             sodium_base64_VARIANT_ORIGINAL);
-    assert_string_equal(text_at(report, "root"), base64);
+    assert_string_equal(audit_report_text(report, "root"), base64);
     cJSON_Delete(report);
     cv_log_close(log);
     audit_test_remove(&v);
@@ -138,7 +73,7 @@ static void test_nothing(void **state)
     assert_int_equal(cv_verify_log(v.fd, &bad, &report, NULL), CV_INVALID);
     assert_null(report);
     assert_int_equal(unlinkat(v.fd, "audit/log", 0), 0);
-    finds(&v, "log");
+    audit_report_finds(&v, "log");
     assert_int_equal(unlinkat(v.fd, "audit/key.pub", 0), 0);
     assert_int_equal(cv_verify_log(v.fd, NULL, &report, NULL), CV_NOT_FOUND);
     assert_null(report);
@@ -154,7 +89,7 @@ static void test_torn(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     audit_test_fill(log, 10);
     bytes = audit_test_read(&v, "audit/log", &len);
     last = audit_test_frame(bytes, len, 9);
@@ -166,11 +101,11 @@ static void test_torn(void **state)
     audit_test_checkpoint(&v, log);
     cv_log_close(log);
     audit_test_write(&v, "audit/log", bytes, last + 100);
-    finds(&v, "frame");
+    audit_report_finds(&v, "frame");
     audit_test_write(&v, "audit/log", bytes, last);
-    finds(&v, "size");
+    audit_report_finds(&v, "size");
     audit_test_write(&v, "audit/log", bytes, 0);
-    finds(&v, "size");
+    audit_report_finds(&v, "size");
     free(bytes);
     audit_test_remove(&v);
 }
@@ -202,33 +137,33 @@ static void test_forms(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     audit_test_fill(log, 3);
     cv_log_close(log);
     bytes = audit_test_read(&v, "audit/log", &len);
     append_raw(&v, "hello");
-    finds(&v, "form");
+    audit_report_finds(&v, "form");
     audit_test_write(&v, "audit/log", bytes, len);
     append_raw(&v, "{\"v\":1}");
-    finds(&v, "form");
+    audit_report_finds(&v, "form");
     audit_test_write(&v, "audit/log", bytes, len);
     append_raw(&v,
                "{\"action\":\"x\",\"op\":\"x\",\"phase\":\"event\",\"prev\":"
                "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\","
                "\"seq\":3,\"time\":\"2026-01-01T00:00:00Z\",\"v\":2}");
-    finds(&v, "form");
+    audit_report_finds(&v, "form");
     audit_test_write(&v, "audit/log", bytes, len);
     append_raw(&v,
                "{\"action\":\"x\",\"op\":\"x\",\"phase\":\"event\",\"prev\":"
                "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\","
                "\"seq\":3,\"time\":\"2026-01-01T00:00:00Z\",\"v\":1}");
-    finds(&v, "prev");
+    audit_report_finds(&v, "prev");
     audit_test_write(&v, "audit/log", bytes, len);
     append_raw(&v,
                "{\"action\":\"x\",\"op\":\"x\",\"phase\":\"event\",\"prev\":"
                "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\","
                "\"seq\":4,\"time\":\"2026-01-01T00:00:00Z\",\"v\":1}");
-    finds(&v, "seq");
+    audit_report_finds(&v, "seq");
     free(bytes);
     audit_test_remove(&v);
 }
@@ -251,7 +186,7 @@ static void test_pairs(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     append_leaf(log, CV_LEAF_DECISION, op);
     is_fine(&v, "missing", "clean", 1); /* not finished: no error */
     append_leaf(log, CV_LEAF_OUTCOME, op);
@@ -259,7 +194,7 @@ static void test_pairs(void **state)
     append_leaf(log, CV_LEAF_EVENT, NULL);
     is_fine(&v, "missing", "clean", 4);
     append_leaf(log, CV_LEAF_OUTCOME, NULL);
-    finds(&v, "pair");
+    audit_report_finds(&v, "pair");
     cv_log_close(log);
     audit_test_remove(&v);
 }
@@ -275,7 +210,7 @@ static void test_pair_of_denial(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     cv_leaf_init(&l);
     l.op = op;
     l.phase = CV_LEAF_DECISION;
@@ -289,7 +224,7 @@ static void test_pair_of_denial(void **state)
     assert_int_equal(cv_log_commit(log, NULL), CV_OK);
     is_fine(&v, "missing", "clean", 1);
     append_leaf(log, CV_LEAF_OUTCOME, op);
-    finds(&v, "pair");
+    audit_report_finds(&v, "pair");
     cv_log_close(log);
     audit_test_remove(&v);
 }
@@ -328,8 +263,8 @@ static void test_checkpoints(void **state)
     (void)state;
     audit_test_vault(&v);
     audit_test_vault(&w);
-    log = open_log(&v);
-    other = open_log(&w);
+    log = audit_test_open(&v);
+    other = audit_test_open(&w);
     audit_test_fill(log, 20);
     audit_test_fill(other, 20);
     audit_test_checkpoint(&v, log);
@@ -337,22 +272,22 @@ static void test_checkpoints(void **state)
     bytes = audit_test_read(&v, "audit/checkpoint", &len);
     others = audit_test_read(&w, "audit/checkpoint", &other_len);
     audit_test_write(&v, "audit/checkpoint", others, other_len);
-    finds(&v, "checkpoint");
+    audit_report_finds(&v, "checkpoint");
     bytes[len - 10] ^= 1;
     audit_test_write(&v, "audit/checkpoint", bytes, len);
-    finds(&v, "checkpoint");
+    audit_report_finds(&v, "checkpoint");
     bytes[len - 10] ^= 1;
     audit_test_write(&v, "audit/checkpoint", bytes, len - 3);
-    finds(&v, "checkpoint");
+    audit_report_finds(&v, "checkpoint");
     audit_test_write(&v, "audit/checkpoint", bytes, len);
     is_fine(&v, "valid", "clean", 20);
     /* The other vault's log and key, but not its checkpoint. */
     free(others);
     others = audit_test_read(&w, "audit/log", &other_len);
     audit_test_write(&v, "audit/log", others, other_len);
-    finds(&v, "checkpoint");
+    audit_report_finds(&v, "checkpoint");
     assert_int_equal(unlinkat(v.fd, "audit/key.pub", 0), 0);
-    finds(&v, "checkpoint");
+    audit_report_finds(&v, "checkpoint");
     free(others);
     free(bytes);
     cv_log_close(log);
@@ -375,7 +310,7 @@ static void test_anchor(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     audit_test_fill(log, 20);
     audit_test_checkpoint(&v, log);
     old = audit_test_read(&v, "audit/log", &old_len);
@@ -387,21 +322,21 @@ static void test_anchor(void **state)
     note = audit_test_read(&v, "audit/checkpoint", &note_len);
 
     options.checkpoint = (struct cv_bytes){note, note_len};
-    report = run(&v, &options, CV_OK);
-    assert_string_equal(text_at(report, "anchored"), "file");
+    report = audit_report_run(&v, &options, CV_OK);
+    assert_string_equal(audit_report_text(report, "anchored"), "file");
     cJSON_Delete(report);
     options.checkpoint = (struct cv_bytes){old_note, old_note_len};
-    report = run(&v, &options, CV_OK);
-    assert_string_equal(text_at(report, "anchored"), "file");
+    report = audit_report_run(&v, &options, CV_OK);
+    assert_string_equal(audit_report_text(report, "anchored"), "file");
     cJSON_Delete(report);
 
     audit_test_write(&v, "audit/log", old, old_len);
     audit_test_write(&v, "audit/checkpoint", old_note, old_note_len);
     is_fine(&v, "valid", "clean", 20); /* nothing tells */
     options.checkpoint = (struct cv_bytes){note, note_len};
-    report = run(&v, &options, CV_INTEGRITY);
-    assert_string_equal(text_at(report, "anchored"), "none");
-    assert_string_equal(text_at(report, "checkpoint"), "valid");
+    report = audit_report_run(&v, &options, CV_INTEGRITY);
+    assert_string_equal(audit_report_text(report, "anchored"), "none");
+    assert_string_equal(audit_report_text(report, "checkpoint"), "valid");
     cJSON_Delete(report);
 
     /* A key of one's own: the vault's is not to be believed then. */
@@ -410,17 +345,17 @@ static void test_anchor(void **state)
     cv_buf_init(&vkey, NULL, 1024);
     cv_note_key_text(&v.key, &vkey);
     options.vkey = cv_buf_text(&vkey);
-    report = run(&v, &options, CV_OK);
+    report = audit_report_run(&v, &options, CV_OK);
     cJSON_Delete(report);
     options.vkey = "certvault.example/audit/vault-7f3a+764557c8+"
                    "AcJ1WBTY3kN2pWwMXisdUIWLP+egyGMnBkzE8tULEPj9";
-    report = run(&v, &options, CV_INTEGRITY);
-    assert_string_equal(text_at(report, "checkpoint"), "invalid");
+    report = audit_report_run(&v, &options, CV_INTEGRITY);
+    assert_string_equal(audit_report_text(report, "checkpoint"), "invalid");
     cJSON_Delete(report);
     options.vkey = NULL;
     note[3] ^= 1;
-    report = run(&v, &options, CV_INTEGRITY);
-    assert_string_equal(text_at(report, "anchored"), "none");
+    report = audit_report_run(&v, &options, CV_INTEGRITY);
+    assert_string_equal(audit_report_text(report, "anchored"), "none");
     cJSON_Delete(report);
     cv_buf_wipe(&vkey);
     free(old);
@@ -433,7 +368,7 @@ static void test_anchor(void **state)
 /* A log over the size from which it is opened at a frontier. */
 static void grow_past_frontiers(struct audit_vault *v, unsigned *records)
 {
-    struct cv_log *log = open_log(v);
+    struct cv_log *log = audit_test_open(v);
     struct stat st;
 
     *records = 0;
@@ -473,13 +408,13 @@ static void test_frontiers(void **state)
     assert_true(s.at[1].offset - s.at[0].offset >= CV_STATE_STEP);
     is_fine(&v, "valid", "clean", (int)records);
     /* Opened at a frontier, it knows what one read from the beginning knows. */
-    log = open_log(&v);
+    log = audit_test_open(&v);
     assert_int_equal(cv_log_size(log), records);
     tree = *cv_log_tree(log);
     cv_log_close(log);
     text = audit_test_read(&v, "audit/state", &state_len);
     assert_int_equal(unlinkat(v.fd, "audit/state", 0), 0);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     assert_memory_equal(&tree.nodes, &cv_log_tree(log)->nodes,
                         (size_t)tree.n * 32);
     cv_log_close(log);
@@ -490,12 +425,12 @@ static void test_frontiers(void **state)
     bytes[1000] ^= 1;
     audit_test_write(&v, "audit/log", bytes, len);
     assert_int_equal(try_open(&v), CV_OK);
-    finds(&v, "crc");
+    audit_report_finds(&v, "crc");
     bytes[1000] ^= 1;
     bytes[len - 100000] ^= 1;
     audit_test_write(&v, "audit/log", bytes, len);
     assert_int_equal(try_open(&v), CV_INTEGRITY);
-    finds(&v, "crc");
+    audit_report_finds(&v, "crc");
     bytes[len - 100000] ^= 1;
     audit_test_write(&v, "audit/log", bytes, len);
     assert_int_equal(try_open(&v), CV_OK);
@@ -511,13 +446,13 @@ static void test_frontiers(void **state)
     }
     audit_test_write(&v, "audit/state", text, state_len);
     assert_int_equal(try_open(&v), CV_INTEGRITY);
-    finds(&v, "state");
+    audit_report_finds(&v, "state");
     audit_test_write(&v, "audit/state", "{}", 2);
     assert_int_equal(try_open(&v), CV_INTEGRITY);
-    finds(&v, "state");
+    audit_report_finds(&v, "state");
     audit_test_write(&v, "audit/state", text, state_len / 2);
     assert_int_equal(try_open(&v), CV_INTEGRITY);
-    finds(&v, "state");
+    audit_report_finds(&v, "state");
     free(bytes);
     free(text);
     audit_test_remove(&v);
@@ -534,7 +469,7 @@ static void test_checkpoint_gone(void **state)
     grow_past_frontiers(&v, &records);
     assert_int_equal(unlinkat(v.fd, "audit/checkpoint", 0), 0);
     assert_int_equal(try_open(&v), CV_INTEGRITY);
-    finds(&v, "checkpoint");
+    audit_report_finds(&v, "checkpoint");
     audit_test_remove(&v);
 }
 
@@ -549,7 +484,7 @@ static void test_rewritten(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     audit_test_fill(log, 30);
     audit_test_checkpoint(&v, log);
     cv_log_close(log);
@@ -561,7 +496,7 @@ static void test_rewritten(void **state)
     cv_log_close(log);
     is_fine(&v, "missing", "clean", 30);
     audit_test_write(&v, "audit/checkpoint", note, len);
-    finds(&v, "checkpoint");
+    audit_report_finds(&v, "checkpoint");
     assert_int_equal(try_open(&v), CV_INTEGRITY);
     free(note);
     audit_test_remove(&v);
@@ -579,7 +514,7 @@ static void test_live_writer(void **state)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        struct cv_log *log = open_log(&v);
+        struct cv_log *log = audit_test_open(&v);
 
         for (unsigned i = 0; i < 60; i++) {
             audit_test_fill(log, 100);
@@ -590,7 +525,7 @@ static void test_live_writer(void **state)
         _exit(0);
     }
     while (waitpid(pid, &wait_status, WNOHANG) == 0) {
-        cJSON *report = run(&v, NULL, CV_OK);
+        cJSON *report = audit_report_run(&v, NULL, CV_OK);
 
         cJSON_Delete(report);
         rounds++;
@@ -614,11 +549,11 @@ static void test_checkpoint_steps(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    a = open_log(&v);
+    a = audit_test_open(&v);
     audit_test_fill(a, 5);
     assert_int_equal(cv_log_status(a, &status, NULL), CV_OK);
-    assert_true(cJSON_IsNull(at(status, "checkpoint")));
-    assert_int_equal(at(status, "size")->valuedouble, 5);
+    assert_true(cJSON_IsNull(audit_report_at(status, "checkpoint")));
+    assert_int_equal(audit_report_at(status, "size")->valuedouble, 5);
     cJSON_Delete(status);
     cv_buf_init(&text, NULL, 4096);
     cv_buf_init(&later, NULL, 4096);
@@ -626,7 +561,7 @@ static void test_checkpoint_steps(void **state)
     assert_int_equal(cv_checkpoint_begin(a, &text, NULL), CV_OK);
     audit_test_sign(&v, cv_buf_bytes(&text), line, sizeof line);
     /* Another process makes a later one meanwhile. */
-    b = open_log(&v);
+    b = audit_test_open(&v);
     audit_test_fill(b, 5);
     assert_int_equal(cv_checkpoint_begin(b, &later, NULL), CV_OK);
     audit_test_sign(&v, cv_buf_bytes(&later), line_later, sizeof line_later);
@@ -653,9 +588,12 @@ static void test_checkpoint_steps(void **state)
     assert_int_equal(cv_checkpoint_begin(b, &later, NULL), CV_OK);
     assert_int_equal(later.len, 0);
     assert_int_equal(cv_log_status(b, &status, NULL), CV_OK);
-    assert_int_equal(at(at(status, "checkpoint"), "size")->valuedouble, 10);
-    assert_string_equal(text_at(status, "log"), "audit/log");
-    assert_string_equal(text_at(status, "anchored"), "none");
+    assert_int_equal(
+        audit_report_at(audit_report_at(status, "checkpoint"), "size")
+            ->valuedouble,
+        10);
+    assert_string_equal(audit_report_text(status, "log"), "audit/log");
+    assert_string_equal(audit_report_text(status, "anchored"), "none");
     cJSON_Delete(status);
     /* a does not know of b's leaves: its log does not reach the checkpoint. */
     assert_int_equal(cv_checkpoint_begin(a, &later, NULL), CV_INTEGRITY);
@@ -681,7 +619,7 @@ static void test_checkpoint_commit(void **state)
 
     (void)state;
     audit_test_vault(&v);
-    log = open_log(&v);
+    log = audit_test_open(&v);
     audit_test_fill(log, 5);
     cv_buf_init(&text, NULL, 4096);
     for (unsigned round = 0; round < 3; round++) {
