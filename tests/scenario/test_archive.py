@@ -470,6 +470,36 @@ def test_an_archive_that_came_to_nothing_is_not_made_later(old, tmp_path):
     old.verify()
 
 
+def test_what_a_cut_off_archive_would_have_said_is_nowhere(old, tmp_path):
+    """Killed at the very rename: the opening is on the disk. It is told where
+    the log begins, and that the copy may go; then nobody may have the rest."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    template = os.path.join(old.home, "template")
+    shutil.copytree(old.folder, template)
+    renames = straced.available(("rename", "renameat", "renameat2"))
+    argv = ("audit", "archive", "--before", "512", "--output")
+    _, seen = straced.watch(old, str(tmp_path / "trace"), renames, *argv,
+                            str(tmp_path / "a"), code=0)
+    last = next(c for c in seen if b"archived".hex() in hexed(c))
+    for ask in (("audit", "status"), ("list",)):
+        shutil.rmtree(old.folder)
+        shutil.copytree(template, old.folder)
+        (tmp_path / "b").unlink(missing_ok=True)
+        straced.killed_run(old, last.name, last.nth, *argv,
+                           str(tmp_path / "b"))
+        assert not harness.wait_for_none()
+        assert beginning(old) == (0, 0) and (tmp_path / "b").exists()
+        left = [n for n in os.listdir(old.path("audit")) if "archived" in n]
+        assert left, "it was not killed between its two names"
+        old(*ask, code=0)
+        left = [n for n in os.listdir(old.path("audit")) if "archived" in n]
+        assert not left, ask
+        old.verify()
+    archive(old, 512, tmp_path / "c")
+    old.verify()
+
+
 def hexed(call):
     return call.rest.replace("\\x", "")
 

@@ -21,6 +21,7 @@
 #define FILE_MAX CV_KIB(16)
 #define PIECE CV_KIB(256)
 #define LOG_PATH "audit/log"
+#define DRAFT "audit/.archived.tmp"
 
 static enum cv_status damaged(struct cv_err *err)
 {
@@ -338,18 +339,74 @@ enum cv_status cv_archived_can(int vault, struct cv_err *err)
     return CV_CONFIG;
 }
 
+/* What takes records away must not outlive what says that they are archived:
+ * the one who put it there may have been cut off before its name was durable.
+ */
+static enum cv_status sync_name(int vault, struct cv_err *err)
+{
+    int fd = openat(vault, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum cv_status status;
+
+    if (fd < 0) {
+        return cv_fail_errno(err, CV_IO, "cannot open audit");
+    }
+    status = cv_file_sync_folder(fd, err);
+    cv_file_close(&fd);
+    return status;
+}
+
+void cv_archived_forget(int vault)
+{
+    struct stat st;
+
+    if (fstatat(vault, DRAFT, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        unlinkat(vault, DRAFT, 0) == 0) {
+        (void)!sync_name(vault, NULL);
+    }
+}
+
+/* It has no name until it is whole, and then one that whoever opens the log
+ * looks for: the opening is in it. */
+static enum cv_status put_draft(int vault, int fd, struct cv_err *err)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    cv_archived_forget(vault);
+    if (fsync(fd) != 0 ||
+        linkat(AT_FDCWD, path, vault, DRAFT, AT_SYMLINK_FOLLOW) != 0) {
+        return cv_fail_errno(err, CV_IO, "cannot write %s", CV_ARCHIVED_PATH);
+    }
+    if (renameat(vault, DRAFT, vault, CV_ARCHIVED_PATH) != 0) {
+        (void)cv_fail_errno(err, CV_IO, "cannot put %s in place",
+                            CV_ARCHIVED_PATH);
+        cv_archived_forget(vault);
+        return CV_IO;
+    }
+    return sync_name(vault, err);
+}
+
 enum cv_status cv_archived_write(int vault, const struct cv_archived *a,
                                  struct cv_err *err)
 {
     struct cv_buf text;
+    int fd = -1;
     enum cv_status status;
 
     cv_buf_init(&text, NULL, FILE_MAX);
     status = cv_archived_text(a, &text, err);
     if (status == CV_OK) {
-        status = cv_file_replace(vault, CV_ARCHIVED_PATH, cv_buf_bytes(&text),
-                                 0600, err);
+        status = cv_file_stage(vault, CV_ARCHIVED_PATH, cv_buf_bytes(&text),
+                               0600, &fd, err);
     }
+    if (status == CV_OK && fd < 0) {
+        status = cv_fail(err, CV_CONFIG,
+                         "the vault's file system has no files without a name");
+    }
+    if (status == CV_OK) {
+        status = put_draft(vault, fd, err);
+    }
+    cv_file_close(&fd);
     cv_buf_wipe(&text);
     return status;
 }
@@ -444,21 +501,6 @@ static enum cv_status drop_bundles(int vault, const struct cv_archived *a,
         }
     }
     return CV_OK;
-}
-
-/* What takes them away must not outlive what says that they are archived: the
- * one who put it there may have been cut off before its name was durable. */
-static enum cv_status sync_name(int vault, struct cv_err *err)
-{
-    int fd = openat(vault, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum cv_status status;
-
-    if (fd < 0) {
-        return cv_fail_errno(err, CV_IO, "cannot open audit");
-    }
-    status = cv_file_sync_folder(fd, err);
-    cv_file_close(&fd);
-    return status;
 }
 
 /* An index of what is archived goes first, while both are known to be there. */

@@ -12,7 +12,9 @@
  * went to, `seq` the record that says so. That has SHA-256 of `opening`, 32
  * random bytes which are nowhere before this file is: where it was not written
  * nobody can write it later, though the record be there and signed. (v 1 has no
- * opening, nor has its record.)
+ * opening, nor has its record.) It has no name until it is whole; one that
+ * was cut off right at the rename is removed by whoever opens the log for
+ * writing, before anything else (cv_archived_forget).
  *
  * Nothing moves: a record stays at its offset, and before `offset` the log's
  * file has a hole (fallocate), whose bytes nobody reads. So there is one
@@ -109,6 +111,10 @@ CV_MUST_USE enum cv_status cv_archived_can(int vault, struct cv_err *err);
  * cv_archived_read tells. */
 CV_MUST_USE enum cv_status
 cv_archived_write(int vault, const struct cv_archived *a, struct cv_err *err);
+
+/* Takes away what an archive that was cut off before its moment left: a file
+ * that says where the log would begin, with the opening in it. */
+void cv_archived_forget(int vault);
 
 /* Takes away what is archived and still there: bytes of the log, entry bundles.
  * What is gone stays gone: it may be done again at any time. Cheap when there

@@ -156,7 +156,11 @@ static enum cv_status look_archived(struct cv_log *log, struct cv_err *err)
     bool found = false;
     enum cv_status status;
 
-    if (log->mode == CV_LOG_READ || !is_archived_new(log)) {
+    if (log->mode == CV_LOG_READ) {
+        return CV_OK;
+    }
+    cv_archived_forget(log->vault);
+    if (!is_archived_new(log)) {
         return CV_OK;
     }
     status = cv_archived_read(log->vault, &gone, err);
@@ -176,6 +180,9 @@ static enum cv_status begin(struct cv_log *log, uint64_t size, uint64_t covered,
     struct cv_archived gone;
     enum cv_status status;
 
+    if (log->mode == CV_LOG_WRITE) {
+        cv_archived_forget(log->vault);
+    }
     (void)is_archived_new(log);
     status = cv_archived_read(log->vault, &gone, err);
     if (status == CV_OK && log->mode == CV_LOG_WRITE) {
