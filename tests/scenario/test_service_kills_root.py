@@ -235,7 +235,7 @@ class User:
 
     def use(self, reason):
         """A grant, ended by its user, by time, or by the broker's end."""
-        seconds = self.rnd.choice([3, 60, 60])
+        seconds = self.rnd.choice([5, 60, 60])
         answer = self.wire.call("Use", {
             "name": "c", "kind": "exec", "read_only": False,
             "duration": seconds, "reason": reason})
