@@ -13,8 +13,8 @@ import pytest
 import merkle
 import wire
 from harness import INTEGRITY
-from test_archive import (archive, beginning, fill, other,
-                          records_of, text_of)
+from test_archive import (archive, beginning, fill, frontier, other,
+                          records_of, spelt, text_of)
 from test_backup import build, events, parse, read
 from test_bundles import age
 
@@ -62,6 +62,11 @@ def test_what_a_backup_says_of_archived_records_must_be_so(old, tmp_path):
         :head["log"]["size"] - 256])
     refused("hashes", head, {**of(hashes + everything), "audit/log": b"",
                              "audit/archived": text})
+    # A record of that number is there, and does not say so.
+    for seq in (said["seq"] - 1, said["seq"] - 2):
+        refused("no record says", head, {**found, "audit/archived": json.dumps(
+            {**said, "seq": seq}, sort_keys=True,
+            separators=(",", ":")).encode() + b"\n"})
     # Nobody who has the log's key said so.
     refused("no checkpoint", head, {**found, "audit/checkpoint": b""})
     with open(bad, "wb") as f:
@@ -69,6 +74,32 @@ def test_what_a_backup_says_of_archived_records_must_be_so(old, tmp_path):
     assert read(bad) == read(made)
     new("restore", bad, "--yes", code=0)
     new.verify()
+
+
+def test_a_backup_does_not_say_itself_that_records_are_archived(old, tmp_path):
+    """The hashes are the log's, the checkpoint is over all of it: and nobody
+    archived anything."""
+    made, bad = str(tmp_path / "made"), str(tmp_path / "bad")
+    old("backup", made, code=0)
+    head, found = parse(read(made))
+    frames, _ = merkle.frames(found["audit/log"])
+    records = [r for _, r in frames]
+    offset = frames[256][0]
+    found.update({
+        "audit/archived": spelt({
+            "digest": "0" * 64, "seq": 257, "v": 1,
+            "until": json.loads(records[0])["time"],
+            "frontier": frontier(records, 256, offset)}),
+        "audit/archived.hashes": b"".join(
+            merkle.leaf(r) for r in records[:256]),
+        "audit/log": found["audit/log"][offset:]})
+    with open(bad, "wb") as f:
+        f.write(build(dict(head), found))
+    new = other(old, "new")
+    for how in ("--dry-run", "--yes"):
+        done = new("restore", bad, how, code=INTEGRITY)
+        assert "no record says" in done.note, done
+        assert not os.path.exists(new.folder)
 
 
 def test_archived_text_does_not_leave_a_vault_unsaid(old, tmp_path):

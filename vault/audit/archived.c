@@ -2,6 +2,7 @@
 
 #include "vault/audit/index.h"
 #include "vault/audit/query_internal.h"
+#include "vault/audit/record_internal.h"
 #include "vault/audit/state_internal.h"
 #include "vault/audit/tiles_internal.h"
 #include "vault/audit/wal_internal.h"
@@ -175,6 +176,40 @@ enum cv_status cv_archived_read(int vault, struct cv_archived *out,
         *err = why;
     }
     return status;
+}
+
+static bool is_text(struct cv_bytes text, const char *want)
+{
+    return text.len == strlen(want) &&
+           (text.len == 0 || memcmp(text.data, want, text.len) == 0);
+}
+
+static bool is_said(const struct cv_canon *details, const char *key,
+                    const char *want)
+{
+    return is_text(cv_canon_string(cv_canon_get(details, key)), want);
+}
+
+bool cv_archived_is_told(const struct cv_archived *a, struct cv_bytes leaf)
+{
+    struct cv_record record;
+    struct cv_canon details;
+    struct cv_bytes said;
+    char commitment[2 * crypto_hash_sha256_BYTES + 1];
+    uint64_t size = 0;
+
+    (void)cv_archived_commitment(a, commitment);
+    if (a->tree.size == 0 || cv_record_read(leaf, &record) != NULL ||
+        record.seq != a->seq || !cv_record_is(record.action, "admin")) {
+        return false;
+    }
+    said = cv_canon_get(&record.all, "details");
+    return said.len > 0 && cv_canon_scan(said, &details) &&
+           is_said(&details, "method", CV_ARCHIVED_METHOD) &&
+           cv_canon_uint(cv_canon_get(&details, "size"), &size) &&
+           size == a->tree.size && is_said(&details, "digest", a->digest) &&
+           is_said(&details, "until", a->until) &&
+           is_said(&details, "commitment", commitment);
 }
 
 enum cv_status cv_archived_refuse(const struct cv_archived *a, uint64_t seq,

@@ -73,6 +73,9 @@ CV_MUST_USE enum cv_status cv_archived_text(const struct cv_archived *a,
                                             struct cv_buf *out,
                                             struct cv_err *err);
 
+/* Is this leaf the record that says all of that? */
+bool cv_archived_is_told(const struct cv_archived *a, struct cv_bytes leaf);
+
 /* That record `seq` is in an archive, not in the log: CV_NOT_FOUND, always. */
 enum cv_status cv_archived_refuse(const struct cv_archived *a, uint64_t seq,
                                   struct cv_err *err);

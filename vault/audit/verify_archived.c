@@ -248,39 +248,9 @@ enum cv_status cv_verify_archived_begin(struct cv_verify *v,
                : CV_OK;
 }
 
-static bool is_text(struct cv_bytes text, const char *want)
-{
-    return text.len == strlen(want) &&
-           (text.len == 0 || memcmp(text.data, want, text.len) == 0);
-}
-
 void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf)
 {
-    struct cv_record record;
-    struct cv_canon details;
-    struct cv_bytes said;
-    char commitment[2 * crypto_hash_sha256_BYTES + 1];
-    uint64_t size = 0;
-
-    (void)cv_archived_commitment(&v->gone, commitment);
-    if (v->gone.tree.size == 0 || cv_record_read(leaf, &record) != NULL ||
-        record.seq != v->gone.seq) {
-        return;
-    }
-    said = cv_canon_get(&record.all, "details");
-    if (said.len > 0 && cv_canon_scan(said, &details) &&
-        is_text(cv_canon_string(cv_canon_get(&details, "method")),
-                CV_ARCHIVED_METHOD) &&
-        cv_canon_uint(cv_canon_get(&details, "size"), &size) &&
-        size == v->gone.tree.size &&
-        is_text(cv_canon_string(cv_canon_get(&details, "digest")),
-                v->gone.digest) &&
-        is_text(cv_canon_string(cv_canon_get(&details, "until")),
-                v->gone.until) &&
-        is_text(cv_canon_string(cv_canon_get(&details, "commitment")),
-                commitment)) {
-        v->gone_told = true;
-    }
+    v->gone_told = v->gone_told || cv_archived_is_told(&v->gone, leaf);
 }
 
 /* Its leaf must be signed; the checkpoint was read before audit/archived. */

@@ -184,6 +184,13 @@ static void add_leaf(struct cv_restore *r, struct cv_bytes record)
 {
     uint8_t hash[CV_TREE_HASH];
 
+    /* Where there is none of that number, no checkpoint is over it. */
+    if (r->gone.tree.size > 0 && r->tree.size == r->gone.seq &&
+        !cv_archived_is_told(&r->gone, record)) {
+        r->wrong = "no record says that what was before its beginning is "
+                   "archived";
+        return;
+    }
     cv_tree_leaf(record, hash);
     cv_tree_append(&r->tree, hash);
     meet(r);
