@@ -18,8 +18,7 @@ static struct cv_grant *new_grant(uid_t uid, const char *entry_id,
     struct cv_err e;
 
     cv_err_init(&e);
-    assert_int_equal(cv_grant_new(&table, &g, &e), CV_OK);
-    g->who.peer.uid = uid;
+    assert_int_equal(cv_grant_new(&table, uid, &g, &e), CV_OK);
     (void)snprintf(g->entry_id, sizeof(g->entry_id), "%s", entry_id);
     (void)snprintf(g->context, sizeof(g->context), "%s", context);
     g->kind = CV_GRANT_CREDENTIAL;
@@ -124,12 +123,41 @@ static void test_ceiling(void **state)
     (void)state;
     cv_err_init(&e);
     for (size_t i = 0; i < CV_LIMIT_GRANTS; i++) {
-        (void)new_grant(1, "e", "c", 1);
+        (void)new_grant((uid_t)i, "e", "c", 1);
     }
-    assert_int_equal(cv_grant_new(&table, &g, &e), CV_BUSY);
+    assert_int_equal(cv_grant_new(&table, 5000, &g, &e), CV_BUSY);
     assert_null(g);
     cv_grant_drop(&table, table.all[17]);
-    assert_int_equal(cv_grant_new(&table, &g, &e), CV_OK);
+    assert_int_equal(cv_grant_new(&table, 5000, &g, &e), CV_OK);
+}
+
+/* How many `uid` gets. */
+static size_t take(uid_t uid)
+{
+    struct cv_grant *g;
+    size_t n = 0;
+
+    while (cv_grant_new(&table, uid, &g, NULL) == CV_OK) {
+        n++;
+    }
+    return n;
+}
+
+static void test_nobody_takes_all(void **state)
+{
+    (void)state;
+    assert_int_equal(take(1), 768);
+    assert_int_equal(take(1), 0);
+    for (uid_t uid = 2; uid <= 4; uid++) {
+        assert_int_equal(take(uid), 64);
+    }
+    /* Who had some before has as many in the end as who had none. */
+    (void)new_grant(5, "e", "c", 1);
+    assert_int_equal(take(5), 63);
+    assert_int_equal(take(6), 0);
+    cv_grant_drop(&table, table.all[0]);
+    assert_int_equal(take(1), 0);
+    assert_int_equal(take(6), 1);
 }
 
 static void test_kinds(void **state)
@@ -155,6 +183,7 @@ int main(void)
         cmocka_unit_test_teardown(test_holder, empty),
         cmocka_unit_test_teardown(test_name, empty),
         cmocka_unit_test_teardown(test_ceiling, empty),
+        cmocka_unit_test_teardown(test_nobody_takes_all, empty),
         cmocka_unit_test_teardown(test_kinds, empty),
     };
     struct cv_err e;

@@ -70,6 +70,8 @@
 #define CV_LIMIT_DIAL_THREADS 16 /* that are made at once */
 #define CV_LIMIT_DIAL_S 30       /* connecting, the handshake with it */
 #define CV_LIMIT_GRANTS 1024     /* that live at one time */
+#define CV_LIMIT_GRANTS_KEPT 256 /* of them, for users who have fewer than */
+#define CV_LIMIT_GRANTS_FEW 64
 #define CV_LIMIT_GRANT_S (366 * 86400)
 #define CV_LIMIT_ADDRESSES 16 /* of one server that are tried */
 #define CV_LIMIT_LOOKUPS 64   /* names that are being resolved */

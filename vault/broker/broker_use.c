@@ -162,7 +162,7 @@ static enum cv_status new_grant(struct cv_broker *b, struct call *c,
 {
     const struct cv_ask *ask = &c->use.ask;
     struct cv_grant *g;
-    enum cv_status s = cv_grant_new(&b->grants, &g, err);
+    enum cv_status s = cv_grant_new(&b->grants, b->caller->peer.uid, &g, err);
 
     if (s != CV_OK) {
         return s;

@@ -26,15 +26,42 @@ bool cv_grant_kind_read(const char *word, enum cv_grant_kind *out)
     return false;
 }
 
-enum cv_status cv_grant_new(struct cv_grant_table *t, struct cv_grant **out,
-                            struct cv_err *err)
+/* Nobody has so many that others get none. */
+static enum cv_status check_room(const struct cv_grant_table *t, uid_t uid,
+                                 struct cv_err *err)
+{
+    size_t own = 0;
+
+    if (t->n == CV_LIMIT_GRANTS) {
+        return cv_fail(err, CV_BUSY, "%d grants live already", CV_LIMIT_GRANTS);
+    }
+    if (t->n < CV_LIMIT_GRANTS - CV_LIMIT_GRANTS_KEPT) {
+        return CV_OK;
+    }
+    for (size_t i = 0; i < t->n; i++) {
+        own += t->all[i]->who.peer.uid == uid;
+    }
+    if (own < CV_LIMIT_GRANTS_FEW) {
+        return CV_OK;
+    }
+    (void)cv_fail(err, CV_BUSY,
+                  "%zu grants live, %zu of them yours, and the last %d are for "
+                  "others",
+                  t->n, own, CV_LIMIT_GRANTS_KEPT);
+    cv_err_hint(err, "end some: certvault grants list, grants revoke ID");
+    return CV_BUSY;
+}
+
+enum cv_status cv_grant_new(struct cv_grant_table *t, uid_t uid,
+                            struct cv_grant **out, struct cv_err *err)
 {
     uint8_t id[(CV_GRANT_ID_LEN - 1) / 2];
     struct cv_grant *g;
+    enum cv_status s = check_room(t, uid, err);
 
     *out = NULL;
-    if (t->n == CV_LIMIT_GRANTS) {
-        return cv_fail(err, CV_BUSY, "%d grants live already", CV_LIMIT_GRANTS);
+    if (s != CV_OK) {
+        return s;
     }
     g = calloc(1, sizeof(*g));
     if (g == NULL) {
@@ -42,6 +69,7 @@ enum cv_status cv_grant_new(struct cv_grant_table *t, struct cv_grant **out,
     }
     randombytes_buf(id, sizeof(id));
     (void)sodium_bin2hex(g->id, sizeof(g->id), id, sizeof(id));
+    g->who.peer.uid = uid;
     t->all[t->n++] = g;
     *out = g;
     return CV_OK;

@@ -64,9 +64,10 @@ struct cv_grant_table {
     size_t n;
 };
 
-/* A new grant in the table with an id drawn at random; all else is the
- * caller's to fill in. CV_BUSY: CV_LIMIT_GRANTS live; CV_INTERNAL. */
-CV_MUST_USE enum cv_status cv_grant_new(struct cv_grant_table *t,
+/* A new grant of `uid` in the table with an id drawn at random; all else is the
+ * caller's to fill in. CV_BUSY: CV_LIMIT_GRANTS live, or only the places are
+ * free that are kept for users who have few; CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_grant_new(struct cv_grant_table *t, uid_t uid,
                                         struct cv_grant **out,
                                         struct cv_err *err);
 
