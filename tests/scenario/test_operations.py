@@ -444,6 +444,38 @@ def test_as_it_is_written_at_a_token(at_a_token, heading):
     AT_A_TOKEN[heading](at_a_token)
 
 
+# What the table of limits says, and where it comes from.
+LIMITS = {
+    "UID_CLIENTS": "256 of one user", "UID_BURST": "600 at once",
+    "UID_REQUESTS": "200 a second", "FRAME_CLIENT": "8 MiB, whole",
+    "FRAME_S": "30 s |", "GRANTS": "1,024 of all users",
+    "GRANTS_FEW": "64 gets none", "GRANTS_KEPT": "the last 256",
+    "REQUESTS": "32 open", "REQUESTS_DAY": "200 within",
+    "READING_S": "3,600 s from", "BUNDLE_PROOFS": "1,000 of each",
+    "BUNDLE_POLICIES": "1,000 of each", "HTTP_TOTAL_S": "60 s each",
+    "RETRY_TOTAL_S": "120 s with", "MODULE_S": "30 s, 120 s",
+    "MODULE_LONG_S": "120 s where", "MODULE_RESTART_S": "30 s |",
+    "IMPORT_FILES": "20,000 files", "KUBECONFIG": "4 MiB each",
+    "REASON": "256 bytes", "TICKET": "64 bytes |",
+}
+
+
+def test_limits_are_those_of_the_code():
+    path = os.path.join(harness.SOURCE, "vault", "base", "limits.h")
+    with open(path, encoding="ascii") as f:
+        code = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
+    code = code.replace("\\\n", " ")
+    with open(DOCUMENT, encoding="utf-8") as f:
+        table = f.read().split("## What one caller may have at most")[1] \
+            .split("\n## ")[0]
+    for name, words in LIMITS.items():
+        value, = re.findall(rf"#define CV_LIMIT_{name}\s+(.*)", code)
+        number, = re.findall(r"[\d,]+", value)
+        said = re.findall(r"[\d,]*\d", words)
+        assert number in [n.replace(",", "") for n in said], (name, value)
+        assert words in table, words
+
+
 def test_every_command_has_its_test():
     here = {**STORIES, **AT_A_TOKEN}
     found = sections()
