@@ -8,8 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-/* A little more than one of them may take. */
-#define WAIT_MS ((CV_LIMIT_ANCHOR_RUN_S + 10) * 1000)
+/* A little more than two runs of one of them may take, with their grace: one is
+ * on its way, and that of now begins when it has ended. */
+#define WAIT_MS ((2 * CV_LIMIT_ANCHOR_RUN_S + 15) * 1000)
 #define LOOK_NS 50000000
 
 static int state_color(const cJSON *item)

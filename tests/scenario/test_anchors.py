@@ -578,6 +578,47 @@ def test_who_asks_while_one_is_on_its_way(vault, witness):
         vault.flags = ["--no-agent"]
 
 
+def test_who_asks_while_one_ends_in_a_conflict(vault, witness):
+    """What is known of the checkpoint before says nothing of that of now."""
+    witness.trust(key_of(vault))
+    configure(vault, witness.anchor)
+    witness.mode = "stall"
+    vault.flags = []
+    vault("agent", "start", code=0)
+    try:
+        until(lambda: status(vault)["anchors"][0]["state"] == "running")
+        before = len(vault.records("--action", "admin"))
+        asking = vault.start("-o", "json", "audit", "anchor")
+        until(lambda: len(vault.records("--action", "admin")) > before, 60)
+        witness.mode = "size-lie"
+        witness.resume.set()
+        _, err = asking.communicate(timeout=180)
+        assert asking.returncode == INTEGRITY, err
+        assert witness.asked[-1][2] > witness.asked[0][2], witness.asked
+        assert len(conflicts(vault)) == 1
+    finally:
+        vault("agent", "stop", code=0)
+        vault.flags = ["--no-agent"]
+
+
+@pytest.mark.skipif(not harness.FULL, reason="over a minute: CV_FULL=1")
+def test_who_asks_waits_for_two_runs(vault, tmp_path):
+    """The one on its way and that of now, of a command that never ends."""
+    program = tmp_path / "keep"
+    program.write_text("#!/bin/sh\nexec sleep 200\n")
+    program.chmod(0o700)
+    configure(vault, f"command:{program}")
+    vault.flags = []
+    vault("agent", "start", code=0)
+    try:
+        until(lambda: status(vault)["anchors"][0]["state"] == "running")
+        item, = anchor(vault, code=REMOTE)
+        assert item["state"] == "failed", item
+    finally:
+        vault("agent", "stop", code=0)
+        vault.flags = ["--no-agent"]
+
+
 def test_verify_holds_the_log_against_them(vault, witness, tmp_path):
     """A cosigned note that is not the log's, or of more than there is."""
     vault.spoilt = True

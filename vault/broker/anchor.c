@@ -495,7 +495,8 @@ void cv_anchor_conflicts(struct cv_broker *b, struct cv_anchor_one *a,
 
     note_why(a, why);
     a->conflict = a->told = true;
-    a->asked = a->wanted = false;
+    /* Who asked during the run means a later checkpoint. */
+    a->wanted = a->asked;
     save(b, a);
     if (!told) {
         say(b, a, CV_INTEGRITY, size, a->why);
