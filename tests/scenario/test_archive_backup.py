@@ -13,7 +13,7 @@ import pytest
 import merkle
 import wire
 from harness import INTEGRITY
-from test_archive import (archive, beginning, fill, frontier, other,
+from test_archive import (LONG_AGO, archive, beginning, fill, frontier, other,
                           records_of, spelt, text_of)
 from test_backup import build, events, parse, read
 from test_bundles import age
@@ -215,6 +215,33 @@ def test_a_backup_whose_log_was_put_back_is_refused(years, tmp_path):
     with open(bad, "wb") as f:
         f.write(build(head, found))
     new("restore", bad, "--yes", code=0)
+    new.verify()
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_backup_of_a_log_that_went_on_twice_is_refused(old, tmp_path,
+                                                         archived):
+    """The log's key signed another one, of no more records than this has."""
+    fork = other(old, "fork")
+    shutil.copytree(old.folder, fork.folder)
+    for v, days in ((fork, 9), (old, 11)):
+        fill(v, 100 * days, LONG_AGO + datetime.timedelta(days=days))
+        age(v)
+        v("audit", "checkpoint", code=0)
+    if archived:
+        archive(old, 1280, tmp_path / "log-0")
+    made, bad = str(tmp_path / "made"), str(tmp_path / "bad")
+    old("backup", made, code=0)
+    head, found = parse(read(made))
+    found[KEPT] = read(fork.path(KEPT))
+    with open(bad, "wb") as f:
+        f.write(build(head, found))
+    new = other(old, "new")
+    for how in ("--dry-run", "--yes"):
+        done = new("restore", bad, how, code=INTEGRITY)
+        assert "which was kept was signed over" in done.note, done
+        assert not os.path.exists(new.folder)
+    new("restore", made, "--yes", code=0)
     new.verify()
 
 

@@ -10,6 +10,14 @@
 #include "vault/broker/restore.h"
 #include "vault/broker/vault.h"
 
+/* A checkpoint that was kept: of some size, whose signature is looked at where
+ * it does not fit. */
+struct cv_restore_kept {
+    uint64_t size;
+    uint8_t root[CV_TREE_HASH];
+    bool fits;
+};
+
 struct cv_restore {
     const struct cv_restore_options *o;
     struct cv_archive_head head;
@@ -23,8 +31,11 @@ struct cv_restore {
     struct cv_checkpoint checkpoint; /* size 0: none */
     struct cv_buf frames;
     struct cv_tree tree;
-    struct cv_archived gone; /* before the backup's log */
-    struct cv_tiles *tiles;  /* that are made of its hashes; dry run: NULL */
+    struct cv_archived gone;      /* before the backup's log */
+    struct cv_restore_kept *kept; /* by size */
+    size_t n_kept, at_kept;       /* those before are of less than the tree */
+    bool kept_read;
+    struct cv_tiles *tiles; /* that are made of its hashes; dry run: NULL */
     struct cv_log_policy policy; /* the highest that its leaves name */
     const char *wrong;           /* what does not fit in it; NULL: nothing */
     /* what is there already */
@@ -42,6 +53,16 @@ struct cv_restore {
  * and checks all that can be checked of it by itself. */
 CV_MUST_USE enum cv_status cv_restore_read(struct cv_restore *r,
                                            struct cv_err *err);
+
+/* restore_kept.c: the checkpoints of earlier times that came along, out of the
+ * stage (once); each is held against the tree when that is as large; at the end
+ * r->wrong is set where one that the log's key signed is not of this log. */
+CV_MUST_USE enum cv_status cv_restore_kept_read(struct cv_restore *r,
+                                                struct cv_err *err);
+void cv_restore_kept_meet(struct cv_restore *r);
+CV_MUST_USE enum cv_status cv_restore_kept_judge(struct cv_restore *r,
+                                                 struct cv_err *err);
+void cv_restore_kept_free(struct cv_restore *r);
 
 /* restore.c: records that the log in the vault that is there has, and the
  * backup as hashes alone: they were archived when it was made. After

@@ -1,7 +1,6 @@
 /* The backup's bytes, on their way into the stage. */
 #include "vault/broker/restore_internal.h"
 
-#include "vault/audit/kept.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
@@ -67,12 +66,13 @@ static enum cv_status read_keys(struct cv_restore *r, struct cv_err *err)
     return s == CV_OK || s == CV_IO ? s : cv_pass(err, CV_INTEGRITY);
 }
 
-/* Where the tree is as large as what is there: is it the same? */
+/* Where the tree is as large as what was signed or is there: is it the same? */
 static void meet(struct cv_restore *r)
 {
     const struct cv_tree *gone = &r->existing_gone.tree;
     uint8_t own[CV_TREE_HASH], there[CV_TREE_HASH];
 
+    cv_restore_kept_meet(r);
     if (r->existing == NULL) {
         return;
     }
@@ -98,6 +98,9 @@ static enum cv_status begin_hashes(struct cv_restore *r, struct cv_err *err)
         s = cv_archived_parse(cv_buf_bytes(&text), &r->gone, err);
     }
     cv_buf_wipe(&text);
+    if (s == CV_OK) {
+        s = cv_restore_kept_read(r, err);
+    }
     if (s == CV_OK && !r->o->dry_run) {
         s = cv_tiles_open_empty(r->stage, &r->tiles, err);
     }
@@ -146,6 +149,9 @@ static enum cv_status begin_log(struct cv_restore *r, struct cv_err *err)
 {
     enum cv_status s = end_hashes(r, err);
 
+    if (s == CV_OK) {
+        s = cv_restore_kept_read(r, err);
+    }
     return s == CV_OK ? read_keys(r, err) : s;
 }
 
@@ -311,22 +317,6 @@ static void judge_old(struct cv_restore *r)
     free(reader);
 }
 
-/* One that was kept goes beyond the log that came with it: that was put back.
- */
-static enum cv_status look_kept(void *context, const struct cv_checkpoint *c,
-                                struct cv_bytes note, struct cv_err *err)
-{
-    struct cv_restore *r = context;
-    struct cv_checkpoint said;
-
-    (void)err;
-    if (c->size > r->head.leaves &&
-        cv_checkpoint_open(note, &r->key, &said, NULL) == CV_OK) {
-        r->wrong = "it is shorter than a checkpoint that was kept of it";
-    }
-    return CV_OK;
-}
-
 /* What there is no record of cannot be taken for one. */
 static enum cv_status judge(struct cv_restore *r, struct cv_err *err)
 {
@@ -340,7 +330,7 @@ static enum cv_status judge(struct cv_restore *r, struct cv_err *err)
         r->wrong = "it is not the one that the head describes";
     }
     if (r->wrong == NULL) {
-        s = cv_kept_each(r->stage, look_kept, r, err);
+        s = cv_restore_kept_judge(r, err);
         if (s != CV_OK) {
             return s;
         }
@@ -375,6 +365,7 @@ enum cv_status cv_restore_read(struct cv_restore *r, struct cv_err *err)
     if (s == CV_OK) {
         s = judge(r, err);
     }
+    cv_restore_kept_free(r);
     cv_buf_wipe(&r->frames);
     cv_tiles_free(r->tiles);
     r->tiles = NULL;
