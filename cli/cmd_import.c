@@ -613,14 +613,14 @@ static enum cv_status check_flags(struct import *in, struct cv_err *err)
             s = cv_fail(err, CV_INTERNAL, "memory is gone");
         }
     }
-    if (s == CV_OK) {
-        s = cv_place_read(in->cli, in->args, &in->to, err);
-    }
     if (s == CV_OK && in->shred && !in->cli->dry_run) {
         s = cv_prompt_confirm(in->cli, err,
                               "Take the client keys out of %s once the vault "
                               "has them?",
                               in->args->operands[0]);
+    }
+    if (s == CV_OK) {
+        s = cv_place_read(in->cli, in->args, &in->to, err);
     }
     return s;
 }

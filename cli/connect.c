@@ -5,6 +5,7 @@
 #include "cli/connect_internal.h"
 #include "cli/path.h"
 #include "vault/base/limits.h"
+#include "vault/base/peer.h"
 #include "vault/base/process.h"
 
 #include <limits.h>
@@ -429,6 +430,17 @@ struct cv_channel *cv_connect_channel(const struct cv_cli *cli)
 const struct cv_connect_greeting *cv_connect_greets(const struct cv_cli *cli)
 {
     return &cli->connect->greets;
+}
+
+bool cv_connect_is_own(const struct cv_cli *cli)
+{
+    struct cv_peer peer;
+
+    return cv_connect_is_private(cli) ||
+           (cli->connect != NULL && cli->connect->channel != NULL &&
+            cv_peer_who(cv_channel_fd(cli->connect->channel), &peer, NULL) ==
+                CV_OK &&
+            peer.uid == geteuid());
 }
 
 bool cv_connect_is_private(const struct cv_cli *cli)

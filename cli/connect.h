@@ -41,6 +41,10 @@ const struct cv_connect_greeting *cv_connect_greets(const struct cv_cli *cli);
 /* Is it a private broker? */
 bool cv_connect_is_private(const struct cv_cli *cli);
 
+/* Does it run as the user who asks? Another's is told secrets that the user
+ * names, never files that it names itself. */
+bool cv_connect_is_own(const struct cv_cli *cli);
+
 /* The vault's folder that a private broker would open, absolute, without
  * reaching anything. CV_USAGE where --broker says otherwise; CV_NOT_FOUND. */
 CV_MUST_USE enum cv_status cv_connect_folder(struct cv_cli *cli, char *out,

@@ -2,6 +2,7 @@
 
 #include "cli/config.h"
 #include "cli/connect.h"
+#include "cli/pin_source.h"
 #include "vault/base/limits.h"
 
 #include <string.h>
@@ -35,31 +36,45 @@ enum cv_status cv_place_uri(const char *uri, const char *flag,
                : cv_fail(err, CV_USAGE, "--%s: the URI is too long", flag);
 }
 
-/* What init was told. */
+/* What init was told, as the broker greets with it: a URI that names files is
+ * not followed, whoever says it. */
 static enum cv_status vaults_own(struct cv_cli *cli, const char **uri,
                                  struct cv_err *err)
 {
+    const char *own;
     enum cv_status s = cv_connect_open(cli, false, err);
 
-    *uri = s == CV_OK ? cv_connect_greets(cli)->token_uri : NULL;
-    return s;
+    if (s != CV_OK) {
+        return s;
+    }
+    own = cv_connect_greets(cli)->token_uri;
+    if (own != NULL &&
+        (cv_place_uri(own, "to", NULL) != CV_OK || strchr(own, '?') != NULL ||
+         cv_pin_source_of_uri(cli, own) != NULL)) {
+        s = cv_fail(err, CV_UNAVAILABLE,
+                    "the broker names a token in a way that is not taken from "
+                    "it");
+        cv_err_state(err, "nothing was sent");
+        cv_err_hint(err, "say where the key goes: --to sealed or "
+                         "--to token:URI");
+        return s;
+    }
+    *uri = own != NULL ? own : *uri;
+    return CV_OK;
 }
 
-static enum cv_status read_word(struct cv_cli *cli, const char *text,
-                                const char **uri, struct cv_err *err)
+/* *asks: the vault is to be asked for its own. */
+static enum cv_status read_word(const char *text, const char **uri, bool *asks,
+                                struct cv_err *err)
 {
     *uri = NULL;
-    if (text == NULL) {
-        return vaults_own(cli, uri, err);
-    }
-    if (strcmp(text, "sealed") == 0) {
+    *asks = text == NULL || strcmp(text, "token") == 0;
+    if (text == NULL || strcmp(text, "sealed") == 0) {
         return CV_OK;
     }
-    if (strcmp(text, "token") == 0) {
-        enum cv_status s = vaults_own(cli, uri, err);
-
-        *uri = *uri != NULL ? *uri : SCHEME;
-        return s;
+    if (*asks) {
+        *uri = SCHEME;
+        return CV_OK;
     }
     if (strncmp(text, "token:", 6) == 0) {
         *uri = text + 6;
@@ -73,21 +88,24 @@ enum cv_status cv_place_read(struct cv_cli *cli, const struct cv_args *args,
 {
     static const char *const defaults[] = {"defaults.to", "defaults.location"};
     const char *text = cv_args_value(args, "to");
-    bool typed = text != NULL;
+    bool typed = text != NULL, asks = false;
     enum cv_status s = CV_OK;
 
     for (size_t i = 0; i < 2 && text == NULL && s == CV_OK; i++) {
         s = cv_config_text(cli, defaults[i], &text, err);
     }
     if (s == CV_OK) {
-        s = read_word(cli, text, uri, err);
-        if (s == CV_USAGE && !typed) {
+        s = read_word(text, uri, &asks, err);
+        if (s != CV_OK && !typed) {
             cv_err_prefix(err, "the configuration's defaults");
             if (err != NULL) {
                 err->status = CV_CONFIG;
             }
             return CV_CONFIG;
         }
+    }
+    if (s == CV_OK && asks) {
+        s = vaults_own(cli, uri, err);
     }
     cli->token_uri = *uri != NULL ? *uri : cli->token_uri;
     if (s == CV_OK && *uri != NULL && cv_args_has(args, "exportable")) {

@@ -2,12 +2,15 @@
 entry with its key there, or none is and nothing is left; cut off at any step.
 The token is the stand-in of test_token_journal.py."""
 
+import contextlib
 import os
+import subprocess
 
 import pytest
 
 import harness
 import minting
+import tokens
 from harness import DENIED, INVALID, UNAVAILABLE
 from kube import Identity, as_yaml, config, several
 from together_rig import request, traced
@@ -75,6 +78,34 @@ def remove(v, **options):
 def removals(v):
     return [(r["entry"], r["phase"], r.get("outcome"))
             for r in v.records("--action", "remove") if r.get("entry")]
+
+
+def test_rm_against_who_adopts_its_last_key(vault):
+    """All keys are looked at before the first goes: the last one must be
+    nobody else's still when its turn comes."""
+    three(vault)
+    last = vault.json("show", ENTRIES[1])["entry_id"]
+    key = "".join("%" + last[i:i + 2] for i in range(0, len(last), 2))
+    go = os.path.join(vault.token.folder, "go")
+    vault.token.plan(hang="Destroy.begin")
+    rm = vault.start("--no-agent", "rm", *ENTRIES, "--yes")
+    tokens.wait_for(lambda: "hangs" in vault.token.state["calls"],
+                    lambda: "rm is not in its first Destroy", seconds=60)
+    adopt = vault.start(
+        "--no-agent", "adopt", "other", "--key", f"pkcs11:token=fake;id={key}",
+        "--cert", vault.write("c.pem", vault.identities[ENTRIES[1]].cert_pem),
+        "--cluster", vault.write("cluster", as_yaml(config(Identity()))))
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        adopt.wait(2)           # as long as rm is at work it waits, too
+    with open(go, "wb"):
+        pass
+    assert rm.wait(60) == 0, (rm.communicate(), adopt.communicate())
+    assert adopt.wait(60) != 0
+    for process in rm, adopt:
+        process.communicate()
+    os.unlink(go)
+    vault.token.plan()
+    assert vault.names() == [] and not vault.token.keys
 
 
 def test_rm_decides_all_before_the_first(vault):

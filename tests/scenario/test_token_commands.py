@@ -192,6 +192,24 @@ def test_several_tokens(soft):
          f"pkcs11:token=vault;serial={serial}?module-name=softhsm", code=0)
 
 
+@pytest.mark.parametrize("form", [
+    "{}?PIN-VALUE={}", "{}?pin-valu={}", "{};pin={}", "{}?pin-value%3D{}"])
+def test_a_pin_in_the_wrong_place_is_not_recorded(soft, form):
+    """However a URI was mistyped: the vault's files are searched at the end."""
+    pin = "no-pin-of-anybodys-48151623"
+    soft.vault.secrets.add("a mistyped PIN", pin.encode())
+    uri = form.format(soft.token.uri, pin)
+    soft("token", "list", uri)
+    soft("token", "objects", uri)
+    soft("token", "probe", uri)
+    soft("token", "list", soft.token.uri, code=0)
+    asked = [r["details"] for r in soft.vault.records("--action", "admin")
+             if r["phase"] == "decision"]
+    assert asked[0]["method"] == "TokenList" and "token" not in asked[0]
+    assert asked[-1] == {"method": "TokenList", "read": True,
+                         "token": soft.token.uri}
+
+
 def test_a_library_that_p11_kit_names_too(soft):
     """The configuration's name for it is enough: there is one token, not two.
     By its other name it is there when it is asked for."""

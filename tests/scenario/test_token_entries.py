@@ -49,11 +49,15 @@ def test_the_token_that_init_was_told(home, secrets, softhsm):
     v = harness.Vault(home, secrets, init=False)
     held = Held(v, softhsm)
     init = ("init", "--key", "file:" + v.key_file)
+    own = softhsm.uri
     for bad, code in (("softhsm", harness.USAGE), ("pkcs11:", harness.INVALID),
-                      (held.uri + "&pin-source=file:/x", harness.INVALID)):
+                      ("pkcs11:nonsense", harness.INVALID),
+                      (own + ";pin=1234", harness.INVALID),
+                      (own + "?module-path=/x.so", harness.INVALID),
+                      (own + "?pin-source=file:/x", harness.INVALID)):
         v(*init, "--token", bad, code=code)
         assert not os.path.exists(v.path("vault.db"))
-    assert v.json(*init, "--token", held.uri)["token_uri"] == held.uri
+    assert v.json(*init, "--token", own)["token_uri"] == own
 
     def put(name, *args, vault=()):
         identity = Identity(secrets=secrets)

@@ -50,6 +50,43 @@ static void test_uri_covers(void **state)
     assert_false(cv_held_uri_covers("pkcs11:token=my%20token", "token"));
 }
 
+static void what_a_token_is_named_by(void **state)
+{
+    static const char *const good[] = {
+        "pkcs11:token=work",
+        "pkcs11:model=a%20b;token=t;serial=1;manufacturer=m"};
+    static const char *const bad[] = {"",
+                                      "pkcs11:",
+                                      "pkcs11:token",
+                                      "pkcs11:token=",
+                                      "token=work",
+                                      "pkcs11:token=work;",
+                                      "pkcs11:;token=work",
+                                      "pkcs11:token=a;token=b",
+                                      "pkcs11:token=a b",
+                                      "pkcs11:token=a\n",
+                                      "pkcs11:token=\xc3\xa4",
+                                      "pkcs11:token=work?module-name=x",
+                                      "pkcs11:token=work?",
+                                      "pkcs11:token=work;pin-value=1",
+                                      "pkcs11:token=work;PIN=1",
+                                      "pkcs11:object=x",
+                                      "pkcs11:Token=work",
+                                      "pkcs11:nonsense"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        if (!cv_held_uri_is_token(good[i])) {
+            fail_msg("%s", good[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (cv_held_uri_is_token(bad[i])) {
+            fail_msg("%s", bad[i]);
+        }
+    }
+}
+
 static cJSON *parse(const char *text)
 {
     cJSON *json = NULL;
@@ -155,8 +192,11 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uri_covers), cmocka_unit_test(test_place),
-        cmocka_unit_test(test_set),        cmocka_unit_test(test_label),
+        cmocka_unit_test(what_a_token_is_named_by),
+        cmocka_unit_test(test_uri_covers),
+        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_label),
         cmocka_unit_test(test_generated),
     };
 

@@ -30,7 +30,7 @@ static const struct rule rules[] = {
     {"*", "method", TEXT},          /* of the interface */
     {"*", "dry_run", FLAG},
     {"admin fetch fetch.service", "read", FLAG}, /* nothing was changed, and
-                                                    no outcome follows */
+                                                    no good outcome follows */
     {"*", "items", COUNT},          /* how many it was about, or answered */
     {"*", "failed", COUNT},         /* how many of them failed */
     {"*", "names", LIST},

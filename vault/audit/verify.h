@@ -56,10 +56,10 @@ struct cv_verify_options {
  * "until", "digest", "from": the first record that was read, "unpaired":
  * outcomes whose permit may lie before that}} (the error's text is then the
  * first of them). A permit without an outcome is no error: a process that was
- * killed leaves one. Reads have none, ever. What is wrong with tiles alone can
- * be mended (`audit rebuild`), and the hint says so. Without a report:
- * CV_NOT_FOUND (there is no log and nothing derived from one), CV_INVALID
- * (vkey), CV_IO, CV_CONFIG. */
+ * killed leaves one. Reads have none where they go well. What is wrong with
+ * tiles alone can be mended (`audit rebuild`), and the hint says so. Without a
+ * report: CV_NOT_FOUND (there is no log and nothing derived from one),
+ * CV_INVALID (vkey), CV_IO, CV_CONFIG. */
 CV_MUST_USE enum cv_status
 cv_verify_log(int vault, const struct cv_verify_options *options,
               cJSON **report, struct cv_err *err);

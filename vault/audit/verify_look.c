@@ -34,7 +34,7 @@ static int64_t seconds(struct cv_bytes t)
            digits(t.data + 14, 2) * 60 + digits(t.data + 17, 2);
 }
 
-/* What is done once it is decided: no outcome will ever be said. */
+/* What is done once it is decided: no outcome is said unless it fails. */
 static bool is_read(const struct cv_record *r, struct cv_bytes leaf)
 {
     static const char read[] = "\"read\":true"; /* in its details */
@@ -42,7 +42,10 @@ static bool is_read(const struct cv_record *r, struct cv_bytes leaf)
     return cv_record_is(r->action, "list") || cv_record_is(r->action, "show") ||
            cv_record_is(r->action, "audit.read") ||
            cv_record_is(r->action, "policy.read") ||
-           memmem(leaf.data, leaf.len, read, sizeof read - 1) != NULL;
+           ((cv_record_is(r->action, "admin") ||
+             cv_record_is(r->action, "fetch") ||
+             cv_record_is(r->action, "fetch.service")) &&
+            memmem(leaf.data, leaf.len, read, sizeof read - 1) != NULL);
 }
 
 /* All but the hash. */

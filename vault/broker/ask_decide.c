@@ -500,7 +500,7 @@ enum cv_status cv_ask_read(struct cv_ask *ask, const cJSON *doc,
     }
     s = cv_broker_policy_load(ask->broker, err);
     if (s == CV_OK && given == NULL && doc == NULL) {
-        own = cv_question_of_read(ask, NULL);
+        own = cv_question_of_read(ask);
         s = own != NULL ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
         ask->question = own;
     }

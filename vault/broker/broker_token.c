@@ -6,6 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LONGEST 1024 /* of a token's URI in the record */
+
+static enum cv_status no_memory(struct cv_err *err)
+{
+    return cv_fail(err, CV_INTERNAL, "memory is gone");
+}
+
 static enum cv_status add_str(cJSON *object, const char *key, const char *text,
                               struct cv_err *err)
 {
@@ -27,19 +34,30 @@ static enum cv_status begin(struct cv_broker *b, const cJSON *parameters,
     return s;
 }
 
-/* The record says which token was looked at. */
-static enum cv_status read_token(struct cv_ask *ask, const cJSON *parameters,
+/* The record says which token it is about, unless the URI says more than that:
+ * what is in it then could be a PIN in the wrong place. */
+static enum cv_status add_token(cJSON *details, const char *uri,
+                                struct cv_err *err)
+{
+    return uri != NULL && strlen(uri) <= LONGEST && cv_held_uri_is_token(uri)
+               ? add_str(details, "token", uri, err)
+               : CV_OK;
+}
+
+static enum cv_status read_token(struct cv_ask *ask, const char *uri,
                                  struct cv_err *err)
 {
-    cJSON *question = cv_question_of_read(ask, parameters);
-    enum cv_status s = CV_INTERNAL;
+    struct cv_arena *before = cv_json_use(NULL);
+    cJSON *question = cv_question_of_read(ask);
+    enum cv_status s =
+        question != NULL ? add_token(question, uri, err) : no_memory(err);
 
-    if (question == NULL) {
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    (void)cv_json_use(before);
+    if (s == CV_OK) {
+        ask->question = question;
+        s = cv_ask_read(ask, NULL, err);
+        ask->question = NULL;
     }
-    ask->question = question;
-    s = cv_ask_read(ask, NULL, err);
-    ask->question = NULL;
     cJSON_Delete(question);
     return s;
 }
@@ -73,7 +91,7 @@ CV_BROKER_METHOD(token_list)
         begin(b, parameters, CV_BROKER_FIELDS(fields), &ask, err);
 
     if (s == CV_OK) {
-        s = read_token(&ask, parameters, err);
+        s = read_token(&ask, uri, err);
     }
     if (s == CV_OK) {
         s = cv_module_tokens(b, uri, items, failed, err);
@@ -147,7 +165,7 @@ CV_BROKER_METHOD(token_objects)
         begin(b, parameters, CV_BROKER_FIELDS(fields), &ask, err);
 
     if (s == CV_OK) {
-        s = read_token(&ask, parameters, err);
+        s = read_token(&ask, uri, err);
     }
     if (s == CV_OK) {
         s = cv_module_need_login(b, uri, reply, err);
@@ -230,8 +248,8 @@ static enum cv_status details_of(const char *method, const char *token,
 
     *out = cJSON_CreateObject();
     s = add_str(*out, "method", method, err);
-    if (s == CV_OK && strlen(token) <= 1024) {
-        s = add_str(*out, "token", token, err);
+    if (s == CV_OK) {
+        s = add_token(*out, token, err);
     }
     (void)cv_json_use(before);
     return s;

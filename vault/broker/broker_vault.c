@@ -3,6 +3,7 @@
 #include "vault/base/encode.h"
 #include "vault/broker/agent.h"
 #include "vault/broker/grant_internal.h"
+#include "vault/broker/held_internal.h"
 #include "vault/broker/module_internal.h"
 #include "vault/broker/policies_internal.h"
 #include "vault/broker/slot_token_internal.h"
@@ -334,23 +335,21 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
     return s;
 }
 
-/* It is kept, and read by all: no way to a PIN. Whether there is such a token
- * is seen when a key goes there. */
+/* It is kept, and told to all. Whether there is such a token is seen when a key
+ * goes there. */
 static enum cv_status check_token(const char *uri, struct cv_err *err)
 {
-    if (strncmp(uri, "pkcs11:", 7) != 0 || uri[7] == '\0') {
-        return cv_fail(err, CV_INVALID, "the vault's token is no URI of one");
-    }
-    if (strcasestr(uri, "pin-value") != NULL ||
-        strcasestr(uri, "pin-source") != NULL) {
-        enum cv_status s =
-            cv_fail(err, CV_INVALID, "the vault's token is kept without a PIN");
+    enum cv_status s;
 
-        cv_err_hint(err, "leave pin-source out; --pin-source and pin: in the "
-                         "configuration say where PINs are");
-        return s;
+    if (cv_held_uri_is_token(uri)) {
+        return CV_OK;
     }
-    return CV_OK;
+    s = cv_fail(err, CV_INVALID,
+                "the vault's token is named by token, serial, model and "
+                "manufacturer alone");
+    cv_err_hint(err, "pkcs11:token=NAME, as certvault token list shows it, "
+                     "without what stands behind `?`");
+    return s;
 }
 
 CV_BROKER_METHOD(init)

@@ -229,6 +229,10 @@ static enum cv_status run_adopt(struct cv_broker *b, struct cv_ask *ask,
     if (s == CV_OK) {
         s = cv_held_open(b, a->uri, reply, &held, err);
     }
+    /* Whoever is about to destroy the key has looked whose it is already. */
+    if (s == CV_OK) {
+        s = cv_held_wait_lock(&held, err);
+    }
     if (s == CV_OK) {
         t->identity = a->identity;
         t->name = a->name;

@@ -243,6 +243,11 @@ CV_MUST_USE enum cv_status cv_held_remove_key(struct cv_held *held,
 /* Does `key` (a key's or token's URI) have all that `uri` says of a token? */
 bool cv_held_uri_covers(const char *uri, const char *key);
 
+/* Does `uri` say which token is meant, and nothing else? Only token, serial,
+ * model and manufacturer, each once, in printable ASCII: what somebody took for
+ * the place of a PIN, or mistyped, is in no such URI. */
+bool cv_held_uri_is_token(const char *uri);
+
 /* held_state.c */
 
 /* Not entered. The entry's key was found (or the token has it no more): says so

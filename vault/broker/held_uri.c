@@ -95,3 +95,44 @@ bool cv_held_uri_covers(const char *uri, const char *key)
     /* What says nothing means no token in particular. */
     return any && (*at == '\0' || *at == '?');
 }
+
+static bool is_shown(struct cv_bytes value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] <= ' ' || value.data[i] > '~') {
+            return false;
+        }
+    }
+    return value.len > 0;
+}
+
+bool cv_held_uri_is_token(const char *uri)
+{
+    static const char scheme[] = "pkcs11:";
+    static const char *const names[] = {"token", "serial", "model",
+                                        "manufacturer"};
+    bool seen[sizeof(names) / sizeof(names[0])] = {false};
+    struct cv_bytes name, value;
+    const char *at;
+    size_t n = 0;
+
+    if (strncmp(uri, scheme, sizeof(scheme) - 1) != 0) {
+        return false;
+    }
+    for (at = uri + sizeof(scheme) - 1; next_attribute(&at, &name, &value);
+         n++) {
+        size_t i = 0;
+
+        while (i < sizeof(names) / sizeof(names[0]) &&
+               (name.len != strlen(names[i]) ||
+                memcmp(name.data, names[i], name.len) != 0)) {
+            i++;
+        }
+        if (i == sizeof(names) / sizeof(names[0]) || seen[i] ||
+            !is_shown(value)) {
+            return false;
+        }
+        seen[i] = true;
+    }
+    return n > 0 && *at == '\0' && uri[strlen(uri) - 1] != ';';
+}

@@ -80,7 +80,6 @@ static bool add_all(cJSON *to, const cJSON *from)
         {"limit", "limit", add_number},
         {"last", "limit", add_number},
         {"seq", "record", add_number},
-        {"uri", "token", add_text},
     };
     bool ok = true;
 
@@ -110,10 +109,10 @@ cJSON *cv_question_of(const char *method, const cJSON *parameters)
     return o;
 }
 
-cJSON *cv_question_of_read(const struct cv_ask *ask, const cJSON *parameters)
+cJSON *cv_question_of_read(const struct cv_ask *ask)
 {
     struct cv_arena *before;
-    cJSON *o = cv_question_of(ask->method, parameters);
+    cJSON *o = cv_question_of(ask->method, NULL);
     bool changes = ask->action == CV_ACTION_ADMIN ||
                    ask->action == CV_ACTION_FETCH ||
                    ask->action == CV_ACTION_FETCH_SERVICE;

@@ -178,9 +178,11 @@ static enum cv_status damaged(struct cv_store *store, int rc,
 static enum cv_status unwritable(const struct cv_store *store, int rc,
                                  const char *doing, struct cv_err *err)
 {
+    int kind = rc & 0xff;
     bool full =
-        (rc & 0xff) == SQLITE_FULL ||
-        (store->db != NULL && sqlite3_system_errno(store->db) == ENOSPC);
+        kind == SQLITE_FULL ||
+        ((kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN) &&
+         store->db != NULL && sqlite3_system_errno(store->db) == ENOSPC);
 
     cv_fail_native(err, CV_IO, CV_DOMAIN_SQLITE, rc, "cannot %s the store: %s",
                    doing,
