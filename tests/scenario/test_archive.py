@@ -392,32 +392,97 @@ def test_records_cannot_be_left_out_by_the_file_alone(old):
     with open(path, "wb") as f:
         f.write(spelt({"digest": "0" * 64, "until": "2026-01-01T00:00:00Z",
                        "frontier": frontier(records, 512, before[512][0]),
-                       "seq": len(records) - 1, "v": 1}))
+                       "seq": len(records) - 1, "opening": "0" * 64,
+                       "signature": "A" * 91 + "=", "v": 2}))
     os.chmod(path, 0o600)
     done = old("audit", "verify", code=INTEGRITY)
     assert "no record says" in done.note, done
 
 
+def forge(vault, size):
+    """The record of an archive that nobody made, behind the log, with all that
+    can be had without the log's key; what audit/archived would be."""
+    key = vault("audit", "key", code=0).out.decode().strip()
+    before, _ = merkle.frames(text_of(vault))
+    records = [r for _, r in before]
+    leaf = json.loads(records[-1])
+    opening = b"\x07" * 32
+    signature = base64.b64encode(
+        bytes.fromhex(key.split("+")[1]) + b"\x09" * 64).decode()
+    said = {"digest": "0" * 64, "opening": opening.hex(),
+            "frontier": frontier(records, size, before[size][0]),
+            "until": max(json.loads(r)["time"] for r in records[:size]),
+            "seq": len(records), "signature": signature, "v": 2}
+    leaf.update(seq=len(records), phase="event", action="admin", op="ab" * 16,
+                prev=base64.b64encode(merkle.leaf(records[-1])).decode(),
+                details={"method": "ArchiveEnd", "size": size,
+                         "digest": said["digest"], "until": said["until"],
+                         "signature": signature, "commitment":
+                         hashlib.sha256(opening).hexdigest()})
+    for name in ("decision", "rules", "outcome", "error"):
+        leaf.pop(name, None)
+    with open(vault.path("audit/log"), "ab") as f:
+        f.write(merkle.frame(spelt(leaf)[:-1]))
+    return said, before
+
+
+def put_archived(vault, said):
+    with open(vault.path("audit/archived"), "wb") as f:
+        f.write(spelt(said))
+    os.chmod(vault.path("audit/archived"), 0o600)
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_a_record_that_somebody_put_there_is_not_the_keys(old, rotated):
+    """A broker takes what it finds behind the log, and signs a checkpoint over
+    it. What says that records are archived is signed by itself."""
+    old.spoilt = True
+    said, before = forge(old, 512)
+    old("list", code=0)
+    if rotated:
+        old("audit", "key", "rotate", code=0)
+    old.verify()
+    whole = text_of(old)
+    put_archived(old, said)
+    done = old("audit", "verify", code=INTEGRITY)
+    assert "not signed by the log's key" in done.note, done
+    done = old("list", code=INTEGRITY)
+    assert "not signed by the log's key" in done.note, done
+    assert text_of(old) == whole
+    os.unlink(old.path("audit/archived"))
+    old("list", code=0)
+    old.verify()
+    assert text_of(old).startswith(before_bytes(before, 512))
+
+
+def test_what_was_archived_is_by_the_key_of_then(old, tmp_path):
+    """The log's key is another one by now, and another one again."""
+    old("audit", "key", "rotate", code=0)
+    archive(old, 256, tmp_path / "log-0")
+    old("audit", "verify", code=0)
+    old("audit", "key", "rotate", code=0)
+    old("list", code=0)
+    old.verify()
+    old("audit", "key", "rotate", code=0)
+    old("list", code=0)
+    old.verify()
+    old("audit", "verify", "--archive", str(tmp_path / "log-0"), code=0)
+    made = str(tmp_path / "made")
+    old("backup", made, code=0)
+    new = other(old, "new")
+    new("restore", made, "--yes", code=0)
+    new("list", code=0)
+    new.verify()
+    archive(old, 512, tmp_path / "log-256")
+    old("list", code=0)
+    old.verify()
+
+
 def test_records_cannot_be_left_out_by_who_has_not_the_key(old):
     """All that it says is true, and a record says so: not a signed one."""
     old.spoilt = True
-    before, _ = merkle.frames(text_of(old))
-    records = [r for _, r in before]
-    leaf = json.loads(records[-1])
-    said = {"digest": "0" * 64, "until": "2025-01-01T00:00:00Z",
-            "frontier": frontier(records, 512, before[512][0]),
-            "seq": len(records), "v": 1}
-    leaf.update(seq=len(records), phase="event", action="admin", op="ab" * 16,
-                prev=base64.b64encode(merkle.leaf(records[-1])).decode(),
-                details={"method": "ArchiveEnd", "size": 512,
-                         "digest": said["digest"], "until": said["until"]})
-    for key in ("decision", "rules", "outcome", "error"):
-        leaf.pop(key, None)
-    with open(old.path("audit/log"), "ab") as f:
-        f.write(merkle.frame(spelt(leaf)[:-1]))
-    with open(old.path("audit/archived"), "wb") as f:
-        f.write(spelt(said))
-    os.chmod(old.path("audit/archived"), 0o600)
+    said, before = forge(old, 512)
+    put_archived(old, said)
     done = old("audit", "verify", code=INTEGRITY)
     assert "no checkpoint is over the record" in done.note, done
     # Nor does a broker sign it now, or take the records away.
@@ -459,8 +524,10 @@ def test_an_archive_that_came_to_nothing_is_not_made_later(old, tmp_path):
             "frontier": frontier(records, 512, frames[512][0])}
     path = old.path("audit/archived")
     commitment = told["details"].get("commitment", "")
+    signature = told["details"].get("signature", "")
     for more in ({"v": 1}, {"v": 2, "opening": "0" * 64},
-                 {"v": 2, "opening": commitment}):
+                 {"v": 2, "opening": "0" * 64, "signature": signature},
+                 {"v": 2, "opening": commitment, "signature": signature}):
         with open(path, "wb") as f:
             f.write(spelt({**said, **more}))
         os.chmod(path, 0o600)

@@ -13,7 +13,7 @@ import pytest
 import merkle
 import wire
 from harness import INTEGRITY
-from test_archive import (LONG_AGO, archive, beginning, fill, frontier, other,
+from test_archive import (LONG_AGO, archive, beginning, fill, forge, frontier, other,
                           records_of, spelt, text_of)
 from test_backup import build, events, parse, read
 from test_bundles import age
@@ -87,7 +87,8 @@ def test_a_backup_does_not_say_itself_that_records_are_archived(old, tmp_path):
     offset = frames[256][0]
     found.update({
         "audit/archived": spelt({
-            "digest": "0" * 64, "seq": 257, "v": 1,
+            "digest": "0" * 64, "seq": 257, "v": 2,
+            "opening": "0" * 64, "signature": "A" * 91 + "=",
             "until": json.loads(records[0])["time"],
             "frontier": frontier(records, 256, offset)}),
         "audit/archived.hashes": b"".join(
@@ -100,6 +101,30 @@ def test_a_backup_does_not_say_itself_that_records_are_archived(old, tmp_path):
         done = new("restore", bad, how, code=INTEGRITY)
         assert "no record says" in done.note, done
         assert not os.path.exists(new.folder)
+
+
+def test_a_backup_with_a_record_that_somebody_put_there(old, tmp_path):
+    """The log's key signed a checkpoint over it, and not what it says."""
+    old.spoilt = True
+    made, bad = str(tmp_path / "made"), str(tmp_path / "bad")
+    said, before = forge(old, 256)
+    old("list", code=0)
+    old("backup", made, code=0)
+    head, found = parse(read(made))
+    found.update({
+        "audit/archived": spelt(said),
+        "audit/archived.hashes": b"".join(
+            merkle.leaf(r) for _, r in before[:256]),
+        "audit/log": found["audit/log"][before[256][0]:]})
+    with open(bad, "wb") as f:
+        f.write(build(dict(head), found))
+    new = other(old, "new")
+    for how in ("--dry-run", "--yes"):
+        done = new("restore", bad, how, code=INTEGRITY)
+        assert "not signed by the log's key" in done.note, done
+        assert not os.path.exists(new.folder)
+    new("restore", made, "--yes", code=0)
+    new.verify()
 
 
 def test_archived_text_does_not_leave_a_vault_unsaid(old, tmp_path):

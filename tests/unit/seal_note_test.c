@@ -161,7 +161,8 @@ static void test_what_the_logs_key_signs(void **state)
 #define ROOT "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
     static const char *const good[] = {
         "o\n0\n" ROOT "\n", "certvault/1\n18446744073709551615\n" ROOT "\n",
-        "certvault log key rotation\no\na\nb\n"};
+        "certvault log key rotation\no\na\nb\n",
+        "certvault log archive\no\n256\n" ROOT "\n" ROOT "\n8\na\nb\nc\n"};
     static const char *const bad[] = {
         "",
         "x\n",
@@ -179,7 +180,12 @@ static void test_what_the_logs_key_signs(void **state)
         "o\n0\n" ROOT "\n\n",
         "certvault log key rotation\no\na\n",
         "certvault log key rotation\no\na\nb\nc\n",
-        "certvault log key rotations\no\na\nb\n"};
+        "certvault log key rotations\no\na\nb\n",
+        "certvault log archive\no\n256\n" ROOT "\n" ROOT "\n8\na\nb\n",
+        "certvault log archive\no\n256\n" ROOT "\n" ROOT "\n8\na\nb\nc\nd\n",
+        "certvault log archive\no\nx\n" ROOT "\n" ROOT "\n8\na\nb\nc\n",
+        "certvault log archive\no\n256\n" ROOT "\nb\n8\na\nb\nc\n",
+        "certvault log archives\no\n256\n" ROOT "\n" ROOT "\n8\na\nb\nc\n"};
     struct cv_err e;
 
     (void)state;

@@ -42,51 +42,39 @@ static bool is_hex(const char *text)
 void cv_archived_draw(struct cv_archived *a)
 {
     randombytes_buf(a->opening, sizeof a->opening);
-    a->has_opening = true;
 }
 
-bool cv_archived_commitment(const struct cv_archived *a,
+void cv_archived_commitment(const struct cv_archived *a,
                             char out[2 * crypto_hash_sha256_BYTES + 1])
 {
     uint8_t digest[crypto_hash_sha256_BYTES];
 
-    out[0] = '\0';
-    if (a->has_opening) {
-        (void)crypto_hash_sha256(digest, a->opening, sizeof a->opening);
-        (void)sodium_bin2hex(out, 2 * sizeof digest + 1, digest, sizeof digest);
-    }
-    return a->has_opening;
-}
-
-/* Of version 2, and only there. */
-static bool read_opening(const char *hex, int64_t version,
-                         struct cv_archived *out)
-{
-    out->has_opening = hex != NULL;
-    return version == (hex != NULL ? 2 : 1) &&
-           (hex == NULL ||
-            cv_decode_hex_exact(hex, "the opening", out->opening,
-                                sizeof out->opening, NULL) == CV_OK);
+    (void)crypto_hash_sha256(digest, a->opening, sizeof a->opening);
+    (void)sodium_bin2hex(out, 2 * sizeof digest + 1, digest, sizeof digest);
 }
 
 static bool read_all(const cJSON *root, struct cv_archived *out)
 {
-    const char *digest = NULL, *until = NULL, *opening = NULL;
+    const char *digest = NULL, *until = NULL, *opening = NULL,
+               *signature = NULL;
     const cJSON *frontier = NULL;
     int64_t seq = -1, version = 0;
     const struct cv_json_field fields[] = {
         {"digest", CV_JSON_STRING, true, &digest, 0},
         {"frontier", CV_JSON_OBJECT, true, &frontier, 0},
-        {"opening", CV_JSON_STRING, false, &opening, 2 * CV_ARCHIVED_OPENING},
+        {"opening", CV_JSON_STRING, true, &opening, 2 * CV_ARCHIVED_OPENING},
         {"seq", CV_JSON_INT, true, &seq, 0},
+        {"signature", CV_JSON_STRING, true, &signature, CV_ARCHIVED_SIGNATURE},
         {"until", CV_JSON_STRING, true, &until, sizeof out->until - 1},
         {"v", CV_JSON_INT, true, &version, 0},
     };
     struct cv_frontier f = {0};
 
-    if (cv_json_read(root, CV_ARCHIVED_PATH, fields, 6, true, NULL) != CV_OK ||
-        !read_opening(opening, version, out) || !is_hex(digest) ||
-        !cv_state_read_frontier(frontier, &f) ||
+    if (cv_json_read(root, CV_ARCHIVED_PATH, fields, 7, true, NULL) != CV_OK ||
+        version != 2 || strlen(signature) != CV_ARCHIVED_SIGNATURE ||
+        cv_decode_hex_exact(opening, "the opening", out->opening,
+                            sizeof out->opening, NULL) != CV_OK ||
+        !is_hex(digest) || !cv_state_read_frontier(frontier, &f) ||
         f.tree.size % CV_ARCHIVED_EVERY != 0 || seq < 0 ||
         (uint64_t)seq < f.tree.size) {
         return false;
@@ -97,6 +85,7 @@ static bool read_all(const cJSON *root, struct cv_archived *out)
     memcpy(out->prev, f.prev, sizeof out->prev);
     (void)snprintf(out->until, sizeof out->until, "%s", until);
     (void)snprintf(out->digest, sizeof out->digest, "%s", digest);
+    (void)snprintf(out->signature, sizeof out->signature, "%s", signature);
     return true;
 }
 
@@ -110,12 +99,12 @@ enum cv_status cv_archived_text(const struct cv_archived *a, struct cv_buf *out,
     memcpy(f.prev, a->prev, sizeof f.prev);
     ok = cv_json_add_str(root, "digest", a->digest) &&
          cv_json_add_item(root, "frontier", cv_state_frontier(&f)) &&
-         (!a->has_opening ||
-          cv_json_add_hex(root, "opening",
-                          (struct cv_bytes){a->opening, sizeof a->opening})) &&
+         cv_json_add_hex(root, "opening",
+                         (struct cv_bytes){a->opening, sizeof a->opening}) &&
          cv_json_add_int(root, "seq", (int64_t)a->seq) &&
+         cv_json_add_str(root, "signature", a->signature) &&
          cv_json_add_str(root, "until", a->until) &&
-         cv_json_add_int(root, "v", a->has_opening ? 2 : 1);
+         cv_json_add_int(root, "v", 2);
     if (ok) {
         cv_json_write(root, CV_JSON_CANONICAL, out);
         cv_buf_add_char(out, '\n');
@@ -198,7 +187,7 @@ bool cv_archived_is_told(const struct cv_archived *a, struct cv_bytes leaf)
     char commitment[2 * crypto_hash_sha256_BYTES + 1];
     uint64_t size = 0;
 
-    (void)cv_archived_commitment(a, commitment);
+    cv_archived_commitment(a, commitment);
     if (a->tree.size == 0 || cv_record_read(leaf, &record) != NULL ||
         record.seq != a->seq || !cv_record_is(record.action, "admin")) {
         return false;
@@ -209,7 +198,8 @@ bool cv_archived_is_told(const struct cv_archived *a, struct cv_bytes leaf)
            cv_canon_uint(cv_canon_get(&details, "size"), &size) &&
            size == a->tree.size && is_said(&details, "digest", a->digest) &&
            is_said(&details, "until", a->until) &&
-           is_said(&details, "commitment", commitment);
+           is_said(&details, "commitment", commitment) &&
+           is_said(&details, "signature", a->signature);
 }
 
 enum cv_status cv_archived_refuse(const struct cv_archived *a, uint64_t seq,

@@ -4,17 +4,19 @@
  *
  *     {"digest":"hex","frontier":{"offset":..,"prev":"base64",
  *      "range":["base64",..],"size":N},"opening":"hex","seq":S,
- *      "until":"RFC 3339","v":2} LF
+ *      "signature":"base64","until":"RFC 3339","v":2} LF
  *
  * canonical. The first N records are archived, N a multiple of 256: `range` is
  * the compact range over them, `prev` the last one's hash, `until` the latest
  * time that one of them has, `digest` SHA-256 of the file that the last of them
  * went to, `seq` the record that says so. That has SHA-256 of `opening`, 32
  * random bytes which are nowhere before this file is: where it was not written
- * nobody can write it later, though the record be there and signed. (v 1 has no
- * opening, nor has its record.) It has no name until it is whole; one that
- * was cut off right at the rename is removed by whoever opens the log for
- * writing, before anything else (cv_archived_forget).
+ * nobody can write it later, though the record be there and signed. `signature`
+ * is the log's key's, under all of the rest but `seq` (cv_archived_statement);
+ * the record has it too. So who has not the key can neither add such a record
+ * nor write this file, whoever signs a checkpoint over it then. It has no name
+ * until it is whole; one that was cut off right at the rename is removed by
+ * whoever opens the log for writing, before anything else (cv_archived_forget).
  *
  * Nothing moves: a record stays at its offset, and before `offset` the log's
  * file has a hole (fallocate), whose bytes nobody reads. So there is one
@@ -24,8 +26,8 @@
  * durable that says the same (action admin, phase event, details.method
  * ArchiveEnd), and so is a checkpoint over that leaf: `audit verify` wants it
  * at `seq` among the records that are signed, and no log is opened for writing
- * whose checkpoint ends before it. So none can be left out by writing this
- * file, nor by who adds such a leaf without the log's key.
+ * whose checkpoint ends before it, or where what says so is not signed by the
+ * key that the log had then.
  *
  * Hash tiles and checkpoints stay; entry bundles of archived records go.
  * Blocking: files. Writing: the caller holds the vault's lock. */
@@ -33,6 +35,7 @@
 #define CERTVAULT_AUDIT_ARCHIVED_H
 
 #include "vault/audit/query.h"
+#include "vault/audit/rotation.h"
 #include "vault/audit/tree.h"
 #include "vault/base/buf.h"
 
@@ -42,6 +45,7 @@
 #define CV_ARCHIVED_EVERY 256 /* a tile: N is a multiple of it */
 #define CV_ARCHIVED_METHOD "ArchiveEnd"
 #define CV_ARCHIVED_OPENING 32
+#define CV_ARCHIVED_SIGNATURE 92 /* base64 of a key's id and 64 bytes */
 
 struct cv_archived {
     struct cv_tree tree; /* over them; size 0: none are */
@@ -50,15 +54,53 @@ struct cv_archived {
     uint8_t prev[CV_TREE_HASH];
     char until[32];
     char digest[2 * crypto_hash_sha256_BYTES + 1];
-    bool has_opening;
     uint8_t opening[CV_ARCHIVED_OPENING];
+    char signature[CV_ARCHIVED_SIGNATURE + 1];
 };
 
-/* Draws the opening; and what the record has of it, in hex. False: the record
- * has nothing of it (v 1). */
+/* Draws the opening; and what the record has of it, in hex. */
 void cv_archived_draw(struct cv_archived *a);
-bool cv_archived_commitment(const struct cv_archived *a,
+void cv_archived_commitment(const struct cv_archived *a,
                             char out[2 * crypto_hash_sha256_BYTES + 1]);
+
+/* Appends what the log's key signs, as a note (note.h): the line "certvault log
+ * archive", and in a line each the log's origin, the number of records, base64
+ * of the root over them and of the last one's hash, the offset, digest, until,
+ * commitment. After cv_archived_draw. */
+void cv_archived_statement(const struct cv_archived *a, const char *origin,
+                           struct cv_buf *out);
+
+/* Takes the signature line that `key` made under it. CV_INTEGRITY: it is none,
+ * or not that key's. */
+CV_MUST_USE enum cv_status cv_archived_take_line(struct cv_archived *a,
+                                                 const struct cv_note_key *key,
+                                                 const char *line,
+                                                 struct cv_err *err);
+bool cv_archived_is_signed_by(const struct cv_archived *a,
+                              const struct cv_note_key *key);
+
+/* Was it signed by the key that the log had when its record was written? Each
+ * leaf from the log's beginning on is given to it, then the log's key of now;
+ * zero it first. */
+struct cv_archived_watch {
+    struct cv_rotation_chain chain;
+    bool told;  /* the record was there, */
+    size_t at;  /* and so many keys were known then */
+    bool wrong; /* a change of keys that is none */
+};
+void cv_archived_watch_take(struct cv_archived_watch *w,
+                            const struct cv_archived *a, struct cv_bytes leaf);
+bool cv_archived_watch_is_good(const struct cv_archived_watch *w,
+                               const struct cv_archived *a,
+                               const struct cv_note_key *now);
+void cv_archived_watch_free(struct cv_archived_watch *w);
+
+/* The same of the log that is there: reads it where the key of now is not the
+ * one that signed. CV_INTEGRITY, CV_IO. */
+CV_MUST_USE enum cv_status cv_archived_check(int vault,
+                                             const struct cv_archived *a,
+                                             const struct cv_note_key *now,
+                                             struct cv_err *err);
 
 /* CV_OK also where nothing is archived: *out is then zero. CV_INTEGRITY (not of
  * the form above), CV_CONFIG, CV_IO. */

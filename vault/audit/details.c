@@ -168,6 +168,7 @@ static const struct rule rules[] = {
     {"admin", "leaves", COUNT},     /* of the log that is in it */
     {"admin", "size", COUNT},       /* records below it are archived */
     {"admin", "commitment", TEXT},  /* to what audit/archived then opens */
+    {"admin", "signature", TEXT},   /* the log's key's, of what is archived */
     {"admin", "made", TEXT},        /* when it was made */
     {"admin", "rolled_back", FLAG}, /* restored over newer records */
     {"admin", "lost_leaves", COUNT}, /* of them; the log they were in had */

@@ -133,11 +133,15 @@ static bool is_archived_new(struct cv_log *log)
 }
 
 /* What is signed from here on would make the records be gone. */
-static enum cv_status check_archived(const struct cv_archived *gone,
+static enum cv_status check_archived(const struct cv_log *log,
+                                     const struct cv_archived *gone,
                                      uint64_t covered, struct cv_err *err)
 {
-    if (gone->tree.size == 0 || gone->seq < covered) {
+    if (gone->tree.size == 0) {
         return CV_OK;
+    }
+    if (gone->seq < covered && log->has_key) {
+        return cv_archived_check(log->vault, gone, &log->key, err);
     }
     cv_fail(err, CV_INTEGRITY,
             "no checkpoint is over the record that says what is archived "
@@ -164,11 +168,16 @@ static enum cv_status look_archived(struct cv_log *log, struct cv_err *err)
         return CV_OK;
     }
     status = cv_archived_read(log->vault, &gone, err);
+    /* Another may have changed the key, too. */
+    if (status == CV_OK && gone.tree.size > 0) {
+        status = read_key(log, err);
+    }
     if (status == CV_OK && gone.tree.size > 0) {
         status = cv_log_last(log, &last, &found, err);
     }
-    return status == CV_OK ? check_archived(&gone, found ? last.size : 0, err)
-                           : status;
+    return status == CV_OK
+               ? check_archived(log, &gone, found ? last.size : 0, err)
+               : status;
 }
 
 /* Where reading begins: behind what is archived, or at a frontier further on.
@@ -186,7 +195,7 @@ static enum cv_status begin(struct cv_log *log, uint64_t size, uint64_t covered,
     (void)is_archived_new(log);
     status = cv_archived_read(log->vault, &gone, err);
     if (status == CV_OK && log->mode == CV_LOG_WRITE) {
-        status = check_archived(&gone, covered, err);
+        status = check_archived(log, &gone, covered, err);
     }
     if (status != CV_OK) {
         return status;

@@ -250,7 +250,22 @@ enum cv_status cv_verify_archived_begin(struct cv_verify *v,
 
 void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf)
 {
-    v->gone_told = v->gone_told || cv_archived_is_told(&v->gone, leaf);
+    if (!v->gone_told && cv_archived_is_told(&v->gone, leaf)) {
+        v->gone_told = true;
+        v->gone_keys = v->n_keys;
+    }
+}
+
+/* By the key that the log had then, which is not always the one of now. */
+static bool is_by_key(const struct cv_verify *v)
+{
+    const struct cv_note_key *then = v->gone_keys < v->n_keys
+                                         ? &v->keys[v->gone_keys]
+                                     : v->n_keys > 0 ? &v->last_key
+                                                     : &v->key;
+
+    return (v->n_keys > 0 || v->has_key) &&
+           cv_archived_is_signed_by(&v->gone, then);
 }
 
 /* Its leaf must be signed; the checkpoint was read before audit/archived. */
@@ -287,6 +302,10 @@ enum cv_status cv_verify_archived_end(struct cv_verify *v, struct cv_err *err)
         cv_verify_add(v, WHAT,
                       "no checkpoint is over the record that says what is "
                       "archived: whoever wrote it need not have the log's key");
+    } else if (v->gone.tree.size > 0 && !is_by_key(v)) {
+        cv_verify_add(v, WHAT,
+                      "what says that records are archived (" CV_ARCHIVED_PATH
+                      ") is not signed by the log's key");
     }
     return CV_OK;
 }

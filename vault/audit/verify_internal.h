@@ -87,7 +87,8 @@ struct cv_verify {
     struct cv_state state;
     bool state_seen[CV_STATE_FRONTIERS];
     struct cv_archived gone; /* before the log's beginning */
-    bool gone_told;          /* a record says so */
+    bool gone_told;          /* a record says so, */
+    size_t gone_keys;        /* behind so many of `keys` */
     uint64_t first;          /* that is looked at: those before are archived */
     uint64_t unpaired;       /* outcomes, of permits before it perhaps */
     struct cv_frontier at;   /* behind the last frame */

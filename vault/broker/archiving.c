@@ -456,18 +456,50 @@ static enum cv_status look_again(struct cv_broker *b,
     return s == CV_OK && per_s > 0 ? is_past(c->latest, per_s, err) : s;
 }
 
-/* Entered. The leaf that says what is archived, durable; its number. */
-static enum cv_status tell(struct cv_broker *b, struct cv_archived *now,
-                           struct cv_err *err)
+/* Not entered: the key may be on a token. What the leaf will say, by the log's
+ * key: it must not be enough that somebody put that leaf there. */
+static enum cv_status sign_cut(struct cv_broker *b, struct cv_archived *now,
+                               struct cv_note_key *key, struct cv_err *err)
 {
-    cJSON *details = cJSON_CreateObject();
+    struct cv_buf text, line;
+    enum cv_status s;
+
+    *key = b->vault->log_key;
+    cv_buf_init(&text, NULL, CV_LIMIT_NOTE);
+    cv_buf_init(&line, NULL, CV_LIMIT_NOTE);
+    cv_archived_draw(now);
+    cv_archived_statement(now, key->name, &text);
+    s = cv_buf_status(&text, "what is archived", err);
+    if (s == CV_OK) {
+        s = cv_signer_line(b, key, false, &text, &line, err);
+    }
+    if (s == CV_OK) {
+        s = cv_archived_take_line(now, key, cv_buf_text(&line), err);
+    }
+    cv_buf_wipe(&line);
+    cv_buf_wipe(&text);
+    return s;
+}
+
+/* Entered. The leaf that says what is archived, durable; its number. It is
+ * signed by the key that the log has where that leaf is. */
+static enum cv_status tell(struct cv_broker *b, struct cv_archived *now,
+                           const struct cv_note_key *key, struct cv_err *err)
+{
+    cJSON *details;
     char commitment[2 * crypto_hash_sha256_BYTES + 1];
     enum cv_status s;
 
-    cv_archived_draw(now);
-    (void)cv_archived_commitment(now, commitment);
+    if (b->vault->rotating || !cv_rotation_is_same(key, &b->vault->log_key)) {
+        s = cv_fail(err, CV_BUSY, "the log's key is being changed");
+        cv_err_hint(err, "certvault audit checkpoint, then archive again");
+        return s;
+    }
+    details = cJSON_CreateObject();
+    cv_archived_commitment(now, commitment);
     (void)cv_json_add_str(details, "commitment", commitment);
     (void)cv_json_add_str(details, "method", CV_ARCHIVED_METHOD);
+    (void)cv_json_add_str(details, "signature", now->signature);
     (void)cv_json_add_int(details, "size", (int64_t)now->tree.size);
     (void)cv_json_add_str(details, "digest", now->digest);
     (void)cv_json_add_str(details, "until", now->until);
@@ -539,6 +571,7 @@ static enum cv_status finish(struct cv_broker *b, bool *done,
 {
     struct cv_archived_copy *c = &b->archiving->copy;
     struct cv_proving p = {0};
+    struct cv_note_key key;
     enum cv_status s;
 
     cv_buf_init(&p.note, NULL, CV_LIMIT_NOTE);
@@ -548,12 +581,15 @@ static enum cv_status finish(struct cv_broker *b, bool *done,
     }
     cv_proving_free(&p);
     if (s == CV_OK) {
+        s = sign_cut(b, &c->now, &key, err);
+    }
+    if (s == CV_OK) {
         s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
         s = look_again(b, c, err);
         if (s == CV_OK) {
-            s = tell(b, &c->now, err);
+            s = tell(b, &c->now, &key, err);
         }
         cv_broker_leave(b);
     }

@@ -31,9 +31,10 @@ struct cv_restore {
     struct cv_checkpoint checkpoint; /* size 0: none */
     struct cv_buf frames;
     struct cv_tree tree;
-    struct cv_archived gone;      /* before the backup's log */
-    struct cv_restore_kept *kept; /* by size */
-    size_t n_kept, at_kept;       /* those before are of less than the tree */
+    struct cv_archived gone;        /* before the backup's log */
+    struct cv_archived_watch watch; /* who said so */
+    struct cv_restore_kept *kept;   /* by size */
+    size_t n_kept, at_kept;         /* those before are of less than the tree */
     bool kept_read;
     struct cv_tiles *tiles; /* that are made of its hashes; dry run: NULL */
     struct cv_log_policy policy; /* the highest that its leaves name */

@@ -197,6 +197,9 @@ static void add_leaf(struct cv_restore *r, struct cv_bytes record)
                    "archived";
         return;
     }
+    if (r->gone.tree.size > 0) {
+        cv_archived_watch_take(&r->watch, &r->gone, record);
+    }
     cv_tree_leaf(record, hash);
     cv_tree_append(&r->tree, hash);
     meet(r);
@@ -329,6 +332,11 @@ static enum cv_status judge(struct cv_restore *r, struct cv_err *err)
          memcmp(root, r->head.root, sizeof(root)) != 0)) {
         r->wrong = "it is not the one that the head describes";
     }
+    if (r->wrong == NULL && r->gone.tree.size > 0 &&
+        !cv_archived_watch_is_good(&r->watch, &r->gone, &r->key)) {
+        r->wrong = "what says that records are archived is not signed by the "
+                   "log's key";
+    }
     if (r->wrong == NULL) {
         s = cv_restore_kept_judge(r, err);
         if (s != CV_OK) {
@@ -366,6 +374,7 @@ enum cv_status cv_restore_read(struct cv_restore *r, struct cv_err *err)
         s = judge(r, err);
     }
     cv_restore_kept_free(r);
+    cv_archived_watch_free(&r->watch);
     cv_buf_wipe(&r->frames);
     cv_tiles_free(r->tiles);
     r->tiles = NULL;

@@ -156,26 +156,51 @@ static bool is_root(struct cv_bytes line)
            CV_OK;
 }
 
+#define LINES 9 /* most that a text has which the log's key signs */
+
+static bool is_checkpoint(const struct cv_bytes *lines, size_t n)
+{
+    return n == 3 && lines[0].len > 0 && is_number(lines[1]) &&
+           is_root(lines[2]);
+}
+
+static bool is_rotation(const struct cv_bytes *lines, size_t n)
+{
+    static const struct cv_bytes first = {
+        (const uint8_t *)"certvault log key rotation", 26};
+
+    return n == 4 && cv_bytes_equal(lines[0], first);
+}
+
+/* vault/audit/archived.h */
+static bool is_archive(const struct cv_bytes *lines, size_t n)
+{
+    static const struct cv_bytes first = {
+        (const uint8_t *)"certvault log archive", 21};
+
+    return n == LINES && cv_bytes_equal(lines[0], first) && lines[1].len > 0 &&
+           is_number(lines[2]) && is_root(lines[3]) && is_root(lines[4]) &&
+           is_number(lines[5]);
+}
+
 enum cv_status cv_note_sign_check(struct cv_bytes text, struct cv_err *err)
 {
-    static const struct cv_bytes rotation = {
-        (const uint8_t *)"certvault log key rotation", 26};
-    struct cv_bytes rest = text, lines[4];
+    struct cv_bytes rest = text, lines[LINES];
     size_t n = 0;
     enum cv_status s = check_text(text, err);
 
     if (s != CV_OK) {
         return s;
     }
-    while (rest.len > 0 && n < 4) {
+    while (rest.len > 0 && n < LINES) {
         lines[n++] = next_line(&rest);
     }
-    if (rest.len == 0 && ((n == 3 && lines[0].len > 0 && is_number(lines[1]) &&
-                           is_root(lines[2])) ||
-                          (n == 4 && cv_bytes_equal(lines[0], rotation)))) {
+    if (rest.len == 0 && (is_checkpoint(lines, n) || is_rotation(lines, n) ||
+                          is_archive(lines, n))) {
         return CV_OK;
     }
-    return cv_fail(err, CV_INVALID,
-                   "the log's key signs checkpoints and its own change, and "
-                   "this is neither");
+    return cv_fail(
+        err, CV_INVALID,
+        "the log's key signs checkpoints, its own change and what is "
+        "archived, and this is none of them");
 }

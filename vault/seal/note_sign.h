@@ -21,9 +21,10 @@ cv_note_sign_line(const char *name, struct cv_bytes seed, struct cv_bytes text,
                   struct cv_buf *out, struct cv_err *err);
 
 /* May a token's key that signs the log sign this text? Only a checkpoint (three
- * lines: a name, a size, 32 bytes in base64) and a change of the log's key
- * (four lines, the first one fixed) are: a key that could sign anything else
- * would be worth more than a log's. CV_INVALID. */
+ * lines: a name, a size, 32 bytes in base64), a change of the log's key (four
+ * lines, the first one fixed) and what is archived (nine, the first one fixed)
+ * are: a key that could sign anything else would be worth more than a log's.
+ * CV_INVALID. */
 CV_MUST_USE enum cv_status cv_note_sign_check(struct cv_bytes text,
                                               struct cv_err *err);
 
