@@ -143,6 +143,54 @@ def test_a_cut_off_key_on_a_token_that_is_away(held):
     assert keys_on(held) == 1 and len(pending(v)) == 16
 
 
+def told_of_keys(v):
+    """The record's word that a key on a token was destroyed."""
+    return [r["details"]["token"] for r in v.records("--action", "admin")
+            if r["phase"] == "event" and "token" in r["details"]
+            and r["details"].get("method") == "AuditKeyRotate"]
+
+
+@pytest.mark.parametrize("row", ["ours", "of its label alone"])
+def test_a_cut_off_key_and_another_token_of_its_label(held, row):
+    """That one has no such key: it says nothing of the token that does."""
+    v = held.vault
+    label = held.uri
+    held.token.control("once=C_Sign kill")
+    held("audit", "key", "rotate", "--to", "token:" + label)
+    held.token.control()
+    held.forget_logins()
+    assert keys_on(held) == 1 and "serial=0001" in being_made(v)
+    if row != "ours":       # as it was written before
+        say_being_made(v, f"{being_made(v).split()[0]} {label}")
+    was = being_made(v)
+    os.rename(held.token.path("objects"), held.token.path("objects.first"))
+    held.token.control("serial=0002")
+    held("token", "login", label, code=0)
+    assert being_made(v) == was and len(pending(v)) == 1
+    assert told_of_keys(v) == []
+    shutil.rmtree(held.token.path("objects"), ignore_errors=True)
+    os.rename(held.token.path("objects.first"), held.token.path("objects"))
+    held.token.control()
+    held("token", "login", label, code=0)
+    assert keys_on(held) == 0 and being_made(v) == "" and pending(v) == []
+    token, = told_of_keys(v)
+    assert "serial=0001" in token
+
+
+def test_a_key_that_the_token_had(held):
+    """Nothing was made for it, and nothing is destroyed or said to be."""
+    v = held.vault
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    with open(v.path("audit/log.key"), encoding="utf-8") as f:
+        uri = f.read().split(" ", 1)[1].strip()
+    held("audit", "key", "rotate", "--to", "file", code=0)
+    held("audit", "key", "rotate", "--to", "token:" + uri, code=0)
+    assert keys_on(held) == 1 and being_made(v) == ""
+    assert told_of_keys(v) == []
+    held("audit", "checkpoint", code=0)
+    assert v.verify()["checkpoint"] == "valid"
+
+
 def test_a_service_whose_vault_key_is_wrong(held):
     """That is not the token's matter: the log is signed all the same."""
     v = held.vault

@@ -171,7 +171,7 @@ static enum cv_status plan(struct cv_broker *b, struct cv_rotate_change *c,
         s = busy(err);
     } else if (c->uri != NULL) {
         cv_signer_name(c->keys.from.name, &c->made);
-        s = cv_signer_plan(b, c->uri, &c->made, err);
+        s = cv_signer_plan(b, c->token, &c->made, err);
         if (s != CV_OK) {
             c->made.id[0] = '\0';
         }
@@ -267,6 +267,9 @@ enum cv_status cv_rotate_prepare(struct cv_broker *b, const char *uri,
     if (uri != NULL) {
         s = cv_signer_lock(b, &c->lock, err);
     }
+    if (s == CV_OK && uri != NULL) {
+        s = cv_signer_token(b, uri, c->token, err);
+    }
     if (s == CV_OK) {
         s = plan(b, c, err);
     }
@@ -323,6 +326,17 @@ enum cv_status cv_rotate_begin(struct cv_ask *ask, struct cv_rotate_change *c,
     return s;
 }
 
+static void unplan(struct cv_broker *b, const struct cv_rotate_change *c)
+{
+    struct cv_err own;
+
+    cv_err_init(&own);
+    if (cv_broker_enter(b, &own) == CV_OK) {
+        (void)!cv_signer_unplan(b, &c->made, &own);
+        cv_broker_leave(b);
+    }
+}
+
 /* Nothing is left of the key that was made. Whether it was is not known where
  * the token's process ended over it. */
 static void take_back(struct cv_broker *b, const struct cv_rotate_change *c,
@@ -331,15 +345,12 @@ static void take_back(struct cv_broker *b, const struct cv_rotate_change *c,
     struct cv_err own;
 
     cv_err_init(&own);
-    if (cv_signer_undo(b, c->uri, &c->made, &own) != CV_OK) {
+    if (cv_signer_undo(b, c->token, &c->made, NULL, &own) != CV_OK) {
         cv_err_state(err, "the log's key is the one that it was; what is left "
                           "of the new one goes at the token's next login");
         return;
     }
-    if (cv_broker_enter(b, &own) == CV_OK) {
-        (void)!cv_signer_unplan(b, &c->made, &own);
-        cv_broker_leave(b);
-    }
+    unplan(b, c);
 }
 
 void cv_rotate_end(struct cv_broker *b, struct cv_rotate_change *c,
@@ -347,6 +358,8 @@ void cv_rotate_end(struct cv_broker *b, struct cv_rotate_change *c,
 {
     if (!c->queued && c->made.id[0] != '\0') {
         take_back(b, c, err);
+    } else if (c->made.id[0] != '\0' && !c->made.made) {
+        unplan(b, c); /* it was on the token before */
     }
     cv_file_close(&c->lock);
     cv_buf_wipe(&c->new_line);

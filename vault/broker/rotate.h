@@ -44,6 +44,7 @@ CV_MUST_USE enum cv_status cv_rotate_sign(struct cv_broker *b,
 struct cv_rotate_change {
     struct cv_rotation keys;
     const char *uri; /* the new key's token; NULL: it goes into its file */
+    char token[CV_LIMIT_TOKEN_URI + 1]; /* the same, with its serial number */
     struct cv_signer_key made;
     struct cv_arena *arena; /* of `file` */
     struct cv_buf file;     /* audit/log.key.next, where that has a secret */

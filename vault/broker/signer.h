@@ -105,10 +105,12 @@ CV_MUST_USE enum cv_status cv_signer_make(struct cv_broker *b, const char *uri,
                                           struct cv_signer_key *out,
                                           struct cv_err *err);
 
-/* Destroys what cv_signer_make made, or may have made. Where that fails the
- * error's state says what is left. */
+/* Destroys what cv_signer_make made, or may have made; *destroyed (or NULL):
+ * how many objects that were. Where that fails the error's state says what is
+ * left. */
 CV_MUST_USE enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
                                           const struct cv_signer_key *key,
+                                          int64_t *destroyed,
                                           struct cv_err *err);
 
 /* signer_pending.c. What is being made is written down in the store before its
@@ -121,8 +123,14 @@ CV_MUST_USE enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
 CV_MUST_USE enum cv_status cv_signer_lock(struct cv_broker *b, int *lock,
                                           struct cv_err *err);
 
-/* Entered. `key` is to be made on the token of `uri`; it is not being made any
- * more. CV_BUSY: too many were cut off before. */
+/* Not entered. The one token that `uri` means, with its serial number and the
+ * module that `uri` names: another of the same label is not it. `out` has
+ * CV_LIMIT_TOKEN_URI + 1 bytes. As cv_module_token. */
+CV_MUST_USE enum cv_status cv_signer_token(struct cv_broker *b, const char *uri,
+                                           char *out, struct cv_err *err);
+
+/* Entered. `key` is to be made on the token of `uri` (cv_signer_token's); it is
+ * not being made any more. CV_BUSY: too many were cut off before. */
 CV_MUST_USE enum cv_status cv_signer_plan(struct cv_broker *b, const char *uri,
                                           const struct cv_signer_key *key,
                                           struct cv_err *err);

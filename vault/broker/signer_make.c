@@ -66,8 +66,12 @@ enum cv_status cv_signer_make(struct cv_broker *b, const char *uri,
 
 enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
                               const struct cv_signer_key *key,
-                              struct cv_err *err)
+                              int64_t *destroyed, struct cv_err *err)
 {
+    int64_t n = 0;
+    const struct cv_json_field fields[] = {
+        {"destroyed", CV_JSON_INT, true, &n, 0},
+    };
     struct cv_message reply = {0};
     cJSON *p = cJSON_CreateObject();
     enum cv_status s;
@@ -79,6 +83,13 @@ enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
         return no_memory(err);
     }
     s = cv_module_call(b, uri, "Destroy", p, 0, &reply, err);
+    if (s == CV_OK) {
+        s = cv_json_read(reply.tree, "Destroy", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (destroyed != NULL) {
+        *destroyed = n;
+    }
     cv_message_free(&reply);
     return s;
 }

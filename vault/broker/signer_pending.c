@@ -104,6 +104,24 @@ static enum cv_status too_many(struct cv_err *err)
     return s;
 }
 
+enum cv_status cv_signer_token(struct cv_broker *b, const char *uri, char *out,
+                               struct cv_err *err)
+{
+    struct cv_module_token token;
+    const char *query = strchr(uri, '?');
+    enum cv_status s = cv_module_token(b, uri, &token, NULL, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    if (query == NULL || strchr(token.uri, '?') != NULL ||
+        strlen(token.uri) + strlen(query) > CV_LIMIT_TOKEN_URI) {
+        query = "";
+    }
+    (void)snprintf(out, CV_LIMIT_TOKEN_URI + 1, "%s%s", token.uri, query);
+    return CV_OK;
+}
+
 enum cv_status cv_signer_plan(struct cv_broker *b, const char *uri,
                               const struct cv_signer_key *key,
                               struct cv_err *err)
@@ -290,9 +308,22 @@ static void tell(struct cv_broker *b, const char *uri, enum cv_status s)
     cJSON_Delete(details);
 }
 
+/* Is this the token of the row, and not another of its label? */
+static bool is_token(const struct row *row, const struct cv_module_token *token)
+{
+    const size_t len = strcspn(row->uri, "?");
+
+    return strstr(row->uri, ";serial=") != NULL ||
+           strncmp(row->uri, "pkcs11:serial=", 14) == 0 ||
+           (strcspn(token->uri, "?") == len &&
+            memcmp(row->uri, token->uri, len) == 0);
+}
+
+/* The row stays where nothing was found, and the token may be another. */
 static void destroy(struct cv_broker *b, const struct row *row)
 {
     struct cv_module_token token;
+    int64_t n = 0;
     struct cv_signer_key key;
     struct cv_err err;
     enum cv_status s;
@@ -304,7 +335,10 @@ static void destroy(struct cv_broker *b, const struct row *row)
     }
     cv_signer_name(b->vault->log_key.name, &key);
     (void)snprintf(key.id, sizeof(key.id), "%s", row->id);
-    s = cv_signer_undo(b, row->uri, &key, &err);
+    s = cv_signer_undo(b, row->uri, &key, &n, &err);
+    if (s == CV_OK && n == 0 && !is_token(row, &token)) {
+        return;
+    }
     if (s == CV_OK) {
         s = cv_broker_enter(b, &err);
     }
@@ -312,7 +346,9 @@ static void destroy(struct cv_broker *b, const struct row *row)
         s = drop(b->vault->store, row->id, &err);
         cv_broker_leave(b);
     }
-    tell(b, row->uri, s);
+    if (s != CV_OK || n > 0) {
+        tell(b, token.uri, s);
+    }
 }
 
 enum cv_status cv_signer_lock(struct cv_broker *b, int *lock,
