@@ -114,8 +114,8 @@ static void tell_pending(struct cv_doctor_host *d, const cJSON *item)
     if (kind != NULL && strcmp(kind, "log-key") == 0) {
         cv_doctor_host_add(d, "tokens", CV_DOCTOR_WARN, hint,
                            "a change of the log's key was cut off: the key "
-                           "that it was making is destroyed at its token's "
-                           "next login, if it is there");
+                           "that it was making is destroyed at the next "
+                           "token login there, or change of the log's key");
         return;
     }
     if (kind != NULL && strcmp(kind, "debris") == 0) {

@@ -114,7 +114,9 @@ enum cv_status cv_signer_token(struct cv_broker *b, const char *uri, char *out,
     if (s != CV_OK) {
         return s;
     }
+    /* It is kept, and told to all: no way to a PIN. */
     if (query == NULL || strchr(token.uri, '?') != NULL ||
+        strcasestr(query, "pin") != NULL ||
         strlen(token.uri) + strlen(query) > CV_LIMIT_TOKEN_URI) {
         query = "";
     }
