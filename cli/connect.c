@@ -21,7 +21,8 @@ struct cv_connect {
     struct cv_channel *channel;
     struct cv_message greeting; /* what the texts below are borrowed from */
     struct cv_connect_greeting greets;
-    pid_t pid; /* of a private broker; 0: none */
+    pid_t pid;  /* of a private broker; 0: none */
+    bool agent; /* of one's own runtime folder */
 };
 
 static void fill(struct cv_connect *c)
@@ -249,6 +250,7 @@ enum cv_status cv_connect_agent(struct cv_cli *cli, const char *folder,
         }
         if (cv_agent_is_ours(cli->connect->greets.build) ||
             !replace(cli, start)) {
+            cli->connect->agent = true;
             return CV_OK;
         }
         cv_connect_close(cli);
@@ -436,11 +438,17 @@ bool cv_connect_is_own(const struct cv_cli *cli)
 {
     struct cv_peer peer;
 
-    return cv_connect_is_private(cli) ||
-           (cli->connect != NULL && cli->connect->channel != NULL &&
-            cv_peer_who(cv_channel_fd(cli->connect->channel), &peer, NULL) ==
-                CV_OK &&
-            peer.uid == geteuid());
+    if (cli->connect == NULL || cli->connect->channel == NULL) {
+        return false;
+    }
+    if (cli->connect->pid > 0 || cli->connect->agent) {
+        return true;
+    }
+    /* The peer is who listened: for a service, systemd as root. */
+    return geteuid() != 0 &&
+           cv_peer_who(cv_channel_fd(cli->connect->channel), &peer, NULL) ==
+               CV_OK &&
+           peer.uid == geteuid();
 }
 
 bool cv_connect_is_private(const struct cv_cli *cli)

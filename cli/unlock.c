@@ -195,11 +195,11 @@ static enum cv_status by_slots(struct cv_cli *cli, struct cv_arena *arena,
         if (kind == NULL || s == CV_OK) {
             continue;
         }
-        if (strcmp(kind, "file") == 0 && path != NULL &&
+        if ((strcmp(kind, "file") == 0 || strcmp(kind, "credential") == 0) &&
             !cv_connect_is_own(cli)) {
             s = cv_fail(err, CV_LOCKED,
-                        "another user's broker names the key file, and is not "
-                        "given what it names");
+                        "another user's broker names what opens it, and is "
+                        "given nothing that it names");
         } else if (strcmp(kind, "file") == 0 && path != NULL) {
             s = by_file(cli, arena, path, err);
         } else if (strcmp(kind, "credential") == 0 && name != NULL) {

@@ -216,6 +216,29 @@ def test_a_slot_on_a_token_is_on_that_token(rig):
         assert len(set(ids.values())) == 2
 
 
+@pytest.mark.parametrize("form", ["pkcs11:token=x?PIN={}", "pkcs11:pin={}",
+                                  "pkcs11:token=x?pin-value%3D{}"])
+def test_a_pin_in_the_wrong_place_is_shown_to_nobody(rig, form):
+    """Nor kept: who approves sees a hash of such a URI, and approves it alone."""
+    pin = "no-pin-of-anybodys-48151623"
+    rig.policy(ADMIN)
+    uri = form.format(pin)
+    ids = {asked(rig.ask(ALICE, method, reason="incident", uri=u))
+           for method in ("TokenList", "TokenObjects")
+           for u in (uri, uri + "4")}
+    assert len(ids) == 4
+    told = [seen_by_bob(rig, id) for id in ids]
+    assert pin not in json.dumps(told)
+    assert all("sha256:" in t["call"]["uri"] for t in told), told
+    for name in os.listdir(rig.v.folder):
+        path = rig.v.path(name)
+        if os.path.isfile(path):
+            with open(path, "rb") as f:
+                assert pin.encode() not in f.read(), name
+    with open(rig.v.path("audit/log"), "rb") as f:
+        assert pin.encode() not in f.read()
+
+
 def test_a_fetch_goes_the_way_that_was_approved(rig):
     """Through that proxy, believing those authorities: another is asked for
     anew."""

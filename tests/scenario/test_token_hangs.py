@@ -251,10 +251,25 @@ def opens(service):
     assert "error" not in said, said
 
 
+def stopped(pid):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            if f.read().rsplit(")", 1)[1].split()[0] == "T":
+                return
+        time.sleep(.001)
+    raise AssertionError(f"{pid} does not stop")
+
+
 def at_once(service, asked):
-    """(socket, message): all there before the broker looks."""
+    """(socket, message): all there before the broker looks. It knows the
+    connections by then: one that it took later would be served in between."""
+    for s, _ in asked:
+        s.sendall(request("Hello"))
+        assert "error" not in wire.answer(s)
     os.kill(service.broker.pid(), signal.SIGSTOP)
     try:
+        stopped(service.broker.pid())
         for s, message in asked:
             s.sendall(message)
     finally:

@@ -87,6 +87,42 @@ static void what_a_token_is_named_by(void **state)
     }
 }
 
+static void what_of_a_uri_may_be_shown(void **state)
+{
+    static const char *const good[] = {
+        "pkcs11:",
+        "pkcs11:token=work",
+        "pkcs11:token=work;id=%01;type=private",
+        "pkcs11:object=x?module-name=a",
+        "pkcs11:?module-path=/x.so",
+        "pkcs11:token=t?module-name=a&module-path=/x.so"};
+    static const char *const bad[] = {
+        "",
+        "token=work",
+        "pkcs11:token=work;",
+        "pkcs11:pin=1",
+        "pkcs11:x",
+        "pkcs11:token=work?pin-value=1",
+        "pkcs11:token=work?PIN=1",
+        "pkcs11:token=work?module-name",
+        "pkcs11:token=work?",
+        "pkcs11:token=work?module-name=a&pin-source=/x",
+        "pkcs11:token=work?module-name=a b",
+        "pkcs11:token=work?&"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        if (!cv_held_uri_is_shown(good[i])) {
+            fail_msg("%s", good[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (cv_held_uri_is_shown(bad[i])) {
+            fail_msg("%s", bad[i]);
+        }
+    }
+}
+
 static cJSON *parse(const char *text)
 {
     cJSON *json = NULL;
@@ -193,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_token_is_named_by),
+        cmocka_unit_test(what_of_a_uri_may_be_shown),
         cmocka_unit_test(test_uri_covers),
         cmocka_unit_test(test_place),
         cmocka_unit_test(test_set),

@@ -1,5 +1,7 @@
 #include "vault/broker/approval_call.h"
 
+#include "vault/broker/held_internal.h"
+
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -171,6 +173,24 @@ static bool add_text_digest(cJSON *to, const char *key, const cJSON *item)
     return cv_json_add_str(to, key, hex);
 }
 
+/* Others see it, and it is kept: a URI with more in it than what names a token,
+ * a key and a module stands there as its hash. What it holds might be a PIN. */
+static bool add_item(cJSON *to, const char *path, const cJSON *item)
+{
+    const char *uri = cJSON_GetStringValue(item);
+    char text[sizeof("sha256:") + 64] = "sha256:";
+
+    if (uri != NULL && strncmp(uri, "token:", 6) == 0) {
+        uri += 6;
+    }
+    if (uri == NULL || strncasecmp(uri, "pkcs11:", 7) != 0 ||
+        cv_held_uri_is_shown(uri)) {
+        return cv_json_add_item(to, path, cJSON_Duplicate(item, true));
+    }
+    digest((struct cv_bytes){(const uint8_t *)uri, strlen(uri)}, text + 7);
+    return cv_json_add_str(to, path, text);
+}
+
 static bool add_members(cJSON *to, const struct call *call,
                         const cJSON *parameters)
 {
@@ -186,9 +206,8 @@ static bool add_members(cJSON *to, const struct call *call,
             continue;
         }
         key = digest_key(path);
-        ok = key != NULL
-                 ? add_text_digest(to, key, item)
-                 : cv_json_add_item(to, path, cJSON_Duplicate(item, true));
+        ok = key != NULL ? add_text_digest(to, key, item)
+                         : add_item(to, path, item);
     }
     return ok;
 }

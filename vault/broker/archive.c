@@ -27,7 +27,7 @@ static const struct {
     [CV_ARCHIVE_CHECKPOINT] = {"audit/checkpoint", CV_LIMIT_NOTE},
     [CV_ARCHIVE_ARCHIVED] = {"audit/archived", CV_LIMIT_NOTE},
     [CV_ARCHIVE_STORE] = {"vault.db", CV_LIMIT_BACKUP_PART},
-    [CV_ARCHIVE_KEPT] = {"audit/checkpoints", CV_LIMIT_BACKUP_PART},
+    [CV_ARCHIVE_KEPT] = {"audit/checkpoints", CV_LIMIT_KEPT + CV_LIMIT_NOTE},
     [CV_ARCHIVE_HASHES] = {"audit/archived.hashes", CV_LIMIT_BACKUP_PART},
     [CV_ARCHIVE_LOG] = {"audit/log", CV_LIMIT_BACKUP_PART},
 };

@@ -1,4 +1,5 @@
 /* export: the one way in which a key leaves. */
+#include "vault/broker/freeze.h"
 #include "vault/broker/proving_internal.h"
 #include "vault/broker/together_internal.h"
 
@@ -206,6 +207,10 @@ static enum cv_status give(struct cv_broker *b, struct export *x,
     if (x->receipt) {
         s = cv_proving_receipt(&x->ask, "nothing was released",
                                cv_reply_parameters(reply), err);
+    }
+    /* A freeze may have come while the log's token signed for the receipt. */
+    if (s == CV_OK) {
+        s = cv_freeze_check(&x->ask, err);
     }
     if (s == CV_OK) {
         s = release(b, x, reply, err);

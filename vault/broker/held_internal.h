@@ -248,6 +248,10 @@ bool cv_held_uri_covers(const char *uri, const char *key);
  * the place of a PIN, or mistyped, is in no such URI. */
 bool cv_held_uri_is_token(const char *uri);
 
+/* Has it no attribute but those that may be shown to others: of tokens, keys
+ * and modules? */
+bool cv_held_uri_is_shown(const char *uri);
+
 /* held_state.c */
 
 /* Not entered. The entry's key was found (or the token has it no more): says so

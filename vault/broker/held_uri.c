@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define SCHEME "pkcs11:"
+
 /* The next attribute of a path: its name up to '=', its value up to ';'. False
  * at the end. */
 static bool next_attribute(const char **at, struct cv_bytes *name,
@@ -106,33 +108,69 @@ static bool is_shown(struct cv_bytes value)
     return value.len > 0;
 }
 
-bool cv_held_uri_is_token(const char *uri)
+static size_t find_name(const char *const *names, size_t n,
+                        struct cv_bytes name)
 {
-    static const char scheme[] = "pkcs11:";
-    static const char *const names[] = {"token", "serial", "model",
-                                        "manufacturer"};
-    bool seen[sizeof(names) / sizeof(names[0])] = {false};
-    struct cv_bytes name, value;
-    const char *at;
-    size_t n = 0;
+    size_t i = 0;
 
-    if (strncmp(uri, scheme, sizeof(scheme) - 1) != 0) {
-        return false;
+    while (i < n && (name.len != strlen(names[i]) ||
+                     memcmp(name.data, names[i], name.len) != 0)) {
+        i++;
     }
-    for (at = uri + sizeof(scheme) - 1; next_attribute(&at, &name, &value);
-         n++) {
-        size_t i = 0;
+    return i;
+}
 
-        while (i < sizeof(names) / sizeof(names[0]) &&
-               (name.len != strlen(names[i]) ||
-                memcmp(name.data, names[i], name.len) != 0)) {
-            i++;
-        }
-        if (i == sizeof(names) / sizeof(names[0]) || seen[i] ||
-            !is_shown(value)) {
+/* Of the path from *at on: each of `names`, and once. */
+static bool has_only(const char **at, const char *const *names, size_t n)
+{
+    struct cv_bytes name, value;
+    unsigned seen = 0;
+    const char *begin = *at;
+
+    while (next_attribute(at, &name, &value)) {
+        size_t i = find_name(names, n, name);
+
+        if (i == n || (seen >> i & 1) != 0 || !is_shown(value)) {
             return false;
         }
-        seen[i] = true;
+        seen |= 1U << i;
     }
-    return n > 0 && *at == '\0' && uri[strlen(uri) - 1] != ';';
+    return *at != begin && (*at)[-1] != ';';
+}
+
+#define N(array) (sizeof(array) / sizeof((array)[0]))
+
+bool cv_held_uri_is_token(const char *uri)
+{
+    static const char *const names[] = {"token", "serial", "model",
+                                        "manufacturer"};
+    const char *at = uri + strlen(SCHEME);
+
+    return strncmp(uri, SCHEME, strlen(SCHEME)) == 0 &&
+           has_only(&at, names, N(names)) && *at == '\0';
+}
+
+bool cv_held_uri_is_shown(const char *uri)
+{
+    static const char *const names[] = {
+        "token", "serial", "model", "manufacturer", "id", "object", "type"};
+    static const char *const query[] = {"module-name", "module-path"};
+    const char *at = uri + strlen(SCHEME);
+
+    if (strncmp(uri, SCHEME, strlen(SCHEME)) != 0 ||
+        (*at != '\0' && *at != '?' && !has_only(&at, names, N(names)))) {
+        return false;
+    }
+    while (*at != '\0') {
+        size_t len = strcspn(++at, "&");
+        const struct cv_bytes name = {(const uint8_t *)at, strcspn(at, "=&")};
+        const struct cv_bytes all = {(const uint8_t *)at, len};
+
+        if (find_name(query, N(query), name) == N(query) || !is_shown(all) ||
+            at[name.len] != '=') {
+            return false;
+        }
+        at += len;
+    }
+    return true;
 }
