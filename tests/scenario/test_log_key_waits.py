@@ -11,11 +11,12 @@ import subprocess
 import pytest
 
 import harness
+import straced
 from harness import BUSY
 from kube import Identity, as_yaml, config
 from test_log_key import key_of, note_of
-from test_log_key_kills import (being_made, held, keys_on, say_being_made,
-                                size_of, until)
+from test_log_key_kills import (being_made, held, keys_on, prepare,
+                                say_being_made, size_of, until)
 from wire import Broker
 
 __all__ = ["held"]
@@ -189,6 +190,30 @@ def test_a_key_that_the_token_had(held):
     assert told_of_keys(v) == []
     held("audit", "checkpoint", code=0)
     assert v.verify()["checkpoint"] == "valid"
+
+
+def test_a_leaf_that_does_not_reach_the_disk(held):
+    """The key is made, and its change not recorded: that is said, and so is
+    what is left."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    v = held.vault
+    args = ("--pin-source", "file:" + held.pin_file, *prepare(held, "in"))
+    for nth in range(3, 16):
+        held.restore()
+        done = straced.failed_run(v, "fdatasync", nth, "EIO", *args)
+        if done.returncode != 0 and keys_on(held) == 1:
+            break
+    else:
+        raise AssertionError("no sync of that leaf failed")
+    assert b"goes at the next token login" in done.stderr, done
+    assert being_made(v) and not os.path.exists(v.path("audit/log.key.next"))
+    decided, ended = v.records("--action", "admin")[-2:]
+    assert decided["details"]["method"] == "AuditKeyRotate", decided
+    assert ended["op"] == decided["op"] and ended["outcome"] == "failed"
+    held("token", "login", held.uri, code=0)
+    assert keys_on(held) == 0 and being_made(v) == ""
+    assert v.verify()["ok"]
 
 
 def test_a_service_whose_vault_key_is_wrong(held):

@@ -76,13 +76,16 @@ static enum cv_status change(struct cv_ask *ask, const char *uri,
                              struct cv_err *err)
 {
     struct cv_rotate_change prepared;
+    bool lost;
     enum cv_status s = cv_rotate_prepare(ask->broker, uri, &prepared, err);
 
     if (s == CV_OK) {
         s = commit(ask, &prepared, err);
     }
+    lost = s != CV_OK && prepared.queued &&
+           cv_rotate_is_lost(ask->broker, &prepared, err);
     cv_rotate_end(ask->broker, &prepared, err);
-    if (s != CV_OK && !prepared.queued) {
+    if (s != CV_OK && (!prepared.queued || lost)) {
         cv_ask_outcome_now(ask, s, NULL);
     }
     return s;

@@ -252,6 +252,28 @@ static bool is_changed(struct cv_broker *b, const struct cv_rotate_change *c)
     return is;
 }
 
+bool cv_rotate_is_lost(struct cv_broker *b, const struct cv_rotate_change *c,
+                       struct cv_err *err)
+{
+    struct cv_err own;
+    bool lost = false;
+
+    cv_err_init(&own);
+    if (cv_broker_enter(b, &own) == CV_OK) {
+        lost = !b->vault->rotating && same(&b->vault->log_key, &c->keys.from);
+        cv_broker_leave(b);
+    }
+    if (lost && c->uri != NULL && c->made.made) {
+        cv_err_state(err, "the log's key is the one that it was; the new one "
+                          "is on the token, and goes at the next token login "
+                          "there");
+    } else if (!lost && c->queued) {
+        cv_err_state(err, "which key the log has is not known yet: certvault "
+                          "audit key says it when the log can be read");
+    }
+    return lost;
+}
+
 enum cv_status cv_rotate_prepare(struct cv_broker *b, const char *uri,
                                  struct cv_rotate_change *c, struct cv_err *err)
 {

@@ -50,7 +50,7 @@ struct cv_rotate_change {
     struct cv_buf file;     /* audit/log.key.next, where that has a secret */
     struct cv_buf text, old_line, new_line;
     int lock;    /* cv_signer_lock's; -1: none */
-    bool queued; /* there is a leaf: nothing is taken back any more */
+    bool queued; /* there may be a leaf: nothing is taken back any more */
 };
 
 /* `uri` (borrowed; else NULL) is of a token that is logged in, or of a key on
@@ -68,6 +68,13 @@ struct cv_ask;
 CV_MUST_USE enum cv_status cv_rotate_begin(struct cv_ask *ask,
                                            struct cv_rotate_change *change,
                                            struct cv_err *err);
+
+/* Not entered, after cv_rotate_begin. The leaf did not reach the disk, and the
+ * log has its key as before; `err` is told what is left. False: it is there, or
+ * nobody knows. */
+bool cv_rotate_is_lost(struct cv_broker *b,
+                       const struct cv_rotate_change *change,
+                       struct cv_err *err);
 
 /* `err` (of the failure, if there is no leaf) is told what is left. */
 void cv_rotate_end(struct cv_broker *b, struct cv_rotate_change *change,
