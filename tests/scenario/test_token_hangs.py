@@ -251,6 +251,25 @@ def opens(service):
     assert "error" not in said, said
 
 
+def test_the_look_at_a_grants_token(service):
+    """While a key of it is in use the broker looks by itself whether a token is
+    still there: who meets the hang is nobody's request."""
+    said = service.call("Use", name="held", kind="credential", read_only=False)
+    assert "error" not in said, said
+    service.v.token.plan(hang="Tokens.begin")
+    service.wait_for_hang()
+    for method in ("Hello", "Status", "List", "Grants"):
+        assert "error" not in service.call(method), method
+    opens(service)
+    signs = service.send("Sign", **sign_parameters())
+    assert service.call("LockAll", reason="drill")["parameters"]["frozen"]
+    assert not is_answered(signs)
+    service.go()
+    assert wire.answer(signs)["parameters"]["code"] == "denied"
+    while service.call("Grants")["parameters"]["items"]:
+        time.sleep(.02)
+
+
 def stopped(pid):
     end = time.monotonic() + 60
     while time.monotonic() < end:

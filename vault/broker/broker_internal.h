@@ -42,6 +42,7 @@ struct cv_broker {
     struct cv_broker_relay relay_options;
     struct cv_module_table *modules; /* NULL: no token was wanted yet */
     bool module_called;              /* one of them is at work */
+    bool looking;     /* by itself, whether the tokens of grants are there */
     int64_t ended_ms; /* a module's caller saw then that it is to end; 0: none
                        * did */
     struct cv_vault *vault; /* NULL: there is none in the folder yet */

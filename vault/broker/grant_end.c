@@ -203,6 +203,7 @@ static void end_marked(struct cv_broker *b)
  * do so again. */
 static void look_at_tokens(struct cv_broker *b)
 {
+    b->looking = true;
     for (size_t i = 0; i < b->grants.n; i++) {
         struct cv_grant *g = b->grants.all[i];
         struct cv_module_token token;
@@ -217,6 +218,7 @@ static void look_at_tokens(struct cv_broker *b)
             }
         }
     }
+    b->looking = false;
 }
 
 static void look(struct cv_broker *b)

@@ -75,7 +75,8 @@ void cv_module_wait_begin(struct cv_broker *b, struct cv_channel *channel,
 {
     *w = (struct cv_module_wait){.broker = b, .channel = channel};
     /* Whoever holds the vault's lock is in the middle of a change. */
-    w->serves = may_serve && b->loop != NULL && b->caller != NULL &&
+    w->serves = may_serve && b->loop != NULL &&
+                (b->caller != NULL || b->looking) &&
                 (b->vault == NULL || !b->vault->entered) &&
                 cv_loop_hold(b->loop, cv_channel_fd(channel));
     cv_channel_meanwhile(channel, turn, w);
