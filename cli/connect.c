@@ -444,11 +444,13 @@ bool cv_connect_is_own(const struct cv_cli *cli)
     if (cli->connect->pid > 0 || cli->connect->agent) {
         return true;
     }
-    /* The peer is who listened: for a service, systemd as root. */
-    return geteuid() != 0 &&
-           cv_peer_who(cv_channel_fd(cli->connect->channel), &peer, NULL) ==
+    /* The peer is who listened. Root (systemd) listens for others too: then it
+     * is another process than the one that greets. */
+    return cv_peer_who(cv_channel_fd(cli->connect->channel), &peer, NULL) ==
                CV_OK &&
-           peer.uid == geteuid();
+           peer.uid == geteuid() &&
+           (peer.uid != 0 ||
+            (peer.pid > 1 && peer.pid == cli->connect->greets.pid));
 }
 
 bool cv_connect_is_private(const struct cv_cli *cli)

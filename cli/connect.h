@@ -41,9 +41,9 @@ const struct cv_connect_greeting *cv_connect_greets(const struct cv_cli *cli);
 /* Is it a private broker? */
 bool cv_connect_is_private(const struct cv_cli *cli);
 
-/* Does it run as the user who asks: a private broker, that user's agent, what
- * that user (not root, who listens for others too) listens with? Any other is
- * told secrets that the user names, never files that it names itself. */
+/* Does it run as the user who asks: a private broker, that user's agent, one
+ * that listens by itself as that user? Any other is told secrets that the user
+ * names, never files that it names itself. */
 bool cv_connect_is_own(const struct cv_cli *cli);
 
 /* The vault's folder that a private broker would open, absolute, without

@@ -36,7 +36,7 @@ class Failure:
 class FakeBroker:
     GREETING = {"vault_id": "0" * 32, "folder": "/nowhere", "mode": "service",
                 "version": "fake", "state": "ready", "locked": True,
-                "public_key": "A" * 43 + "=", "pid": 1}
+                "public_key": "A" * 43 + "=", "pid": os.getpid()}
 
     def __init__(self, path):
         self.path = str(path)
