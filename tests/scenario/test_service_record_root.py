@@ -68,6 +68,11 @@ def anchored(rig, code=0):
     return {i["kind"]: i for i in json.loads(done.out)["items"]}
 
 
+def has_it(item, size=1):
+    """So long a log is anchored there; the next one may be on its way."""
+    return item["state"] in ("ok", "running") and item.get("size", 0) >= size
+
+
 def soft_token(rig):
     """A token of the service's own, and its `modules:`."""
     why = tokens.SoftHsm.missing()
@@ -97,31 +102,33 @@ def test_every_kind_of_anchor(rig, witness):
     repository = folder(rig, "/srv/audit.git")
     as_service("git", "init", "-q", "--bare", repository, env={"HOME": "/"})
     rig.writable = [rig.path("/srv")]
-    command = script(rig, "keep", f"cat >{kept}/note && id -u >{kept}/uid")
+    command = script(rig, "keep", f"id -u >{kept}/uid && cat >{kept}/new && "
+                     f"mv {kept}/new {kept}/note")
     start(rig, {"modules": modules, "audit": {"anchors": [
         f"file:{notes}/anchors", f"command:{command}", f"git:{repository}",
         "token:pkcs11:token=anchors", witness.anchor]}})
     key = rig.admin("audit", "key", code=0).text.strip()
     witness.trust(key)
     got = anchored(rig)
-    assert {k: i["state"] for k, i in got.items()} == dict.fromkeys(
-        ("file", "command", "git", "token", "witness"), "ok"), got
+    kinds = {"file", "command", "git", "token", "witness"}
+    assert set(got) == kinds and all(has_it(i) for i in got.values()), got
     # As the broker's user, to be read by it alone.
     st = os.stat(notes + "/anchors")
     assert (st.st_uid, stat.S_IMODE(st.st_mode)) == (SERVICE, 0o600)
     with open(kept + "/uid", encoding="ascii") as f:
         assert int(f.read()) == SERVICE
     with open(kept + "/note", "rb") as f:
-        assert merkle.open_note(f.read(), key)[1] == got["command"]["size"]
+        assert merkle.open_note(f.read(), key)[1] >= got["command"]["size"]
     note = as_service("git", "-C", repository, "log", "-p", "--all",
                       env={"HOME": "/"})
     assert b"checkpoint" in note
     assert {i.value("User") for i in rig.intakes} <= {"certvault-net"}
     said = json.loads(rig.admin("-o", "json", "audit", "status", code=0).out)
-    assert said["anchored"] == "witness", said
+    assert said["anchored"] in kinds, said     # who has the youngest of all
     # A second checkpoint: each of them continues the first.
     rig.admin("list", code=0)
-    assert {i["state"] for i in anchored(rig).values()} == {"ok"}
+    later = anchored(rig)
+    assert all(has_it(i, got[k]["size"] + 1) for k, i in later.items()), later
     assert rig.unit.end() == 0
     done = rig.certvault(SERVICE, "--no-agent", "--config",
                          rig.path("/etc/certvault/certvault.yaml"), "--vault",
@@ -138,7 +145,7 @@ def test_an_anchor_that_its_unit_does_not_let_it_write(rig):
     start(rig, {"audit": {"anchors": [
         f"file:{notes}/anchors", f"command:{command}", f"git:{repository}"]}})
     got = anchored(rig, REMOTE)
-    assert {i["state"] for i in got.values()} == {"failed"}, got
+    assert {i["state"] for i in got.values()} <= {"failed", "running"}, got
     assert "Read-only file system" in got["file"]["message"]
     assert all(i["message"] for i in got.values())
     rig.admin("list", code=0)
