@@ -348,18 +348,25 @@ def test_freeze_is_at_once(service):
         *(request("Sign", **{**sign_parameters(), "name": name})
           for name in ("held", "held", "sealed")),
         request("Export", name="sealed", dry_run=False)))))
+    assert "error" not in service.call("Status")
+    # What needs no token may have had its turn before.
+    early = [s for s in asked if is_answered(s)]
+    assert asked[0] not in early
     said = service.call("LockAll", reason="drill")["parameters"]
     assert said["frozen"] is True, said
     said = service.call("Export", name="sealed", dry_run=False)
     assert said["parameters"]["code"] == "denied", said
     assert service.call("Status")["parameters"]["status"]["frozen"] is True
-    assert not any(is_answered(s) for s in asked)
+    assert not is_answered(asked[0])
     thaws = service.send("UnlockAll")
     assert "error" not in service.call("Status")
     service.go()
     for s in asked:
-        said = wire.answer(s)["parameters"]
-        assert said["code"] == "denied" and "frozen" in said["message"], said
+        said = wire.answer(s)
+        assert ("error" in said) == (s not in early), said
+        if s not in early:
+            said = said["parameters"]
+            assert said["code"] == "denied" and "frozen" in said["message"]
     # What it was to shut was shut before.
     said = wire.answer(thaws)["parameters"]
     assert said == {"frozen": False, "locked": True}, said
@@ -368,9 +375,9 @@ def test_freeze_is_at_once(service):
     permits = [r for r in told if r["phase"] == "decision" and
                r["decision"] == "permit"]
     ends = {r["op"]: r["outcome"] for r in told if r["phase"] == "outcome"}
-    assert len(permits) >= 5, told
-    assert [ends[r["op"]] for r in permits] == \
-        ["ok"] + ["failed"] * (len(permits) - 1), told
+    ends = [ends[r["op"]] for r in permits]
+    assert ends.count("ok") == 1 + len(early) and len(ends) >= 2, told
+    assert ends.count("failed") == len(ends) - 1 - len(early), told
 
 
 def test_freeze_stops_rm(service):
