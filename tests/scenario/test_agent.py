@@ -11,6 +11,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import sys
 import time
 
@@ -456,11 +457,11 @@ OTHER = 54321
 
 
 @pytest.fixture
-def stranger(tmp_path, secrets):
-    """A user without XDG_RUNTIME_DIR and /run/user."""
+def stranger(secrets):
+    """A user without XDG_RUNTIME_DIR and /run/user. Not below pytest's folder:
+    whatever pytest begins beside this one closes that to others again."""
     as_root()
-    home = tmp_path / "stranger"
-    home.mkdir()
+    home = tempfile.mkdtemp(prefix="cv-stranger-", dir="/tmp")
     v = Agents(home, secrets, init=False)
     for where, folders, leaves in os.walk(v.home):
         for name in ["", *folders, *leaves]:
@@ -485,6 +486,7 @@ def stranger(tmp_path, secrets):
     if os.path.islink(v.tmp):
         os.unlink(v.tmp)
     shutil.rmtree(v.tmp, ignore_errors=True)
+    shutil.rmtree(home)
 
 
 def test_a_folder_in_tmp(stranger):
