@@ -350,14 +350,25 @@ def open_up(path):
         where = os.path.dirname(where)
 
 
+def as_another(script, vault):
+    """Runs it with the way to the socket open: a pytest that begins beside this
+    one may close its own folder again."""
+    for _ in range(5):
+        open_up(vault.socket)
+        os.chmod(vault.socket, 0o777)
+        p = subprocess.run(["/usr/bin/python3", "-c", script, vault.socket],
+                           user=65534, group=65534, extra_groups=[],
+                           capture_output=True, text=True, timeout=60,
+                           check=False)
+        if "PermissionError" not in p.stderr:
+            break
+    return p
+
+
 def test_another_uid_gets_nothing(vault):
     as_root()
     vault.begin()
-    open_up(vault.socket)
-    os.chmod(vault.socket, 0o777)
-    p = subprocess.run(["/usr/bin/python3", "-c", TRY, vault.socket],
-                       user=65534, group=65534, extra_groups=[],
-                       capture_output=True, text=True, timeout=60)
+    p = as_another(TRY, vault)
     assert p.returncode == 0 and "vault_id" not in p.stdout, p
     mine = subprocess.run(["/usr/bin/python3", "-c", TRY, vault.socket],
                           capture_output=True, text=True, timeout=60)
@@ -382,10 +393,8 @@ def test_another_uid_is_told_of_in_the_record(vault):
     """The first at once, the others together: nobody fills a disk by it."""
     as_root()
     vault.begin()
-    open_up(vault.socket)
-    os.chmod(vault.socket, 0o777)
-    subprocess.run(["/usr/bin/python3", "-c", KNOCK, vault.socket], check=True,
-                   user=65534, group=65534, extra_groups=[], timeout=60)
+    p = as_another(KNOCK, vault)
+    assert p.returncode == 0, p
     for folder in (vault.run, vault.home + "/run"):
         os.chmod(folder, 0o700)
     vault("agent", "stop", code=0)
