@@ -140,10 +140,6 @@ void cv_loop_hold_turn(struct cv_loop *loop, int timeout_ms);
 void cv_loop_hold_end(struct cv_loop *loop);
 bool cv_loop_is_held(const struct cv_loop *loop);
 
-/* Does one that ends something wait for its turn since the loop was held? What
- * was decided before it came is not to be given away any more then. */
-bool cv_loop_has_end(const struct cv_loop *loop);
-
 /* From now on a turn ends when `fd` can be read (`room`: or written) too, so
  * that hooks->idle is called and can look at it; closing it ends that. For what
  * answers the broker itself while it goes on. */

@@ -182,11 +182,6 @@ void cv_loop_hold_end(struct cv_loop *l)
     let_go(l);
 }
 
-bool cv_loop_has_end(const struct cv_loop *l)
-{
-    return l != NULL && l->n_ends > 0;
-}
-
 bool cv_loop_is_held(const struct cv_loop *l)
 {
     return l != NULL && l->held;
