@@ -48,6 +48,17 @@ enum cv_status cv_arrival_begin(struct cv_cli *cli, const char *path,
     return s;
 }
 
+enum cv_status cv_arrival_distrust(const struct cv_arrival *a,
+                                   struct cv_err *err)
+{
+    cv_err_hint(err,
+                "what came was thrown away, and %s is as it was. Run it "
+                "again; if that is so again, that broker is not to be "
+                "trusted: certvault status says which one answers",
+                a->path);
+    return CV_INTEGRITY;
+}
+
 enum cv_status cv_arrival_take(struct cv_arrival *a, const cJSON *answer,
                                size_t *len, struct cv_err *err)
 {
@@ -61,6 +72,13 @@ enum cv_status cv_arrival_take(struct cv_arrival *a, const cJSON *answer,
     }
     cv_buf_init(&piece, NULL, CV_LIMIT_BACKUP_STEP);
     s = cv_decode_base64(text, strlen(text), false, a->what, &piece, err);
+    if (s == CV_OK && (int64_t)piece.len > a->most - a->bytes) {
+        (void)cv_fail(err, CV_INTEGRITY,
+                      "the broker sends more than the %lld bytes of %s that "
+                      "it announced",
+                      (long long)a->most, a->what);
+        s = cv_arrival_distrust(a, err);
+    }
     if (s == CV_OK) {
         s = cv_file_write(a->draft.fd, cv_buf_bytes(&piece), a->path, err);
     }

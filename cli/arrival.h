@@ -12,6 +12,7 @@ struct cv_arrival {
     const char *path; /* borrowed */
     const char *what; /* a literal: "backup" */
     struct cv_file_draft draft;
+    int64_t most;  /* bytes that may come: what was announced */
     int64_t bytes; /* that came */
 };
 
@@ -21,18 +22,23 @@ struct cv_arrival {
 CV_MUST_USE enum cv_status cv_arrival_look(const char *path, bool replaces,
                                            bool *is_file, struct cv_err *err);
 
-/* Begins it; warns where others could read it. After CV_OK cv_arrival_end is
- * due. */
+/* Begins it; warns where others could read it. Nothing may come until the
+ * caller says how much (`most`). After CV_OK cv_arrival_end is due. */
 CV_MUST_USE enum cv_status cv_arrival_begin(struct cv_cli *cli,
                                             const char *path, const char *what,
                                             struct cv_arrival *a,
                                             struct cv_err *err);
 
-/* The `data` of an answer, at its end; *len 0: it was the last. CV_INVALID,
- * CV_IO. */
+/* The `data` of an answer, at its end; *len 0: it was the last. CV_INVALID;
+ * CV_INTEGRITY: more than `most` came, and nothing of it was written; CV_IO. */
 CV_MUST_USE enum cv_status cv_arrival_take(struct cv_arrival *a,
                                            const cJSON *answer, size_t *len,
                                            struct cv_err *err);
+
+/* What is said of a broker that does not send what it announced, behind the
+ * text; CV_INTEGRITY, always. */
+enum cv_status cv_arrival_distrust(const struct cv_arrival *a,
+                                   struct cv_err *err);
 
 /* What came is on the disk. CV_IO. */
 CV_MUST_USE enum cv_status cv_arrival_sync(struct cv_arrival *a,

@@ -4,16 +4,20 @@
 #include "cli/check.h"
 #include "cli/cmd.h"
 #include "cli/output_table.h"
+#include "vault/base/limits.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
 #include <unistd.h>
 
+#define FRAME_MOST (8 + (int64_t)CV_LIMIT_LEAF)
+
 struct archive {
     struct cv_cli *cli;
     struct cv_arrival file;
     int64_t first, before;
+    int64_t next; /* the first record that has not come yet */
     char digest[2 * crypto_hash_sha256_BYTES + 1];
 };
 
@@ -49,6 +53,43 @@ static enum cv_status look(const char *path, struct cv_err *err)
     return s;
 }
 
+/* Records were asked for: it says which come, and by that how many bytes at
+ * most (docs/formats.md: eight and the leaf each). */
+static enum cv_status take_plan(struct archive *a, const cJSON *answer,
+                                int64_t wanted, struct cv_err *err)
+{
+    a->first = a->next = number_of(answer, "first");
+    a->before = number_of(answer, "before");
+    if (a->first < 0 || a->first >= a->before || a->before > wanted) {
+        (void)cv_fail(err, CV_INTEGRITY,
+                      "the broker announced other records than were asked "
+                      "for: %lld up to %lld",
+                      (long long)a->first, (long long)a->before);
+        return cv_arrival_distrust(&a->file, err);
+    }
+    a->file.most = (a->before - a->first) > INT64_MAX / FRAME_MOST
+                       ? INT64_MAX
+                       : (a->before - a->first) * FRAME_MOST;
+    return CV_OK;
+}
+
+/* A piece has at least one record, and none but those. */
+static enum cv_status follow(struct archive *a, const cJSON *answer, size_t len,
+                             struct cv_err *err)
+{
+    const int64_t next = number_of(answer, "next"), was = a->next;
+
+    a->next = next;
+    if (len > 0 ? next > was && next <= a->before : next == a->before) {
+        return CV_OK;
+    }
+    (void)cv_fail(err, CV_INTEGRITY,
+                  "the broker sends other records than it announced: %lld "
+                  "behind %lld, of those before %lld",
+                  (long long)next, (long long)was, (long long)a->before);
+    return cv_arrival_distrust(&a->file, err);
+}
+
 static enum cv_status copy_all(struct archive *a, struct cv_err *err)
 {
     size_t len = 1;
@@ -62,10 +103,12 @@ static enum cv_status copy_all(struct archive *a, struct cv_err *err)
         s = cv_call_run(a->cli, &call, &reply, err);
         if (s == CV_OK) {
             s = cv_arrival_take(&a->file, reply.tree, &len, err);
-            cv_output_progress(
-                &a->cli->out, "%lld of %lld records",
-                (long long)(number_of(reply.tree, "next") - a->first),
-                (long long)(a->before - a->first));
+            if (s == CV_OK) {
+                s = follow(a, reply.tree, len, err);
+            }
+            cv_output_progress(&a->cli->out, "%lld of %lld records",
+                               (long long)(a->next - a->first),
+                               (long long)(a->before - a->first));
             cv_message_free(&reply);
         }
     }
@@ -139,8 +182,11 @@ static enum cv_status run(struct archive *a, int64_t before, struct cv_err *err)
     if (s != CV_OK) {
         return s;
     }
-    a->first = number_of(answer, "first");
-    a->before = number_of(answer, "before");
+    s = take_plan(a, answer, before, err);
+    if (s != CV_OK) {
+        cv_err_state(err, "nothing was archived");
+        return s;
+    }
     if (a->before != before) {
         cv_output_note(&a->cli->out,
                        "records are archived by the 256: those before %lld",

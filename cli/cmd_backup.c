@@ -123,7 +123,6 @@ static enum cv_status examine_alone(struct cv_cli *cli, int file,
 struct copy {
     struct cv_cli *cli;
     struct cv_arrival file;
-    int64_t size;
 };
 
 static enum cv_status look(const struct cv_cli *cli, const char *path,
@@ -160,12 +159,13 @@ static enum cv_status copy_all(struct copy *c, struct cv_err *err)
             cv_message_free(&reply);
         }
         cv_output_progress(&c->cli->out, "%lld of %lld bytes", (long long)*at,
-                           (long long)c->size);
+                           (long long)c->file.most);
     }
     cv_output_progress_end(&c->cli->out);
-    if (s == CV_OK && *at != c->size) {
-        s = cv_fail(err, CV_INVALID, "the broker sent %lld bytes of %lld",
-                    (long long)*at, (long long)c->size);
+    if (s == CV_OK && *at != c->file.most) {
+        (void)cv_fail(err, CV_INTEGRITY, "the broker sent %lld bytes of %lld",
+                      (long long)*at, (long long)c->file.most);
+        s = cv_arrival_distrust(&c->file, err);
     }
     return s;
 }
@@ -217,7 +217,7 @@ static enum cv_status run_backup(struct copy *c, struct cv_err *err)
     if (s != CV_OK) {
         return s;
     }
-    c->size = number_of(answer, "size");
+    c->file.most = number_of(answer, "size");
     s = copy_all(c, err);
     if (s != CV_OK) {
         cv_err_state(err, "no backup was written");

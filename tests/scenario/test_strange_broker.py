@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from harness import UNAVAILABLE, USAGE
+import harness
+from harness import INTEGRITY, UNAVAILABLE, USAGE
 from kube import Identity, as_yaml, config
 
 OTHER = 65534
@@ -60,8 +61,11 @@ class Stranger:
             for frame in frames:
                 method = json.loads(frame)["method"].rsplit(".", 1)[1]
                 answer = {"parameters": self.hello} if method == "Hello" \
-                    else self.error
+                    else self.answer(method)
                 connection.sendall(json.dumps(answer).encode() + b"\0")
+
+    def answer(self, method):
+        return self.error
 
     def end(self):
         self.listener.shutdown(socket.SHUT_RDWR)
@@ -147,3 +151,77 @@ def test_a_credential_that_anothers_broker_names_as_root(vault, precious):
     assert done.code == UNAVAILABLE, done
     assert text not in stranger.got
     assert base64.b64encode(text)[:-4] not in stranger.got
+
+
+class Sender(Stranger):
+    """Announces what `begun` says, and sends pieces as `pieces` yields them;
+    behind those it says that this was all."""
+
+    def __init__(self, path, begun, pieces):
+        self.begun, self.pieces, self.sent = begun, pieces, 0
+        super().__init__(path, {}, None)
+
+    def answer(self, method):
+        if not method.endswith("Read"):
+            return {"parameters": self.begun}
+        self.sent += 1
+        data, more = next(self.pieces, (b"", self.last))
+        self.last = more
+        return {"parameters": {"data": base64.b64encode(data).decode(), **more}}
+
+    last = {}
+
+
+PIECE, PIECES = b"x" * 4096, 100    # what it ends with where nobody stops it
+
+
+def backup(pieces, size):
+    return ("backup",), {"size": size, "leaves": 3, "vault_id": "ab" * 16,
+                         "audit_seq": 1}, ((PIECE, {}) for _ in range(pieces))
+
+
+def archive(nexts, first=0, before=256, data=PIECE):
+    return (("audit", "archive", "--before", "256", "--output"),
+            {"first": first, "before": before, "audit_seq": 1},
+            ((data, {"next": n}) for n in nexts))
+
+
+FLOODS = {
+    "backup": lambda: backup(PIECES, 3 * len(PIECE)),
+    "backup of one byte more": lambda: backup(PIECES, 3 * len(PIECE) - 1),
+    "backup of nothing": lambda: backup(PIECES, 0),
+    "backup of less than that": lambda: backup(2, 3 * len(PIECE)),
+    "archive of one record": lambda: archive([1] * PIECES),
+    "archive of more records": lambda: archive(range(255, 355)),
+    "archive of fewer records": lambda: archive([1, 255]),
+    "archive of what was not asked for": lambda: archive(
+        range(1, PIECES), before=1 << 40),
+    "archive of long records": lambda: archive(
+        [1], first=0, before=1, data=b"x" * (1 << 17)),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_file_that_never_ends(home, flood):
+    """What comes is no more than what was announced, and nothing is kept."""
+    args, begun, pieces = FLOODS[flood]()
+    certvault = harness.Certvault(home)
+    folder, path = os.path.join(home, "there"), os.path.join(home, "socket")
+    os.mkdir(folder, 0o700)
+    old = os.path.join(folder, "old")
+    with open(old, "w", encoding="utf-8") as f:
+        f.write("as it was")
+    stranger = Sender(path, begun, pieces)
+    file = old if args[0] == "backup" else os.path.join(folder, "new")
+    try:
+        done = certvault("--no-input", "-o", "json", "--yes", "--broker",
+                         "unix:" + path, *args, file, code=INTEGRITY)
+    finally:
+        stranger.end()
+    assert "the broker" in done.error["message"], done
+    assert "was written" in done.error["state"] or \
+        "was archived" in done.error["state"]
+    assert "thrown away" in done.error["hint"]
+    assert stranger.sent <= 4 and os.listdir(folder) == ["old"]
+    with open(old, encoding="utf-8") as f:
+        assert f.read() == "as it was"
