@@ -56,21 +56,16 @@ static enum cv_status refuse_unknown(const struct open_flag *f,
     return s;
 }
 
-static enum cv_status add_flag(struct walk *w, const struct cv_option *option,
-                               const char *value, struct cv_err *err)
+static void add_flag(struct walk *w, const struct cv_option *option,
+                     const char *value)
 {
     struct cv_args *args = w->args;
 
-    if (option->later) {
-        return cv_fail(err, CV_USAGE, "--%s is not in this version",
-                       option->name);
-    }
     if (strcmp(option->name, "help") == 0) {
         args->help = true;
-        return CV_OK;
+    } else {
+        args->flags[args->n_flags++] = (struct cv_arg){option, value};
     }
-    args->flags[args->n_flags++] = (struct cv_arg){option, value};
-    return CV_OK;
 }
 
 static const struct cv_option *find_long(const struct cv_command *command,
@@ -116,7 +111,8 @@ static enum cv_status take_long(struct walk *w, int argc, char *const *argv,
         }
         value = argv[++*i];
     }
-    return add_flag(w, option, value, err);
+    add_flag(w, option, value);
+    return CV_OK;
 }
 
 /* -q, -qv, -o json, -ojson, -o=json */
@@ -128,7 +124,6 @@ static enum cv_status take_short(struct walk *w, int argc, char *const *argv,
     while (*p != '\0') {
         const struct cv_option *option = find_letter(w->args->command, *p);
         const char *value = NULL;
-        enum cv_status s;
 
         if (option == NULL) {
             const struct open_flag f = {NULL, 0, *p};
@@ -144,10 +139,7 @@ static enum cv_status take_short(struct walk *w, int argc, char *const *argv,
             value = *p == '=' ? p + 1 : *p != '\0' ? p : argv[++*i];
             p = "";
         }
-        s = add_flag(w, option, value, err);
-        if (s != CV_OK) {
-            return s;
-        }
+        add_flag(w, option, value);
     }
     return CV_OK;
 }

@@ -18,7 +18,7 @@ CV_CMD(entry_show);       /* cmd_entry.c */
 CV_CMD(entry_rename);     /* cmd_entry.c */
 CV_CMD(entry_label);      /* cmd_entry.c */
 CV_CMD(entry_rm);         /* cmd_entry.c */
-CV_CMD(entry_pin);        /* cmd_entry.c */
+CV_CMD(pin);              /* cmd_pin.c */
 CV_CMD(held_adopt);       /* cmd_held.c */
 CV_CMD(held_generate);    /* cmd_held.c */
 CV_CMD(held_install);     /* cmd_held.c */

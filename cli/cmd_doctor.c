@@ -146,8 +146,8 @@ static void tell_servers(struct cv_doctor_host *d, const cJSON *servers)
     {
         if (cJSON_IsString(item)) {
             cv_doctor_host_add(d, "servers", CV_DOCTOR_WARN,
-                               "certvault show -o json NAME has them "
-                               "(server_keys) and when; ask who runs the "
+                               "certvault pin NAME --context C --show has "
+                               "them, and the one of now; ask who runs the "
                                "server, then certvault pin NAME --context C "
                                "--spki KEY: that one alone is taken, and this "
                                "is not told any more",

@@ -1,11 +1,10 @@
-/* list, show, rename, label, rm, pin. */
+/* list, show, rename, label, rm. */
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
 #include "cli/entry_view.h"
 #include "cli/prompt.h"
 #include "vault/base/clock.h"
-#include "vault/base/encode.h"
 #include "vault/base/limits.h"
 
 #include <string.h>
@@ -200,35 +199,4 @@ CV_CMD(entry_rm)
     cv_output_note(&cli->out,
                    cli->dry_run ? "these would be removed:" : "removed:");
     return cv_output_table_list(&cli->out, &cv_entry_view_list, items, err);
-}
-
-CV_CMD(entry_pin)
-{
-    const char *context = cv_args_value(args, "context");
-    const char *spki = cv_args_value(args, "spki");
-    uint8_t digest[32];
-    cJSON *parameters;
-    enum cv_status s = cv_check_name(args->operands[0], err);
-
-    if (s == CV_OK && (context == NULL || spki == NULL)) {
-        s = cv_fail(err, CV_USAGE, "pin wants --context and --spki");
-    }
-    if (s == CV_OK) {
-        s = cv_check_shown(context, "context", CV_LIMIT_NAME, err);
-    }
-    if (s == CV_OK && cv_decode_base64_exact(spki, "--spki", digest,
-                                             sizeof(digest), NULL) != CV_OK) {
-        s = cv_fail(err, CV_USAGE,
-                    "--spki takes a SHA-256 digest in base64 (44 characters)");
-    }
-    if (s != CV_OK) {
-        return s;
-    }
-    parameters = cv_cli_parameters(cli);
-    if (!cv_json_add_str(parameters, "name", args->operands[0]) ||
-        !cv_json_add_str(parameters, "context", context) ||
-        !cv_json_add_str(parameters, "spki", spki)) {
-        return no_memory(parameters, err);
-    }
-    return call_entry(cli, "Pin", parameters, err);
 }

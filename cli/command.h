@@ -30,7 +30,6 @@ struct cv_option {
     const char *help;
     enum cv_command_kind kind;
     const char *words; /* "v3|v3-get|autopilot"; NULL: none */
-    bool later;        /* known, and refused in this version */
     bool repeat;       /* help says that it may be given more than once */
 };
 

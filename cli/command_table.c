@@ -5,19 +5,17 @@
 /* A table reads best as a table. */
 /* clang-format off */
 
-#define END {NULL, 0, NULL, NULL, CV_KIND_TEXT, NULL, false, false}
+#define END {NULL, 0, NULL, NULL, CV_KIND_TEXT, NULL, false}
 #define SWITCH(name, help) \
-    {name, 0, NULL, help, CV_KIND_TEXT, NULL, false, false}
+    {name, 0, NULL, help, CV_KIND_TEXT, NULL, false}
 #define VALUE(name, argument, help) \
-    {name, 0, argument, help, CV_KIND_TEXT, NULL, false, false}
+    {name, 0, argument, help, CV_KIND_TEXT, NULL, false}
 #define FILE_OF(name, argument, help) \
-    {name, 0, argument, help, CV_KIND_FILE, NULL, false, false}
+    {name, 0, argument, help, CV_KIND_FILE, NULL, false}
 #define WORD_OF(name, argument, help, words) \
-    {name, 0, argument, help, CV_KIND_WORDS, words, false, false}
+    {name, 0, argument, help, CV_KIND_WORDS, words, false}
 #define MANY(name, argument, help) \
-    {name, 0, argument, help, CV_KIND_TEXT, NULL, false, true}
-#define LATER(name, argument) \
-    {name, 0, argument, NULL, CV_KIND_TEXT, NULL, true, false}
+    {name, 0, argument, help, CV_KIND_TEXT, NULL, true}
 
 #define FORMATS "table|json|yaml|name"
 #define ACTIONS \
@@ -27,12 +25,12 @@
 
 const struct cv_option cv_command_global[] = {
     {"vault", 0, "DIR", "the vault's folder (CERTVAULT_DIR)",
-     CV_KIND_FOLDER, NULL, false, false},
+     CV_KIND_FOLDER, NULL, false},
     VALUE("broker", "ADDRESS",
           "unix:PATH or exec: (CERTVAULT_BROKER)"),
     FILE_OF("config", "FILE", "the configuration to read"),
     {"o", 'o', "FORMAT", "how results are printed: table, json, yaml, name",
-     CV_KIND_WORDS, FORMATS, false, false},
+     CV_KIND_WORDS, FORMATS, false},
     VALUE("reason", "TEXT", "why; goes into the record"),
     VALUE("ticket", "ID", "the ticket that asks for it; goes into the record"),
     SWITCH("wait", "where approval is needed, wait for it"),
@@ -50,14 +48,14 @@ const struct cv_option cv_command_global[] = {
     SWITCH("no-input", "never ask on the terminal"),
     SWITCH("no-agent", "without an agent, even one that runs"),
     {"quiet", 'q', NULL, "no notes on standard error",
-     CV_KIND_TEXT, NULL, false, false},
+     CV_KIND_TEXT, NULL, false},
     {"verbose", 'v', NULL, "say more on standard error",
-     CV_KIND_TEXT, NULL, false, false},
+     CV_KIND_TEXT, NULL, false},
     SWITCH("no-color", "no colour (NO_COLOR)"),
     SWITCH("allow-unlocked", "go on where memory cannot be locked"),
     SWITCH("version", "print the version"),
     {"help", 'h', NULL, "print help, with examples",
-     CV_KIND_TEXT, NULL, false, false},
+     CV_KIND_TEXT, NULL, false},
     END,
 };
 
@@ -139,7 +137,7 @@ static const struct cv_option list_options[] = {
 static const struct cv_option pin_options[] = {
     VALUE("context", "NAME", "the context that is pinned"),
     VALUE("spki", "B64", "SHA-256 of the server's public key, base64"),
-    LATER("show", NULL), END,
+    SWITCH("show", "print what is pinned, and which key the server shows"), END,
 };
 
 #define CLUSTER_OPTIONS \
@@ -296,9 +294,9 @@ static const struct cv_option export_options_audit[] = {
 
 static const struct cv_option tail_options[] = {
     {"follow", 'f', NULL, "go on as records come", CV_KIND_TEXT, NULL,
-     false, false},
+     false},
     {"last", 'n', "N", "how many to begin with; default 10", CV_KIND_TEXT,
-     NULL, false, false},
+     NULL, false},
     END,
 };
 
@@ -463,9 +461,10 @@ const struct cv_command cv_command_table[] = {
      TEXT_OPERAND, "rm lab-old\nrm lab-1 lab-2 --yes\n", cv_cmd_entry_rm},
     {"pin", "NAME", "pin the key that a server of an entry must show",
      pin_options, 1, 1, CHANGES, TEXT_OPERAND,
+     "pin prod --context external --show\n"
      "pin prod --context external \\\n"
      "    --spki 'n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg='\n",
-     cv_cmd_entry_pin},
+     cv_cmd_pin},
     {"exec", "NAME -- COMMAND...",
      "run a command that reaches the cluster through the relay", exec_options,
      2, -1, CHANGES, TEXT_OPERAND,

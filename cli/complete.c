@@ -38,7 +38,7 @@ static void add_flags(struct cv_buf *out, const struct cv_option *table,
                       option_filter *wanted, const char *between, bool *first)
 {
     for (; table != NULL && table->name != NULL; table++) {
-        if (!table->later && (wanted == NULL || wanted(table))) {
+        if (wanted == NULL || wanted(table)) {
             add_flag_name(out, table, between, first);
         }
     }
@@ -85,7 +85,7 @@ static void add_word_flags(struct cv_buf *out, const struct style *style,
     for (; table != NULL && table->name != NULL; table++) {
         bool first = true;
 
-        if (table->later || table->words == NULL) {
+        if (table->words == NULL) {
             continue;
         }
         cv_buf_add_str(out, "    ");
@@ -302,9 +302,6 @@ static void add_fish_options(struct cv_buf *out, const char *command,
                              const struct cv_option *o)
 {
     for (; o != NULL && o->name != NULL; o++) {
-        if (o->later) {
-            continue;
-        }
         cv_buf_add_str(out, "complete -c certvault");
         if (command != NULL) {
             cv_buf_add_format(out, " -n '__certvault_at %s'", command);

@@ -30,9 +30,6 @@ static void add_options(struct cv_buf *out, const struct cv_option *table)
 
     cv_buf_init(&name, NULL, 256);
     for (const struct cv_option *o = table; o != NULL && o->name; o++) {
-        if (o->later) {
-            continue;
-        }
         if (o->letter != 0) {
             cv_buf_add_format(&name, "-%c", o->letter);
         }

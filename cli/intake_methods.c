@@ -1,6 +1,7 @@
 #include "cli/intake_methods.h"
 
 #include "cli/intake_seal.h"
+#include "cli/intake_server.h"
 #include "cli/intake_witness.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
@@ -474,6 +475,7 @@ static const struct cv_method methods[] = {
     {"Find", find, false},
     {"Fetch", fetch, false},
     {"AddCheckpoint", cv_intake_witness_add, false},
+    {"ServerKey", cv_intake_server_key, false},
     {"Deliver", deliver, false},
 };
 

@@ -123,7 +123,7 @@ const char *cv_nearest_flag(const struct cv_command *command, const char *name,
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         for (const struct cv_option *o = tables[i];
              o != NULL && o->name != NULL; o++) {
-            if (!o->later && strlen(o->name) > 1) {
+            if (strlen(o->name) > 1) {
                 look_at(&found, o->name, strlen(o->name));
             }
         }

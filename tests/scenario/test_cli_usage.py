@@ -82,12 +82,11 @@ def test_usage_errors(cli, words):
 
 @pytest.mark.parametrize("words", [
     ["sync"],
-    ["rotate", "a"], ["renew", "a"],
-    ["pin", "a", "--show"]])
+    ["rotate", "a"], ["renew", "a"]])
 def test_what_later_versions_have(cli, words):
     done = cli(*words, code=USAGE)
     assert "not in this version" in done.note
-    if words[0] not in ("policy", "audit", "pin", "init", "list"):
+    if words[0] not in ("policy", "audit", "init", "list"):
         assert words[0] not in [c.split()[0] for c in commands()]
 
 

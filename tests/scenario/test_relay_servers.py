@@ -269,3 +269,45 @@ def test_a_pinned_server_has_another_key(vault, standin):
         change(standin, standin.authority)
         assert code_of(session.get("/version")) == 502
         assert signatures(vault) == 1
+
+
+def key_of(standin):
+    with open(os.path.join(standin.folder, "server.pem"), "rb") as f:
+        spki = minting.spki_sha256(x509.load_pem_x509_certificate(f.read()))
+    return base64.b64encode(bytes.fromhex(spki)).decode()
+
+
+def shown(vault, name="prod", context="main"):
+    return vault("pin", name, "--context", context, "--show", "-o", "json",
+                 code=0).json
+
+
+def test_what_a_server_shows(vault, standin):
+    """Whether anybody vouches for it or not; and it is sent nothing."""
+    add(vault, standin)
+    first = key_of(standin)
+    assert shown(vault)["shows"] == first
+    assert "pin" not in shown(vault) and "server_keys" not in shown(vault)
+    change(standin, minting.Authority("kube CA"))
+    other = key_of(standin)
+    assert other != first and shown(vault)["shows"] == other
+    assert not standin.requests()
+    vault("pin", "prod", "--context", "main", "--spki", first, code=0)
+    done = vault("pin", "prod", "--context", "main", "--show", code=0)
+    assert b"NOT the one that is pinned" in done.out
+    assert "nobody vouches" in done.note
+    vault("pin", "prod", "--context", "main", "--spki", other, code=0)
+    done = vault("pin", "prod", "--context", "main", "--show", code=0)
+    assert b"(as pinned)" in done.out and "nobody" not in done.note
+
+
+def test_a_server_that_shows_nothing(vault, standin):
+    add(vault, standin)
+    assert "no such context" in vault("pin", "prod", "--context", "x",
+                                      "--show", code=66).note
+    standin.stop()
+    done = vault("pin", "prod", "--context", "main", "--show", code=76)
+    assert "no certificate came from" in done.note
+    vault("pin", "prod", "--context", "main", code=64)
+    vault("pin", "prod", "--context", "main", "--show", "--spki", "A" * 43 + "=",
+          code=64)

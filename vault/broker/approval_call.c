@@ -30,6 +30,7 @@ static const struct call calls[] = {
     {"Rename", "rename", false, false, {{"new_name", "to"}}},
     {"Label", "label", false, false, {{"set", "set"}, {"remove", "remove"}}},
     {"Pin", "pin the server", false, false, {{"spki", "to SPKI"}}},
+    {"ServerKey", "ask the server for its key", false, false, {{NULL, NULL}}},
     {"Remove", NULL, true, false,
      {{"keep_key", "keep the key"}, {"destroy_key", "destroy the key"}}},
     {"Import", NULL, false, true,

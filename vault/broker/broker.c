@@ -53,6 +53,7 @@ static const struct cv_method methods[] = {
     {"Label", cv_broker_label, false},
     {"Remove", cv_broker_remove, false},
     {"Pin", cv_broker_pin, false},
+    {"ServerKey", cv_broker_server_key, false},
     {"Export", cv_broker_export, true},
     {"Sign", cv_broker_sign, false},
     {"Use", cv_broker_use, true},
