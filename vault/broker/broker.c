@@ -13,6 +13,7 @@
 #include "vault/base/name.h"
 #include "vault/broker/agent.h"
 #include "vault/broker/anchor.h"
+#include "vault/broker/ending.h"
 #include "vault/broker/meanwhile.h"
 #include "vault/broker/naming.h"
 #include "vault/broker/notify.h"
@@ -503,7 +504,7 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
         .together = together,
         .meanwhile = cv_meanwhile_may,
         .beside = cv_meanwhile_may_beside,
-        .ends = cv_meanwhile_ends,
+        .ends = cv_ending_reach,
         .gives = cv_meanwhile_gives,
         .idle = idle,
         .left = left,

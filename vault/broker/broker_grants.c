@@ -198,6 +198,21 @@ static enum cv_status read_revoke(const cJSON *parameters, struct revoke *r,
     return s;
 }
 
+enum cv_loop_ends cv_broker_grants_reach(struct cv_broker *b,
+                                         const cJSON *parameters)
+{
+    struct revoke *r = calloc(1, sizeof(*r));
+    enum cv_loop_ends reach = CV_LOOP_ENDS_ALL;
+
+    if (r != NULL && read_revoke(parameters, r, b, NULL) != CV_OK) {
+        reach = CV_LOOP_ENDS_NOTHING;
+    } else if (r != NULL && !r->others) {
+        reach = r->n > 0 ? CV_LOOP_ENDS_OWN : CV_LOOP_ENDS_NOTHING;
+    }
+    free(r);
+    return reach;
+}
+
 static cJSON *details_of(const struct revoke *r)
 {
     cJSON *out = cJSON_CreateObject();

@@ -361,6 +361,10 @@ cv_broker_token(struct cv_broker *b, const char *method, cJSON *parameters,
  * is gone. */
 cJSON *cv_broker_grant_item(const struct cv_grant *g);
 
+/* Whose grants a GrantsRevoke of b->caller is about. */
+enum cv_loop_ends cv_broker_grants_reach(struct cv_broker *b,
+                                         const cJSON *parameters);
+
 /* broker_entries.c */
 CV_MUST_USE enum cv_status cv_broker_load_entry(struct cv_broker *b,
                                                 const char *name, bool sealed,

@@ -211,7 +211,7 @@ void cv_loop_drop(struct cv_loop *l, struct cv_loop_seat *seat)
     l->seats[seat->at]->at = seat->at;
     detach(l, seat);
     cv_loop_wait_forget(l, seat);
-    cv_loop_wait_ends(l, seat, false);
+    cv_loop_wait_ends(l, seat, CV_LOOP_ENDS_NOTHING);
     cv_loop_line_leave(seat);
     seat->account->n--;
     seat->account->bytes -= seat->charged;
@@ -378,7 +378,7 @@ static bool has_to_wait(const struct cv_loop *l,
                         const struct cv_loop_seat *seat,
                         const struct cv_message *request)
 {
-    if (l->n_ends > 0 && !seat->ends &&
+    if (cv_loop_wait_is_barred(l, seat) &&
         l->hooks->gives(l->hooks->context, &seat->caller, request)) {
         return true;
     }
@@ -394,12 +394,14 @@ static bool has_to_wait(const struct cv_loop *l,
 static void keep(struct cv_loop *l, struct cv_loop_seat *seat,
                  const struct cv_message *request, bool *held)
 {
+    enum cv_loop_ends ends = CV_LOOP_ENDS_NOTHING;
+
     seat->kept = *request;
     /* A cloud that is waited for holds up nobody but those who change. */
-    cv_loop_wait_ends(
-        l, seat,
-        l->held && l->hooks->ends != NULL &&
-            l->hooks->ends(l->hooks->context, &seat->caller, request));
+    if (l->held && l->hooks->ends != NULL) {
+        ends = l->hooks->ends(l->hooks->context, &seat->caller, request);
+    }
+    cv_loop_wait_ends(l, seat, ends);
     if (l->held || l->waiting != NULL) {
         cv_loop_wait_keep(l, seat);
     } else {
@@ -419,7 +421,8 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
     enum cv_status s;
     int cost = 1;
 
-    if ((((l->waiting != NULL && !seat->ends) || l->held) &&
+    if ((((l->waiting != NULL && seat->ends == CV_LOOP_ENDS_NOTHING) ||
+          l->held) &&
          seat->kept.tree != NULL) ||
         seat->is_answered) {
         cv_loop_wait_keep(l, seat);
@@ -434,7 +437,7 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
         has_to_wait(l, seat, &request)) {
         keep(l, seat, &request, held);
     } else if (s == CV_OK && what == CV_LOOP_READ_MESSAGE) {
-        cv_loop_wait_ends(l, seat, false);
+        cv_loop_wait_ends(l, seat, CV_LOOP_ENDS_NOTHING);
         seat->caller.last_ms = cv_clock_boot_ms();
         (void)cv_loop_account_take(seat->account, seat->caller.last_ms);
         s = answer_one(l, &seat->caller, &request, &cost, &err);
@@ -472,8 +475,10 @@ static void serve_account(struct cv_loop *l, struct cv_loop_account *a,
         }
         return;
     }
+    /* What bars others is not late. */
     while (left > 0 && !held && a->first != NULL &&
-           cv_loop_account_late(a, cv_clock_boot_ms()) == 0) {
+           (a->first->ends != CV_LOOP_ENDS_NOTHING ||
+            cv_loop_account_late(a, cv_clock_boot_ms()) == 0)) {
         seat = cv_loop_line_next(a);
         if (!seat->leaving) {
             left -= serve_in_turn(l, seat, &held);

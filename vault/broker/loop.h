@@ -45,6 +45,13 @@ struct cv_loop_request {
     bool failed; /* its answer could not be sent: the connection is closed */
 };
 
+/* What a request takes away, and so whom it bars while it has to stay. */
+enum cv_loop_ends {
+    CV_LOOP_ENDS_NOTHING = 0,
+    CV_LOOP_ENDS_OWN, /* of its own user's; what is attached is barred too */
+    CV_LOOP_ENDS_ALL  /* of anybody's */
+};
+
 struct cv_loop_hooks {
     const struct cv_interface *iface;
     /* Called before the first wait with what cv_loop_attach wants, which stays
@@ -70,12 +77,14 @@ struct cv_loop_hooks {
     /* The same while the loop is held (cv_loop_hold). NULL: none may. */
     bool (*beside)(void *context, const struct cv_caller *caller,
                    const struct cv_message *request);
-    /* Does this request take something away from others (a lock, the end of
-     * uses); may this one give something away? From the moment that one of the
-     * former has to stay because the loop is held, none of the latter is
-     * answered before it, whoever asks. NULL (both): there are none. */
-    bool (*ends)(void *context, const struct cv_caller *caller,
-                 const struct cv_message *request);
+    /* Does this request take something away (a lock, the end of uses), if its
+     * caller may do so; may this one give something away? From the moment that
+     * one of the former has to stay because the loop is held, none of the
+     * latter that it bars is answered before it. It is the first that is
+     * answered afterwards, whatever its user asked besides. NULL (both): there
+     * are none. */
+    enum cv_loop_ends (*ends)(void *context, const struct cv_caller *caller,
+                              const struct cv_message *request);
     bool (*gives)(void *context, const struct cv_caller *caller,
                   const struct cv_message *request);
     /* Called when nothing else is to be done, at least each second while it

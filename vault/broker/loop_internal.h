@@ -26,7 +26,7 @@ struct cv_loop_seat {
                                was taken; 0: none */
     struct cv_message kept; /* a request that waits for another's end */
     bool is_kept;           /* it stands among those who wait for that end */
-    bool ends;              /* it is one that nothing given away overtakes */
+    enum cv_loop_ends ends; /* what it takes away */
     bool is_answered;       /* its request is being answered */
     struct cv_loop_seat *next_kept;
     size_t charged; /* bytes that its account counts for it */
@@ -38,6 +38,7 @@ struct cv_loop_account {
     uid_t uid;
     bool is_limited, is_busy;
     size_t n;          /* connections */
+    size_t n_ends;     /* of them with `ends` */
     size_t bytes;      /* held for them */
     int64_t tokens;    /* thousandths of a request */
     int64_t filled_ms; /* when tokens were last added */
@@ -65,7 +66,7 @@ struct cv_loop {
     size_t n_busy;
     int waited_fd;
     bool held; /* as cv_loop_hold says; waited_fd is then whose answer it is */
-    size_t n_ends;                /* seats with `ends` */
+    size_t n_ends, n_ends_all;    /* seats with `ends`; of anybody's things */
     int64_t meanwhile_ms;         /* how long those who are late wait then */
     int64_t ended_ms;             /* it was told to end then; 0: it was not */
     bool cut;                     /* what was waited for then was cut off */
@@ -119,7 +120,12 @@ void cv_loop_wait_keep(struct cv_loop *l, struct cv_loop_seat *seat);
 void cv_loop_wait_forget(struct cv_loop *l, struct cv_loop_seat *seat);
 
 /* Its kept request is one that ends something; or is answered now, or gone. */
-void cv_loop_wait_ends(struct cv_loop *l, struct cv_loop_seat *seat, bool is);
+void cv_loop_wait_ends(struct cv_loop *l, struct cv_loop_seat *seat,
+                       enum cv_loop_ends ends);
+
+/* Is there one that what this seat's caller may be given does not overtake? */
+bool cv_loop_wait_is_barred(const struct cv_loop *l,
+                            const struct cv_loop_seat *seat);
 
 /* loop_accept.c */
 
@@ -137,6 +143,9 @@ void cv_loop_accept_listen(struct cv_loop *l, bool listens);
 
 /* Behind the others of its account; where it stands already it stays. */
 void cv_loop_line_stand(struct cv_loop *l, struct cv_loop_seat *seat);
+
+/* Before all others, its account too. */
+void cv_loop_line_press(struct cv_loop *l, struct cv_loop_seat *seat);
 
 /* The account stands behind the others that are busy. */
 void cv_loop_line_busy(struct cv_loop *l, struct cv_loop_account *a);

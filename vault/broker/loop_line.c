@@ -35,6 +35,43 @@ void cv_loop_line_busy(struct cv_loop *l, struct cv_loop_account *a)
     l->n_busy++;
 }
 
+static void leave_busy(struct cv_loop *l, struct cv_loop_account *a)
+{
+    struct cv_loop_account *before = NULL;
+
+    if (!a->is_busy) {
+        return;
+    }
+    for (struct cv_loop_account *at = l->busy; at != a; at = at->next_busy) {
+        before = at;
+    }
+    if (before != NULL) {
+        before->next_busy = a->next_busy;
+    } else {
+        l->busy = a->next_busy;
+    }
+    l->busy_last = l->busy_last == a ? before : l->busy_last;
+    l->n_busy--;
+    a->is_busy = false;
+}
+
+void cv_loop_line_press(struct cv_loop *l, struct cv_loop_seat *seat)
+{
+    struct cv_loop_account *a = seat->account;
+
+    cv_loop_line_leave(seat);
+    seat->in_line = true;
+    seat->next = a->first;
+    a->first = seat;
+    a->last = a->last != NULL ? a->last : seat;
+    leave_busy(l, a);
+    a->is_busy = true;
+    a->next_busy = l->busy;
+    l->busy = a;
+    l->busy_last = l->busy_last != NULL ? l->busy_last : a;
+    l->n_busy++;
+}
+
 struct cv_loop_account *cv_loop_line_account(struct cv_loop *l)
 {
     struct cv_loop_account *a = l->busy;

@@ -101,23 +101,49 @@ void cv_loop_wait_forget(struct cv_loop *l, struct cv_loop_seat *seat)
     seat->is_kept = false;
 }
 
-void cv_loop_wait_ends(struct cv_loop *l, struct cv_loop_seat *seat, bool is)
+void cv_loop_wait_ends(struct cv_loop *l, struct cv_loop_seat *seat,
+                       enum cv_loop_ends ends)
 {
-    if (seat->ends != is) {
-        seat->ends = is;
-        l->n_ends = is ? l->n_ends + 1 : l->n_ends - 1;
-    }
+    const bool was = seat->ends != CV_LOOP_ENDS_NOTHING;
+    const bool is = ends != CV_LOOP_ENDS_NOTHING;
+
+    l->n_ends = l->n_ends + is - was;
+    seat->account->n_ends = seat->account->n_ends + is - was;
+    l->n_ends_all = l->n_ends_all + (ends == CV_LOOP_ENDS_ALL) -
+                    (seat->ends == CV_LOOP_ENDS_ALL);
+    seat->ends = ends;
+}
+
+/* What is attached asks on behalf of anybody. */
+bool cv_loop_wait_is_barred(const struct cv_loop *l,
+                            const struct cv_loop_seat *seat)
+{
+    return seat->ends == CV_LOOP_ENDS_NOTHING &&
+           (l->n_ends_all > 0 || seat->account->n_ends > 0 ||
+            (seat->account == &l->own && l->n_ends > 0));
 }
 
 /* Those who waited go on in the order in which they came: by any other, who
- * comes again and again could always be before who came once. */
+ * comes again and again could always be before who came once. But first, in
+ * that order too, those whose requests bar others': nobody can make that last
+ * by what else he asks. */
 static void let_go(struct cv_loop *l)
 {
+    struct cv_loop_seat *ends = NULL;
+
     while (l->kept != NULL) {
         struct cv_loop_seat *seat = l->kept;
 
         cv_loop_wait_forget(l, seat);
-        cv_loop_line_stand(l, seat);
+        if (seat->ends != CV_LOOP_ENDS_NOTHING) {
+            seat->next_kept = ends;
+            ends = seat;
+        } else {
+            cv_loop_line_stand(l, seat);
+        }
+    }
+    for (; ends != NULL; ends = ends->next_kept) {
+        cv_loop_line_press(l, ends);
     }
 }
 

@@ -24,13 +24,7 @@ static const char *const beside[] = {
     "AuditKey",   "AuditAnchors", "Requests",  "AuditSinks",
 };
 
-/* Which take away what others have or might get ... */
-static const char *const ends[] = {
-    "Lock",       "UseEnd",  "GrantsRevoke", "Deny",   "PolicyApply",
-    "SlotRemove", "Destroy", "TokenLost",    "Remove",
-};
-
-/* ... and which give it. */
+/* What gives a key, or the use of one. */
 static const char *const gives[] = {"Export", "Sign", "Use"};
 
 /* Else it is Varlink's own, or refused. */
@@ -71,14 +65,6 @@ bool cv_meanwhile_may_beside(void *context, const struct cv_caller *caller,
     return caller->iface == NULL &&
            (!is_ours(request) ||
             is_among(request, beside, sizeof(beside) / sizeof(beside[0])));
-}
-
-bool cv_meanwhile_ends(void *context, const struct cv_caller *caller,
-                       const struct cv_message *request)
-{
-    (void)context;
-    return caller->iface == NULL && is_ours(request) &&
-           is_among(request, ends, sizeof(ends) / sizeof(ends[0]));
 }
 
 bool cv_meanwhile_gives(void *context, const struct cv_caller *caller,

@@ -38,10 +38,8 @@ bool cv_meanwhile_may(void *context, const struct cv_caller *caller,
 bool cv_meanwhile_may_beside(void *context, const struct cv_caller *caller,
                              const struct cv_message *request);
 
-/* And what does not overtake what: from the moment that a lock or the like has
- * to stay because a token is at work, no key is used or given. */
-bool cv_meanwhile_ends(void *context, const struct cv_caller *caller,
-                       const struct cv_message *request);
+/* And what does not overtake a lock or the like that has to stay because a
+ * token is at work (ending.h). */
 bool cv_meanwhile_gives(void *context, const struct cv_caller *caller,
                         const struct cv_message *request);
 

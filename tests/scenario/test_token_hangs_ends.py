@@ -1,0 +1,81 @@
+"""While a token does not answer: who may end what others use holds them up
+until that is done, and nobody else does. (As test_token_hangs.py, whose token
+this is.)"""
+
+import json
+
+import pytest
+
+import users
+import wire
+from test_token_hangs import (ALL, NO_GRANT, is_answered, permit_to,  # noqa: F401
+                              service, sign_parameters)
+from test_token_journal import fake_build, vault  # noqa: F401
+
+NO_REQUEST = "0" * 12
+POLICY = json.dumps({**ALL, "metadata": {"name": "t", "version": 9}})
+# What whoever has no right to it may ask for.
+ASKED = {"UseEnd": {"grant": NO_GRANT}, "Lock": {},
+         "GrantsRevoke": {"user": "root"},
+         "Deny": {"id": NO_REQUEST, "reason": "x"},
+         "PolicyApply": {"text": POLICY, "dry_run": False},
+         "SlotRemove": {"id": "x"},
+         "TokenLost": {"uri": "pkcs11:token=fake"},
+         "Remove": {"names": ["sealed", "none"], "dry_run": False},
+         "Destroy": {"keep_keys": True, "with_record": False,
+                     "dry_run": False}}
+EXPORT = {"name": "sealed", "dry_run": False}
+
+
+@users.needs_root
+def test_a_stranger_holds_nobody_up(service):
+    users.open_way(service.broker.path)
+    waits = service.hang("Tokens.begin", "TokenList")
+    asked = [service.send(m, users.ALICE, **p) for m, p in ASKED.items()]
+    assert "error" not in service.call("Status")
+    assert not any(is_answered(s) for s in asked)
+    assert "error" not in wire.answer(service.send("Export", **EXPORT))
+    assert not any(is_answered(s) for s in (waits, *asked))
+    service.go()
+    for s in (waits, *asked):
+        said = wire.answer(s)
+        assert ("error" in said) == (s is not waits), said
+    left = service.call("List")["parameters"]["items"]
+    assert sorted(e["name"] for e in left) == ["held", "sealed"]
+
+
+@users.needs_root
+@pytest.mark.parametrize("method", ["UseEnd", "GrantsRevoke"])
+def test_ones_own_grants_hold_up_oneself(service, method):
+    permit_to(service, users.ALICE)
+    holds = service.send("Use", users.ALICE, name="sealed", kind="credential",
+                         read_only=False)
+    grant = wire.answer(holds)["parameters"]["grant"]["id"]
+    waits = service.hang("Tokens.begin", "TokenList")
+    ends = service.send(method, users.ALICE, **(
+        {"grant": grant} if method == "UseEnd" else {"ids": [grant]}))
+    assert "error" not in service.call("Status")
+    own = service.send("Export", users.ALICE, **EXPORT)
+    assert "error" not in service.call("Status")
+    assert "error" not in wire.answer(service.send("Export", **EXPORT))
+    assert not any(is_answered(s) for s in (waits, ends, own))
+    service.go()
+    for s in (waits, ends, own):
+        assert "error" not in wire.answer(s)
+    assert service.call("Grants")["parameters"]["items"] == []
+
+
+def test_what_ends_is_done_first(service):
+    """Before what others asked earlier: neither what they have to wait for, nor
+    that they asked too often, is in front of it."""
+    waits = service.hang("Tokens.begin", "TokenList")
+    asked = [service.send("Sign", **{**sign_parameters(), "name": "sealed"})
+             for _ in range(20)]
+    assert "error" not in service.call("Status")
+    lock = service.send("Lock")
+    assert "error" not in service.call("Status")
+    service.go()
+    assert "error" not in wire.answer(waits)
+    assert "error" not in wire.answer(lock)
+    for s in asked:
+        assert wire.answer(s)["parameters"]["code"] == "locked"
