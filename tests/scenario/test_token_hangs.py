@@ -3,6 +3,7 @@ service ends when it is told to. The token is the stand-in of
 test_token_journal.py, which stays where it is until the file `go` is there."""
 
 import base64
+import contextlib
 import json
 import os
 import select
@@ -28,8 +29,8 @@ ALL = {"apiVersion": "certvault/v1", "kind": "Policy",
 
 
 class Service:
-    def __init__(self, v):
-        self.v = v
+    def __init__(self, v, *args):
+        self.v, self.args = v, args
         v.add(kube.as_yaml(kube.config(kube.Identity(secrets=v.secrets))),
               "sealed", "--exportable")
         make(v, "held")
@@ -38,7 +39,8 @@ class Service:
         self.start()
 
     def start(self):
-        self.broker = wire.Broker(self.v, "--key-file", self.v.key_file)
+        self.broker = wire.Broker(self.v, "--key-file", self.v.key_file,
+                                  *self.args)
         assert "error" not in self.call("Hello")     # it has begun
 
     def call(self, method, **parameters):
@@ -76,16 +78,22 @@ class Service:
             pass
 
 
-@pytest.fixture
-def service(vault):
+@contextlib.contextmanager
+def serving(vault, *args):
     go = os.path.join(vault.token.folder, "go")
     if os.path.exists(go):
         os.unlink(go)
-    s = Service(vault)
+    s = Service(vault, *args)
     yield s
     for one in s.sockets:
         one.close()
     assert s.broker.end() == 0
+
+
+@pytest.fixture
+def service(vault):
+    with serving(vault) as s:
+        yield s
 
 
 def is_answered(s):

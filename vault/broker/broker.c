@@ -247,9 +247,11 @@ static bool idle(void *context)
     b->method = NULL;
     b->intake.caller = -1;
     cv_service_tick();
-    /* What was told meanwhile is recorded; nothing else is touched. */
+    /* What was told meanwhile is recorded and handed on; nothing else is
+     * touched. */
     if (cv_loop_is_held(b->loop)) {
-        return cv_broker_flush(b, false);
+        busy = cv_sink_tick(b);
+        return cv_broker_flush(b, false) || busy;
     }
     cv_relay_tick(b);
     busy = cv_grant_tick(b);
