@@ -135,10 +135,14 @@ prepare() {
 }
 
 # Is nothing of anybody else's in it? An earlier run left its mark there; the
-# folder in build is nobody else's.
+# folder in build is nobody else's, if it really is there: a way through build
+# may lead anywhere.
 is_ours() {
-    [ ! -e "$1" ] || [ -e "$1/.quickstart" ] ||
-        case $1 in "$src/build/"*) true ;; *) false ;; esac
+    [ ! -e "$1" ] || [ -e "$1/.quickstart" ] || {
+        build=$(CDPATH= cd -P -- "$src/build" 2>/dev/null && pwd -P) &&
+            where=$(CDPATH= cd -P -- "$1" 2>/dev/null && pwd -P) &&
+            case $where in "$build"/?*) true ;; *) false ;; esac
+    }
 }
 
 # An empty folder for everything that follows; an older one is kept beside it.

@@ -119,3 +119,28 @@ def test_cut_off_it_leaves_nothing_running(quickstart):
     os.killpg(done.pid, signal.SIGINT)
     rest, _ = done.communicate(timeout=900)
     assert done.returncode == 130, rest
+
+
+@pytest.mark.parametrize("way", ["{0}/build/../mine", "{0}/build/link",
+                                 "{0}/build/x/../../mine", "{0}/build/.."])
+def test_a_way_through_build_is_not_in_it(tmp_path, way):
+    """What somebody has beside it stays where it is, however it is named."""
+    tree = tmp_path / "tree"
+    for name in ("cli", "build/x", "mine", "bin"):
+        (tree / name).mkdir(parents=True)
+    for name in ("quickstart.sh", "packages.sh"):
+        shutil.copy(os.path.join(harness.SOURCE, "cli", name), tree / "cli")
+    # Nothing of it comes to be run.
+    (tree / "bin" / "certvault").write_text("#!/bin/sh\nexit 99\n")
+    (tree / "bin" / "certvault").chmod(0o755)
+    (tree / "mine" / "notes").write_text("x")
+    (tree / "build" / "link").symlink_to(tree / "mine")
+    done = subprocess.run(
+        ["sh", str(tree / "cli" / "quickstart.sh"), "--yes", "--built",
+         str(tree), "--folder", way.format(tree)], text=True,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60, cwd=tree)
+    assert done.returncode == 1, done
+    assert "not of an earlier run" in done.stderr, done
+    assert (tree / "mine" / "notes").read_text() == "x"
+    assert (tree / "build" / "link").is_symlink()
+    assert sorted(os.listdir(tree)) == ["bin", "build", "cli", "mine"]
