@@ -15,8 +15,9 @@ target_link_options(audit_ahead PRIVATE LINKER:--wrap=pwrite)
 cv_unit(audit_archived SOURCES audit_archived_test.c audit_test.c LINK audit)
 cv_unit(audit_tail SOURCES audit_tail_test.c audit_test.c LINK audit)
 cv_unit(audit_verify SOURCES audit_verify_test.c audit_report.c audit_test.c LINK audit)
-cv_unit(audit_verify_keys SOURCES audit_verify_keys_test.c audit_report.c audit_test.c
-        LINK audit)
+cv_unit(audit_verify_keys SOURCES audit_verify_keys_test.c audit_report.c audit_rotate.c
+                                  audit_test.c LINK audit)
+cv_unit(audit_open SOURCES audit_open_test.c audit_rotate.c audit_test.c LINK audit)
 cv_unit(audit_bundle_survey SOURCES audit_bundle_survey_test.c audit_test.c
         LINK audit)
 cv_unit(audit_query SOURCES audit_query_test.c audit_test.c LINK audit)

@@ -95,11 +95,14 @@ bool cv_archived_watch_is_good(const struct cv_archived_watch *w,
                                const struct cv_note_key *now);
 void cv_archived_watch_free(struct cv_archived_watch *w);
 
-/* The same of the log that is there: reads it where the key of now is not the
- * one that signed. CV_INTEGRITY, CV_IO. */
+/* The same of the log that is there, whose last checkpoint is `last`: reads it
+ * where the key of now is not the one that signed. What it finds out is kept
+ * (audit/archived.places), so that only the first one after a change of keys
+ * reads all of it. The caller holds the vault's lock. CV_INTEGRITY, CV_IO. */
 CV_MUST_USE enum cv_status cv_archived_check(int vault,
                                              const struct cv_archived *a,
                                              const struct cv_note_key *now,
+                                             const struct cv_checkpoint *last,
                                              struct cv_err *err);
 
 /* CV_OK also where nothing is archived: *out is then zero. CV_INTEGRITY (not of

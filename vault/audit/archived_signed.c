@@ -1,5 +1,5 @@
 /* Who said that records are archived: the key that the log had then. */
-#include "vault/audit/archived.h"
+#include "vault/audit/archived_internal.h"
 #include "vault/audit/query_internal.h"
 #include "vault/base/encode.h"
 #include "vault/base/limits.h"
@@ -121,45 +121,109 @@ void cv_archived_watch_free(struct cv_archived_watch *w)
 struct reading {
     struct cv_archived_watch watch;
     const struct cv_archived *a;
+    const struct cv_checkpoint *last;
+    struct cv_tree tree;
+    bool is_signed; /* the log is the one of the checkpoint */
+    struct cv_archived_places places;
+    bool too_many;
 };
+
+static void look_at_root(struct reading *r)
+{
+    uint8_t root[CV_TREE_HASH];
+
+    if (r->tree.size == r->last->size) {
+        cv_tree_root(&r->tree, root);
+        r->is_signed = memcmp(root, r->last->root, sizeof root) == 0;
+    }
+}
 
 static enum cv_status look(void *ctx, const struct cv_query_cursor *at,
                            struct cv_bytes leaf, struct cv_err *err)
 {
     struct reading *r = ctx;
+    struct cv_archived_places *p = &r->places;
+    uint8_t hash[CV_TREE_HASH];
+    size_t keys = r->watch.chain.n;
+    bool told = r->watch.told;
 
-    (void)at;
     (void)err;
+    if (at->seq < r->last->size) {
+        cv_tree_leaf(leaf, hash);
+        cv_tree_append(&r->tree, hash);
+        look_at_root(r);
+    }
     /* Most of them are neither. */
     if (at->seq == r->a->seq ||
         memmem(leaf.data, leaf.len, "\"new_log_key\"", 13) != NULL) {
         cv_archived_watch_take(&r->watch, r->a, leaf);
+    }
+    if (r->watch.told && (!told || r->watch.chain.n > keys)) {
+        r->too_many = p->n == sizeof p->at / sizeof *p->at;
+        if (!r->too_many) {
+            p->at[p->n++] = *at;
+        }
+    }
+    return CV_OK;
+}
+
+static enum cv_status refuse(const struct reading *r, struct cv_err *err)
+{
+    if (r->is_signed) {
+        cv_fail(err, CV_INTEGRITY,
+                "what says that records are archived (" CV_ARCHIVED_PATH
+                ") is not signed by the log's key");
+    } else {
+        cv_fail(err, CV_INTEGRITY,
+                "the log is not the one that its checkpoint signed");
+    }
+    cv_err_state(err, "the vault refuses to write and to release");
+    cv_err_hint(err, "run `certvault audit verify`, and restore a backup");
+    return CV_INTEGRITY;
+}
+
+/* All of it, and whether it is what was signed. */
+static enum cv_status read_log(int vault, struct reading *r,
+                               const struct cv_note_key *now,
+                               struct cv_err *err)
+{
+    struct cv_query_cursor from = {r->a->offset, r->a->tree.size};
+    enum cv_status status;
+
+    r->tree = r->a->tree;
+    status = cv_query_scan(vault, &from, look, r, err);
+    if (status != CV_OK) {
+        return status;
+    }
+    if (!r->is_signed || !cv_archived_watch_is_good(&r->watch, r->a, now)) {
+        return refuse(r, err);
+    }
+    if (!r->too_many) {
+        cv_archived_places_write(vault, &r->places);
     }
     return CV_OK;
 }
 
 enum cv_status cv_archived_check(int vault, const struct cv_archived *a,
                                  const struct cv_note_key *now,
+                                 const struct cv_checkpoint *last,
                                  struct cv_err *err)
 {
-    struct cv_query_cursor from = {a->offset, a->tree.size};
-    struct reading r = {.a = a};
+    struct reading *r;
     enum cv_status status;
-    bool good;
 
-    if (cv_archived_is_signed_by(a, now)) {
+    if (cv_archived_is_signed_by(a, now) ||
+        cv_archived_places_hold(vault, a, now, last)) {
         return CV_OK;
     }
-    status = cv_query_scan(vault, &from, look, &r, err);
-    good = cv_archived_watch_is_good(&r.watch, a, now);
-    cv_archived_watch_free(&r.watch);
-    if (status != CV_OK || good) {
-        return status;
+    r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return cv_fail(err, CV_INTERNAL, "out of memory");
     }
-    cv_fail(err, CV_INTEGRITY,
-            "what says that records are archived (" CV_ARCHIVED_PATH
-            ") is not signed by the log's key");
-    cv_err_state(err, "the vault refuses to write and to release");
-    cv_err_hint(err, "run `certvault audit verify`, and restore a backup");
-    return CV_INTEGRITY;
+    r->a = a;
+    r->last = last;
+    status = read_log(vault, r, now, err);
+    cv_archived_watch_free(&r->watch);
+    free(r);
+    return status;
 }

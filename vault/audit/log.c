@@ -135,13 +135,14 @@ static bool is_archived_new(struct cv_log *log)
 /* What is signed from here on would make the records be gone. */
 static enum cv_status check_archived(const struct cv_log *log,
                                      const struct cv_archived *gone,
-                                     uint64_t covered, struct cv_err *err)
+                                     const struct cv_checkpoint *last,
+                                     struct cv_err *err)
 {
     if (gone->tree.size == 0) {
         return CV_OK;
     }
-    if (gone->seq < covered && log->has_key) {
-        return cv_archived_check(log->vault, gone, &log->key, err);
+    if (gone->seq < last->size && log->has_key) {
+        return cv_archived_check(log->vault, gone, &log->key, last, err);
     }
     cv_fail(err, CV_INTEGRITY,
             "no checkpoint is over the record that says what is archived "
@@ -160,6 +161,7 @@ static enum cv_status look_archived(struct cv_log *log, struct cv_err *err)
     bool found = false;
     enum cv_status status;
 
+    memset(&last, 0, sizeof last);
     if (log->mode == CV_LOG_READ) {
         return CV_OK;
     }
@@ -175,14 +177,13 @@ static enum cv_status look_archived(struct cv_log *log, struct cv_err *err)
     if (status == CV_OK && gone.tree.size > 0) {
         status = cv_log_last(log, &last, &found, err);
     }
-    return status == CV_OK
-               ? check_archived(log, &gone, found ? last.size : 0, err)
-               : status;
+    return status == CV_OK ? check_archived(log, &gone, &last, err) : status;
 }
 
 /* Where reading begins: behind what is archived, or at a frontier further on.
  */
-static enum cv_status begin(struct cv_log *log, uint64_t size, uint64_t covered,
+static enum cv_status begin(struct cv_log *log, uint64_t size,
+                            const struct cv_checkpoint *covers,
                             struct cv_err *err)
 {
     const struct cv_frontier *from = cv_state_pick(&log->state, size);
@@ -195,7 +196,7 @@ static enum cv_status begin(struct cv_log *log, uint64_t size, uint64_t covered,
     (void)is_archived_new(log);
     status = cv_archived_read(log->vault, &gone, err);
     if (status == CV_OK && log->mode == CV_LOG_WRITE) {
-        status = check_archived(log, &gone, covered, err);
+        status = check_archived(log, &gone, covers, err);
     }
     if (status != CV_OK) {
         return status;
@@ -219,10 +220,9 @@ static enum cv_status begin(struct cv_log *log, uint64_t size, uint64_t covered,
 static enum cv_status
 open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
 {
-    struct cv_checkpoint last;
+    struct cv_checkpoint last, covers;
     struct stat st;
     bool found = false;
-    uint64_t covered;
     enum cv_status status = read_key(log, err);
 
     if (status == CV_OK) {
@@ -240,16 +240,21 @@ open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
     if (fstat(log->fd, &st) != 0) {
         return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
     }
-    covered = found ? last.size : 0;
+    covers = last; /* of no leaves where there is none */
     if (known != NULL && known->size > (found ? last.size : 0)) {
         last.size = known->size;
         cv_tree_root(known, last.root);
         found = true;
     }
-    status = begin(log, (uint64_t)st.st_size, covered, err);
+    status = begin(log, (uint64_t)st.st_size, &covers, err);
     if (status == CV_OK) {
         status =
             cv_log_scan(log, (uint64_t)st.st_size, found ? &last : NULL, err);
+    }
+    /* What it had to read the next one need not: a log that was restored, or
+     * written at once. What is known but not signed yet makes no frontier. */
+    if (status == CV_OK && log->mode == CV_LOG_WRITE && known == NULL) {
+        cv_state_mend(log->vault, &log->state, &log->way, log->done.offset);
     }
     /* What a cut left that was itself cut off, once the rest reads well. A log
      * that cannot be rid of it is whole all the same, and `audit verify` says

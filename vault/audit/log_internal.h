@@ -36,6 +36,7 @@ struct cv_log {
     bool has_key;
     struct cv_note_key key;
     struct cv_state state;
+    struct cv_state way;         /* what the opening passed */
     struct cv_frontier mark;     /* what the last cv_checkpoint_begin covers */
     struct cv_log_policy policy; /* the highest that a read leaf names */
     ino_t archived_ino; /* audit/archived, as it was looked at; 0: none */

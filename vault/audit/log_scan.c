@@ -200,8 +200,8 @@ enum cv_status cv_log_scan(struct cv_log *log, uint64_t end,
 {
     struct cv_wal wal;
     enum cv_wal_kind kind = CV_WAL_FRAME;
-    enum cv_status status =
-        cv_wal_init(&wal, log->fd, log->done.offset, end, err);
+    const uint64_t begin = log->done.offset;
+    enum cv_status status = cv_wal_init(&wal, log->fd, begin, end, err);
 
     log->torn = 0;
     log->length = end;
@@ -220,6 +220,9 @@ enum cv_status cv_log_scan(struct cv_log *log, uint64_t end,
             status = take_frame(log, leaf, err);
             if (status == CV_OK) {
                 status = check_root(log, last, err);
+            }
+            if (last != NULL && log->done.tree.size <= last->size) {
+                cv_state_pass(&log->way, begin, &log->done);
             }
         } else {
             status = take_tail(log, &wal, kind, last, err);

@@ -178,6 +178,16 @@ static enum cv_status write_state(int vault, const struct cv_state *state,
     return status;
 }
 
+/* The oldest goes. */
+static void add_newest(struct cv_state *state, const struct cv_frontier *f)
+{
+    if (state->n == CV_STATE_FRONTIERS) {
+        state->at[0] = state->at[1];
+        state->n = 1;
+    }
+    state->at[state->n++] = *f;
+}
+
 enum cv_status cv_state_write(int vault, struct cv_state *state,
                               const struct cv_frontier *frontier,
                               struct cv_err *err)
@@ -189,16 +199,45 @@ enum cv_status cv_state_write(int vault, struct cv_state *state,
     if (frontier->offset < last + CV_STATE_STEP) {
         return CV_OK;
     }
-    if (next.n == CV_STATE_FRONTIERS) {
-        next.at[0] = next.at[1];
-        next.n = 1;
-    }
-    next.at[next.n++] = *frontier;
+    add_newest(&next, frontier);
     status = write_state(vault, &next, err);
     if (status == CV_OK) {
         *state = next;
     }
     return status;
+}
+
+void cv_state_pass(struct cv_state *way, uint64_t begin,
+                   const struct cv_frontier *f)
+{
+    uint64_t last = way->n > 0 ? way->at[way->n - 1].offset : begin;
+
+    if (f->offset >= last + CV_STATE_STEP) {
+        add_newest(way, f);
+    }
+}
+
+void cv_state_mend(int vault, struct cv_state *state,
+                   const struct cv_state *way, uint64_t size)
+{
+    const struct cv_frontier *better = cv_state_pick(way, size),
+                             *there = cv_state_pick(state, size),
+                             *last =
+                                 state->n > 0 ? &state->at[state->n - 1] : NULL;
+    struct cv_state next = {.n = 0};
+
+    if (better == NULL ||
+        (there != NULL && better->offset < there->offset + CV_STATE_STEP)) {
+        return;
+    }
+    add_newest(&next, better);
+    if (last != NULL && last->tree.size > better->tree.size &&
+        last->offset >= better->offset + CV_STATE_STEP) {
+        add_newest(&next, last);
+    }
+    if (write_state(vault, &next, NULL) == CV_OK) {
+        *state = next;
+    }
 }
 
 const struct cv_frontier *cv_state_pick(const struct cv_state *state,

@@ -43,6 +43,18 @@ CV_MUST_USE enum cv_status cv_state_write(int vault, struct cv_state *state,
                                           const struct cv_frontier *frontier,
                                           struct cv_err *err);
 
+/* While a log is read from byte `begin` on: `f`, behind a leaf that a
+ * checkpoint covers. Of those that lie far enough from each other the last are
+ * kept. */
+void cv_state_pass(struct cv_state *way, uint64_t begin,
+                   const struct cv_frontier *f);
+
+/* The log of `size` bytes was read, and would be again: makes what it passed a
+ * frontier, where none that is as near to the end was there. What cannot be
+ * written is not there. */
+void cv_state_mend(int vault, struct cv_state *state,
+                   const struct cv_state *way, uint64_t size);
+
 /* One of them as JSON: an object of its own (NULL: memory is gone), and back
  * (false: it has not the form). */
 cJSON *cv_state_frontier(const struct cv_frontier *f);

@@ -555,8 +555,6 @@ static enum cv_status cut(struct cv_broker *b, const struct cv_archived *now,
     }
     if (s == CV_OK) {
         *done = true;
-        /* Where it speaks of places that are archived; it is made again. */
-        (void)unlinkat(b->vault->dir, "audit/state", 0);
         s = cv_archived_finish(b->vault->dir, err);
         if (s != CV_OK) {
             cv_err_state(err, "the records are archived; what is left of them "
