@@ -122,9 +122,6 @@ static const struct rule rules[] = {
     {"audit.read", "filter_outcome", TEXT},
     {"audit.read", "limit", COUNT},
     {"audit.read", "record", COUNT},
-    {"policy.read", "explained_action", TEXT},
-    {"policy.read", "explained_entry", TEXT},
-    {"policy.read", "explained_user", TEXT},
     /* changed */
     {"edit", "old_name", TEXT},
     {"edit", "new_name", TEXT},
