@@ -6,8 +6,11 @@ import os
 import shutil
 import signal
 
+import pytest
+
 import harness
-from harness import NOT_FOUND, UNAVAILABLE
+import straced
+from harness import IO, NOT_FOUND, UNAVAILABLE
 from held import Held
 from test_log_key import key_of
 from test_log_key_kills import held, keys_on
@@ -135,3 +138,65 @@ def test_init_whose_broker_is_killed(held):
     assert "certvault:log:" in p.said and "init may be" in p.said, p.said
     assert not harness.wait_for_none()
     check_made_again(h, args)
+
+
+def forget(h):
+    shutil.rmtree(h.vault.folder)
+    os.unlink(h.vault.key_file)
+
+
+def last_steps(h, args, tmp_path):
+    """Which calls take the mark of an unfinished vault away and sync that. The
+    vault that shows it is gone again; its key is not."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    h(*args, code=0)        # later ones find what a first login leaves behind
+    forget(h)
+    done, calls = straced.watch(h.vault, str(tmp_path / "calls"),
+                                straced.available(), "--pin-source",
+                                "file:" + h.pin_file, *args)
+    assert done.code == 0, done
+    forget(h)
+    (i,) = [i for i, c in enumerate(calls) if c.name == "unlinkat" and
+            c.data == b"initialising" and c.result == 0]
+    unlinked, rest = calls[i], calls[i + 1:]
+    synced = next(c for c in rest if c.name == "fsync" and
+                  c.pid == unlinked.pid)
+    assert synced.path == h.vault.folder
+    return unlinked, synced
+
+
+def broken_init(h, args, call):
+    done = straced.failed_run(h.vault, call.name, call.nth, "EIO",
+                              "--pin-source", "file:" + h.pin_file, *args)
+    assert not harness.wait_for_none()
+    said = done.stderr.decode()
+    assert done.returncode == IO, said
+    return said
+
+
+def test_init_whose_last_sync_fails(held, tmp_path):
+    """The vault may be there: what signs its log stays, and so does what opens
+    it."""
+    h, args = begun(held)
+    synced = last_steps(h, args, tmp_path)[1]
+    before = keys_on(h)
+    said = broken_init(h, args, synced)
+    assert "the vault may be there" in said and "certvault:log:" in said
+    assert "certvault status" in said, said
+    assert keys_on(h) == before + 1
+    h.vault.json("status")
+    h("audit", "checkpoint", code=0)
+    assert h.vault.verify()["checkpoint"] == "valid"
+
+
+def test_init_whose_mark_stays(held, tmp_path):
+    """No vault is there, and no key is left of it."""
+    h, args = begun(held)
+    unlinked = last_steps(h, args, tmp_path)[0]
+    before = keys_on(h)
+    said = broken_init(h, args, unlinked)
+    assert "no vault was made" in said and keys_on(h) == before, said
+    h.vault("status", code=NOT_FOUND)
+    h(*args, code=0)
+    assert keys_on(h) == before + 1

@@ -187,6 +187,36 @@ static void drop_log_key(struct cv_broker *b, const struct made *m,
     }
 }
 
+/* It failed. `there`: so late that the next start may find the vault whole,
+ * which needs its key then. */
+static void undo(struct cv_broker *b, const struct made *m, bool there,
+                 struct cv_err *err)
+{
+    cv_helper_stop(&b->token); /* and with it the key that was made */
+    if (!there) {
+        drop_log_key(b, m, err);
+        if (err->state[0] == '\0') {
+            cv_err_state(err, "no vault was made");
+        }
+        return;
+    }
+    if (!m->log_key.made) {
+        cv_err_state(err, "the vault may be there, whole or, after a power "
+                          "failure, not at all");
+        cv_err_hint(err, "certvault status tells: go on with the vault that it "
+                         "shows, once the disk is sound, or run init again");
+        return;
+    }
+    cv_err_state(err,
+                 "the vault may be there; the key of its log stays on the "
+                 "token: %.110s",
+                 m->log_key.label);
+    cv_err_hint(err, "certvault status tells: go on with the vault that it "
+                     "shows, once the disk is sound; where it shows none, run "
+                     "init again, and the token's own tool destroys the key "
+                     "that is left");
+}
+
 static enum cv_status make_slot(struct cv_broker *b, const char *vault_id,
                                 const cJSON *key, struct cv_reply *reply,
                                 struct made *m, struct cv_err *err)
@@ -295,6 +325,7 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
     uint8_t id[16];
     char vault_id[33], own_origin[64];
     struct cv_vault *v = NULL;
+    bool there = false;
     enum cv_status s;
 
     randombytes_buf(id, sizeof(id));
@@ -316,7 +347,7 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
         s = record_init(b, m->slot, err);
     }
     if (s == CV_OK) {
-        s = cv_vault_settle(v, err);
+        s = cv_vault_settle(v, &there, err);
     }
     if (s == CV_OK) {
         b->unlocked = true;
@@ -324,11 +355,7 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
     } else {
         b->vault = NULL;
         cv_vault_close(v);
-        cv_helper_stop(&b->token); /* and with it the key that was made */
-        drop_log_key(b, m, err);
-        if (err->state[0] == '\0') {
-            cv_err_state(err, "no vault was made");
-        }
+        undo(b, m, there, err);
     }
     cv_message_free(&m->created);
     cv_message_free(&m->wrapped);

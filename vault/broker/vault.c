@@ -554,10 +554,14 @@ enum cv_status cv_vault_create(const char *folder, int dir,
     return CV_OK;
 }
 
-enum cv_status cv_vault_settle(struct cv_vault *v, struct cv_err *err)
+enum cv_status cv_vault_settle(struct cv_vault *v, bool *there,
+                               struct cv_err *err)
 {
-    if (unlinkat(v->dir, MARKER, 0) == -1) {
-        return cv_fail_errno(err, CV_IO, "cannot end the vault's making");
-    }
-    return cv_file_sync_folder(v->dir, err);
+    enum cv_status s =
+        unlinkat(v->dir, MARKER, 0) == 0
+            ? cv_file_sync_folder(v->dir, err)
+            : cv_fail_errno(err, CV_IO, "cannot end the vault's making");
+
+    *there = !exists(v->dir, MARKER);
+    return s;
 }

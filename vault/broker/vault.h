@@ -77,12 +77,14 @@ struct cv_vault_plan {
 
 /* Begins a new vault: removes what an interrupted `init` left, makes the log
  * key, the empty log and the store. cv_vault_settle ends it. Until then a start
- * takes the folder for empty. `dir` is taken. */
+ * takes the folder for empty. `dir` is taken. Where cv_vault_settle fails
+ * (CV_IO), *there says whether a start may find the vault all the same: then
+ * nothing that belongs to it may be taken away. */
 CV_MUST_USE enum cv_status cv_vault_create(const char *folder, int dir,
                                            const struct cv_vault_plan *plan,
                                            struct cv_vault **out,
                                            struct cv_err *err);
-CV_MUST_USE enum cv_status cv_vault_settle(struct cv_vault *v,
+CV_MUST_USE enum cv_status cv_vault_settle(struct cv_vault *v, bool *there,
                                            struct cv_err *err);
 
 /* Who opened it stays, and serves many: the log is written as cv_log_stay says.
