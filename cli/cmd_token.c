@@ -450,6 +450,24 @@ CV_CMD(token_probe)
                : CV_INTERNAL;
 }
 
+/* Nothing is asked for, but what was cut off on it ends at its logins. */
+static enum cv_status login_without_pin(struct cv_cli *cli, const char *uri,
+                                        const cJSON **now, struct cv_err *err)
+{
+    cJSON *parameters = cv_cli_parameters(cli);
+    const cJSON *answer = NULL;
+    enum cv_status s;
+
+    if (!cv_json_add_str(parameters, "token_uri", uri) ||
+        !cv_json_add_str(parameters, "source", "none")) {
+        cJSON_Delete(parameters);
+        return no_memory(err);
+    }
+    s = cv_call_simple(cli, "TokenLogin", parameters, &answer, err);
+    *now = cJSON_GetObjectItemCaseSensitive(answer, "token");
+    return s;
+}
+
 CV_CMD(token_login)
 {
     struct cv_pin_token wanted = {.uri = NULL};
@@ -461,12 +479,12 @@ CV_CMD(token_login)
     if (s == CV_OK && !is_true(token, "login_required")) {
         cv_output_note(&cli->out, "the token \"%s\" wants no PIN",
                        wanted.label);
-        return cv_output_table_object(&cli->out, &token_view, token, err);
-    }
-    if (s == CV_OK) {
+        s = login_without_pin(cli, wanted.uri, &now, err);
+    } else if (s == CV_OK) {
         s = cv_pin_login(cli, &wanted, &now, err);
     }
-    if (s == CV_OK && cv_connect_is_private(cli)) {
+    if (s == CV_OK && cv_connect_is_private(cli) &&
+        is_true(token, "login_required")) {
         cv_output_note(&cli->out, "the PIN was right; the login ends with this "
                                   "command");
     }

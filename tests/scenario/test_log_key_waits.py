@@ -3,6 +3,7 @@ waits for it with the vault's lock, and of what is made on it meanwhile nothing
 is lost, and nothing destroyed that is wanted. On a module of the tests' own."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import pytest
 
 import harness
+import merkle
 import straced
 from harness import BUSY
 from kube import Identity, as_yaml, config
@@ -176,6 +178,74 @@ def test_a_cut_off_key_and_another_token_of_its_label(held, row):
     assert keys_on(held) == 0 and being_made(v) == "" and pending(v) == []
     token, = told_of_keys(v)
     assert "serial=0001" in token
+
+
+def destroyed(v):
+    """What the record on the disk says of it: URIs of tokens."""
+    leaves = map(json.loads, merkle.read_log(v.path("audit/log")))
+    return [r["details"]["token_uri"] for r in leaves
+            if r["action"] == "gc-destroy"]
+
+
+def cut_off(held):
+    held.token.control("once=C_Sign kill")
+    held("audit", "key", "rotate", "--to", "token:" + held.uri)
+    held.token.control()
+    held.forget_logins()
+    assert keys_on(held) == 1 and being_made(held.vault)
+
+
+def test_a_cut_off_key_is_recorded_before_it_goes(held):
+    v = held.vault
+    cut_off(held)
+    with waiting(held, "C_DestroyObject", "token", "login", held.uri) as p:
+        assert keys_on(held) == 1
+        (uri,) = destroyed(v)
+        assert "serial=0001" in uri
+    assert p.returncode == 0, p.said
+    assert keys_on(held) == 0 and being_made(v) == ""
+    assert len(destroyed(v)) == len(told_of_keys(v)) == 1
+    assert v.verify()["ok"]
+
+
+def test_a_cut_off_key_that_cannot_be_recorded_stays(held, tmp_path):
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    v = held.vault
+    cut_off(held)
+    held("token", "list", code=0)
+    held.keep()
+    login = ("--pin-source", "file:" + held.pin_file, "token", "login",
+             held.uri)
+    done, calls = straced.watch(v, str(tmp_path / "calls"),
+                                straced.available(), *login)
+    assert done.code == 0 and keys_on(held) == 0, done
+    i = next(i for i, c in enumerate(calls) if b"gc-destroy" in c.data)
+    synced = next(c for c in calls[i:] if c.name == "fdatasync" and
+                  c.path == v.path("audit/log"))
+    held.restore()
+    straced.failed_run(v, synced.name, synced.nth, "EIO", *login)
+    assert not harness.wait_for_none()
+    assert keys_on(held) == 1 and being_made(v)
+    held.forget_logins()
+    held("token", "login", held.uri, code=0)
+    assert keys_on(held) == 0 and being_made(v) == ""
+
+
+def test_a_cut_off_key_on_a_token_without_a_login(held):
+    """Its broker is killed: by itself it would take the key back."""
+    v = held.vault
+    with waiting(held, "C_Sign", "audit", "key", "rotate", "--to",
+                 "token:" + held.uri) as p:
+        with open(f"/proc/{p.pid}/task/{p.pid}/children",
+                  encoding="ascii") as f:
+            os.kill(int(f.read()), signal.SIGKILL)
+    assert not harness.wait_for_none()
+    held.token.control("login-required=0")
+    assert keys_on(held) == 1 and being_made(v)
+    held("token", "login", held.uri, pin=False, code=0)
+    assert keys_on(held) == 0 and being_made(v) == ""
+    assert len(destroyed(v)) == 1 and pending(v) == []
 
 
 def test_a_key_that_the_token_had(held):

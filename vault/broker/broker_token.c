@@ -321,10 +321,13 @@ static bool is_human(const char *source)
            strcmp(source, "reader") == 0;
 }
 
+/* No PIN is given: the token wants none, as far as the caller knows. */
+#define NONE "none"
+
 static enum cv_status check_source(struct login *l, struct cv_err *err)
 {
-    static const char *const known[] = {"tty", "pinentry", "reader",    "file",
-                                        "fd",  "command",  "credential"};
+    static const char *const known[] = {"tty", "pinentry", "reader",     "file",
+                                        "fd",  "command",  "credential", NONE};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(known[i], l->source) == 0) {
@@ -441,6 +444,9 @@ static enum cv_status run_login(struct cv_broker *b, struct cv_ask *ask,
                          NULL) == CV_OK))) {
         tell_token(b, l, reply);
         return CV_OK;
+    }
+    if (s == CV_OK && strcmp(l->source, NONE) == 0) {
+        s = cv_fail(err, CV_INVALID, "this token wants a PIN");
     }
     if (s == CV_OK) {
         s = details_of(method, l->token.uri, &details, err);

@@ -177,7 +177,7 @@ static void drop_log_key(struct cv_broker *b, const struct made *m,
 
     cv_err_init(&own);
     if (m->log_key.id[0] != '\0' &&
-        cv_signer_undo(b, m->log_uri, &m->log_key, NULL, &own) != CV_OK) {
+        cv_signer_undo(b, m->log_uri, &m->log_key, &own) != CV_OK) {
         cv_err_state(err,
                      "no vault was made; if a key was, it is still on the "
                      "token: %.200s",

@@ -367,7 +367,7 @@ static void take_back(struct cv_broker *b, const struct cv_rotate_change *c,
     struct cv_err own;
 
     cv_err_init(&own);
-    if (cv_signer_undo(b, c->token, &c->made, NULL, &own) != CV_OK) {
+    if (cv_signer_undo(b, c->token, &c->made, &own) != CV_OK) {
         cv_err_state(err, "the log's key is the one that it was; what is left "
                           "of the new one goes at the token's next login");
         return;

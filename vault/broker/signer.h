@@ -105,12 +105,10 @@ CV_MUST_USE enum cv_status cv_signer_make(struct cv_broker *b, const char *uri,
                                           struct cv_signer_key *out,
                                           struct cv_err *err);
 
-/* Destroys what cv_signer_make made, or may have made; *destroyed (or NULL):
- * how many objects that were. Where that fails the error's state says what is
- * left. */
+/* Destroys what cv_signer_make made, or may have made; nothing there is fine.
+ * Where that fails the error's state says what is left. */
 CV_MUST_USE enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
                                           const struct cv_signer_key *key,
-                                          int64_t *destroyed,
                                           struct cv_err *err);
 
 /* signer_pending.c. What is being made is written down in the store before its
@@ -150,8 +148,9 @@ CV_MUST_USE enum cv_status cv_signer_forget(struct cv_store *store,
                                             struct cv_err *err);
 
 /* Not entered, at a login and before another is made: destroys the keys that
- * changes were cut off with, where their tokens are there and logged in, and
- * records it. Nothing while another broker makes one. */
+ * changes were cut off with, where their tokens are there and logged in or want
+ * no login; each is recorded before, durably, and how it went. Nothing while
+ * another broker makes one. */
 void cv_signer_clean(struct cv_broker *b);
 
 /* Adds what is written down to Health's "pending": {kind: "log-key", id,

@@ -66,7 +66,7 @@ enum cv_status cv_signer_make(struct cv_broker *b, const char *uri,
 
 enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
                               const struct cv_signer_key *key,
-                              int64_t *destroyed, struct cv_err *err)
+                              struct cv_err *err)
 {
     int64_t n = 0;
     const struct cv_json_field fields[] = {
@@ -86,9 +86,6 @@ enum cv_status cv_signer_undo(struct cv_broker *b, const char *uri,
     if (s == CV_OK) {
         s = cv_json_read(reply.tree, "Destroy", CV_BROKER_FIELDS(fields), true,
                          err);
-    }
-    if (destroyed != NULL) {
-        *destroyed = n;
     }
     cv_message_free(&reply);
     return s;

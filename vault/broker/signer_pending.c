@@ -4,6 +4,7 @@
 
 #include "vault/audit/logkey_token.h"
 #include "vault/broker/held_internal.h"
+#include "vault/broker/module_internal.h"
 #include "vault/broker/rotate.h"
 
 #include <stdio.h>
@@ -321,25 +322,96 @@ static bool is_token(const struct row *row, const struct cv_module_token *token)
             memcmp(row->uri, token->uri, len) == 0);
 }
 
+static bool has_object(const cJSON *objects, const char *id)
+{
+    const cJSON *object;
+
+    cJSON_ArrayForEach(object, objects)
+    {
+        if (strcasecmp(cv_entry_text(object, "id"), id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is anything of that key on its token? */
+static enum cv_status look(struct cv_broker *b, const struct row *row,
+                           bool *there, struct cv_err *err)
+{
+    const cJSON *objects = NULL;
+    const struct cv_json_field fields[] = {
+        {"objects", CV_JSON_ARRAY, true, &objects, 0},
+    };
+    struct cv_message reply = {0};
+    cJSON *p = cJSON_CreateObject();
+    enum cv_status s;
+
+    if (!cv_json_add_str(p, "token", row->uri)) {
+        cJSON_Delete(p);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_module_call(b, row->uri, "Objects", p, 0, &reply, err);
+    if (s == CV_OK) {
+        s = cv_json_read(reply.tree, "Objects", fields, 1, true, err);
+    }
+    *there = s == CV_OK && has_object(objects, row->id);
+    cv_message_free(&reply);
+    return s;
+}
+
+/* Before it is destroyed: a leaf that says so. */
+static enum cv_status record(struct cv_broker *b, const char *uri,
+                             struct cv_err *err)
+{
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s = cv_broker_enter(b, err);
+
+    if (s == CV_OK) {
+        s = cv_json_add_str(details, "method", "AuditKeyRotate") &&
+                    cv_json_add_str(details, "object", "key") &&
+                    cv_json_add_str(details, "token_uri", uri)
+                ? cv_broker_event_now(b, "gc-destroy", NULL, details, err)
+                : cv_fail(err, CV_INTERNAL, "memory is gone");
+        cv_broker_leave(b);
+    }
+    cJSON_Delete(details);
+    return s;
+}
+
+static enum cv_status take_away(struct cv_broker *b, const struct row *row,
+                                const char *uri, struct cv_err *err)
+{
+    struct cv_signer_key key;
+    enum cv_status s = record(b, uri, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    cv_signer_name(b->vault->log_key.name, &key);
+    (void)snprintf(key.id, sizeof(key.id), "%s", row->id);
+    return cv_signer_undo(b, row->uri, &key, err);
+}
+
 /* The row stays where nothing was found, and the token may be another. */
 static void destroy(struct cv_broker *b, const struct row *row)
 {
     struct cv_module_token token;
-    int64_t n = 0;
-    struct cv_signer_key key;
     struct cv_err err;
+    bool there = false;
     enum cv_status s;
 
     cv_err_init(&err);
     if (cv_module_token(b, row->uri, &token, NULL, &err) != CV_OK ||
-        !token.logged_in) {
+        (token.login_required && !token.logged_in)) {
         return;
     }
-    cv_signer_name(b->vault->log_key.name, &key);
-    (void)snprintf(key.id, sizeof(key.id), "%s", row->id);
-    s = cv_signer_undo(b, row->uri, &key, &n, &err);
-    if (s == CV_OK && n == 0 && !is_token(row, &token)) {
+    s = look(b, row, &there, &err);
+    if (s == CV_OK && !there && !is_token(row, &token)) {
         return;
+    }
+    if (there) {
+        s = take_away(b, row, token.uri, &err);
     }
     if (s == CV_OK) {
         s = cv_broker_enter(b, &err);
@@ -348,7 +420,7 @@ static void destroy(struct cv_broker *b, const struct row *row)
         s = drop(b->vault->store, row->id, &err);
         cv_broker_leave(b);
     }
-    if (s != CV_OK || n > 0) {
+    if (s != CV_OK || there) {
         tell(b, token.uri, s);
     }
 }

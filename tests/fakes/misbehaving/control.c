@@ -31,7 +31,7 @@ static const struct {
     {"handles", "honest"},    {"sign", "honest"},
     {"random", "honest"},     {"list", "honest"},
     {"pss", "honest"},        {"calls", "0"},
-    {"leak", "none"},
+    {"leak", "none"},         {"login-required", "1"},
 };
 #define SWITCHES (sizeof(defaults) / sizeof(defaults[0]))
 

@@ -31,6 +31,7 @@
  *     tries=N (3)          what a right PIN sets the counter to
  *     pin-pad=1            CKF_PROTECTED_AUTHENTICATION_PATH: C_Login without
  *                          a PIN takes what the file pad holds
+ *     login-required=0     without CKF_LOGIN_REQUIRED: all is done for anybody
  *     flags=honest|zero|low|final|locked       what C_GetTokenInfo says of
  *                          the PIN, whatever is true
  *     login=honest|die-counted|wrong           die-counted: the try is taken

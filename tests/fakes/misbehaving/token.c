@@ -45,7 +45,7 @@ void fake_login_drop(void)
 
 bool fake_logged_in(void)
 {
-    return logged_in;
+    return logged_in || fake_switched("login-required", "0");
 }
 
 struct fake_session *fake_session(CK_SESSION_HANDLE handle, CK_RV *rv)
@@ -193,7 +193,8 @@ CK_RV fake_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     padded(info->serialNumber, sizeof(info->serialNumber),
            fake_switch("serial"));
     info->flags =
-        CKF_RNG | CKF_LOGIN_REQUIRED | CKF_TOKEN_INITIALIZED |
+        CKF_RNG | CKF_TOKEN_INITIALIZED |
+        (fake_switched("login-required", "0") ? 0 : CKF_LOGIN_REQUIRED) |
         (access(fake_path("pin"), F_OK) == 0 ? CKF_USER_PIN_INITIALIZED : 0) |
         (fake_switched("pin-pad", "1") ? CKF_PROTECTED_AUTHENTICATION_PATH
                                        : 0) |
