@@ -322,6 +322,30 @@ class Module:
             self.point("one")
         return {"destroyed": len(gone)}
 
+    def LogKey(self, uri, id, label):
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+        key = ed25519.Ed25519PrivateKey.generate()
+        self.state["objects"].append({
+            "class": "private", "id": id, "label": label,
+            "key": key.private_bytes(
+                self.ser.Encoding.PEM, self.ser.PrivateFormat.PKCS8,
+                self.ser.NoEncryption()).decode()})
+        return {"uri": self.uri_of(id), "made": True, "public_key":
+                base64.b64encode(self.spki_of(key)[-32:]).decode()}
+
+    def uri_of(self, id):
+        return f"{URI};id=%{bytes.fromhex(id).hex('%')};type=private"
+
+    def LogSign(self, uri, public_key, text):
+        for o in self.state["objects"]:
+            if o["class"] == "private" and self.uri_of(o["id"]) == uri:
+                key = self.key_of(o)
+                if base64.b64encode(self.spki_of(key)[-32:]).decode() == \
+                        public_key:
+                    return {"signature": base64.b64encode(
+                        key.sign(text.encode())).decode()}
+        raise Failure("not-found", "the token has no such key")
+
     def Debris(self, token, snapshot, known):
         return {"objects": [self.shown(o) for o in self.state["objects"]
                             if self.digest(o) not in snapshot and

@@ -84,10 +84,13 @@ def serving(vault, *args):
     if os.path.exists(go):
         os.unlink(go)
     s = Service(vault, *args)
-    yield s
-    for one in s.sockets:
-        one.close()
-    assert s.broker.end() == 0
+    try:
+        yield s
+    finally:
+        for one in s.sockets:
+            one.close()
+        code = s.broker.end()
+    assert code == 0
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import users
 import wire
 from test_token_hangs import (ALL, NO_GRANT, is_answered, permit_to,  # noqa: F401
-                              service, sign_parameters)
-from test_token_journal import fake_build, vault  # noqa: F401
+                              service, serving, sign_parameters)
+from test_token_journal import TO, fake_build, vault  # noqa: F401
 
 NO_REQUEST = "0" * 12
 POLICY = json.dumps({**ALL, "metadata": {"name": "t", "version": 9}})
@@ -79,3 +79,20 @@ def test_what_ends_is_done_first(service):
     assert "error" not in wire.answer(lock)
     for s in asked:
         assert wire.answer(s)["parameters"]["code"] == "locked"
+
+
+def test_a_receipt_waits_for_the_logs_key(vault):
+    """Which is on a token, too: it is not refused because another's call is
+    under way, and the log's key is not said to be locked."""
+    vault("audit", "key", "rotate", "--to", TO, code=0)
+    with serving(vault) as service:
+        waits = service.hang("Tokens.begin", "TokenList")
+        with_receipt = service.send("Export", **EXPORT, receipt=True)
+        assert "error" not in service.call("Export", **EXPORT)
+        assert "error" not in service.call("Status")
+        assert not any(is_answered(s) for s in (waits, with_receipt))
+        service.go()
+        said = wire.answer(with_receipt)
+        assert "receipt" in said["parameters"], said
+        said = service.call("AuditStatus")["parameters"]["status"]["log_key"]
+        assert said["location"] == "token" and "error" not in said, said

@@ -58,13 +58,25 @@ bool cv_meanwhile_may(void *context, const struct cv_caller *caller,
            is_among(request, allowed, sizeof(allowed) / sizeof(allowed[0]));
 }
 
+/* The log's key signs the receipt, and may be on a token too. */
+static bool wants_signer(const struct cv_broker *b,
+                         const struct cv_message *request)
+{
+    const cJSON *parameters =
+        cJSON_GetObjectItemCaseSensitive(request->tree, "parameters");
+
+    return cJSON_IsTrue(
+               cJSON_GetObjectItemCaseSensitive(parameters, "receipt")) &&
+           b->vault != NULL && cv_signer_is_slow(b);
+}
+
 bool cv_meanwhile_may_beside(void *context, const struct cv_caller *caller,
                              const struct cv_message *request)
 {
-    (void)context;
     return caller->iface == NULL &&
            (!is_ours(request) ||
-            is_among(request, beside, sizeof(beside) / sizeof(beside[0])));
+            (is_among(request, beside, sizeof(beside) / sizeof(beside[0])) &&
+             !wants_signer(context, request)));
 }
 
 bool cv_meanwhile_gives(void *context, const struct cv_caller *caller,
