@@ -115,7 +115,9 @@ static void tell_pending(struct cv_doctor_host *d, const cJSON *item)
         cv_doctor_host_add(d, "tokens", CV_DOCTOR_WARN, hint,
                            "a change of the log's key was cut off: the key "
                            "that it was making is destroyed at the next "
-                           "token login there, or change of the log's key");
+                           "token login there, or change of the log's key; "
+                           "where that token is gone for good: certvault token "
+                           "lost");
         return;
     }
     if (kind != NULL && strcmp(kind, "debris") == 0) {

@@ -429,9 +429,31 @@ CV_CMD(held_install)
 
 /* token lost */
 
+static void tell_given_up(struct cv_cli *cli, const cJSON *answer,
+                          const cJSON *items)
+{
+    const cJSON *n = cJSON_GetObjectItemCaseSensitive(answer, "log_keys");
+
+    if (cJSON_GetArraySize(items) > 0) {
+        cv_output_note(&cli->out,
+                       "their keys are lost: fetch new certificates (certvault "
+                       "fetch), then remove these (certvault rm); a key that "
+                       "is found again makes its entry ready again");
+    }
+    if (cJSON_IsNumber(n) && n->valuedouble > 0) {
+        cv_output_note(&cli->out,
+                       "keys that cut-off changes of the log's key may have "
+                       "left there, and that are looked for no more: %.0f; "
+                       "should the token turn up, destroy certvault:log:... on "
+                       "it with its own tool, but for the key that certvault "
+                       "audit key names",
+                       n->valuedouble);
+    }
+}
+
 CV_CMD(held_lost)
 {
-    const cJSON *items = NULL;
+    const cJSON *answer = NULL, *items;
     cJSON *p;
     enum cv_status s = cv_place_uri(args->operands[0], "token", err);
 
@@ -442,14 +464,14 @@ CV_CMD(held_lost)
     if (!cv_json_add_str(p, "uri", args->operands[0])) {
         return no_memory(p, err);
     }
-    s = cv_call_member(cli, "TokenLost", p, "items", CV_JSON_ARRAY, &items,
-                       err);
+    s = cv_call_simple(cli, "TokenLost", p, &answer, err);
     if (s != CV_OK) {
         return s;
     }
-    cv_output_note(&cli->out,
-                   "their keys are lost: fetch new certificates (certvault "
-                   "fetch), then remove these (certvault rm); a key that is "
-                   "found again makes its entry ready again");
+    items = cJSON_GetObjectItemCaseSensitive(answer, "items");
+    if (!cJSON_IsArray(items)) {
+        return cv_fail(err, CV_INVALID, "the answer has no items");
+    }
+    tell_given_up(cli, answer, items);
     return cv_output_table_list(&cli->out, &cv_entry_view_list, items, err);
 }

@@ -14,7 +14,7 @@ import pytest
 import harness
 import merkle
 import straced
-from harness import BUSY
+from harness import BUSY, NOT_FOUND
 from kube import Identity, as_yaml, config
 from test_log_key import key_of, note_of
 from test_log_key_kills import (being_made, held, keys_on, prepare,
@@ -144,6 +144,57 @@ def test_a_cut_off_key_on_a_token_that_is_away(held):
                 code=BUSY)
     assert "doctor" in done.note and key_of(v) == before, done
     assert keys_on(held) == 1 and len(pending(v)) == 16
+
+
+def given_up(v):
+    return [(r["phase"], r["details"].get("token"), r["details"]["unfinished"])
+            for r in v.records("--action", "admin")
+            if (r.get("details") or {}).get("method") == "TokenLost"
+            and "unfinished" in r["details"]]
+
+
+def test_a_cut_off_key_on_a_token_that_is_gone(held):
+    """Who says that it is gone ends the wait for it, on the record; nothing is
+    destroyed, and what is not there is not given up."""
+    v = held.vault
+    row = "%032x pkcs11:serial=%d;token=away?module-name=misbehaving"
+    say_being_made(v, "\n".join(row % (i, i) for i in range(16)))
+    told = pending(v)
+    assert len(told) == 16 and all("token lost" in i["message"] for i in told)
+    done = held("audit", "key", "rotate", "--to", "token:" + held.uri,
+                code=BUSY)
+    assert "token lost" in done.note, done
+    done = v("-o", "json", "token", "lost",
+             (row % (3, 3)).split()[1], code=0)
+    assert done.json["items"] == [] and "no more: 1;" in done.note
+    assert "certvault:log:" in done.note, done
+    assert being_made(v) == "\n".join(row % (i, i)
+                                      for i in range(16) if i != 3)
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    v("token", "lost", held.token.uri, code=NOT_FOUND)
+    assert keys_on(held) == 1 and len(pending(v)) == 15
+    v("token", "lost", "pkcs11:token=away", code=0)
+    assert being_made(v) == "" and pending(v) == []
+    v("token", "lost", "pkcs11:token=away", code=NOT_FOUND)
+    one, all_ = "pkcs11:serial=3;token=away", "pkcs11:token=away"
+    assert given_up(v) == [
+        ("decision", one, 1), ("outcome", one, 1),
+        ("decision", all_, 15), ("outcome", all_, 15)]
+    assert v.verify()["ok"]
+
+
+def test_a_key_that_is_being_made_is_not_given_up(held):
+    v = held.vault
+    held.add("p256", "a")
+    with waiting(held, "C_Sign", "audit", "key", "rotate", "--to",
+                 "token:" + held.uri) as p:
+        done = v("token", "lost", held.token.uri, code=BUSY)
+        assert "nothing was" in done.note, done
+        assert being_made(v)
+    assert p.returncode == 0, p.said
+    v("token", "lost", held.token.uri, code=0)
+    assert held.entry("a")["state"] == "lost"
+    assert given_up(v) == []
 
 
 def told_of_keys(v):

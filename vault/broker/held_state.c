@@ -1,8 +1,11 @@
 /* Whether the key of an entry is where it should be: ready or lost. */
 #include "vault/base/clock.h"
 #include "vault/broker/held_internal.h"
+#include "vault/broker/signer.h"
 
 #include <string.h>
+
+#define LONGEST 1024 /* details' texts */
 
 /* Entered. Puts `state` into the entry with this id, if it says otherwise. */
 static enum cv_status set_state(struct cv_broker *b, const char *name,
@@ -68,7 +71,9 @@ void cv_held_missed(struct cv_broker *b, const cJSON *doc)
 
 struct losing {
     const char *token;
-    cJSON *docs; /* of those that are not lost yet */
+    cJSON *docs;         /* of those that are not lost yet */
+    int64_t log_keys;    /* that changes of the log's key were cut off with */
+    struct cv_held held; /* the lock, where there are any */
 };
 
 static enum cv_status collect(void *context, const struct cv_store_entry *row,
@@ -126,22 +131,61 @@ static enum cv_status lose_all(struct cv_ask *ask, const cJSON *docs,
     return s;
 }
 
-static enum cv_status run_lost(struct cv_ask *ask, struct losing *l,
-                               cJSON *items, struct cv_err *err)
+/* The record says which token, unless the URI says more than that. */
+static void add_token(cJSON *details, const char *uri)
 {
-    struct cv_broker *b = ask->broker;
+    const size_t len = strcspn(uri, "?");
+    char name[LONGEST + 1];
+
+    if (len < sizeof(name)) {
+        memcpy(name, uri, len);
+        name[len] = '\0';
+        if (cv_held_uri_is_token(name)) {
+            (void)cv_json_add_str(details, "token", name);
+        }
+    }
+}
+
+/* Entered. What is there to be given up? */
+static enum cv_status find_lost(struct cv_broker *b, struct losing *l,
+                                struct cv_err *err)
+{
     struct cv_store_filter all;
-    cJSON *details = cJSON_CreateObject();
     enum cv_status s;
 
     cv_store_entry_filter_init(&all);
     s = cv_store_entry_list(b->vault->store, &all, collect, l, err);
-    if (s == CV_OK && cJSON_GetArraySize(l->docs) == 0) {
-        s = cv_fail(err, CV_NOT_FOUND, "no entry has its key on that token");
-        cv_err_hint(err, "certvault list -o json shows token_uri of each");
+    if (s == CV_OK) {
+        s = cv_signer_count(b, l->token, &l->log_keys, err);
     }
+    if (s == CV_OK && cJSON_GetArraySize(l->docs) == 0 && l->log_keys == 0) {
+        s = cv_fail(err, CV_NOT_FOUND,
+                    "no entry has its key on that token, and no key of a "
+                    "change that was cut off may be there");
+        cv_err_hint(err, "certvault list -o json shows token_uri of each, "
+                         "certvault doctor the tokens of changes that were cut "
+                         "off");
+    }
+    /* Who makes one has the lock until it is the log's. */
+    if (s == CV_OK && l->log_keys > 0) {
+        s = cv_held_try_lock(&l->held, err);
+    }
+    return s;
+}
+
+static enum cv_status run_lost(struct cv_ask *ask, struct losing *l,
+                               cJSON *items, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    cJSON *details = cJSON_CreateObject();
+    enum cv_status s = find_lost(b, l, err);
+
     (void)cv_json_add_str(details, "method", "TokenLost");
     (void)cv_json_add_int(details, "items", cJSON_GetArraySize(l->docs));
+    if (l->log_keys > 0) {
+        (void)cv_json_add_int(details, "unfinished", l->log_keys);
+        add_token(details, l->token);
+    }
     if (s == CV_OK) {
         s = cv_ask_decide(ask, NULL, details, err);
     }
@@ -150,6 +194,9 @@ static enum cv_status run_lost(struct cv_ask *ask, struct losing *l,
     }
     if (s == CV_OK) {
         s = lose_all(ask, l->docs, items, err);
+        if (s == CV_OK && l->log_keys > 0) {
+            s = cv_signer_give_up(b, l->token, err);
+        }
         if (cv_ask_outcome(ask, s, details, NULL) == CV_OK) {
             (void)!cv_broker_commit(b, NULL);
         }
@@ -161,7 +208,7 @@ static enum cv_status run_lost(struct cv_ask *ask, struct losing *l,
 CV_BROKER_METHOD(token_lost)
 {
     struct cv_broker *b = context;
-    struct losing l = {0};
+    struct losing l = {.held = {.broker = b, .lock = -1}};
     const struct cv_json_field fields[] = {
         {"uri", CV_JSON_STRING, true, &l.token, CV_HELD_URI},
         CV_BROKER_ASK_FIELDS,
@@ -183,7 +230,11 @@ CV_BROKER_METHOD(token_lost)
             cJSON_AddArrayToObject(cv_reply_parameters(reply), "items"), err);
         cv_broker_leave(b);
     }
-    if (s != CV_OK) {
+    cv_held_close(&l.held);
+    if (s == CV_OK && l.log_keys > 0) {
+        (void)cv_json_add_int(cv_reply_parameters(reply), "log_keys",
+                              l.log_keys);
+    } else if (s != CV_OK) {
         cv_ask_refused(&ask, err);
     }
     cJSON_Delete(l.docs);

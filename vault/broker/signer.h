@@ -142,6 +142,15 @@ struct cv_vault;
 CV_MUST_USE enum cv_status cv_signer_settle(struct cv_vault *v,
                                             struct cv_err *err);
 
+/* Entered. How many keys that were being made may be on tokens that `uri`
+ * covers (cv_held_uri_covers); those are looked for no more, because the token
+ * is gone. The lock is whoever's who calls, so that none of them is still being
+ * made. */
+CV_MUST_USE enum cv_status cv_signer_count(struct cv_broker *b, const char *uri,
+                                           int64_t *n, struct cv_err *err);
+CV_MUST_USE enum cv_status
+cv_signer_give_up(struct cv_broker *b, const char *uri, struct cv_err *err);
+
 /* For a store that was restored: an old copy destroys nothing. */
 struct cv_store;
 CV_MUST_USE enum cv_status cv_signer_forget(struct cv_store *store,

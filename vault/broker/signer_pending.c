@@ -64,9 +64,10 @@ static void add_row(struct cv_buf *rows, const char *id, const char *uri)
     cv_buf_add_format(rows, "%s%s %s", rows->len > 0 ? "\n" : "", id, uri);
 }
 
-/* Entered. */
-static enum cv_status drop(struct cv_store *store, const char *id,
-                           struct cv_err *err)
+/* Entered. The row with that id, or (`uri`) those of the tokens that it
+ * covers. */
+static enum cv_status drop_those(struct cv_store *store, const char *id,
+                                 const char *uri, struct cv_err *err)
 {
     struct cv_buf rows, left;
     const char *at;
@@ -76,7 +77,8 @@ static enum cv_status drop(struct cv_store *store, const char *id,
     cv_buf_init(&left, NULL, ROWS * ROW_MAX);
     at = cv_buf_text(&rows);
     while (s == CV_OK && next_row(&at, &row)) {
-        if (strcmp(row.id, id) != 0) {
+        if (uri != NULL ? !cv_held_uri_covers(uri, row.uri)
+                        : strcmp(row.id, id) != 0) {
             add_row(&left, row.id, row.uri);
         }
     }
@@ -91,6 +93,35 @@ static enum cv_status drop(struct cv_store *store, const char *id,
     return s;
 }
 
+static enum cv_status drop(struct cv_store *store, const char *id,
+                           struct cv_err *err)
+{
+    return drop_those(store, id, NULL, err);
+}
+
+enum cv_status cv_signer_give_up(struct cv_broker *b, const char *uri,
+                                 struct cv_err *err)
+{
+    return drop_those(b->vault->store, NULL, uri, err);
+}
+
+enum cv_status cv_signer_count(struct cv_broker *b, const char *uri, int64_t *n,
+                               struct cv_err *err)
+{
+    struct cv_buf rows;
+    const char *at;
+    struct row row;
+    enum cv_status s = read_rows(b->vault->store, &rows, err);
+
+    *n = 0;
+    at = cv_buf_text(&rows);
+    while (s == CV_OK && next_row(&at, &row)) {
+        *n += cv_held_uri_covers(uri, row.uri);
+    }
+    cv_buf_wipe(&rows);
+    return s;
+}
+
 static enum cv_status too_many(struct cv_err *err)
 {
     enum cv_status s =
@@ -101,7 +132,9 @@ static enum cv_status too_many(struct cv_err *err)
 
     cv_err_state(err, "nothing was changed");
     cv_err_hint(err, "certvault doctor names them; each goes at its token's "
-                     "next login (certvault token login URI)");
+                     "next login (certvault token login URI), and is given up "
+                     "where that token is gone for good (certvault token lost "
+                     "URI)");
     return s;
 }
 
