@@ -118,6 +118,37 @@ def test_the_last_checkpoint_comes_after_its_leaves(held, tmp_path):
     assert durable < synced < named, calls[outcome:]
 
 
+@pytest.mark.parametrize("command", [("list",), ("show", "a")])
+def test_a_look_that_counts_waits_for_its_leaf(held, tmp_path, command):
+    """What is only looked at is recorded within the second; where the rule
+    counts how often, before it is told."""
+    others = "remove edit approve audit.read policy.read policy.apply admin"
+    who = {"uids": [os.getuid()]}
+    held("policy", "apply", held.write("policy.yaml", json.dumps({
+        "apiVersion": "certvault/v1", "kind": "Policy",
+        "metadata": {"name": "test", "version": 2},
+        "rules": [{"name": "owner", "effect": "permit", "subjects": who,
+                   "actions": others.split()},
+                  {"name": "few", "effect": "permit", "subjects": who,
+                   "actions": ["list", "show"],
+                   "limit": {"count": 9, "per": "1h"}}]})), code=0)
+    done, calls = straced.watch(held, str(tmp_path / "trace"), CALLS,
+                                *command, "-o", "json", "--reason",
+                                "watched-by-the-test", code=0)
+    spki = (done.json["items"][0] if command == ("list",)
+            else done.json)["key"]["spki_sha256"].encode()
+    leaf = first(calls, lambda c: on_log(c) and
+                 b"watched-by-the-test" in c.data and
+                 b'"decision":"permit"' in c.data)
+    assert leaf is not None
+    durable = first(calls[leaf:], lambda c: on_log(c) and
+                    c.name == "fdatasync" and c.result == 0)
+    told = first(calls, lambda c: not c.path.startswith(held.folder) and
+                 spki in c.data)
+    assert durable is not None and told is not None
+    assert leaf + durable < told, (calls[leaf + durable], calls[told])
+
+
 def test_denied_export_moves_no_key(held, tmp_path):
     done, calls = straced.watch(held, str(tmp_path / "trace"), CALLS, "export",
                                 "a", code=harness.DENIED)

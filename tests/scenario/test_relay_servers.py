@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import os
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -311,3 +312,33 @@ def test_a_server_that_shows_nothing(vault, standin):
     vault("pin", "prod", "--context", "main", code=64)
     vault("pin", "prod", "--context", "main", "--show", "--spki", "A" * 43 + "=",
           code=64)
+
+
+def test_nothing_is_finished_with_a_server_that_nobody_vouches_for(vault):
+    """The handshake ends before its own end: the other side never has a
+    connection."""
+    authority = minting.Authority("nobody's CA")
+    key, cert = authority.server(["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(vault.write("server.pem", cert),
+                            vault.write("server.key", key))
+    ended = []
+
+    def serve(listener):
+        c, _ = listener.accept()
+        try:
+            context.wrap_socket(c, server_side=True).close()
+            ended.append("a connection")
+        except (ssl.SSLError, OSError) as e:
+            ended.append(e)
+        c.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        vault.add(kube.as_yaml(kube.config(
+            kube.Identity("p256"),
+            server=f"https://127.0.0.1:{listener.getsockname()[1]}")), "prod")
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        assert len(shown(vault)["shows"]) == 44
+        thread.join(60)
+    assert len(ended) == 1 and isinstance(ended[0], Exception), ended

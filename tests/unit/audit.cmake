@@ -1,4 +1,5 @@
 cv_unit(audit_vectors SOURCES audit_vectors_test.c audit_test.c LINK audit)
+cv_unit(audit_checkpoint SOURCES audit_checkpoint_test.c audit_test.c LINK audit)
 cv_unit(audit_tiles SOURCES audit_tiles_test.c audit_test.c LINK audit)
 cv_unit(audit_bytes SOURCES audit_bytes_test.c audit_test.c LINK audit)
 cv_unit(audit_leaf SOURCES audit_leaf_test.c audit_test.c LINK audit)
