@@ -388,6 +388,40 @@ static void test_read_while_written(void **state)
     audit_test_remove(&v);
 }
 
+/* Two brokers, one of which stays: what the other wrote is seen without its
+ * lock, by the file's bytes. Neither size nor time tells of it. */
+static void test_behind(void **state)
+{
+    struct audit_vault v;
+    struct cv_log *stays, *other;
+    struct stat before, after;
+    struct timespec times[2];
+
+    (void)state;
+    audit_test_vault(&v);
+    stays = open_log(&v, true);
+    audit_test_fill(stays, 2);
+    assert_false(cv_log_is_behind(stays));
+    for (int i = 0; i < 2; i++) {
+        other = open_log(&v, true);
+        assert_int_equal(fstatat(v.fd, "audit/log", &before, 0), 0);
+        audit_test_fill(other, 2);
+        times[0] = before.st_atim;
+        times[1] = before.st_mtim;
+        assert_int_equal(utimensat(v.fd, "audit/log", times, 0), 0);
+        assert_int_equal(fstatat(v.fd, "audit/log", &after, 0), 0);
+        assert_int_equal(before.st_size, after.st_size);
+        assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+        assert_true(cv_log_is_behind(stays));
+        assert_false(cv_log_is_behind(other));
+        cv_log_close(other);
+        assert_int_equal(cv_log_refresh(stays, NULL), CV_OK);
+        assert_false(cv_log_is_behind(stays));
+    }
+    cv_log_close(stays);
+    audit_test_remove(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_place),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_read_while_written),
+        cmocka_unit_test(test_behind),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

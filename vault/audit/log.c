@@ -400,6 +400,16 @@ static enum cv_status is_longer(const struct cv_log *log, uint64_t size,
                  : CV_OK;
 }
 
+bool cv_log_is_behind(const struct cv_log *log)
+{
+    struct stat st;
+    bool longer = false;
+
+    return log->alive && fstat(log->fd, &st) == 0 &&
+           is_longer(log, (uint64_t)st.st_size, &longer, NULL) == CV_OK &&
+           longer;
+}
+
 enum cv_status cv_log_refresh(struct cv_log *log, struct cv_err *err)
 {
     bool longer = false;

@@ -78,6 +78,12 @@ void cv_log_close(struct cv_log *log);
 CV_MUST_USE enum cv_status cv_log_refresh(struct cv_log *log,
                                           struct cv_err *err);
 
+/* Is there something in the file behind what was read? Reads a few bytes and
+ * takes no lock: what is there may still be at work, and cv_log_refresh decides
+ * what it is. True also where a torn end is. By the file's bytes alone: two
+ * writes within a tick of the clock leave it one time. */
+bool cv_log_is_behind(const struct cv_log *log);
+
 /* Writes `leaf` with v, seq and prev behind those that are queued; *seq (may be
  * NULL) is its number. No I/O. What was written is read again as `audit verify`
  * reads it, and queued only if that takes it. CV_INVALID: see cv_leaf_build; or

@@ -107,8 +107,11 @@ static void look_at_log(struct cv_broker *b, struct cv_sinks *all)
         return;
     }
     all->looked_ms = now;
+    /* The time alone does not tell: files that change again within a tick of
+     * the kernel's clock keep theirs. */
     if ((st.st_mtim.tv_sec != all->changed.tv_sec ||
-         st.st_mtim.tv_nsec != all->changed.tv_nsec) &&
+         st.st_mtim.tv_nsec != all->changed.tv_nsec ||
+         cv_log_is_behind(b->vault->log)) &&
         cv_broker_enter(b, NULL) == CV_OK) {
         all->changed = st.st_mtim;
         cv_broker_leave(b);
