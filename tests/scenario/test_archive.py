@@ -478,6 +478,41 @@ def test_what_was_archived_is_by_the_key_of_then(old, tmp_path):
     old.verify()
 
 
+def test_a_change_of_keys_that_is_archived(old, tmp_path):
+    """What the key of before signed is verified with the archive, which is
+    named; a bundle from before the archive leads from that key to the next."""
+    before = tmp_path / "before"
+    before.write_bytes(old("audit", "checkpoint", code=0).out)
+    first = old("audit", "key", code=0).text.strip()
+    old("audit", "key", "rotate", code=0)
+    now = old("audit", "key", code=0).text.strip()
+    fill(old, 600)
+    old("audit", "checkpoint", code=0)
+    led, alone = tmp_path / "led", tmp_path / "alone"
+    old("audit", "prove", "--output", str(led), code=0)
+    done = old("audit", "key", "--all", code=0)
+    assert first in done.text and "archive" not in done.note
+    archive(old, 768, tmp_path / "log-0")
+    done = old("audit", "key", "--all", code=0)
+    assert now in done.text and first not in done.text
+    assert "before record 768 is in the archive" in done.note
+    done = old("audit", "verify", "--checkpoint", str(before), code=INTEGRITY)
+    digest = hashlib.sha256((tmp_path / "log-0").read_bytes()).hexdigest()
+    assert f"those before: --archive FILE (SHA-256 {digest})" in done.note, done
+    old("audit", "verify", "--checkpoint", str(before), "--archive",
+        str(tmp_path / "log-0"), code=0)
+    # Who knows the first key alone.
+    old("audit", "prove", "--since", "2025-01-01", "--output", str(alone),
+        code=0)
+    done = old("audit", "verify", "--bundle", str(alone), "--key", first,
+               code=INTEGRITY)
+    assert "a bundle from before the archive" in done.note, done
+    said = old.json("audit", "verify", "--bundle", str(led), "--key", first)
+    assert said["key"] == now
+    old("audit", "verify", "--bundle", str(alone), "--key", said["key"],
+        code=0)
+
+
 def test_records_cannot_be_left_out_by_who_has_not_the_key(old):
     """All that it says is true, and a record says so: not a signed one."""
     old.spoilt = True

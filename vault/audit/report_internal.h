@@ -6,7 +6,7 @@
 
 #include <cjson/cJSON.h>
 
-#define CV_REPORT_MESSAGE 160
+#define CV_REPORT_MESSAGE 200
 
 struct cv_report_item {
     const char *what; /* a literal */

@@ -75,18 +75,20 @@ bool cv_verify_is_signed(const struct cv_verify *v, struct cv_bytes note)
 /* What came before the first record that is read may have had other keys. */
 static void not_signed(struct cv_verify *v)
 {
-    char why[160];
+    const bool last = v->first == v->gone.tree.size;
+    char why[CV_REPORT_MESSAGE];
 
     if (v->first == 0) {
         cv_verify_add(v, "anchor",
                       "the given checkpoint is signed by no key of this log");
         return;
     }
+    /* Of several archives the log knows the last. */
     (void)snprintf(why, sizeof why,
-                   "the given checkpoint is signed by no key of this log since "
-                   "record %llu; those before are in the archive: --archive "
-                   "FILE",
-                   (unsigned long long)v->first);
+                   "no key of this log since record %llu signed the given "
+                   "checkpoint; those before: --archive FILE%s%s%s",
+                   (unsigned long long)v->first, last ? " (SHA-256 " : "",
+                   last ? v->gone.digest : "", last ? ")" : "");
     cv_verify_add(v, "anchor", why);
 }
 
