@@ -408,3 +408,19 @@ def test_freeze_stops_rm(service):
     left = service.call("List")["parameters"]["items"]
     assert sorted(e["name"] for e in left) == ["held2", "sealed"]
     assert len(v.token.keys) == 1 and journal(v) == []
+
+
+def is_module(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as f:
+        return b"--pkcs11" in f.read().split(b"\0")
+
+
+def test_a_token_process_that_goes(service):
+    """It is noticed and another one asked: one that was waited for until its
+    time is over is called one that hangs, and none is started for a while."""
+    waits = service.hang("Sign.begin", "Sign", **sign_parameters())
+    service.v.token.plan()
+    (token,) = [pid for pid, name in harness.our_processes()
+                if name == "token" and is_module(pid)]
+    os.kill(token, signal.SIGKILL)
+    assert "signature" in wire.answer(waits)["parameters"]

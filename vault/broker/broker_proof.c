@@ -3,12 +3,9 @@
 
 #include "vault/audit/index.h"
 #include "vault/base/encode.h"
-#include "vault/base/manager.h"
+#include "vault/broker/tiling.h"
 
 #include <string.h>
-
-/* Leaves whose tiles are made again in one go. */
-#define STEP 65536
 
 /* The caller brings it, of a record that is archived: its hash tells whether it
  * is the one. */
@@ -230,19 +227,19 @@ CV_BROKER_METHOD(audit_consistency)
     return s;
 }
 
-/* Bit by bit: who watches the broker sees that it lives. */
-static enum cv_status rebuild_tiles(struct cv_broker *b, uint64_t size,
-                                    struct cv_err *err)
-{
-    uint64_t at = size < STEP ? size : STEP;
-    enum cv_status s = cv_tiles_rebuild(b->vault->dir, at, err);
+struct rebuilding {
+    int vault;
+    bool begun;
+};
 
-    while (s == CV_OK && at < size) {
-        cv_manager_feed(true);
-        at = size - at > STEP ? at + STEP : size;
-        s = cv_tiles_update(b->vault->dir, at, err);
-    }
-    return s;
+static enum cv_status one_step(void *context, uint64_t size, struct cv_err *err)
+{
+    struct rebuilding *r = context;
+    const bool first = !r->begun;
+
+    r->begun = true;
+    return first ? cv_tiles_rebuild(r->vault, size, err)
+                 : cv_tiles_update(r->vault, size, err);
 }
 
 /* Entered; decided and recorded. */
@@ -255,7 +252,9 @@ static enum cv_status rebuild(struct cv_broker *b, struct cv_ask *ask,
 
     *size = c.size;
     if (s == CV_OK) {
-        s = rebuild_tiles(b, c.size, err);
+        struct rebuilding r = {.vault = b->vault->dir};
+
+        s = cv_tiling_run(0, c.size, one_step, &r, err);
     }
     if (s == CV_OK) {
         s = cv_index_remove(b->vault->dir, err);

@@ -4,12 +4,9 @@
 
 #include "vault/audit/archived.h"
 #include "vault/audit/tlogproof.h"
-#include "vault/base/manager.h"
+#include "vault/broker/tiling.h"
 
 #include <stdlib.h>
-
-/* Leaves whose tiles are made in one go. */
-#define STEP 65536
 
 void cv_proving_free(struct cv_proving *p)
 {
@@ -17,27 +14,28 @@ void cv_proving_free(struct cv_proving *p)
     free(p->reader);
 }
 
-/* The first time that is the whole log: bit by bit, so that what was made stays
- * made, and whoever watches the broker sees it move. */
+static enum cv_status one_step(void *context, uint64_t size, struct cv_err *err)
+{
+    struct cv_broker *b = context;
+    enum cv_status s = cv_broker_enter(b, err);
+
+    if (s == CV_OK) {
+        s = cv_tiles_update(b->vault->dir, size, err);
+        cv_broker_leave(b);
+    }
+    return s;
+}
+
+/* The first time that is the whole log. */
 static enum cv_status bring_up(struct cv_broker *b, uint64_t size,
                                struct cv_err *err)
 {
     uint64_t at = 0;
-    enum cv_status s;
 
     if (cv_tiles_size(b->vault->dir, &at, NULL) != CV_OK) {
         at = 0;
     }
-    do {
-        at = size - at > STEP && at < size ? at + STEP : size;
-        s = cv_broker_enter(b, err);
-        if (s == CV_OK) {
-            s = cv_tiles_update(b->vault->dir, at, err);
-            cv_broker_leave(b);
-        }
-        cv_manager_feed(true);
-    } while (s == CV_OK && at < size);
-    return s;
+    return cv_tiling_run(at, size, one_step, b, err);
 }
 
 enum cv_status cv_proving_tiles(struct cv_broker *b, struct cv_proving *p,
