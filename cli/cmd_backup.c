@@ -36,6 +36,7 @@ static const struct cv_output_column columns[] = {
     {"texts lost", "texts_lost", NULL, NULL},
     {"entries lost", "entries_lost", NULL, NULL},
     {"unfinished", "unfinished", NULL, NULL},
+    {"tokens to look at", "tokens_left", NULL, NULL},
     {"restored", "restored", NULL, NULL},
 };
 
@@ -299,25 +300,37 @@ static enum cv_status make_target(struct target *t, struct cv_err *err)
     return cv_file_make_folder(t->path, &t->dir, err);
 }
 
-static void tell_lost(struct cv_cli *cli, const cJSON *report)
+/* A line that ends with the list `key` of the report, where that has any. */
+static void warn_of(struct cv_cli *cli, const cJSON *report, const char *key,
+                    const char *line)
 {
-    const cJSON *names =
-        cJSON_GetObjectItemCaseSensitive(report, "entries_lost");
+    const cJSON *names = cJSON_GetObjectItemCaseSensitive(report, key);
     struct cv_buf list;
 
-    if (number_of(report, "texts_lost") > 0) {
-        cv_output_warn(&cli->out,
-                       "records that the backup has as hashes alone: %lld",
-                       (long long)number_of(report, "texts_lost"));
-    }
     if (cJSON_GetArraySize(names) == 0) {
         return;
     }
     cv_buf_init(&list, NULL, CV_KIB(32));
     cv_output_table_cell(names, &list);
-    cv_output_warn(&cli->out, "entries that the backup does not have: %s",
-                   cv_buf_text(&list));
+    cv_output_warn(&cli->out, "%s: %s", line, cv_buf_text(&list));
     cv_buf_wipe(&list);
+}
+
+static void tell_lost(struct cv_cli *cli, const cJSON *report)
+{
+    if (number_of(report, "texts_lost") > 0) {
+        cv_output_warn(&cli->out,
+                       "records that the backup has as hashes alone: %lld",
+                       (long long)number_of(report, "texts_lost"));
+    }
+    warn_of(cli, report, "entries_lost",
+            "entries that the backup does not have");
+    warn_of(cli, report, "tokens_left",
+            "changes on tokens that were cut off are forgotten, and what they "
+            "left there stays: in the vault that is replaced certvault token "
+            "login ends them before a restore; afterwards look with certvault "
+            "token objects, and destroy what nobody knows with the token's own "
+            "tool");
 }
 
 static enum cv_status ask(struct cv_cli *cli, const struct target *t,

@@ -18,6 +18,7 @@ import wire
 from harness import (BUSY, CONFIG, DENIED, INTEGRITY, INVALID, IO, NOT_FOUND,
                      USAGE)
 from kube import Identity, as_yaml, config
+from test_log_key_kills import being_made, say_being_made
 
 MAGIC = b"certvault-backup"
 PARTS = ["audit/key.pub", "audit/log.key.sealed", "audit/checkpoint",
@@ -525,11 +526,43 @@ def test_h71_nothing_on_a_token_is_destroyed_by_an_old_copy(kept):
     with open(old, "wb") as f:
         f.write(build(dict(head), parts))
     o = other(v, "drill")
-    assert o.json("restore", old, "--yes")["unfinished"] == 4
+    done = o("-o", "json", "restore", old, "--yes", code=0)
+    assert done.json["unfinished"] == 4
+    assert done.json["tokens_left"] == ["pkcs11:token=x"]
+    assert "token objects" in done.note and "pkcs11:token=x" in done.note
     db = sqlite3.connect(o.path("vault.db"))
     assert db.execute("select count(*) from journal").fetchone() == (0,)
     db.close()
     assert events(o, "Restore")[0]["details"]["unfinished"] == 4
+
+
+def test_what_was_cut_off_is_forgotten_and_said(kept):
+    """Keys for the log that were being made: in the backup, and in the vault
+    that it replaces. Said before it is done, and on the record."""
+    v = kept
+    row = "%032x pkcs11:serial=%d;token=x"
+    say_being_made(v, row % (1, 1))
+    v("backup", v.backup, code=0)
+    say_being_made(v, "\n".join(row % (i, i) for i in (1, 2, 3)))
+    db = sqlite3.connect(v.path("vault.db"))
+    db.execute(*journal_row(v.json("status")["vault_id"], "cd" * 16, "import",
+                            {"kind": "import", "snapshot": [], "objects": [],
+                             "key": {"token": "pkcs11:token=y", "id": "00"}}))
+    db.commit()
+    db.close()
+    left = [f"pkcs11:serial={i};token=x" for i in (1, 2, 3)] + [
+        "pkcs11:token=y"]
+    for how in ("--dry-run", "--yes"):
+        done = v("-o", "json", "restore", v.backup, "--accept-rollback", how,
+                 code=0)
+        assert sorted(done.json["tokens_left"]) == left, done
+        assert done.json["unfinished"] == 5
+        assert "token login" in done.note and left[2] in done.note
+    assert being_made(v) == ""
+    assert [r["details"]["unfinished"] for r in events(v, "Restore")
+            if r["phase"] == "event"] == [5]
+    o = other(v, "drill")
+    assert o.json("restore", v.backup, "--yes")["tokens_left"] == left[:1]
 
 
 def request_row(vault_id, n, state):

@@ -46,7 +46,7 @@ struct cv_restore {
     uint64_t compared;
     bool differs;
     int service;         /* flock: a folder without a vault is ours meanwhile */
-    uint64_t unfinished; /* rows about tokens */
+    uint64_t unfinished; /* changes on tokens that are forgotten */
     uint64_t requests;   /* for approval, that were closed */
 };
 
@@ -75,6 +75,13 @@ uint64_t cv_restore_texts_lost(const struct cv_restore *r);
  * dry run: nothing on a token may be destroyed by what an old copy says. */
 CV_MUST_USE enum cv_status cv_restore_store(struct cv_restore *r, cJSON *report,
                                             cJSON *about, struct cv_err *err);
+
+/* restore_left.c: counts the changes on tokens that were cut off, in the backup
+ * (its `store`) and in the vault that it replaces, and puts the URIs of those
+ * tokens, each once, into the report (`tokens_left`). Before they go. */
+CV_MUST_USE enum cv_status cv_restore_left(struct cv_restore *r,
+                                           struct cv_store *store,
+                                           cJSON *report, struct cv_err *err);
 
 /* restore_record.c: does the policy of the vault that is there permit it? A
  * denial is recorded there. */

@@ -147,17 +147,11 @@ static enum cv_status add_slot(void *context, const char *id, const char *doc,
     return s;
 }
 
-/* Rows of the journal. */
-struct rows {
-    struct cv_restore *restore;
-    cJSON *token; /* ops of those about tokens */
-};
-
+/* The ops of those about tokens into `context`. */
 static enum cv_status look_at_row(void *context, const char *op,
                                   const char *action, const char *doc,
                                   int64_t created, struct cv_err *err)
 {
-    struct rows *rows = context;
     cJSON *row = NULL;
     enum cv_status s = cv_json_parse(
         NULL, (struct cv_bytes){(const uint8_t *)doc, strlen(doc)}, &row, err);
@@ -167,8 +161,7 @@ static enum cv_status look_at_row(void *context, const char *op,
         s = newer(err, "an unfinished change");
     }
     if (s == CV_OK && cJSON_HasObjectItem(row, "kind")) {
-        (void)cJSON_AddItemToArray(rows->token, cJSON_CreateString(op));
-        rows->restore->unfinished++;
+        (void)cJSON_AddItemToArray(context, cJSON_CreateString(op));
     }
     cJSON_Delete(row);
     return s;
@@ -196,16 +189,16 @@ static enum cv_status drop_rows(struct cv_store *store, const cJSON *ops,
     return s;
 }
 
-static enum cv_status check_journal(struct cv_restore *r,
+static enum cv_status check_journal(const struct cv_restore *r,
                                     struct cv_store *store, struct cv_err *err)
 {
-    struct rows rows = {r, cJSON_CreateArray()};
-    enum cv_status s = cv_store_journal_list(store, look_at_row, &rows, err);
+    cJSON *ops = cJSON_CreateArray();
+    enum cv_status s = cv_store_journal_list(store, look_at_row, ops, err);
 
-    if (s == CV_OK && r->unfinished > 0 && !r->o->dry_run) {
-        s = drop_rows(store, rows.token, err);
+    if (s == CV_OK && cJSON_GetArraySize(ops) > 0 && !r->o->dry_run) {
+        s = drop_rows(store, ops, err);
     }
-    cJSON_Delete(rows.token);
+    cJSON_Delete(ops);
     return s;
 }
 
@@ -395,6 +388,9 @@ enum cv_status cv_restore_store(struct cv_restore *r, cJSON *report,
     }
     if (s == CV_OK) {
         s = cv_store_check(store, err);
+    }
+    if (s == CV_OK) {
+        s = cv_restore_left(r, store, report, err);
     }
     if (s == CV_OK) {
         s = take_log_key(r, store, report, err);

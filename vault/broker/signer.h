@@ -151,8 +151,11 @@ CV_MUST_USE enum cv_status cv_signer_count(struct cv_broker *b, const char *uri,
 CV_MUST_USE enum cv_status
 cv_signer_give_up(struct cv_broker *b, const char *uri, struct cv_err *err);
 
-/* For a store that was restored: an old copy destroys nothing. */
+/* For a store that was restored: an old copy destroys nothing. What it forgets
+ * is told before: the URIs of the tokens, one a row. */
 struct cv_store;
+CV_MUST_USE enum cv_status cv_signer_left(struct cv_store *store, cJSON *uris,
+                                          struct cv_err *err);
 CV_MUST_USE enum cv_status cv_signer_forget(struct cv_store *store,
                                             struct cv_err *err);
 

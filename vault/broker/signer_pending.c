@@ -194,6 +194,27 @@ enum cv_status cv_signer_unplan(struct cv_broker *b,
     return drop(b->vault->store, key->id, err);
 }
 
+enum cv_status cv_signer_left(struct cv_store *store, cJSON *uris,
+                              struct cv_err *err)
+{
+    struct cv_buf rows;
+    const char *at;
+    struct row row;
+    enum cv_status s = read_rows(store, &rows, err);
+
+    at = cv_buf_text(&rows);
+    while (s == CV_OK && next_row(&at, &row)) {
+        cJSON *uri = cJSON_CreateString(row.uri);
+
+        if (uri == NULL || !cJSON_AddItemToArray(uris, uri)) {
+            cJSON_Delete(uri);
+            s = cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    cv_buf_wipe(&rows);
+    return s;
+}
+
 enum cv_status cv_signer_forget(struct cv_store *store, struct cv_err *err)
 {
     struct cv_buf rows;
