@@ -26,7 +26,7 @@ cv_library(cli LAYER 6
           cmd_policy_sign.c cmd_policy_file.c cmd_policy_review.c
           cmd_token.c
           cmd_vault.c cmd_prove.c cmd_verify.c witnesses.c command.c command_table.c nearest.c complete.c
-          config.c config_schema.c connect.c connect_socket.c doctor_host.c doctor_service.c
+          config.c config_schema.c connect.c connect_socket.c doctor_host.c doctor_left.c doctor_service.c
           entry_view.c foreground.c help.c hop.c hop_file.c import_read.c interrupt.c
           keyless.c kube_file.c leaves.c module_env.c offline.c
           out_file.c output.c output_table.c output_yaml.c path.c pin.c pin_source.c pinentry.c

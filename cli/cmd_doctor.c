@@ -4,6 +4,7 @@
 #include "cli/config.h"
 #include "cli/connect.h"
 #include "cli/doctor_host.h"
+#include "cli/doctor_left.h"
 #include "cli/doctor_service.h"
 #include "cli/output_table.h"
 
@@ -281,6 +282,9 @@ static void check_folder(struct cv_cli *cli, struct cv_doctor_host *d)
     cv_err_init(&err);
     if (cv_connect_folder(cli, folder, sizeof(folder), &err) == CV_OK) {
         cv_doctor_host_folder(d, folder);
+        cv_doctor_left_run(d, folder);
+    } else {
+        cv_doctor_left_run(d, NULL);
     }
 }
 

@@ -544,6 +544,48 @@ def test_what_a_killed_run_left_is_taken_away(cli, broker, kube):
                                            ".certvault.00000000.tmp"}
 
 
+def left_behind(vault, env):
+    found = vault("-o", "json", "doctor", env=env).json["items"]
+    return [i for i in found if i["check"] == "left behind"]
+
+
+def test_what_anothers_run_left_is_named_as_root(vault):
+    """It may hold keys, and no run of this user takes it away."""
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    folders = [os.path.join(vault.home, f) for f in (".kube", "one", "two")]
+    for folder in folders:
+        os.mkdir(folder, 0o700)
+    names = [f"{folder}/.certvault.0123abcd.tmp" for folder in folders] + [
+        vault.path(".vault.db.0123abcd.tmp"),
+        vault.path("audit/.log.key.0123abcd.tmp")]
+    others = [f"{folders[1]}/{name}" for name in (
+        ".certvault.0123abcd.tmp.x", ".certvault.0123ABCD.tmp", "x.tmp",
+        ".log.key.0123abcd.tmp", ".certvault.0123abcde.tmp")]
+    mine = folders[0] + "/.certvault.89abcdef.tmp"
+    for path in (*names, *others, mine):
+        with open(path, "wb"):
+            pass
+        if path != mine:
+            os.chown(path, 65534, 65534)
+    os.symlink(folders[2] + "/config", vault.home + "/link")
+    with open(folders[2] + "/config", "wb"):
+        pass
+    env = {"KUBECONFIG": f"{folders[1]}/a:{folders[1]}/b:{vault.home}/link"}
+    told = left_behind(vault, env)
+    assert sorted(i["message"].split()[0] for i in told) == sorted(names)
+    for item in told:
+        path = item["message"].split()[0]
+        assert item["result"] == "warn" and "uid 65534" in item["message"]
+        assert f"rm '{path}'" in item["hint"], item
+    with open(names[0], "rb") as held:          # by who is at work
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert len(left_behind(vault, env)) == len(names) - 1
+    for path in names:
+        os.unlink(path)
+    assert left_behind(vault, env) == []
+
+
 def test_many_at_once(cli, broker, kube):
     """None is lost."""
     kube.write(OTHERS)
