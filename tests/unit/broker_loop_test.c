@@ -32,6 +32,7 @@ struct seen {
     _Atomic int64_t took; /* ms that the last Flood took */
     _Atomic int flooded;  /* Floods that ended */
     _Atomic bool slow;    /* one began to wait */
+    _Atomic bool held;    /* the loop is */
     int order[32];        /* of those who waited, as they ended */
     _Atomic int n_order;
 };
@@ -94,9 +95,41 @@ static enum cv_status slow(void *context, const cJSON *parameters,
     return CV_OK;
 }
 
+/* The loop is held until it is let go. */
+static enum cv_status hold(void *context, const cJSON *parameters,
+                           struct cv_reply *reply, struct cv_err *err)
+{
+    char byte;
+
+    (void)context;
+    (void)parameters;
+    (void)reply;
+    (void)err;
+    assert_true(cv_loop_hold(loop, release));
+    seen->held = true;
+    while (recv(release, &byte, 1, MSG_DONTWAIT) < 0) {
+        cv_loop_hold_turn(loop, -1);
+    }
+    cv_loop_hold_end(loop);
+    return CV_OK;
+}
+
+/* Give, End: what was answered when. */
+static enum cv_status note(void *context, const cJSON *parameters,
+                           struct cv_reply *reply, struct cv_err *err)
+{
+    const cJSON *n = cJSON_GetObjectItemCaseSensitive(parameters, "n");
+
+    (void)context;
+    (void)reply;
+    (void)err;
+    seen->order[seen->n_order++] = n->valueint;
+    return CV_OK;
+}
+
 static const struct cv_method methods[] = {
-    {"Ping", ping, false},
-    {"Slow", slow, false},
+    {"Ping", ping, false},   {"Hold", hold, false},   {"Give", note, false},
+    {"End", note, false},    {"EndOwn", note, false}, {"Slow", slow, false},
     {"Flood", flood, false},
 };
 
@@ -121,15 +154,43 @@ static void begun(void *context, struct cv_loop *l)
     loop = l;
 }
 
+static bool is(const struct cv_message *request, const char *method)
+{
+    return strcmp(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(
+                      request->tree, "method")),
+                  method) == 0;
+}
+
+static bool beside(void *context, const struct cv_caller *caller,
+                   const struct cv_message *request)
+{
+    (void)context;
+    (void)caller;
+    return is(request, NAME ".Ping");
+}
+
+static bool gives(void *context, const struct cv_caller *caller,
+                  const struct cv_message *request)
+{
+    (void)context;
+    (void)caller;
+    return is(request, NAME ".Give");
+}
+
 static bool meanwhile(void *context, const struct cv_caller *caller,
                       const struct cv_message *request)
 {
-    const char *method = cJSON_GetStringValue(
-        cJSON_GetObjectItemCaseSensitive(request->tree, "method"));
+    return beside(context, caller, request) || gives(context, caller, request);
+}
 
+static enum cv_loop_ends ends(void *context, const struct cv_caller *caller,
+                              const struct cv_message *request)
+{
     (void)context;
     (void)caller;
-    return strcmp(method, NAME ".Ping") == 0;
+    return is(request, NAME ".End")      ? CV_LOOP_ENDS_ALL
+           : is(request, NAME ".EndOwn") ? CV_LOOP_ENDS_OWN
+                                         : CV_LOOP_ENDS_NOTHING;
 }
 
 static bool admits(void *context, const struct cv_peer *peer)
@@ -171,6 +232,9 @@ static int run(const char *path)
         .begun = begun,
         .enter = enter,
         .meanwhile = meanwhile,
+        .beside = beside,
+        .ends = ends,
+        .gives = gives,
         .shared = true,
         .admits = admits,
         .idle = idle,
@@ -349,15 +413,20 @@ static void a_reader_who_reads(void **state)
     cv_channel_free(ch);
 }
 
-static void ask_slow(struct cv_channel *ch, int n)
+static void ask(struct cv_channel *ch, const char *method, int n)
 {
     char text[96];
-    int len =
-        snprintf(text, sizeof(text),
-                 "{\"method\":\"" NAME ".Slow\",\"parameters\":{\"n\":%d}}", n);
+    int len = snprintf(text, sizeof(text),
+                       "{\"method\":\"" NAME ".%s\",\"parameters\":{\"n\":%d}}",
+                       method, n);
 
     assert_int_equal(send(cv_channel_fd(ch), text, (size_t)len + 1, 0),
                      len + 1);
+}
+
+static void ask_slow(struct cv_channel *ch, int n)
+{
+    ask(ch, "Slow", n);
 }
 
 /* One of those who wait ends. */
@@ -452,6 +521,51 @@ static void those_who_wait_and_go(void **state)
     }
 }
 
+/* What ends something is the first to be done when the loop is free: what was
+ * asked earlier, and then lets others be served, does not let what is given go
+ * in front of it. */
+static void what_ends_is_first(void **state)
+{
+    enum { N = 4 };
+    static const char *const asked[N] = {"Hold", "Slow", "End", "EndOwn"};
+    const struct served *sv = *state;
+    struct cv_channel *ch[N], *other = connected(sv);
+    struct cv_message m;
+
+    for (int i = 0; i < N; i++) {
+        ch[i] = connected(sv);
+        assert_true(pinged(ch[i]) >= 0);
+    }
+    for (int i = 0; i < N; i++) {
+        ask(ch[i], asked[i], i);
+        while (!seen->held) {
+            (void)usleep(1000);
+        }
+        /* It is in line before the next is asked. */
+        assert_true(pinged(other) >= 0);
+    }
+    assert_int_equal(seen->n_order, 0);
+    let_go(sv);
+    while (!seen->slow) {
+        (void)usleep(1000);
+    }
+    ask(other, "Give", N);
+    assert_int_equal(cv_channel_recv(other, false, 60000, &m, NULL), CV_OK);
+    cv_message_free(&m);
+    let_go(sv);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(cv_channel_recv(ch[i], false, 60000, &m, NULL), CV_OK);
+        assert_non_null(m.tree);
+        cv_message_free(&m);
+        cv_channel_free(ch[i]);
+    }
+    assert_int_equal(seen->n_order, N);
+    assert_int_equal(seen->order[0], 2);
+    assert_int_equal(seen->order[1], 3);
+    assert_int_equal(seen->order[2], N);
+    cv_channel_free(other);
+}
+
 /* Nobody says anything, and still it is noticed at once. */
 static void a_lifeline_that_breaks(void **state)
 {
@@ -490,9 +604,9 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(a_reader_who_stalls),    CASE(a_reader_who_reads),
-        CASE(those_who_wait),         CASE(those_who_wait_and_go),
-        CASE(a_lifeline_that_breaks),
+        CASE(a_reader_who_stalls), CASE(a_reader_who_reads),
+        CASE(those_who_wait),      CASE(those_who_wait_and_go),
+        CASE(what_ends_is_first),  CASE(a_lifeline_that_breaks),
     };
 
     return cmocka_run_group_tests(tests, start, NULL);

@@ -394,14 +394,13 @@ static bool has_to_wait(const struct cv_loop *l,
 static void keep(struct cv_loop *l, struct cv_loop_seat *seat,
                  const struct cv_message *request, bool *held)
 {
-    enum cv_loop_ends ends = CV_LOOP_ENDS_NOTHING;
-
     seat->kept = *request;
-    /* A cloud that is waited for holds up nobody but those who change. */
+    /* A cloud that is waited for holds up nobody but those who change; but what
+     * was barred stays barred. */
     if (l->held && l->hooks->ends != NULL) {
-        ends = l->hooks->ends(l->hooks->context, &seat->caller, request);
+        cv_loop_wait_ends(
+            l, seat, l->hooks->ends(l->hooks->context, &seat->caller, request));
     }
-    cv_loop_wait_ends(l, seat, ends);
     if (l->held || l->waiting != NULL) {
         cv_loop_wait_keep(l, seat);
     } else {
