@@ -35,12 +35,15 @@ static uint64_t read_so_far(void)
     return strtoull(line + strlen(name), NULL, 10);
 }
 
-/* What an opening reads. */
+/* What an opening reads: a broker's first one, which knows of nothing yet. */
 static uint64_t cost(const struct audit_vault *v)
 {
-    uint64_t before = read_so_far();
-    struct cv_log *log = audit_test_open(v);
-    uint64_t after = read_so_far();
+    const struct cv_tree none = {.size = 0};
+    uint64_t before = read_so_far(), after;
+    struct cv_log *log = NULL;
+
+    assert_int_equal(cv_log_open_again(v->fd, &none, &log, NULL), CV_OK);
+    after = read_so_far();
 
     cv_log_close(log);
     return after - before;

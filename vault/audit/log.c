@@ -222,7 +222,7 @@ open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
 {
     struct cv_checkpoint last, covers;
     struct stat st;
-    bool found = false;
+    bool found = false, is_signed = true;
     enum cv_status status = read_key(log, err);
 
     if (status == CV_OK) {
@@ -242,6 +242,7 @@ open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
     }
     covers = last; /* of no leaves where there is none */
     if (known != NULL && known->size > (found ? last.size : 0)) {
+        is_signed = false;
         last.size = known->size;
         cv_tree_root(known, last.root);
         found = true;
@@ -253,7 +254,7 @@ open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
     }
     /* What it had to read the next one need not: a log that was restored, or
      * written at once. What is known but not signed yet makes no frontier. */
-    if (status == CV_OK && log->mode == CV_LOG_WRITE && known == NULL) {
+    if (status == CV_OK && log->mode == CV_LOG_WRITE && is_signed) {
         cv_state_mend(log->vault, &log->state, &log->way, log->done.offset);
     }
     /* What a cut left that was itself cut off, once the rest reads well. A log
