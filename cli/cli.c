@@ -40,13 +40,23 @@ static enum cv_status check_words(const struct cv_cli *cli, struct cv_err *err)
     return s;
 }
 
+static bool changes(const struct cv_args *args, unsigned traits)
+{
+    if ((traits & CV_TRAIT_WRITES) == 0) {
+        return (traits & CV_TRAIT_CHANGES) != 0;
+    }
+    return cv_args_has(args, "output") || cv_args_has(args, "html") ||
+           cv_args_has(args, "write") ||
+           (args->n_operands > 0 && strcmp(args->operands[0], "rotate") == 0);
+}
+
 /* A command that would go on as if nothing had been said must not be told
  * --dry-run. */
 static enum cv_status check_dry(const struct cv_args *args, struct cv_err *err)
 {
     unsigned traits = args->command ? args->command->traits : 0;
 
-    if (cv_args_has(args, "dry-run") && (traits & CV_TRAIT_CHANGES) != 0 &&
+    if (cv_args_has(args, "dry-run") && changes(args, traits) &&
         (traits & CV_TRAIT_DRY) == 0) {
         return cv_fail(err, CV_USAGE, "%s has no dry run; nothing was done",
                        args->command->name);

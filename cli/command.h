@@ -35,7 +35,9 @@ struct cv_option {
 
 enum cv_command_trait {
     CV_TRAIT_CHANGES = 1, /* changes something: --dry-run is not ignored */
-    CV_TRAIT_DRY = 2      /* and knows what to do with --dry-run */
+    CV_TRAIT_DRY = 2,     /* and knows what to do with --dry-run */
+    CV_TRAIT_WRITES = 4   /* changes something where --output, --html or --write
+                             is given, or an operand is "rotate" */
 };
 
 struct cv_command {

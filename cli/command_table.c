@@ -401,6 +401,7 @@ static const struct cv_option status_options[] = {
 #define READS 0
 #define CHANGES CV_TRAIT_CHANGES
 #define DRY (CV_TRAIT_CHANGES | CV_TRAIT_DRY)
+#define WRITES CV_TRAIT_WRITES
 #define TEXT_OPERAND CV_KIND_TEXT, NULL
 #define FILE_OPERAND CV_KIND_FILE, NULL
 
@@ -578,15 +579,15 @@ const struct cv_command cv_command_table[] = {
      "too much", NULL, 1, 1, READS, FILE_OPERAND, "policy lint prod.yaml\n",
      cv_cmd_policy_file_lint},
     {"policy fmt", "FILE", "tidy a policy file; comments stay",
-     policy_fmt_options, 1, 1, READS, FILE_OPERAND,
+     policy_fmt_options, 1, 1, WRITES, FILE_OPERAND,
      "policy fmt prod.yaml\npolicy fmt --write prod.yaml\n"
      "policy fmt --check prod.yaml\n", cv_cmd_policy_file_fmt},
     {"policy sign", "FILE", "sign a policy, for one vault",
-     policy_sign_options, 1, 1, READS, FILE_OPERAND,
+     policy_sign_options, 1, 1, CHANGES, FILE_OPERAND,
      "policy sign prod.yaml --key policy.key\n", cv_cmd_policy_sign},
     {"policy key", "FILE",
      "make a key that signs policies, and print its verifier key",
-     policy_key_options, 1, 1, READS, FILE_OPERAND,
+     policy_key_options, 1, 1, CHANGES, FILE_OPERAND,
      "policy key policy.key --name alice\n", cv_cmd_policy_sign_key},
     {"policy history", "", "which policies were applied, when and by whom",
      NULL, 0, 0, READS, TEXT_OPERAND, "policy history\n",
@@ -612,12 +613,12 @@ const struct cv_command cv_command_table[] = {
      "audit exposure --actor bob\naudit exposure -o json\n",
      cv_cmd_audit_exposure},
     {"audit report", "", "what happened in a period, for whoever asks",
-     report_options, 0, 0, READS, TEXT_OPERAND,
+     report_options, 0, 0, WRITES, TEXT_OPERAND,
      "audit report --since 30d\n"
      "audit report --since 2026-10-01 --until 2026-11-01 --html october.html\n",
      cv_cmd_audit_report},
     {"audit export", "", "the records of a period, for other programs",
-     export_options_audit, 0, 0, READS, TEXT_OPERAND,
+     export_options_audit, 0, 0, WRITES, TEXT_OPERAND,
      "audit export --format jsonl --since 30d > records.jsonl\n"
      "audit export --format csv --output records.csv\n",
      cv_cmd_audit_export},
@@ -636,7 +637,7 @@ const struct cv_command cv_command_table[] = {
      "audit verify --bundle prod-quarter --key \"$KEY\"\n",
      cv_cmd_audit_verify},
     {"audit prove", "[SEQ]", "a proof that a record is in the log, for anyone",
-     prove_options, 0, 1, READS, TEXT_OPERAND,
+     prove_options, 0, 1, WRITES, TEXT_OPERAND,
      "audit prove 42 --output 42.tlog-proof\n"
      "audit prove --entry prod --since 90d --output prod-quarter\n",
      cv_cmd_audit_prove},
@@ -655,31 +656,31 @@ const struct cv_command cv_command_table[] = {
      0, 0, CHANGES, TEXT_OPERAND, "audit send\naudit send -o json\n",
      cv_cmd_audit_send},
     {"audit checkpoint", "", "a signed checkpoint of the log", NULL, 0, 0,
-     READS, TEXT_OPERAND, "audit checkpoint > checkpoint.txt\n",
+     CHANGES, TEXT_OPERAND, "audit checkpoint > checkpoint.txt\n",
      cv_cmd_audit_checkpoint},
     {"audit anchor", "", "give the last checkpoint to every anchor now", NULL,
      0, 0, CHANGES, TEXT_OPERAND, "audit anchor\naudit anchor -o json\n",
      cv_cmd_audit_anchor},
     {"audit key", "[rotate]", "the log's public key, or another one for it",
-     key_options, 0, 1, READS, TEXT_OPERAND,
+     key_options, 0, 1, WRITES, TEXT_OPERAND,
      "audit key\naudit key --all\naudit key rotate\n"
      "audit key rotate --to token:pkcs11:token=audit\n",
      cv_cmd_audit_key},
     {"agent start", "", "start the broker that stays, for this vault",
-     agent_start_options, 0, 0, READS, TEXT_OPERAND,
+     agent_start_options, 0, 0, CHANGES, TEXT_OPERAND,
      "agent start\nagent start --idle 8h\n", cv_cmd_agent_start},
-    {"agent stop", "", "end it", NULL, 0, 0, READS, TEXT_OPERAND,
+    {"agent stop", "", "end it", NULL, 0, 0, CHANGES, TEXT_OPERAND,
      "agent stop\n", cv_cmd_agent_stop},
     {"agent status", "", "does it run, and is the vault unlocked", NULL, 0, 0,
      READS, TEXT_OPERAND, "agent status\nagent status -o json\n",
      cv_cmd_agent_status},
     {"unlock", "", "open the vault in the broker that stays", unlock_options, 0,
-     0, READS, TEXT_OPERAND,
+     0, CHANGES, TEXT_OPERAND,
      "unlock\n--broker unix:/run/certvault/broker.sock unlock\n"
      "unlock --all --reason 'the laptop was found'\n",
      cv_cmd_vault_unlock},
     {"lock", "", "make that broker forget the vault's key", lock_options, 0, 0,
-     READS, TEXT_OPERAND,
+     CHANGES, TEXT_OPERAND,
      "lock\nlock --all --reason 'a laptop was stolen'\n", cv_cmd_vault_lock},
     {"status", "", "the vault and its broker", status_options, 0, 0, READS,
      TEXT_OPERAND, "status\nstatus --metrics\n", cv_cmd_status},

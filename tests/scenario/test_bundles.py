@@ -220,6 +220,19 @@ def test_a_period_between_two_checkpoints(busy):
     got = check_anew(path, key)
     assert got[0]["time"] < since and said["from"] < since
     assert said["before"] == said["first"] == sizes[1] < first
+    # What is said of the records before it is held against that.
+    other = merkle.base64.b64encode(b"x" * 32).decode()
+    mend = spoil(path, "manifest.json",
+                 keys(frontier=lambda f: [other, *f[1:]]))
+    error = busy.error(INTEGRITY, "audit", "verify", "--bundle", path)
+    assert "checkpoint.before" in error["message"], error
+    mend()
+    mend = spoil(path, "records.jsonl", chained(
+        at(-1, b'"time":"2', b'"time":"3')))
+    error = busy.error(INTEGRITY, "audit", "verify", "--bundle", path)
+    assert "checkpoint.after" in error["message"], error
+    mend()
+    busy("audit", "verify", "--bundle", path, code=0)
     # All that lies before the third kept checkpoint: it ends there.
     age(busy)
     busy("list", code=0)
@@ -301,7 +314,32 @@ def keys(**new):
     return run
 
 
+def chained(change):
+    """A forger's work: records that are changed, and chained again."""
+    def run(text):
+        was = text.split(b"\n")[:-1]
+        now = change(list(was))
+        for i in range(1, len(now)):
+            prev = json.loads(now[i])["prev"].encode()
+            leaf = merkle.base64.b64encode(merkle.leaf(now[i - 1]))
+            now[i] = now[i].replace(prev, leaf, 1)
+        assert now != was
+        return b"\n".join(now) + b"\n"
+    return run
+
+
+def at(n, old, new):
+    def run(records):
+        assert old in records[n]
+        records[n] = records[n].replace(old, new, 1)
+        return records
+    return run
+
+
 CHANGES = [
+    ("records.jsonl", chained(at(-1, b'"time":"2', b'"time":"3')), "root"),
+    ("records.jsonl", chained(lambda r: [l.replace(b"look 2", b"look 3")
+                                         for l in r]), "root"),
     ("records.jsonl", lines(lambda p: p.pop(5)), "record 5"),
     ("records.jsonl", lines(lambda p: p.pop(-2)), "missing"),
     ("records.jsonl", lines(lambda p: p.insert(4, p[4])), "seq"),

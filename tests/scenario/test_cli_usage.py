@@ -172,7 +172,16 @@ def test_names_are_checked_before_any_socket(to, broker, name):
 @pytest.mark.parametrize("words", [
     ["rename", "a", "b"], ["label", "a", "k=v"], ["init"],
     ["slot", "remove", "s1"], ["slot", "recovery"],
-    ["pin", "a", "--context", "c", "--spki", "x"]])
+    ["pin", "a", "--context", "c", "--spki", "x"],
+    ["lock"], ["lock", "--all"], ["unlock"], ["unlock", "--all"],
+    ["agent", "start"], ["agent", "stop"],
+    ["audit", "key", "rotate"], ["audit", "checkpoint"], ["audit", "rebuild"],
+    ["audit", "anchor"], ["audit", "send"], ["audit", "archive"],
+    ["audit", "report", "--html", "f"], ["audit", "export", "--output", "f"],
+    ["audit", "prove", "3", "--output", "f"],
+    ["audit", "prove", "--entry", "a", "--output", "d"],
+    ["policy", "fmt", "--write", "f"], ["policy", "sign", "f"],
+    ["policy", "key", "f"]])
 def test_a_dry_run_is_never_ignored(to, broker, words):
     done = to("--dry-run", "--yes", *words, code=USAGE)
     assert "dry run" in done.note and broker.calls == []
