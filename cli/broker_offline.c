@@ -7,6 +7,7 @@
 #include "vault/audit/tlogproof.h"
 #include "vault/audit/verify.h"
 #include "vault/base/clock.h"
+#include "vault/base/encode.h"
 #include "vault/base/limits.h"
 #include "vault/base/name.h"
 #include "vault/base/process.h"
@@ -313,17 +314,77 @@ static enum cv_status bundle_verify(void *context, const cJSON *parameters,
     return s;
 }
 
+/* What the caller found at the log's anchors. */
+struct places {
+    struct cv_verify_place at[CV_VERIFY_PLACES];
+    struct cv_buf text[CV_VERIFY_PLACES];
+    size_t n;
+};
+
+static enum cv_status read_place(const cJSON *item, struct places *all,
+                                 struct cv_err *err)
+{
+    struct cv_verify_place *p = &all->at[all->n];
+    struct cv_buf *text = &all->text[all->n];
+    const char *base64 = NULL;
+    const struct cv_json_field fields[] = {
+        {"kind", CV_JSON_STRING, true, &p->kind, 16},
+        {"place", CV_JSON_STRING, true, &p->place, CV_LIMIT_ANCHOR},
+        {"text", CV_JSON_STRING, false, &base64, 2 * CV_LIMIT_NOTE},
+        {"unread", CV_JSON_STRING, false, &p->unread, CV_LIMIT_NOTE},
+    };
+    enum cv_status s =
+        all->n == CV_VERIFY_PLACES
+            ? cv_fail(err, CV_USAGE, "at most %d anchors", CV_VERIFY_PLACES)
+            : cv_json_read(item, "an anchor", FIELDS(fields), true, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    cv_buf_init(text, NULL, CV_LIMIT_NOTE);
+    all->n++;
+    if (base64 != NULL) {
+        s = cv_decode_base64(base64, strlen(base64), false, "text", text, err);
+    }
+    p->text = cv_buf_bytes(text);
+    return s;
+}
+
+static enum cv_status read_places(const cJSON *list, struct places *all,
+                                  struct cv_err *err)
+{
+    const cJSON *item;
+    enum cv_status s = CV_OK;
+
+    cJSON_ArrayForEach(item, list)
+    {
+        if (s == CV_OK) {
+            s = read_place(item, all, err);
+        }
+    }
+    return s;
+}
+
+static void wipe_places(struct places *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        cv_buf_wipe(&all->text[i]);
+    }
+}
+
 static enum cv_status audit_verify(void *context, const cJSON *parameters,
                                    struct cv_reply *reply, struct cv_err *err)
 {
     const char *note = NULL;
-    const cJSON *witnesses = NULL;
+    const cJSON *witnesses = NULL, *anchors = NULL;
+    struct places places = {.n = 0};
     struct telling telling = {reply, cv_clock_boot_ms()};
     struct cv_verify_options options = {.context = &telling,
                                         .archive = CV_PROCESS_EXTRA + 1};
     const struct cv_json_field fields[] = {
         {"checkpoint", CV_JSON_TEXT, false, &note, CV_LIMIT_NOTE},
         {"witnesses", CV_JSON_ARRAY, false, &witnesses, 0},
+        {"anchors", CV_JSON_ARRAY, false, &anchors, 0},
         {"archive", CV_JSON_BOOL, false, &options.has_archive, 0},
     };
     struct cv_note_key keys[PROOF_KEYS];
@@ -337,12 +398,18 @@ static enum cv_status audit_verify(void *context, const cJSON *parameters,
         options.witnesses = keys;
     }
     if (s == CV_OK) {
+        s = read_places(anchors, &places, err);
+        options.places = places.at;
+        options.n_places = places.n;
+    }
+    if (s == CV_OK) {
         if (note != NULL) {
             options.checkpoint = bytes_of(note);
         }
         options.progress = cv_reply_wants_more(reply) ? tell_progress : NULL;
         s = cv_verify_log(CV_PROCESS_EXTRA, &options, &report, err);
     }
+    wipe_places(&places);
     /* A log that does not verify is an answer, not a failure to answer. */
     if (report != NULL) {
         (void)cv_json_add_item(cv_reply_parameters(reply), "report", report);

@@ -21,11 +21,11 @@ cv_library(cli LAYER 6
   SOURCES agent.c args.c arrival.c call.c check.c cli.c cloud.c cmd_about.c cmd_agent.c cmd_anchor.c cmd_archive.c cmd_audit.c log_archive.c cmd_backup.c bundle_folder.c bundle_readme.c cmd_bundle.c
           cmd_cloud.c cmd_completion.c cmd_config.c cmd_credential.c cmd_destroy.c cmd_doctor.c cmd_entry.c
           cmd_exec.c cmd_export.c cmd_exposure.c cmd_grants.c cmd_held.c cmd_import.c cmd_init.c cmd_kubeconfig.c cmd_leaves.c cmd_pin.c cmd_report.c cmd_policy.c cmd_request.c cmd_slot.c
-          cmd_sink.c sink_target.c ../vault/broker/anchor_config.c
+          cmd_sink.c sink_target.c ../vault/broker/anchor_config.c ../vault/broker/anchor_place.c
           cmd_status.c status_http.c status_text.c
           cmd_policy_sign.c cmd_policy_file.c cmd_policy_review.c
           cmd_token.c
-          cmd_vault.c cmd_prove.c cmd_verify.c witnesses.c command.c command_table.c nearest.c complete.c
+          cmd_vault.c cmd_prove.c cmd_verify.c verify_anchors.c witnesses.c command.c command_table.c nearest.c complete.c
           config.c config_schema.c connect.c connect_socket.c doctor_host.c doctor_left.c doctor_service.c
           entry_view.c foreground.c help.c hop.c hop_file.c import_read.c interrupt.c
           keyless.c kube_file.c leaves.c module_env.c offline.c

@@ -6,6 +6,7 @@
 #include "cli/connect.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
+#include "cli/verify_anchors.h"
 #include "cli/witnesses.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -83,6 +84,7 @@ static const struct cv_output_column columns[] = {
     {"tail", "tail", NULL, NULL},
     {"anchored", "anchored", NULL, NULL},
     {"witnesses", NULL, cv_witnesses_cell, NULL},
+    {"anchors", NULL, cv_verify_anchors_cell, NULL},
     {"tiles", "tiles", NULL, NULL},
     {"permits", "permits", NULL, NULL},
     {"without outcome", "without_outcome", NULL, NULL},
@@ -235,6 +237,9 @@ CV_CMD(audit_verify)
         if (folder == -1) {
             s = cv_fail_errno(err, CV_IO, "%s", path);
         }
+    }
+    if (s == CV_OK) {
+        s = cv_verify_anchors_add(cli, folder, parameters, err);
     }
     if (s == CV_OK && cv_args_value(args, "archive") != NULL) {
         s = open_archive(cv_args_value(args, "archive"), parameters, &archive,

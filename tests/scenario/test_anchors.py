@@ -106,6 +106,77 @@ def test_a_log_that_was_put_back(vault, tmp_path):
     vault("list", code=0)
 
 
+def put_back(vault, before):
+    shutil.rmtree(vault.folder)
+    shutil.copytree(before, vault.folder)
+
+
+def test_verify_holds_the_log_against_the_file(vault, tmp_path):
+    """By a copy of the folder alone it is as good as ever it was."""
+    path = tmp_path / "anchors.txt"
+    config = configure(vault, f"file:{path}")
+    vault("list", code=0)
+    before = tmp_path / "before"
+    shutil.copytree(vault.folder, before)
+    vault("list", code=0)
+    report = vault.verify()
+    place, = report["anchors"]
+    assert report["anchored"] == "file" and report["notes"] == []
+    assert place == {"kind": "file", "place": str(path), "state": "ok",
+                     "size": report["checkpoint_size"]}
+    assert f"file {path}: ok" in vault("audit", "verify", code=0).text
+    put_back(vault, before)
+    report = vault.verify(code=INTEGRITY)
+    place, = report["anchors"]
+    assert report["anchored"] == "none" and place["state"] == "conflict"
+    assert place["size"] > report["size"]
+    fault, = report["errors"]
+    assert fault["what"] == "anchor" and "rolled back" in fault["message"]
+    # The same without a word of it in the configuration: nothing tells.
+    os.rename(config, config + ".aside")
+    report = vault.verify()
+    assert report["anchored"] == "none" and report["anchors"] == []
+    # Longer than the copy there, with another past.
+    for i in range(9):
+        vault("list", "--reason", f"other {i}", code=0)
+    os.rename(config + ".aside", config)
+    report = vault.verify(code=INTEGRITY)
+    assert "are not those" in report["errors"][0]["message"]
+    # What is signed by nobody, and shorter, says nothing; longer, it does.
+    note = path.read_text().split("\n")[:3]
+    for size, code in ((1, 0), (10**6, INTEGRITY)):
+        path.write_text("\n".join([note[0], str(size), note[2], "", "x", ""]))
+        assert vault.verify(code=code)["ok"] is (code == 0)
+    path.unlink()
+
+
+def test_verify_after_the_log_got_another_key(vault, tmp_path):
+    """What the key before signed is held against it too."""
+    path = tmp_path / "anchors.txt"
+    configure(vault, f"file:{path}")
+    vault("list", code=0)
+    by_old = path.read_bytes()
+    vault("audit", "key", "rotate", code=0)
+    path.write_bytes(by_old)
+    report = vault.verify()
+    assert report["anchored"] == "file"
+    assert 0 < report["anchors"][0]["size"] < report["size"]
+
+
+def test_verify_of_what_cannot_be_read(vault, tmp_path):
+    kept = f"file:{tmp_path}"
+    configure(vault, kept, "command:/bin/true", "token:pkcs11:token=none",
+              f"git:{tmp_path}", f"file:{tmp_path}/no/absent")
+    vault("list", code=0)
+    report = vault.verify()
+    assert report["ok"] and report["anchored"] == "none"
+    states = [(a["kind"], a["state"]) for a in report["anchors"]]
+    assert states == [("file", "unread"), ("command", "unread"),
+                      ("token", "unread"), ("git", "unread"), ("file", "none")]
+    assert all(a["message"] for a in report["anchors"][:4])
+    assert [n["what"] for n in report["notes"]] == ["anchor"] * 4
+
+
 def test_a_log_that_was_written_anew(vault, tmp_path):
     """Longer than the copy in the file, with another past."""
     path = tmp_path / "anchors.txt"
@@ -257,6 +328,23 @@ def test_git_knows_a_longer_log(vault, repository, tmp_path):
     for _ in range(9):
         vault("list", "--reason", "other", code=0)
     assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
+    configure(vault)  # by the folder alone it is a good one
+
+
+def test_verify_holds_the_log_against_git(vault, repository, tmp_path):
+    configure(vault, f"git:{repository}")
+    assert vault.verify()["anchors"][0]["state"] == "none"
+    shutil.copytree(vault.folder, tmp_path / "before")
+    vault("list", code=0)
+    anchor(vault)
+    report = vault.verify()
+    assert report["anchored"] == "git"
+    assert report["anchors"][0]["size"] <= report["size"]
+    put_back(vault, tmp_path / "before")
+    report = vault.verify(code=INTEGRITY)
+    assert report["anchors"][0]["state"] == "conflict"
+    assert "rolled back" in report["errors"][0]["message"]
+    configure(vault)
 
 
 @pytest.mark.parametrize("lead", (b"x\n999999999\n", b"x\n999999999\n\n"))
@@ -303,6 +391,7 @@ def test_a_log_from_before_its_new_key(vault, repository, tmp_path, kind):
     assert anchor(vault, code=INTEGRITY)[0]["state"] == "conflict"
     assert git(repository, "rev-parse", branch_of(repository)) == head
     vault.error(INTEGRITY, "audit", "checkpoint")
+    configure(vault)
 
 
 # --- witnesses ---

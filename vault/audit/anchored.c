@@ -120,6 +120,33 @@ enum cv_status cv_anchored_time(struct cv_bytes note,
     return s;
 }
 
+void cv_anchored_notes(struct cv_bytes text, const char *origin,
+                       cv_anchored_note_fn *fn, void *ctx)
+{
+    const size_t name = strlen(origin);
+    const uint8_t *at = text.data;
+    const uint8_t *end = at != NULL ? at + text.len : NULL;
+
+    while (at != NULL && (size_t)(end - at) > name) {
+        const uint8_t *middle = memmem(at, (size_t)(end - at), "\n\n", 2);
+        const uint8_t *last =
+            middle != NULL
+                ? memmem(middle + 2, (size_t)(end - middle) - 2, "\n\n", 2)
+                : NULL;
+
+        if (middle == NULL) {
+            break;
+        }
+        if (memcmp(at, origin, name) == 0) {
+            fn(ctx,
+               (struct cv_bytes){at, last != NULL ? (size_t)(last - at) + 1
+                                                  : (size_t)(end - at)},
+               (size_t)(middle - at) + 1);
+        }
+        at = middle + 2;
+    }
+}
+
 static enum cv_status read_file(int vault, const struct cv_note_key *witness,
                                 struct cv_buf *note, struct cv_err *err)
 {

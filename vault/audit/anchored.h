@@ -50,6 +50,14 @@ CV_MUST_USE enum cv_status cv_anchored_each(int vault, cv_anchored_fn *fn,
 void cv_anchored_pick(struct cv_bytes lines, const struct cv_note_key *witness,
                       struct cv_buf *note);
 
+/* Called for each note in `text` that begins with `origin`: they lie one behind
+ * the other, each with one empty line in it and one behind it, as file: anchors
+ * have them; among them may be what a write that was cut off has left. Nothing
+ * but the origin was looked at; `head` is the length of the note's text. */
+typedef void cv_anchored_note_fn(void *ctx, struct cv_bytes note, size_t head);
+void cv_anchored_notes(struct cv_bytes text, const char *origin,
+                       cv_anchored_note_fn *fn, void *ctx);
+
 /* Does `note` carry a line of `witness` that verifies? *time_s is the time that
  * it signed. CV_NOT_FOUND: no line of it; CV_INTEGRITY: one that does not
  * verify, or this is no note. */

@@ -207,6 +207,7 @@ static enum cv_status open_all(struct cv_verify *v,
     }
     if (status == CV_OK) {
         read_anchor(v, options);
+        cv_verify_places_read(v, options);
         status = read_cosigned(v, options, err);
     }
     if (status == CV_OK) {
@@ -299,6 +300,7 @@ static enum cv_status step(struct cv_verify *v, struct cv_wal *wal, bool *more,
     if (!covered) {
         status = cv_verify_kept_covers(v, &covered, err);
     }
+    covered = covered || cv_verify_places_covers(v);
     if (status == CV_OK && !covered) {
         status = cv_wal_is_torn(wal, v->at.offset, kind, &torn, err);
     }
@@ -395,6 +397,7 @@ static bool add_anchored(cJSON *o, const struct cv_verify *v)
 {
     bool whole = v->report.found == 0, any = false, ok = true;
     cJSON *list = cJSON_CreateArray();
+    const char *kind = cv_verify_places_kind(v);
 
     for (size_t i = 0; whole && i < v->cosigned.n; i++) {
         any = true;
@@ -408,9 +411,11 @@ static bool add_anchored(cJSON *o, const struct cv_verify *v)
     }
     return cv_json_add_str(o, "anchored",
                            any                        ? "witness"
+                           : whole && kind != NULL    ? kind
                            : whole && v->anchor.there ? "file"
                                                       : "none") &&
-           cv_json_add_item(o, "witnesses", list) && ok;
+           cv_json_add_item(o, "witnesses", list) &&
+           cv_verify_places_report(v, o) && ok;
 }
 
 /* The index beside the log, where there is one: against a log that is whole. */
@@ -537,6 +542,7 @@ static enum cv_status verify_once(int vault,
         check_short(&v);
         cv_verify_keys_end(&v, options == NULL ? (struct cv_bytes){NULL, 0}
                                                : options->checkpoint);
+        cv_verify_places_end(&v);
         status = cv_verify_kept_end(&v, err);
     }
     if (status == CV_OK) {
@@ -553,6 +559,7 @@ static enum cv_status verify_once(int vault,
     cv_ops_wipe(&v.ops);
     free(v.keys);
     free(v.kept);
+    free(v.placed);
     cv_tiles_check_free(v.tiles);
     cv_report_wipe(&v.report);
     cv_report_wipe(&v.notes);

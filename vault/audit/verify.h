@@ -19,6 +19,18 @@ struct cv_verify_progress {
     uint64_t end;
 };
 
+/* A place that gets checkpoints of the log (an anchor of the configuration),
+ * and what lies there: notes, one behind the other (cv_anchored_notes). Anybody
+ * may have written them: what counts is whose signature they have. */
+struct cv_verify_place {
+    const char *kind;     /* "file", "git", ...: for the report */
+    const char *place;    /* a path: for the report */
+    struct cv_bytes text; /* len 0: nothing */
+    const char *unread;   /* why that is not known; NULL: it is */
+};
+
+#define CV_VERIFY_PLACES 16
+
 struct cv_verify_options {
     struct cv_bytes checkpoint; /* a signed note kept elsewhere; len 0: none */
     const char *vkey;           /* the key to believe; NULL: audit/key.pub */
@@ -26,6 +38,8 @@ struct cv_verify_options {
      * given) is held against the log. */
     const struct cv_note_key *witnesses;
     size_t n_witnesses;
+    const struct cv_verify_place *places; /* at most CV_VERIFY_PLACES */
+    size_t n_places;
     /* Reads what `audit archive` wrote (a descriptor) before the log, as if it
      * were there still: the file with the last archived records, or all of them
      * one behind the other. */
@@ -48,8 +62,10 @@ struct cv_verify_options {
  * CV_OK or CV_INTEGRITY, and in both cases *report, which the caller frees:
  *     {"ok", "records", "size", "root": base64, "checkpoint":
  *      "valid|missing|invalid", "tail": "clean|torn", "anchored":
- *      "none|file|witness", "witnesses": [{"name", "size", "time"}] of
- *      those that signed it, "tiles": leaves that are in tiles, "permits",
+ *      "none|file|git|witness", "witnesses": [{"name", "size", "time"}] of
+ *      those that signed it, "anchors": [{"kind", "place", "state":
+ *      "ok|none|conflict|unread", "size"?, "message"?}] of the places given,
+ *      "tiles": leaves that are in tiles, "permits",
  *      "without_outcome": of the permits of what is no read, "errors":
  * [{"what", "seq"?, "offset"?, "message"}], "notes": the same, of times that go
  * back, and where records are archived (archived.h) "archived": {"before",

@@ -88,6 +88,14 @@ static void check_claims(struct cv_verify *v)
         k->fits = root_of(&source, k->size, root) &&
                   memcmp(root, k->root, sizeof root) == 0;
     }
+    for (; v->at_placed < v->n_placed &&
+           v->placed[v->at_placed].size < v->gone.tree.size;
+         v->at_placed++) {
+        struct cv_verify_note *n = &v->placed[v->at_placed];
+
+        n->fits = root_of(&source, n->size, root) &&
+                  memcmp(root, n->root, sizeof root) == 0;
+    }
     free(reader);
 }
 

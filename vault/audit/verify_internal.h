@@ -61,6 +61,22 @@ struct cv_verify_kept {
     bool fits;
 };
 
+/* A note that lies at one of the places given; a view into their text. */
+struct cv_verify_note {
+    uint64_t size;
+    uint8_t root[CV_TREE_HASH];
+    struct cv_bytes note;
+    size_t place;
+    bool fits;
+};
+
+/* What one of those places knows. */
+struct cv_verify_said {
+    uint64_t size; /* of the longest note that the log continues; 0: none */
+    bool conflict;
+    uint64_t other; /* size of the longest that it does not */
+};
+
 struct cv_verify {
     int vault;
     int fd;
@@ -84,6 +100,12 @@ struct cv_verify {
     struct cv_verify_kept *kept; /* by size */
     size_t n_kept;
     size_t at_kept; /* those before are below the size reached */
+    const struct cv_verify_place *places;
+    size_t n_places;
+    struct cv_verify_note *placed; /* by size */
+    size_t n_placed;
+    size_t at_placed; /* as at_kept */
+    struct cv_verify_said said[CV_VERIFY_PLACES];
     struct cv_state state;
     bool state_seen[CV_STATE_FRONTIERS];
     struct cv_archived gone; /* before the log's beginning */
@@ -154,6 +176,19 @@ CV_MUST_USE enum cv_status cv_verify_kept_covers(const struct cv_verify *v,
                                                  struct cv_err *err);
 CV_MUST_USE enum cv_status cv_verify_kept_end(struct cv_verify *v,
                                               struct cv_err *err);
+
+/* verify_places.c. What lies at the places given, read before the log; held
+ * against it at each size;
+ * at the end, when the log's keys are known, each that does not fit is an
+ * error, and the report gets "anchors". Covers: as cv_verify_kept_covers. */
+void cv_verify_places_read(struct cv_verify *v,
+                           const struct cv_verify_options *options);
+void cv_verify_places_claims(struct cv_verify *v);
+bool cv_verify_places_covers(const struct cv_verify *v);
+void cv_verify_places_end(struct cv_verify *v);
+bool cv_verify_places_report(const struct cv_verify *v, cJSON *report);
+/* The kind of the place whose note reaches furthest; NULL: none has one. */
+const char *cv_verify_places_kind(const struct cv_verify *v);
 
 /* Is the note signed by the key that is believed, or by one that the log had?
  * At the end. */

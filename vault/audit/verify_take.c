@@ -75,6 +75,7 @@ void cv_verify_claims(struct cv_verify *v)
                     "the log is not the one that a witness signed");
     }
     cv_verify_kept_claims(v);
+    cv_verify_places_claims(v);
     check_state(v);
 }
 

@@ -287,54 +287,37 @@ enum cv_status cv_anchor_continues(struct cv_broker *b,
                          (unsigned long long)then->size);
 }
 
+struct finding {
+    const struct cv_note_key *key;
+    struct cv_anchor_found *out;
+};
+
 /* One note of our origin; what is none is passed over. */
-static void find_one(const struct cv_broker *b, struct cv_bytes note,
-                     size_t text, struct cv_anchor_found *out)
+static void find_one(void *ctx, struct cv_bytes note, size_t head)
 {
-    const struct cv_note_key *key = &b->vault->log_key;
+    const struct finding *f = ctx;
+    struct cv_anchor_found *out = f->out;
     struct cv_checkpoint c;
 
-    if (cv_checkpoint_open(note, key, &c, NULL) == CV_OK) {
+    if (cv_checkpoint_open(note, f->key, &c, NULL) == CV_OK) {
         if (!out->is_signed || c.size >= out->newest.size) {
             out->newest = c;
             out->is_signed = true;
         }
-    } else if (cv_checkpoint_parse((struct cv_bytes){note.data, text}, &c,
+    } else if (cv_checkpoint_parse((struct cv_bytes){note.data, head}, &c,
                                    NULL) == CV_OK &&
-               strcmp(c.origin, key->name) == 0 && c.size > out->claimed) {
+               strcmp(c.origin, f->key->name) == 0 && c.size > out->claimed) {
         out->claimed = c.size;
     }
 }
 
-/* Notes lie one behind the other, each with one empty line in it and one behind
- * it; among them may be what a write that was cut off has left. */
 void cv_anchor_find(const struct cv_broker *b, struct cv_bytes text,
                     struct cv_anchor_found *out)
 {
-    const size_t name = strlen(b->vault->log_key.name);
-    const uint8_t *at = text.data;
-    const uint8_t *end = at != NULL ? at + text.len : NULL;
+    struct finding f = {&b->vault->log_key, out};
 
     memset(out, 0, sizeof(*out));
-    while (at != NULL && (size_t)(end - at) > name) {
-        const uint8_t *middle = memmem(at, (size_t)(end - at), "\n\n", 2);
-        const uint8_t *last =
-            middle != NULL
-                ? memmem(middle + 2, (size_t)(end - middle) - 2, "\n\n", 2)
-                : NULL;
-
-        if (middle == NULL) {
-            break;
-        }
-        if (memcmp(at, b->vault->log_key.name, name) == 0) {
-            find_one(b,
-                     (struct cv_bytes){at, last != NULL
-                                               ? (size_t)(last - at) + 1
-                                               : (size_t)(end - at)},
-                     (size_t)(middle - at) + 1, out);
-        }
-        at = middle + 2;
-    }
+    cv_anchored_notes(text, f.key->name, find_one, &f);
 }
 
 uint64_t cv_anchor_found_size(const struct cv_anchor_found *found)

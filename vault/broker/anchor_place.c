@@ -340,7 +340,7 @@ static void branch_of(struct cv_bytes note, struct cv_buf *out)
 
 /* What the steps hand on to each other. */
 struct commit {
-    struct cv_buf branch, parent, path, blob, tree_in, tree, commit;
+    struct cv_buf branch, parent, blob, tree_in, tree, commit;
 };
 
 static enum cv_status write_commit(char *repository, struct cv_bytes note,
@@ -393,32 +393,47 @@ static uint64_t size_of(struct cv_bytes note)
     return size;
 }
 
+/* What lies on the branch of the origin that `head` begins with: *parent is the
+ * commit, empty where there is none. */
+static enum cv_status read_git(char *repository, struct cv_bytes head,
+                               struct cv_buf *branch, struct cv_buf *parent,
+                               struct cv_buf *before, struct cv_err *err)
+{
+    const struct cv_bytes none = {NULL, 0};
+    const char *words[] = {"rev-parse", "--verify", "--quiet", NULL, NULL};
+    const char *show[] = {"cat-file", "blob", NULL, NULL};
+    struct cv_buf path;
+    enum cv_status s;
+
+    branch_of(head, branch);
+    words[3] = cv_buf_text(branch);
+    /* Fails where there is none, too. */
+    if (git(repository, words, none, parent, NULL) != CV_OK) {
+        cv_buf_wipe(parent);
+        return CV_OK;
+    }
+    cv_buf_init(&path, NULL, CV_KIB(1));
+    cv_buf_add_format(&path, "%s:checkpoint", cv_buf_text(parent));
+    show[2] = cv_buf_text(&path);
+    s = git(repository, show, none, before, err);
+    cv_buf_add_char(before, '\n');
+    cv_buf_wipe(&path);
+    return s;
+}
+
 static enum cv_status put_git(char *repository, struct cv_bytes note,
                               struct cv_buf *before, bool *kept,
                               struct cv_err *err)
 {
-    const struct cv_bytes none = {NULL, 0};
     struct commit c;
-    struct cv_buf *const all[] = {&c.branch,  &c.parent, &c.path,  &c.blob,
+    struct cv_buf *const all[] = {&c.branch,  &c.parent, &c.blob,
                                   &c.tree_in, &c.tree,   &c.commit};
-    const char *parent[] = {"rev-parse", "--verify", "--quiet", NULL, NULL};
-    const char *show[] = {"cat-file", "blob", NULL, NULL};
-    enum cv_status s = CV_OK;
+    enum cv_status s;
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         cv_buf_init(all[i], NULL, CV_KIB(1));
     }
-    branch_of(note, &c.branch);
-    parent[3] = cv_buf_text(&c.branch);
-    /* Fails where there is none, too. */
-    if (git(repository, parent, none, &c.parent, NULL) == CV_OK) {
-        cv_buf_add_format(&c.path, "%s:checkpoint", cv_buf_text(&c.parent));
-        show[2] = cv_buf_text(&c.path);
-        s = git(repository, show, none, before, err);
-        cv_buf_add_char(before, '\n');
-    } else {
-        cv_buf_wipe(&c.parent);
-    }
+    s = read_git(repository, note, &c.branch, &c.parent, before, err);
     /* What lies there is not covered with something older. */
     *kept = size_of(cv_buf_bytes(before)) >= size_of(note);
     if (s == CV_OK && !*kept) {
@@ -427,6 +442,49 @@ static enum cv_status put_git(char *repository, struct cv_bytes note,
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         cv_buf_wipe(all[i]);
     }
+    return s;
+}
+
+/* Is it a repository? Without a branch of ours git says no more than of a
+ * folder that is none. */
+static enum cv_status look_git(char *repository, struct cv_err *err)
+{
+    const char *words[] = {"rev-parse", "--git-dir", NULL};
+    struct cv_buf out;
+    enum cv_status s;
+
+    cv_buf_init(&out, NULL, CV_KIB(8));
+    s = git(repository, words, (struct cv_bytes){NULL, 0}, &out, err);
+    cv_buf_wipe(&out);
+    return s;
+}
+
+enum cv_status cv_anchor_place_git(const char *path, const char *origin,
+                                   struct cv_buf *note, struct cv_err *err)
+{
+    struct sigaction time = {.sa_handler = on_alarm}, before;
+    const struct cv_bytes head = {(const uint8_t *)origin, strlen(origin)};
+    char *repository = strdup(path);
+    struct cv_buf branch, parent;
+    enum cv_status s;
+
+    if (repository == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_init(&branch, NULL, CV_KIB(1));
+    cv_buf_init(&parent, NULL, CV_KIB(1));
+    late = 0;
+    (void)sigaction(SIGALRM, &time, &before);
+    (void)alarm(CV_LIMIT_ANCHOR_RUN_S);
+    s = look_git(repository, err);
+    if (s == CV_OK) {
+        s = read_git(repository, head, &branch, &parent, note, err);
+    }
+    (void)alarm(0);
+    (void)sigaction(SIGALRM, &before, NULL);
+    cv_buf_wipe(&branch);
+    cv_buf_wipe(&parent);
+    free(repository);
     return s;
 }
 

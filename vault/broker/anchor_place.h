@@ -26,6 +26,14 @@
 CV_MUST_USE enum cv_status
 cv_anchor_place_tail(const char *path, struct cv_buf *tail, struct cv_err *err);
 
+/* Appends the note that a git: anchor at `path` has of the log `origin`;
+ * nothing where it has none yet. Starts git, and is for a program that waits
+ * for nothing else meanwhile: it takes SIGALRM for as long. CV_IO. */
+CV_MUST_USE enum cv_status cv_anchor_place_git(const char *path,
+                                               const char *origin,
+                                               struct cv_buf *note,
+                                               struct cv_err *err);
+
 /* Serves one request on `socket`; `anchors` are the configuration's texts,
  * ended by NULL. Returns when it is answered. */
 void cv_anchor_place_serve(char *const *anchors, int socket);
