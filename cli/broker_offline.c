@@ -61,12 +61,13 @@ static enum cv_status load(struct cv_reply *reply, const char *text,
         add_excerpt(reply, text, notes);
         return s;
     }
-    s = cv_policy_read_zones(*out, CV_POLICY_ZONE_FOLDER, &zones, err);
+    s = cv_policy_read_zones(*out, CV_POLICY_ZONE_FOLDER, &zones, notes, err);
     if (s == CV_OK) {
         s = cv_policy_set_zones(*out, zones, err);
     }
     cJSON_Delete(zones);
     if (s != CV_OK) {
+        add_excerpt(reply, text, notes);
         cv_policy_free(*out);
         *out = NULL;
     }
@@ -96,8 +97,13 @@ static enum cv_status policy_check(void *context, const cJSON *parameters,
         for (size_t i = 0; i < notes.n_warnings && i < CV_POLICY_NOTES; i++) {
             char line[CV_POLICY_NOTE_LEN + 32];
 
-            (void)snprintf(line, sizeof(line), "line %u: %s",
-                           notes.warnings[i].line, notes.warnings[i].text);
+            if (notes.warnings[i].line > 0) {
+                (void)snprintf(line, sizeof(line), "line %u: %s",
+                               notes.warnings[i].line, notes.warnings[i].text);
+            } else {
+                (void)snprintf(line, sizeof(line), "%s",
+                               notes.warnings[i].text);
+            }
             (void)cJSON_AddItemToArray(warnings, cJSON_CreateString(line));
         }
     }

@@ -85,6 +85,9 @@ static enum cv_status parse_zone(struct cv_parser *p, const cJSON *node,
                                 "over the limit of %d time zones",
                                 CV_POLICY_ZONES);
     w->zone_text = zones->list[w->zone];
+    struct cv_yaml_mark m = cv_yaml_marks_value(p->reader.marks, node);
+    w->zone_line = m.line;
+    w->zone_column = m.column;
     return CV_OK;
 }
 

@@ -103,11 +103,13 @@ CV_MUST_USE enum cv_status cv_policy_set_zones(struct cv_policy *policy,
 
 /* The zones that `policy` mentions as an object for the two calls above, read
  * from `folder` (CV_POLICY_ZONE_FOLDER); the one function of this library that
- * opens files. CV_NOT_FOUND with a hint when a zone is not there, CV_INVALID
- * when it is no time zone file. *out is the caller's to delete. */
+ * opens files. CV_INVALID when a zone is not there or is no time zone file: the
+ * text has the rule, and `notes` (may be NULL) the place. *out is the caller's
+ * to delete. */
 #define CV_POLICY_ZONE_FOLDER "/usr/share/zoneinfo"
 CV_MUST_USE enum cv_status cv_policy_read_zones(const struct cv_policy *policy,
                                                 const char *folder, cJSON **out,
+                                                struct cv_policy_notes *notes,
                                                 struct cv_err *err);
 
 /* Shows a place of `text`: the line, cut to a width and made safe for a

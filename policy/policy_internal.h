@@ -76,10 +76,12 @@ struct cv_rule_when {
     bool hours;
     unsigned from; /* minutes since midnight */
     unsigned until;
-    unsigned days;        /* a bit each, 1: Monday; 0: not given */
-    size_t zone;          /* number in the policy's zones; CV_TEXTS_NONE: UTC */
-    unsigned modes;       /* a bit each; 0: not given */
-    int64_t anchor_age_s; /* 0: not given */
+    unsigned days;      /* a bit each, 1: Monday; 0: not given */
+    size_t zone;        /* number in the policy's zones; CV_TEXTS_NONE: UTC */
+    unsigned zone_line; /* where it is written */
+    unsigned zone_column;
+    unsigned modes;           /* a bit each; 0: not given */
+    int64_t anchor_age_s;     /* 0: not given */
     struct cv_globs contexts; /* literal; n 0: not given */
     struct cv_pattern *ticket;
     const char *hours_text; /* as written, for words */
@@ -140,9 +142,10 @@ struct cv_policy {
 
 /* Zones out of {"name": "<base64>"}, each mentioned one and no other: *out is
  * an array, one for each of policy->zones, that the caller frees with
- * cv_policy_drop_zones. */
+ * cv_policy_drop_zones. `notes` (may be NULL) gets the place of a bad one. */
 enum cv_status cv_policy_load_zones(const struct cv_policy *policy,
                                     const cJSON *zones, struct cv_zone ***out,
+                                    struct cv_policy_notes *notes,
                                     struct cv_err *err);
 void cv_policy_drop_zones(const struct cv_policy *policy,
                           struct cv_zone **zones);

@@ -223,6 +223,35 @@ void cv_policy_drop_zones(const struct cv_policy *policy,
     free(zones);
 }
 
+/* Says of what is wrong with zone number `zone` which it is and where it is
+ * written first. */
+static void say_zone(const struct cv_policy *policy, size_t zone,
+                     struct cv_policy_notes *notes, struct cv_err *err)
+{
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        const struct cv_rule *rule = &policy->rules[i];
+        const struct cv_rule_when *w = &rule->when;
+        if (w->zone != zone)
+            continue;
+        if (notes != NULL) {
+            notes->error_line = w->zone_line;
+            notes->error_column = w->zone_column;
+        }
+        cv_err_prefix(err, "line %u, column %u: rule \"%s\": time zone \"%s\"",
+                      w->zone_line, w->zone_column, rule->name, w->zone_text);
+        return;
+    }
+}
+
+static enum cv_status no_zone(const struct cv_policy *policy, size_t zone,
+                              struct cv_policy_notes *notes, struct cv_err *err)
+{
+    (void)cv_fail(err, CV_INVALID, "this host has none of that name");
+    say_zone(policy, zone, notes, err);
+    cv_err_hint(err, "correct the name, or install the package tzdata");
+    return CV_INVALID;
+}
+
 static enum cv_status load_zone(const cJSON *item, struct cv_zone **out,
                                 struct cv_err *err)
 {
@@ -236,18 +265,16 @@ static enum cv_status load_zone(const cJSON *item, struct cv_zone **out,
                               false, "it", &file, err);
     if (st == CV_OK)
         st = cv_zone_parse(cv_buf_bytes(&file), out, err);
-    if (st != CV_OK)
-        cv_err_prefix(err, "time zone \"%s\"", item->string);
     cv_buf_wipe(&file);
     return st;
 }
 
 enum cv_status cv_policy_load_zones(const struct cv_policy *policy,
                                     const cJSON *zones, struct cv_zone ***out,
+                                    struct cv_policy_notes *notes,
                                     struct cv_err *err)
 {
     const cJSON *item;
-    size_t n = 0;
     enum cv_status st = CV_OK;
     if (!cJSON_IsObject(zones))
         return cv_fail(err, CV_INVALID, "the resolution has no \"zones\"");
@@ -262,14 +289,15 @@ enum cv_status cv_policy_load_zones(const struct cv_policy *policy,
             st = cv_fail(err, CV_INVALID,
                          "the resolution has a time zone that the policy does "
                          "not mention");
-        else
-            st = load_zone(item, &list[at], err);
+        else if ((st = load_zone(item, &list[at], err)) != CV_OK)
+            say_zone(policy, at, notes, err);
         if (st != CV_OK)
             break;
-        n++;
     }
-    if (st == CV_OK && n != policy->zones.n)
-        st = cv_fail(err, CV_INVALID, "the resolution lacks a time zone");
+    for (size_t i = 0; i < policy->zones.n && st == CV_OK; i++) {
+        if (list[i] == NULL)
+            st = no_zone(policy, i, notes, err);
+    }
     if (st != CV_OK) {
         cv_policy_drop_zones(policy, list);
         return st;
@@ -282,7 +310,7 @@ enum cv_status cv_policy_set_zones(struct cv_policy *policy, const cJSON *zones,
                                    struct cv_err *err)
 {
     struct cv_zone **list;
-    enum cv_status st = cv_policy_load_zones(policy, zones, &list, err);
+    enum cv_status st = cv_policy_load_zones(policy, zones, &list, NULL, err);
     if (st != CV_OK)
         return st;
     cv_policy_drop_zones(policy, policy->zone);
@@ -310,7 +338,7 @@ enum cv_status cv_policy_resolve(struct cv_policy *policy,
     enum cv_status st =
         cv_json_read(resolution, "the resolution", fields, 3, true, err);
     if (st == CV_OK)
-        st = cv_policy_load_zones(policy, zones, &list, err);
+        st = cv_policy_load_zones(policy, zones, &list, notes, err);
     if (st == CV_OK)
         st = resolve_names(policy, users, groups, notes, err);
     if (st == CV_OK) {
@@ -329,6 +357,7 @@ enum cv_status cv_policy_resolve(struct cv_policy *policy,
     return CV_OK;
 }
 
+/* CV_NOT_FOUND: there is no such file to read. */
 static enum cv_status read_zone(const char *folder, const char *name,
                                 struct cv_buf *out, struct cv_err *err)
 {
@@ -339,19 +368,20 @@ static enum cv_status read_zone(const char *folder, const char *name,
     if (len < 0 || (size_t)len >= sizeof(path))
         return cv_fail(err, CV_INVALID, "the path is too long");
     enum cv_status st = cv_file_open_input(path, &fd, err);
+    if (st != CV_OK && st != CV_INTERNAL)
+        st = CV_NOT_FOUND; /* a folder, say: as where the broker looks */
     if (st == CV_OK)
         st = cv_file_read(fd, name, out, err);
     cv_file_close(&fd);
     if (st == CV_OK)
         st = cv_zone_parse(cv_buf_bytes(out), &zone, err);
     cv_zone_free(zone);
-    if (st == CV_NOT_FOUND)
-        cv_err_hint(err, "correct the name, or install the package tzdata");
     return st;
 }
 
 enum cv_status cv_policy_read_zones(const struct cv_policy *policy,
                                     const char *folder, cJSON **out,
+                                    struct cv_policy_notes *notes,
                                     struct cv_err *err)
 {
     struct cv_buf file;
@@ -364,8 +394,10 @@ enum cv_status cv_policy_read_zones(const struct cv_policy *policy,
     for (size_t i = 0; i < policy->zones.n && st == CV_OK; i++) {
         const char *name = policy->zones.list[i];
         st = read_zone(folder, name, &file, err);
-        if (st != CV_OK)
-            cv_err_prefix(err, "time zone \"%s\"", name);
+        if (st == CV_NOT_FOUND)
+            st = no_zone(policy, i, notes, err);
+        else if (st != CV_OK)
+            say_zone(policy, i, notes, err);
         else if (!cv_json_add_base64(o, name, cv_buf_bytes(&file)))
             st = cv_fail(err, CV_INTERNAL, "no memory for time zones");
         cv_buf_wipe(&file);

@@ -188,6 +188,42 @@ def test_edit_is_decided_before_and_after(three):
     three("label", "dev-c", "env=prod", code=DENIED)
 
 
+def test_a_warning_without_a_line(vault):
+    """What the whole policy lacks is in no line of it."""
+    path = vault.write("p.yaml", policy(permit("r", "list")))
+    for words in (("check",), ("apply", "--dry-run")):
+        note = vault("policy", *words, path, code=0).note
+        assert "no rule permits policy.apply" in note, words
+        assert "line 0" not in note, words
+
+
+def test_a_time_zone_that_is_not_there(vault):
+    """apply and check say the same of it: which, in which rule, and where."""
+    path = vault.write("p.yaml", policy(ALL) + """- name: night
+  effect: permit
+  subjects: {uids: [1]}
+  actions: [use]
+  when: {hours: "08:00-09:00", timezone: Mars/X}
+""")
+    said = []
+    for words in (("check",), ("apply",), ("apply", "--dry-run")):
+        error = vault("-o", "json", "policy", *words, path,
+                      code=INVALID).error
+        note = vault("policy", *words, path, code=INVALID).note
+        said.append((error["message"].replace(path + ": ", ""), error["hint"],
+                     [x for x in note.splitlines() if "|" in x][:2]))
+        if "apply" in words:
+            assert error["state"] == "the policy in force is unchanged"
+    line = 1 + open(path).read().splitlines().index(
+        '  when: {hours: "08:00-09:00", timezone: Mars/X}')
+    text, hint, excerpt = said[0]
+    assert said[1] == said[0] and said[2] == said[0]
+    assert text.startswith(f"line {line}, column 42: rule \"night\": ")
+    assert '"Mars/X"' in text and "tzdata" in hint
+    assert "Mars/X" in excerpt[0]
+    assert excerpt[1].index("^") == excerpt[0].index("Mars/X")
+
+
 def test_import_is_decided_on_the_name_to_be(three):
     apply(three, READS, permit("i", "import", "list",
                                entries={"names": ["lab-*"]}))

@@ -557,7 +557,7 @@ static enum cv_status read_zones(struct cv_policy *p, const cJSON *resolution)
 {
     cJSON *o = (cJSON *)p;
     (void)resolution;
-    enum cv_status st = cv_policy_read_zones(p, folder, &o, NULL);
+    enum cv_status st = cv_policy_read_zones(p, folder, &o, NULL, NULL);
     left = -1;
     assert_int_equal(o != NULL, st == CV_OK);
     assert_int_equal(cJSON_GetArraySize(o), st == CV_OK ? 1 : 0);

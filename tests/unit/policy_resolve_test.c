@@ -83,7 +83,7 @@ static const struct {
      "\"Europe/Berlin\":\"%s\"}}",
      "a number in \"users\" that is none"},
     {"{\"users\":{\"alice\":1},\"groups\":{\"sre\":2},\"zones\":{}}",
-     "lacks a time zone"},
+     "time zone \"Europe/Berlin\": this host has none of that name"},
     {"{\"users\":{\"alice\":1},\"groups\":{\"sre\":2},\"zones\":{"
      "\"Europe/Berlin\":\"%s\",\"UTC\":\"\"}}",
      "does not mention"},
@@ -383,14 +383,16 @@ static void reads_zone_files(void **state)
 
     cv_err_init(&err);
     found = zones;
-    assert_int_equal(cv_policy_read_zones(p, folder, &found, &err),
-                     CV_NOT_FOUND);
+    assert_int_equal(cv_policy_read_zones(p, folder, &found, NULL, &err),
+                     CV_INVALID);
     assert_null(found);
     assert_non_null(strstr(err.text, "Europe/Berlin"));
+    assert_non_null(strstr(err.text, "this host has none"));
     assert_non_null(strstr(err.hint, "tzdata"));
 
     put(folder, "Europe/Berlin", "TZif", 4);
-    assert_int_equal(cv_policy_read_zones(p, folder, &found, &err), CV_INVALID);
+    assert_int_equal(cv_policy_read_zones(p, folder, &found, NULL, &err),
+                     CV_INVALID);
     assert_null(found);
 
     cv_buf_init(&file, NULL, CV_KIB(64));
@@ -398,7 +400,8 @@ static void reads_zone_files(void **state)
         cv_decode_base64(berlin, strlen(berlin), false, "zone", &file, NULL),
         CV_OK);
     put(folder, "Europe/Berlin", file.data, file.len);
-    assert_int_equal(cv_policy_read_zones(p, folder, &found, &err), CV_OK);
+    assert_int_equal(cv_policy_read_zones(p, folder, &found, NULL, &err),
+                     CV_OK);
     assert_string_equal(
         cJSON_GetObjectItemCaseSensitive(found, "Europe/Berlin")->valuestring,
         berlin);
@@ -416,7 +419,8 @@ static void reads_zone_files(void **state)
     for (size_t len = 490; len < sizeof(far); len += 4) {
         far[len] = '\0';
         cv_err_init(&err);
-        assert_int_not_equal(cv_policy_read_zones(p, far, &none, &err), CV_OK);
+        assert_int_not_equal(cv_policy_read_zones(p, far, &none, NULL, &err),
+                             CV_OK);
         assert_null(none);
         assert_int_equal(strstr(err.text, "the path is too long") != NULL,
                          len + strlen("/Europe/Berlin") >= 512);

@@ -132,6 +132,7 @@ static enum cv_status apply_parse(struct cv_broker *b, struct apply *a,
     }
     if (s != CV_OK) {
         cv_broker_policy_excerpt(reply, bytes, &a->notes);
+        cv_err_state(err, "the policy in force is unchanged");
     }
     return s;
 }
