@@ -13,7 +13,10 @@ static enum cv_status thaw(struct cv_cli *cli, struct cv_err *err)
 
     cli->no_start = true;
     s = cv_call_simple(cli, "UnlockAll", cv_cli_parameters(cli), &answer, err);
-    if (s == CV_OK) {
+    if (s == CV_OK &&
+        cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(answer, "was_frozen"))) {
+        cv_output_note(&cli->out, "nothing was frozen");
+    } else if (s == CV_OK) {
         cv_output_note(
             &cli->out, "the freeze has ended%s",
             cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "locked"))

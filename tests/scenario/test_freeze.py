@@ -103,9 +103,28 @@ def test_what_is_refused_and_what_goes_on(rig):
     assert rig.json("status", *rig.to)["frozen_reason"] == \
         "a laptop was stolen"
     done = ask(rig, "unlock", "--all", code=0)
-    assert "certvault unlock" in done.note
+    assert "certvault unlock" in done.note and "has ended" in done.note
     assert not rig.json("status", *rig.to)["frozen"]
     ask(rig, "export", "a", "--reason", "x", code=0, secret=True)
+    done = ask(rig, "unlock", "--all", code=0)
+    assert "nothing was frozen" in done.note and "ended" not in done.note
+
+
+def test_without_a_reason(rig):
+    """There is none, and no word stands for it; also for the next broker."""
+    ask(rig, "lock", "--all", code=0)
+    for again in (False, True):
+        if again:
+            rig.broker.end()
+            harness.wait_for_none()
+            rig.begin()
+        error = ask(rig, "-o", "json", "export", "a", "--reason", "x",
+                    code=DENIED).error
+        status = rig.json("status", *rig.to)
+        assert error["message"].endswith(" by " + status["frozen_by"]), error
+        assert status["frozen"] and "frozen_reason" not in status
+        shown = ask(rig, "status", code=0)
+        assert "null" not in shown.text + shown.note
     ask(rig, "unlock", "--all", code=0)
 
 

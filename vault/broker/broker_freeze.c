@@ -8,6 +8,7 @@ static enum cv_status run(struct cv_broker *b, const cJSON *parameters,
 {
     const struct cv_json_field fields[] = {CV_BROKER_ASK_FIELDS};
     cJSON *details = cJSON_CreateObject();
+    bool before = false;
     struct cv_ask ask;
     enum cv_status s = cv_ask_begin(b, CV_ACTION_ADMIN, parameters, &ask, err);
 
@@ -22,6 +23,7 @@ static enum cv_status run(struct cv_broker *b, const cJSON *parameters,
         s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
+        before = b->freeze.is;
         s = cv_ask_decide(&ask, NULL, details, err);
         if (s == CV_OK) {
             s = cv_freeze_set(&ask, frozen, details, err);
@@ -33,6 +35,8 @@ static enum cv_status run(struct cv_broker *b, const cJSON *parameters,
     if (s != CV_OK) {
         cv_ask_refused(&ask, err);
     } else if (!cv_freeze_add(b, cv_reply_parameters(reply)) ||
+               !cv_json_add_bool(cv_reply_parameters(reply), "was_frozen",
+                                 before) ||
                !cv_json_add_bool(cv_reply_parameters(reply), "locked",
                                  !b->unlocked)) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");

@@ -47,7 +47,9 @@ static void take(struct cv_freeze *f, const char *value)
         cv_json_read(tree, KEY, CV_BROKER_FIELDS(fields), false, NULL) ==
             CV_OK) {
         (void)snprintf(f->by, sizeof(f->by), "%s", by);
-        (void)snprintf(f->reason, sizeof(f->reason), "%s", reason);
+        /* None was given: then there is none, and no word for it. */
+        (void)snprintf(f->reason, sizeof(f->reason), "%s",
+                       reason != NULL ? reason : "");
         (void)!cv_clock_parse(since, &f->since_s, NULL);
     }
     cJSON_Delete(tree);
