@@ -122,7 +122,8 @@ def until(condition, seconds=60):
 
 # The command line.
 
-def person(rig, uid, *args, code=None, groups=(), start=False, **env):
+def person(rig, uid, *args, code=None, groups=(), start=False, input=None,
+           **env):
     """The command line as another user."""
     home = os.path.join("/tmp", f"cv-approvals-{uid}-{os.getpid()}")
     os.makedirs(home, mode=0o700, exist_ok=True)
@@ -136,6 +137,9 @@ def person(rig, uid, *args, code=None, groups=(), start=False, **env):
                    group=uid, extra_groups=list(groups),
                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                    stderr=subprocess.PIPE, cwd="/")
+    if input is not None:
+        del options["stdin"]
+        options["input"] = input
     if start:
         return subprocess.Popen(argv, **options)
     done = subprocess.run(argv, timeout=120, check=False, **options)

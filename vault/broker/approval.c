@@ -639,3 +639,81 @@ enum cv_status cv_approval_pending(struct cv_broker *b, uint64_t *out,
     return cv_store_request_list(b->vault->store, false, count_pending, out,
                                  err);
 }
+
+/* Answers */
+
+const cJSON *cv_approval_by(const cJSON *doc, uid_t uid)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, member(doc, "approvals"))
+    {
+        const cJSON *by = member(item, "uid");
+
+        if (cJSON_IsNumber(by) && by->valuedouble == (double)uid) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+static cJSON *groups_of(const struct cv_caller *c)
+{
+    cJSON *list = cJSON_CreateArray();
+
+    for (size_t i = 0; i < c->peer.n_groups; i++) {
+        if (!cJSON_AddItemToArray(
+                list, cJSON_CreateNumber((double)c->peer.groups[i]))) {
+            cJSON_Delete(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+cJSON *cv_approval_who(const struct cv_ask *ask)
+{
+    const struct cv_caller *c = ask->caller;
+    char at[CV_CLOCK_TEXT_LEN];
+    cJSON *out = cJSON_CreateObject();
+
+    if (!cv_json_add_int(out, "uid", (int64_t)c->peer.uid) ||
+        !cv_json_add_str(out, "user", c->user) ||
+        !cv_json_add_str(out, "at", cv_clock_format(cv_clock_now_s(), at)) ||
+        !cv_json_add_str(out, "reason", ask->reason) ||
+        !cv_json_add_int(out, "audit_seq", ask->seq)) {
+        cJSON_Delete(out);
+        return NULL;
+    }
+    return out;
+}
+
+/* One that is given again takes the place of the one before. */
+static void forget_approval(cJSON *list, const cJSON *before)
+{
+    for (int i = cJSON_GetArraySize(list); before != NULL && i-- > 0;) {
+        if (cJSON_GetArrayItem(list, i) == before) {
+            cJSON_DeleteItemFromArray(list, i);
+        }
+    }
+}
+
+bool cv_approval_add(const struct cv_ask *ask, bool is_signed, const char *key,
+                     cJSON *doc)
+{
+    const struct cv_caller *c = ask->caller;
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(doc, "approvals");
+    cJSON *one = cv_approval_who(ask);
+
+    forget_approval(list, cv_approval_by(doc, c->peer.uid));
+    if (cJSON_GetArraySize(list) < CV_LIMIT_APPROVALS &&
+        cv_json_add_int(one, "gid", (int64_t)c->peer.gid) &&
+        cv_json_add_item(one, "gids", groups_of(c)) &&
+        cv_json_add_bool(one, "signed", is_signed) &&
+        (key[0] == '\0' || cv_json_add_str(one, "key", key)) &&
+        cJSON_AddItemToArray(list, one)) {
+        return true;
+    }
+    cJSON_Delete(one);
+    return false;
+}

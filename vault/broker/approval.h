@@ -69,4 +69,17 @@ CV_MUST_USE enum cv_status cv_approval_use(struct cv_ask *ask,
 CV_MUST_USE enum cv_status
 cv_approval_pending(struct cv_broker *b, uint64_t *out, struct cv_err *err);
 
+/* What `uid` gave to this request, of doc; NULL: nothing. */
+const cJSON *cv_approval_by(const cJSON *doc, uid_t uid);
+
+/* Who answers by `ask`, as they are now. On the heap of cv_json_use; NULL when
+ * memory is gone. */
+cJSON *cv_approval_who(const struct cv_ask *ask);
+
+/* Puts it into doc that `ask` approves; what was given again takes the place of
+ * the one before. `key`: that signed, "": none. False when memory is gone, or
+ * there are too many. */
+bool cv_approval_add(const struct cv_ask *ask, bool is_signed, const char *key,
+                     cJSON *doc);
+
 #endif

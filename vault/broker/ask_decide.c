@@ -177,6 +177,70 @@ enum cv_status cv_ask_check(struct cv_ask *ask, const cJSON *doc,
     return record_denial(ask, &leaf, err);
 }
 
+/* Not what is asked for failed, but what it is asked of. */
+static bool is_broken(enum cv_status s)
+{
+    return s == CV_INTERNAL || s == CV_IO || s == CV_INTEGRITY;
+}
+
+/* Entered. Decides on what ask->doc says, as if nobody could be waited for. */
+static enum cv_status deny_first(struct cv_ask *ask, enum cv_status s,
+                                 struct cv_err *err)
+{
+    struct cv_leaf leaf;
+    struct cv_err why;
+
+    cv_err_init(&why);
+    if (cv_ask_run(ask, &why) != CV_DENIED) {
+        return s;
+    }
+    if (err != NULL) {
+        *err = why;
+    }
+    decision_leaf(ask, NULL, &leaf);
+    /* It may be a text that no entry has. */
+    leaf.context = NULL;
+    leaf.status = CV_DENIED;
+    return record_denial(ask, &leaf, err);
+}
+
+enum cv_status cv_ask_tell(struct cv_ask *ask, const cJSON *doc,
+                           const char *name, enum cv_status s,
+                           struct cv_err *err)
+{
+    struct cv_vault *vault = ask->broker->vault;
+    const bool enters = vault != NULL && !vault->entered;
+    cJSON *bare = NULL;
+    enum cv_status entered;
+
+    /* What is no name is no entry's: that may be told. */
+    if (vault == NULL || is_broken(s) ||
+        (doc == NULL && name != NULL && cv_name_check(name, NULL) != CV_OK)) {
+        return s;
+    }
+    if (doc == NULL && name != NULL) {
+        bare = cJSON_CreateObject();
+        /* Each entry has a provenance: the usual, as where it is explained. */
+        if (!cv_json_add_str(bare, "name", name) ||
+            !cv_json_add_str(bare, "provenance", "sealed")) {
+            cJSON_Delete(bare);
+            return cv_fail(err, CV_INTERNAL, "memory is gone");
+        }
+    }
+    entered = enters ? cv_broker_enter(ask->broker, err) : CV_OK;
+    if (entered == CV_OK) {
+        ask->doc = doc != NULL ? doc : bare;
+        s = deny_first(ask, s, err);
+        memset(&ask->result, 0, sizeof(ask->result));
+        ask->doc = doc;
+    }
+    if (enters && entered == CV_OK) {
+        cv_broker_leave(ask->broker);
+    }
+    cJSON_Delete(bare);
+    return entered == CV_OK ? s : entered;
+}
+
 /* What the record says of a permit beyond what the method told: what approvals
  * it used, that the glass was broken, that it counts for no limit. */
 static bool add_permit(const struct cv_ask *ask, bool held, cJSON *details)

@@ -198,6 +198,7 @@ static enum cv_status load_asked(struct cv_broker *b, struct call *c,
                                  struct cv_err *err)
 {
     struct cv_ask *ask = &c->use.ask;
+    enum cv_status s;
 
     if (c->name == NULL) {
         return CV_OK;
@@ -205,11 +206,22 @@ static enum cv_status load_asked(struct cv_broker *b, struct call *c,
     c->use.name = c->name;
     if (ask->action == CV_ACTION_USE) {
         ask->context = c->context;
-        return cv_use_load(b, &c->use, err);
+        s = cv_use_load(b, &c->use, err);
+    } else {
+        s = cv_broker_load_entry(b, c->name, false, &c->use.row, &c->use.doc,
+                                 err);
     }
-    ask->context = ask->action == CV_ACTION_EXPORT ? c->context : NULL;
-    return cv_broker_load_entry(b, c->name, false, &c->use.row, &c->use.doc,
-                                err);
+    if (s != CV_OK || ask->action != CV_ACTION_USE) {
+        ask->context =
+            ask->action == CV_ACTION_USE || ask->action == CV_ACTION_EXPORT
+                ? c->context
+                : NULL;
+    }
+    if (s != CV_OK) {
+        s = cv_ask_tell(ask, c->use.doc, c->name, s, err);
+        ask->context = NULL;
+    }
+    return s;
 }
 
 static enum cv_status nothing_to_approve(struct call *c, struct cv_err *err)
@@ -443,27 +455,12 @@ static enum cv_status check_open(const struct answer *a, struct cv_err *err)
     return s;
 }
 
-static const cJSON *approval_by(const cJSON *doc, uid_t uid)
-{
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, member(doc, "approvals"))
-    {
-        const cJSON *by = member(item, "uid");
-
-        if (cJSON_IsNumber(by) && by->valuedouble == (double)uid) {
-            return item;
-        }
-    }
-    return NULL;
-}
-
 /* Entered. May this caller answer it, and has not yet? */
 static enum cv_status check_answer(struct answer *a, struct cv_err *err)
 {
     const struct cv_policy_require *require = cv_policy_require_of(
         a->ask.broker->policy, cv_entry_text(a->about.doc, "rule"));
-    const cJSON *before = approval_by(a->about.doc, a->ask.caller->peer.uid);
+    const cJSON *before = cv_approval_by(a->about.doc, a->ask.caller->peer.uid);
     enum cv_status s;
 
     if (is_own(&a->ask, &a->about)) {
@@ -489,67 +486,6 @@ static enum cv_status check_answer(struct answer *a, struct cv_err *err)
     return CV_OK;
 }
 
-static cJSON *groups_of(const struct cv_caller *c)
-{
-    cJSON *list = cJSON_CreateArray();
-
-    for (size_t i = 0; i < c->peer.n_groups; i++) {
-        if (!cJSON_AddItemToArray(
-                list, cJSON_CreateNumber((double)c->peer.groups[i]))) {
-            cJSON_Delete(list);
-            return NULL;
-        }
-    }
-    return list;
-}
-
-/* Who answered, as they were when they did. */
-static cJSON *who(const struct answer *a)
-{
-    const struct cv_caller *c = a->ask.caller;
-    char at[CV_CLOCK_TEXT_LEN];
-    cJSON *out = cJSON_CreateObject();
-
-    if (!cv_json_add_int(out, "uid", (int64_t)c->peer.uid) ||
-        !cv_json_add_str(out, "user", c->user) ||
-        !cv_json_add_str(out, "at", cv_clock_format(cv_clock_now_s(), at)) ||
-        !cv_json_add_str(out, "reason", a->ask.reason) ||
-        !cv_json_add_int(out, "audit_seq", a->ask.seq)) {
-        cJSON_Delete(out);
-        return NULL;
-    }
-    return out;
-}
-
-/* One that is given again takes the place of the one before. */
-static void forget_approval(cJSON *list, const cJSON *before)
-{
-    for (int i = cJSON_GetArraySize(list); before != NULL && i-- > 0;) {
-        if (cJSON_GetArrayItem(list, i) == before) {
-            cJSON_DeleteItemFromArray(list, i);
-        }
-    }
-}
-
-static bool add_approval(const struct answer *a, cJSON *doc)
-{
-    const struct cv_caller *c = a->ask.caller;
-    cJSON *list = cJSON_GetObjectItemCaseSensitive(doc, "approvals");
-    cJSON *one = who(a);
-
-    forget_approval(list, approval_by(doc, c->peer.uid));
-    if (cJSON_GetArraySize(list) < CV_LIMIT_APPROVALS &&
-        cv_json_add_int(one, "gid", (int64_t)c->peer.gid) &&
-        cv_json_add_item(one, "gids", groups_of(c)) &&
-        cv_json_add_bool(one, "signed", a->is_signed) &&
-        (a->key[0] == '\0' || cv_json_add_str(one, "key", a->key)) &&
-        cJSON_AddItemToArray(list, one)) {
-        return true;
-    }
-    cJSON_Delete(one);
-    return false;
-}
-
 static enum cv_store_request_state next_state(const struct answer *a,
                                               const cJSON *doc)
 {
@@ -570,8 +506,10 @@ static enum cv_status store_answer(struct answer *a, struct cv_err *err)
     struct cv_broker *b = a->ask.broker;
     struct cv_ask *asks[] = {&a->ask};
     enum cv_store_request_state state;
-    bool ok = a->deny ? cv_json_add_item(a->about.doc, "closed", who(a))
-                      : add_approval(a, a->about.doc);
+    bool ok =
+        a->deny
+            ? cv_json_add_item(a->about.doc, "closed", cv_approval_who(&a->ask))
+            : cv_approval_add(&a->ask, a->is_signed, a->key, a->about.doc);
     enum cv_status s =
         ok ? cv_store_begin(b->vault->store, err) : no_memory(err);
 
@@ -637,7 +575,7 @@ static enum cv_status withdraw(struct answer *a, struct cv_err *err)
         s = cv_broker_commit(b, err);
     }
     if (s == CV_OK) {
-        s = cv_json_add_item(a->about.doc, "closed", who(a))
+        s = cv_json_add_item(a->about.doc, "closed", cv_approval_who(&a->ask))
                 ? cv_approval_put(b, a->about.row, CV_STORE_REQUEST_WITHDRAWN,
                                   a->about.doc, err)
                 : no_memory(err);
@@ -687,11 +625,65 @@ static enum cv_status check_signature(struct cv_broker *b, struct answer *a,
     return s;
 }
 
+/* May it know of every request that there is? */
+static bool sees_all(const struct cv_ask *ask)
+{
+    struct cv_ask trial = *ask;
+
+    trial.reason = trial.reason != NULL ? trial.reason : "-";
+    trial.dry_run = true;
+    trial.preview = true;
+    return cv_ask_would_now(&trial, NULL, NULL) == CV_OK &&
+           !trial.result.break_glass;
+}
+
+/* By what is said with it: a glass is broken seen. */
+static bool may_now(const struct answer *a)
+{
+    struct cv_ask trial = a->ask;
+
+    return counts_for(&a->ask, &a->about, true) &&
+           cv_ask_would_now(&trial, a->about.entry, NULL) != CV_DENIED;
+}
+
+/* Entered. Of a request that is not the caller's to see, and of one that is not
+ * there, the answer is the same. `s` is what looking for it came to. */
+static enum cv_status check_seen(struct answer *a, enum cv_status s,
+                                 struct cv_err *err)
+{
+    struct cv_broker *b = a->ask.broker;
+    char shown[CV_STORE_REQUEST_ID + 1];
+    cJSON *details;
+
+    if ((s != CV_OK && s != CV_NOT_FOUND) ||
+        (a->about.row != NULL && is_own(&a->ask, &a->about)) ||
+        (s == CV_OK && (may_see(&a->ask, &a->about) || may_now(a))) ||
+        sees_all(&a->ask)) {
+        return s;
+    }
+    details = a->about.row != NULL ? answer_details(a) : cJSON_CreateObject();
+    a->ask.doc = a->about.entry;
+    s = cv_ask_deny(&a->ask, CV_DENIED, details, err);
+    if (s == CV_OK) {
+        s = cv_broker_commit(b, err);
+    }
+    cJSON_Delete(details);
+    if (s != CV_OK) {
+        return s;
+    }
+    s = cv_fail(err, CV_DENIED, "there is no request %s that you may answer",
+                cv_err_quote(shown, sizeof(shown), a->id, strlen(a->id)));
+    err->audit_seq = a->ask.seq;
+    cv_err_state(err, "nothing was changed; the denial is recorded");
+    cv_err_hint(err, "certvault requests lists those that you may");
+    return s;
+}
+
 /* Entered. */
 static enum cv_status load_answer(struct cv_broker *b, struct answer *a,
                                   struct cv_err *err)
 {
-    enum cv_status s = load_about(b, a->id, &a->about, err);
+    enum cv_status s = check_seen(a, load_about(b, a->id, &a->about, err), err);
 
     if (s == CV_OK) {
         a->ask.doc = a->about.entry;

@@ -314,6 +314,7 @@ CV_BROKER_METHOD(show)
     }
     if (s == CV_OK) {
         s = cv_broker_load_entry(b, name, false, &row, &doc, err);
+        s = s == CV_OK ? s : cv_ask_tell(&ask, NULL, name, s, err);
     }
     if (s == CV_OK) {
         s = cv_ask_read(&ask, doc, err);
@@ -411,6 +412,34 @@ static enum cv_status edit_decide(struct edit *e, const cJSON *details,
     return cv_change_end(asks, n, s, details, err);
 }
 
+static enum cv_status change_name(struct edit *e, cJSON *details,
+                                  struct cv_err *err)
+{
+    enum cv_status s =
+        cv_entry_rename(e->after, e->text, cv_clock_now_s(), err);
+
+    if (s == CV_OK && !cv_json_add_str(details, "new_name", e->text)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}
+
+/* Entered. It cannot be changed so, or is not there: who may not is told so, in
+ * the order of cv_ask_decide_both. */
+static enum cv_status edit_tell(struct edit *e, enum cv_status s,
+                                struct cv_err *err)
+{
+    if (e->before == NULL && e->change == change_name) {
+        const enum cv_status after =
+            cv_ask_tell(&e->ask, NULL, e->text, s, err);
+
+        if (after != s) {
+            return after;
+        }
+    }
+    return cv_ask_tell(&e->ask, e->before, e->name, s, err);
+}
+
 /* Entered: what is changed was read with the lock held, so that of two edits
  * neither is lost. */
 static enum cv_status edit_run(struct edit *e, struct cv_err *err)
@@ -431,9 +460,7 @@ static enum cv_status edit_run(struct edit *e, struct cv_err *err)
         s = cv_entry_note(e->after, "edited", b->caller->user, cv_clock_now_s(),
                           err);
     }
-    if (s == CV_OK) {
-        s = edit_decide(e, details, err);
-    }
+    s = s == CV_OK ? edit_decide(e, details, err) : edit_tell(e, s, err);
     cJSON_Delete(details);
     return s;
 }
@@ -458,18 +485,6 @@ static enum cv_status edit_finish(struct edit *e, enum cv_status s,
         cv_ask_refused(&e->ask, err);
     }
     edit_free(e);
-    return s;
-}
-
-static enum cv_status change_name(struct edit *e, cJSON *details,
-                                  struct cv_err *err)
-{
-    enum cv_status s =
-        cv_entry_rename(e->after, e->text, cv_clock_now_s(), err);
-
-    if (s == CV_OK && !cv_json_add_str(details, "new_name", e->text)) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
     return s;
 }
 

@@ -64,8 +64,10 @@ static enum cv_status load(struct export *x, struct cv_err *err)
     if (s == CV_OK) {
         s = check_context(x, err);
     }
-    if (s == CV_OK) {
-        x->ask.context = x->context;
+    x->ask.context = x->context;
+    if (s != CV_OK) {
+        s = cv_ask_tell(&x->ask, x->doc, x->name, s, err);
+        x->ask.context = NULL;
     }
     return s;
 }

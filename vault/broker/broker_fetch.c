@@ -300,7 +300,9 @@ static enum cv_status before_minting(struct cv_ask *ask, const struct fetch *f,
             *err = missing;
             s = missing.status;
         }
-        if (s == CV_OK) {
+        if (s != CV_OK) {
+            s = cv_ask_tell(ask, doc, NULL, s, err);
+        } else {
             s = f->dry_run ? cv_ask_check(ask, doc, details, err)
                            : cv_ask_decide(ask, doc, details, err);
         }

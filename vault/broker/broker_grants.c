@@ -104,7 +104,8 @@ struct revoke {
     struct cv_ask ask;
     char chosen[CV_LIMIT_GRANTS][CV_GRANT_ID_LEN];
     size_t n;
-    bool others; /* one of them is somebody else's */
+    bool others;  /* one of them is somebody else's */
+    bool missing; /* or there is none such */
 };
 
 static bool is_of(const struct cv_grant *g, const char *user)
@@ -150,6 +151,7 @@ static enum cv_status choose_ids(struct revoke *r, struct cv_broker *b,
             cv_err_state(err, "none was revoked");
             cv_err_hint(err, "it may have ended; certvault grants list names "
                              "those that live");
+            r->missing = true;
             return s;
         }
         choose(r, b, g);
@@ -284,6 +286,13 @@ static enum cv_status run(struct cv_broker *b, const cJSON *parameters,
     }
     if (s == CV_OK && r->others) {
         s = pass_door(b, r, err);
+    } else if (s != CV_OK && r->missing) {
+        /* Whether another has such a grant is not everybody's to know. */
+        s = cv_ask_tell(&r->ask, NULL, NULL, s, err);
+    }
+    if (s == CV_DENIED && r->ids != NULL) {
+        cv_err_hint(err, "certvault grants list names those of yours that "
+                         "live; others are for who may do admin");
     }
     if (s != CV_OK) {
         cv_ask_refused(&r->ask, err);

@@ -174,9 +174,8 @@ static enum cv_status check_decide(struct check *c, struct cv_err *err)
     (void)cv_json_add_str(details, "method", "Check");
     if (s == CV_OK) {
         s = cv_broker_load_entry(b, c->name, true, &c->row, &c->doc, err);
-        if (s == CV_OK) {
-            s = cv_ask_decide(&c->ask, c->doc, details, err);
-        }
+        s = s == CV_OK ? cv_ask_decide(&c->ask, c->doc, details, err)
+                       : cv_ask_tell(&c->ask, NULL, c->name, s, err);
         if (s == CV_OK) {
             s = cv_broker_commit(b, err);
         }

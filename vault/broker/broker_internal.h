@@ -230,6 +230,16 @@ CV_MUST_USE enum cv_status cv_ask_check(struct cv_ask *ask, const cJSON *doc,
                                         const cJSON *details,
                                         struct cv_err *err);
 
+/* Entered or not. What there is, and what not, is told to nobody who may not do
+ * what he asks: `s` is why the request cannot be gone on with (`err` has it),
+ * or CV_OK. It is decided on `doc`, or, where that is NULL, as for an entry
+ * called `name` that has nothing else (NULL: for none). CV_DENIED: that is
+ * recorded and told as of one that is there. Else `s`, and `err` as it was:
+ * nothing is filed, and a permit leaves no leaf. */
+CV_MUST_USE enum cv_status cv_ask_tell(struct cv_ask *ask, const cJSON *doc,
+                                       const char *name, enum cv_status s,
+                                       struct cv_err *err);
+
 /* Would it be permitted for `doc`? */
 bool cv_ask_would(const struct cv_ask *ask, const cJSON *doc);
 

@@ -62,15 +62,43 @@ static bool goes_with_key(const struct removal *r, const cJSON *doc)
             strcmp(cv_entry_text(doc, "provenance"), "adopted") != 0);
 }
 
-static bool comes_twice(const struct removal *r, size_t i)
+/* Before it is known which of them there are. */
+static enum cv_status check_names(const cJSON *names, struct cv_err *err)
 {
-    for (size_t k = 0; k < i; k++) {
-        if (strcmp(cv_entry_text(r->docs[k], "entry_id"),
-                   cv_entry_text(r->docs[i], "entry_id")) == 0) {
-            return true;
+    char shown[CV_LIMIT_NAME + 1];
+    const cJSON *item, *before;
+
+    cJSON_ArrayForEach(item, names)
+    {
+        if (!cJSON_IsString(item)) {
+            return cv_fail(err, CV_INVALID, "a name is not a text");
+        }
+        for (before = names->child; before != item; before = before->next) {
+            if (strcmp(before->valuestring, item->valuestring) != 0) {
+                continue;
+            }
+            (void)cv_fail(err, CV_INVALID, "%s is named twice",
+                          cv_err_quote(shown, sizeof(shown), item->valuestring,
+                                       strlen(item->valuestring)));
+            cv_err_state(err, "nothing was removed");
+            return CV_INVALID;
         }
     }
-    return false;
+    return CV_OK;
+}
+
+/* Entered. There is no entry `name`, the r->docs[at] to be: who may not remove
+ * one of those before it is told of that one, as where this one is there. */
+static enum cv_status tell_missing(struct removal *r, size_t at,
+                                   const char *name, struct cv_err *err)
+{
+    enum cv_status s = CV_NOT_FOUND;
+
+    for (size_t i = 0; i < at && s == CV_NOT_FOUND; i++) {
+        s = cv_ask_tell(&r->asks[i], r->docs[i], NULL, s, err);
+    }
+    return s == CV_NOT_FOUND ? cv_ask_tell(&r->asks[at], NULL, name, s, err)
+                             : s;
 }
 
 static struct place *place_of(const struct removal *r, const cJSON *doc)
@@ -106,10 +134,15 @@ static enum cv_status removal_load(struct cv_broker *b, const cJSON *names,
     const cJSON *item;
     size_t i = 0;
     int n = cJSON_GetArraySize(names);
+    enum cv_status s;
 
     if (n < 1 || n > CV_LIMIT_BATCH) {
         return cv_fail(err, CV_INVALID, "from 1 to %d names at a time",
                        CV_LIMIT_BATCH);
+    }
+    s = check_names(names, err);
+    if (s != CV_OK) {
+        return s;
     }
     r->n = (size_t)n;
     r->asks = calloc(r->n, sizeof(*r->asks));
@@ -123,21 +156,14 @@ static enum cv_status removal_load(struct cv_broker *b, const cJSON *names,
     cJSON_ArrayForEach(item, names)
     {
         struct cv_store_entry *row;
-        enum cv_status s;
 
-        if (!cJSON_IsString(item)) {
-            return cv_fail(err, CV_INVALID, "a name is not a text");
-        }
-        s = cv_broker_load_entry(b, item->valuestring, false, &row, &r->docs[i],
-                                 err);
-        cv_store_entry_free(row);
+        s = cv_ask_begin(b, CV_ACTION_REMOVE, parameters, &r->asks[i], err);
         if (s == CV_OK) {
-            s = cv_ask_begin(b, CV_ACTION_REMOVE, parameters, &r->asks[i], err);
-        }
-        if (s == CV_OK && comes_twice(r, i)) {
-            s = cv_fail(err, CV_INVALID, "%s is named twice",
-                        cv_entry_text(r->docs[i], "name"));
-            cv_err_state(err, "nothing was removed");
+            s = cv_broker_load_entry(b, item->valuestring, false, &row,
+                                     &r->docs[i], err);
+            cv_store_entry_free(row);
+            s = s == CV_NOT_FOUND ? tell_missing(r, i, item->valuestring, err)
+                                  : s;
         }
         if (s != CV_OK) {
             return s;
@@ -391,6 +417,28 @@ static enum cv_status check_places(const struct removal *r, struct cv_err *err)
     return CV_OK;
 }
 
+/* Entered. Nobody is asked for a PIN who would be denied. */
+static enum cv_status tell_denied(struct removal *r, struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    for (size_t i = 0; i < r->n && s == CV_OK; i++) {
+        s = cv_ask_tell(&r->asks[i], r->docs[i], NULL, s, err);
+    }
+    return s;
+}
+
+/* A denial among them is told of, or counted, already. */
+static void take_told(const struct removal *r, const struct cv_err *err,
+                      struct cv_ask *ask)
+{
+    ask->seq = err->audit_seq;
+    for (size_t i = 0; r->asks != NULL && i < r->n; i++) {
+        ask->told = ask->told || r->asks[i].told;
+        ask->counted = ask->counted || r->asks[i].counted;
+    }
+}
+
 /* Entered, and left. Where a token is wanted it is logged in to without the
  * vault's lock, and what was read before is read again. */
 static enum cv_status run(struct cv_broker *b, const cJSON *names,
@@ -401,7 +449,11 @@ static enum cv_status run(struct cv_broker *b, const cJSON *names,
     enum cv_status s = removal_load(b, names, parameters, r, err);
 
     if (s == CV_OK && r->n_rows < r->n && !dry_run) {
+        s = tell_denied(r, err);
         cv_broker_leave(b);
+        if (s != CV_OK) {
+            return s;
+        }
         s = open_tokens(b, r, reply, err);
         removal_forget(r);
         if (s == CV_OK) {
@@ -466,7 +518,7 @@ CV_BROKER_METHOD(remove)
         s = show_removed(&r, reply, err);
     }
     if (s != CV_OK) {
-        ask.seq = err->audit_seq;
+        take_told(&r, err, &ask);
         cv_ask_refused(&ask, err);
     }
     removal_free(&r);

@@ -55,6 +55,11 @@ static enum cv_status decide(struct cv_broker *b, const cJSON *parameters,
     if (s == CV_OK) {
         s = find_context(l, err);
     }
+    if (s != CV_OK && l->name != NULL) {
+        ask.context = l->context;
+        s = cv_ask_tell(&ask, l->doc, l->name, s, err);
+        ask.context = NULL;
+    }
     if (s == CV_OK) {
         ask.context = l->context;
         s = cv_ask_read(&ask, l->doc, err);

@@ -83,6 +83,11 @@ static enum cv_status load(struct cv_broker *b, struct cv_sign *sign)
     if (s == CV_OK) {
         s = check_context(sign, &sign->call.err);
     }
+    /* Under a grant he was told of it. */
+    if (s != CV_OK && sign->grant == NULL) {
+        s = cv_ask_tell(&sign->ask, sign->doc, sign->name, s, &sign->call.err);
+        sign->ask.context = NULL;
+    }
     if (s == CV_OK) {
         sign->on_token = cv_entry_token_has(sign->doc);
     }
@@ -187,8 +192,11 @@ void cv_sign_look(struct cv_broker *b, struct cv_together_call *call)
         (void)snprintf(sign->token, sizeof(sign->token), "%s", b->ready_token);
         return;
     }
+    /* Nobody is asked for a PIN who would be denied. */
     if (cv_broker_load_entry(b, sign->name, false, &row, &doc, NULL) == CV_OK &&
-        cv_entry_token_has(doc)) {
+        cv_entry_token_has(doc) &&
+        (sign->grant != NULL || (cv_broker_policy_load(b, NULL) == CV_OK &&
+                                 cv_ask_would(&sign->ask, doc)))) {
         (void)snprintf(sign->token, sizeof(sign->token), "%s",
                        cv_entry_token_uri(doc));
         sign->call.status = need_login(b, sign);

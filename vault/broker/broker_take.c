@@ -128,6 +128,10 @@ void cv_take_check_free(struct cv_broker *b, struct cv_take *takes, size_t n)
         if (t->err.status == CV_OK) {
             t->err.status = name_free(b, t);
         }
+        if (t->err.status == CV_EXISTS && !t->decided) {
+            t->err.status =
+                cv_ask_tell(&t->ask, t->doc, NULL, CV_EXISTS, &t->err);
+        }
     }
 }
 

@@ -127,6 +127,10 @@ static enum cv_status check(struct cv_broker *b, struct call *c,
     if (s == CV_OK) {
         find_again(b, c);
         s = cv_ask_check(&use->ask, use->doc, NULL, err);
+    } else {
+        use->ask.context = c->context;
+        s = cv_ask_tell(&use->ask, use->doc, use->name, s, err);
+        use->ask.context = NULL;
     }
     return s == CV_OK ? cv_use_fits(use, err) : s;
 }
@@ -560,6 +564,9 @@ static enum cv_status decide_keyless(struct cv_broker *b, struct keyless *k,
     k->use.ask.context = k->context;
     s = cv_use_load(b, &k->use, err);
     if (s != CV_OK) {
+        k->use.ask.context = k->context;
+        s = cv_ask_tell(&k->use.ask, k->use.doc, k->name, s, err);
+        k->use.ask.context = NULL;
         return s;
     }
     if (!add_contexts(k, list)) {

@@ -330,9 +330,8 @@ static enum cv_status fill(struct install *in, const char *by,
     return cv_entry_note(in->doc, "install", by, cv_clock_now_s(), err);
 }
 
-/* A second time in the place of the first. */
-static enum cv_status load(struct cv_broker *b, struct install *in,
-                           struct cv_err *err)
+static enum cv_status load_pending(struct cv_broker *b, struct install *in,
+                                   struct cv_err *err)
 {
     enum cv_status s;
 
@@ -359,6 +358,16 @@ static enum cv_status load(struct cv_broker *b, struct install *in,
         return s;
     }
     return CV_OK;
+}
+
+/* A second time in the place of the first. Who may not is told so before he is
+ * asked for a PIN. */
+static enum cv_status load(struct cv_ask *ask, struct install *in,
+                           struct cv_err *err)
+{
+    enum cv_status s = load_pending(ask->broker, in, err);
+
+    return cv_ask_tell(ask, in->doc, in->name, s, err);
 }
 
 /* Entered. */
@@ -407,7 +416,7 @@ static enum cv_status run_install(struct cv_broker *b, struct cv_ask *ask,
     enum cv_status s = cv_entry_check_identity(in->identity, err);
 
     if (s == CV_OK) {
-        s = load(b, in, err);
+        s = load(ask, in, err);
     }
     if (s == CV_OK) {
         s = cv_held_open(b, cv_entry_token_uri(in->doc), reply, &held, err);
@@ -420,7 +429,7 @@ static enum cv_status run_install(struct cv_broker *b, struct cv_ask *ask,
     }
     if (s == CV_OK) {
         /* It may have been renamed or removed meanwhile: as it is now. */
-        s = load(b, in, err);
+        s = load(ask, in, err);
         ask->doc = in->doc;
         if (s == CV_OK) {
             s = fill(in, b->caller->user, err);

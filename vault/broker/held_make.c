@@ -159,9 +159,8 @@ static enum cv_status generate_begin(struct cv_held *held,
     if (s == CV_OK) {
         s = cv_held_check_free(b, doc, err);
     }
-    if (s == CV_OK) {
-        s = cv_ask_decide(ask, doc, details, err);
-    }
+    s = s == CV_OK ? cv_ask_decide(ask, doc, details, err)
+                   : cv_ask_tell(ask, doc, NULL, s, err);
     if (s == CV_OK && cv_entry_token_set(leaky, "pending", "born", true)) {
         change->may_leak = cv_ask_would_quietly(ask, leaky);
     }
@@ -292,7 +291,9 @@ static enum cv_status find_pending(struct cv_ask *ask, const char *name,
         s = cv_fail(err, CV_EXISTS, "%s has a certificate already", name);
         cv_err_state(err, "nothing was done");
     }
-    if (s == CV_OK) {
+    if (s != CV_OK) {
+        s = cv_ask_tell(ask, *doc, name, s, err);
+    } else {
         s = dry_run ? cv_ask_check(ask, *doc, NULL, err)
                     : cv_ask_decide(ask, *doc, NULL, err);
     }
