@@ -525,6 +525,7 @@ static const struct cv_output_column status_columns[] = {
     {"not signed", "log_key.error", NULL, NULL},
     {"reserve", "reserve", NULL, NULL},
     {"disk was full", "tight", NULL, NULL},
+    {"warning", "warning", NULL, NULL},
     {"anchored", "anchored", NULL, anchored_color},
     {"anchored size", "anchor.size", NULL, NULL},
     {"anchored age (s)", "anchor.age_s", NULL, NULL},

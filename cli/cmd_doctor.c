@@ -72,6 +72,21 @@ static void check_broker(struct cv_cli *cli, struct cv_doctor_host *d)
         cJSON_GetNumberValue(cv_output_table_at(status, "landlock_abi")));
 }
 
+/* Gone, whatever was behind it can be gone with it. */
+static void check_checkpoint(struct cv_cli *cli, struct cv_doctor_host *d)
+{
+    const cJSON *status = NULL;
+
+    if (cv_call_member(cli, "AuditStatus", cJSON_CreateObject(), "status",
+                       CV_JSON_OBJECT, &status, NULL) == CV_OK &&
+        cv_output_table_text(status, "warning") != NULL) {
+        cv_doctor_host_add(d, "log", CV_DOCTOR_WARN,
+                           "certvault audit verify with a configuration that "
+                           "names an anchor, or with --checkpoint FILE",
+                           "%s", cv_output_table_text(status, "warning"));
+    }
+}
+
 /* One that is far behind, or cannot be reached. */
 static void check_sinks(struct cv_cli *cli, struct cv_doctor_host *d)
 {
@@ -302,6 +317,7 @@ CV_CMD(doctor)
     check_config(cli, &d);
     check_folder(cli, &d);
     check_broker(cli, &d);
+    check_checkpoint(cli, &d);
     check_sinks(cli, &d);
     check_tokens(cli, &d);
     s = cv_output_table_list(&cli->out, &view, d.items, err);

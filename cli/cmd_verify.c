@@ -205,6 +205,22 @@ static enum cv_status open_archive(const char *path, cJSON *parameters,
                : cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
+/* On standard error too: whoever looks at `ok` alone is to see it. */
+static void warn(struct cv_cli *cli, const cJSON *report)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "notes"))
+    {
+        const char *what = cv_output_table_text(item, "what");
+
+        if (what != NULL && strcmp(what, "checkpoint") == 0) {
+            cv_output_warn(&cli->out, "%s",
+                           cv_output_table_text(item, "message"));
+        }
+    }
+}
+
 CV_CMD(audit_verify)
 {
     const char *checkpoint = cv_args_value(args, "checkpoint");
@@ -255,6 +271,7 @@ CV_CMD(audit_verify)
     cv_file_close(&archive);
     if (s == CV_OK) {
         s = cv_output_table_object(&cli->out, &view, v.report, err);
+        warn(cli, v.report);
     }
     if (s == CV_OK) {
         s = judge(v.report, err);

@@ -333,3 +333,51 @@ def test_what_is_derived_is_held_against_the_log(written, what):
     assert "audit rebuild" in error["hint"]
     written("audit", "rebuild", code=0)
     assert written.verify()["ok"]
+
+
+def cut_off(vault, n):
+    """The last `n` records go, whole, and all that shows that they were."""
+    leaves = merkle.read_log(vault.path("audit/log"))
+    put_log(vault, b"".join(merkle.frame(x) for x in leaves[:-n]))
+    for name in ("checkpoint", "checkpoints", "tiles", "tiles.last", "state",
+                 "tile", "index"):
+        path = vault.path("audit/" + name)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.unlink(path)
+    return len(leaves) - n
+
+
+def missing(vault):
+    return [r["details"] for r in vault.records()
+            if r["action"] == "log" and "missing" in r["details"]]
+
+
+def test_a_checkpoint_that_is_gone_is_told(written):
+    """Nothing in the folder tells any more how far the log once went."""
+    assert "warning" not in written.json("audit", "status")
+    size = cut_off(written, 3)
+    done = written("-o", "json", "audit", "verify", code=0)
+    report = done.json
+    assert report["checkpoint"] == "missing" and report["size"] == size
+    note, = [n for n in report["notes"] if n["what"] == "checkpoint"]
+    assert "could have been cut off" in note["message"]
+    assert b"warning: the last checkpoint is missing" in done.err
+    # Who opens it says so in the log, before another is signed, and once.
+    said = written.json("audit", "status")
+    assert said["checkpoint"] is None
+    assert "checkpoint is missing" in said["warning"]
+    assert missing(written) == [{"missing": "checkpoint", "size": size}]
+    report = written.verify()
+    assert report["checkpoint"] == "valid" and report["notes"] == []
+    assert "warning" not in written.json("audit", "status")
+    written("label", "a", "after=1", code=0)
+    assert len(missing(written)) == 1
+
+
+def test_doctor_tells_of_a_checkpoint_that_is_gone(written):
+    cut_off(written, 3)
+    text = written("doctor").text
+    assert "the last checkpoint is missing" in text
+    assert "the last checkpoint is missing" not in written("doctor").text

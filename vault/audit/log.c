@@ -241,6 +241,7 @@ open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
         return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
     }
     covers = last; /* of no leaves where there is none */
+    log->bare = !found && (known == NULL || known->size == 0);
     if (known != NULL && known->size > (found ? last.size : 0)) {
         is_signed = false;
         last.size = known->size;
@@ -252,6 +253,7 @@ open_there(struct cv_log *log, const struct cv_tree *known, struct cv_err *err)
         status =
             cv_log_scan(log, (uint64_t)st.st_size, found ? &last : NULL, err);
     }
+    log->bare = log->bare && log->done.tree.size > 0;
     /* What it had to read the next one need not: a log that was restored, or
      * written at once. What is known but not signed yet makes no frontier. */
     if (status == CV_OK && log->mode == CV_LOG_WRITE && is_signed) {
@@ -453,6 +455,11 @@ uint64_t cv_log_bytes(const struct cv_log *log)
 uint64_t cv_log_torn(const struct cv_log *log)
 {
     return log->torn;
+}
+
+bool cv_log_is_bare(const struct cv_log *log)
+{
+    return log->bare;
 }
 
 const struct cv_log_policy *cv_log_last_policy(const struct cv_log *log)

@@ -135,6 +135,16 @@ uint64_t cv_log_bytes(const struct cv_log *log);
 /* Bytes behind the last whole frame that the next append will drop. */
 uint64_t cv_log_torn(const struct cv_log *log);
 
+/* Were there records and no checkpoint over any of them when it was opened? The
+ * first one is signed when a vault is made: what lay behind a checkpoint that
+ * is gone could have been cut off. The caller appends an event leaf that says
+ * so (action "log", details.missing "checkpoint"); false from then on that it
+ * is durable. */
+#define CV_LOG_BARE                                                           \
+    "the last checkpoint is missing: what was behind it could have been cut " \
+    "off; hold the log against an anchor"
+bool cv_log_is_bare(const struct cv_log *log);
+
 /* The highest policy that the leaves name which were read: all that others
  * appended, and of what was there at the opening at least the last 1 MiB. The
  * floor below which no store may fall. */

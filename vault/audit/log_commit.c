@@ -348,6 +348,7 @@ enum cv_status cv_log_commit(struct cv_log *log, struct cv_err *err)
     }
     if (status == CV_OK) {
         log->done = log->next;
+        log->bare = false;
     }
     log->alive = status == CV_OK;
     cv_log_discard(log);

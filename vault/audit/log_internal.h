@@ -27,6 +27,7 @@ struct cv_log {
     struct cv_frontier next; /* behind what is queued */
     struct cv_buf pending;   /* the frames between them */
     uint64_t torn;           /* bytes behind done.offset to be dropped */
+    bool bare;               /* records, no checkpoint, and nobody said so */
     uint64_t length; /* of the file, as it was left or found: zeros ahead and a
                         torn end count */
     bool stays;      /* keeps zeros ahead */

@@ -60,6 +60,8 @@ enum cv_status cv_log_status(const struct cv_log *log, cJSON **out,
               : cv_json_add_item(object, "checkpoint", cJSON_CreateNull())) &&
          cv_json_add_int(object, "reserve",
                          (int64_t)cv_reserve_size(log->vault)) &&
+         (status == CV_OK || log->done.tree.size == 0 ||
+          cv_json_add_str(object, "warning", CV_LOG_BARE)) &&
          cv_json_add_bool(object, "tight", log->tight) &&
          cv_json_add_str(object, "anchored", "none") &&
          add_archived(log, object);

@@ -1,6 +1,7 @@
 #include "vault/audit/verify_internal.h"
 
 #include "vault/audit/index.h"
+#include "vault/audit/log.h"
 #include "vault/audit/logkey.h"
 #include "vault/audit/wal_internal.h"
 #include "vault/base/clock.h"
@@ -346,6 +347,15 @@ static enum cv_status scan(struct cv_verify *v,
     return status;
 }
 
+/* Nothing tells then how far the log once went. */
+static void note_bare(struct cv_verify *v)
+{
+    if (!v->checkpoint.there && !v->checkpoint_bad && v->at.tree.size > 0) {
+        cv_report_add(&v->notes, "checkpoint", CV_REPORT_NOWHERE,
+                      CV_REPORT_NOWHERE, CV_LOG_BARE);
+    }
+}
+
 /* What speaks of a size that the log did not reach. */
 static void check_short(struct cv_verify *v)
 {
@@ -540,6 +550,7 @@ static enum cv_status verify_once(int vault,
     }
     if (status == CV_OK) {
         check_short(&v);
+        note_bare(&v);
         cv_verify_keys_end(&v, options == NULL ? (struct cv_bytes){NULL, 0}
                                                : options->checkpoint);
         cv_verify_places_end(&v);

@@ -413,6 +413,10 @@ static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
         s = cv_broker_enter(b, &missing);
         if (s == CV_OK) {
             s = cv_broker_recover(b, &missing);
+            /* That its checkpoint is gone is told by whoever opens it. */
+            if (s == CV_OK && cv_log_is_bare(b->vault->log)) {
+                s = cv_broker_commit(b, &missing);
+            }
             cv_broker_leave(b);
         }
         if (s == CV_OK) {

@@ -161,14 +161,30 @@ enum cv_status cv_door_queue(struct cv_broker *b, const struct cv_leaf *leaf,
     return s;
 }
 
+/* Queues an event about the log itself; `details` is taken. */
+static enum cv_status tell_log(struct cv_broker *b, cJSON *details,
+                               struct cv_err *err)
+{
+    char op[CV_LEAF_OP + 1];
+    struct cv_leaf leaf;
+    enum cv_status s;
+
+    cv_leaf_new_op(op);
+    leaf_begin(b, &leaf);
+    leaf.op = op;
+    leaf.phase = CV_LEAF_EVENT;
+    leaf.action = "log";
+    leaf.details = details;
+    s = cv_door_queue(b, &leaf, NULL, err);
+    cJSON_Delete(details);
+    return s;
+}
+
 /* A crash cut off the end of the log: the next writer drops it and says so. */
 static enum cv_status tell_torn(struct cv_broker *b, struct cv_err *err)
 {
     uint64_t torn = cv_log_torn(b->vault->log);
-    char op[CV_LEAF_OP + 1];
     cJSON *details = NULL;
-    struct cv_leaf leaf;
-    enum cv_status s;
 
     if (torn == 0) {
         return CV_OK;
@@ -179,15 +195,25 @@ static enum cv_status tell_torn(struct cv_broker *b, struct cv_err *err)
         cJSON_Delete(details);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    cv_leaf_new_op(op);
-    leaf_begin(b, &leaf);
-    leaf.op = op;
-    leaf.phase = CV_LEAF_EVENT;
-    leaf.action = "log";
-    leaf.details = details;
-    s = cv_door_queue(b, &leaf, NULL, err);
-    cJSON_Delete(details);
-    return s;
+    return tell_log(b, details, err);
+}
+
+/* Before another one is signed: so that it stays to be seen. */
+static enum cv_status tell_bare(struct cv_broker *b, struct cv_err *err)
+{
+    cJSON *details = NULL;
+
+    if (!cv_log_is_bare(b->vault->log)) {
+        return CV_OK;
+    }
+    details = cJSON_CreateObject();
+    if (!cv_json_add_str(details, "missing", "checkpoint") ||
+        !cv_json_add_int(details, "size",
+                         (int64_t)cv_log_size(b->vault->log))) {
+        cJSON_Delete(details);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return tell_log(b, details, err);
 }
 
 void cv_broker_forget_waiting(struct cv_broker *b)
@@ -242,6 +268,9 @@ enum cv_status cv_broker_enter(struct cv_broker *b, struct cv_err *err)
     if (s == CV_OK) {
         s = tell_torn(b, err);
         cv_jump_look(b);
+    }
+    if (s == CV_OK) {
+        s = tell_bare(b, err);
     }
     if (s != CV_OK) {
         cv_vault_leave(b->vault);
