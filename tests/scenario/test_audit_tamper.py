@@ -155,7 +155,8 @@ def test_cut_to_an_older_state_beside_a_kept_checkpoint(written):
         f.write(kept.replace(b"\\n\\n", b"\\n\\nX"))   # by nobody: passed over
     for n in range(6):
         written("label", "a", f"other={n}", code=0)
-    assert written.verify()["ok"]
+    report = written.verify()
+    assert report["ok"] and [n["what"] for n in report["notes"]] == ["kept"]
     with open(written.path("audit/checkpoints"), "wb") as f:
         f.write(kept)
     (error,) = written.verify(INTEGRITY)["errors"]
@@ -381,3 +382,22 @@ def test_doctor_tells_of_a_checkpoint_that_is_gone(written):
     text = written("doctor").text
     assert "the last checkpoint is missing" in text
     assert "the last checkpoint is missing" not in written("doctor").text
+
+
+def test_kept_checkpoints_that_nobody_signed_are_told(written):
+    """Root, size, all of it: nothing of it is believed, and that is said."""
+    path = written.path("audit/checkpoints")
+    with open(path, "rb") as f:
+        kept = f.read()
+    assert written.verify()["notes"] == []
+    size = kept.split(b"\\n")[1]
+    for bad in (kept.replace(b"\\n" + size + b"\\n", b"\\n1000\\n", 1),
+                kept.replace(b"\\n" + size + b"\\n", b"\\n" + size + b"\\nX", 1),
+                b"zz", b"zz\n", kept + b"\0" * 40):
+        assert bad != kept
+        with open(path, "wb") as f:
+            f.write(bad)
+        report = written.verify()
+        note, = report["notes"]
+        assert report["ok"] and note["what"] == "kept"
+        assert note["message"].startswith("1 of the lines")

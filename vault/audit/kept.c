@@ -110,7 +110,8 @@ static bool read_line(struct cv_bytes line, struct cv_buf *note,
 }
 
 static enum cv_status take_lines(struct cv_buf *lines, cv_kept_fn *fn,
-                                 void *ctx, struct cv_err *err)
+                                 void *ctx, uint64_t *damaged,
+                                 struct cv_err *err)
 {
     struct cv_checkpoint c;
     struct cv_buf note;
@@ -128,6 +129,8 @@ static enum cv_status take_lines(struct cv_buf *lines, cv_kept_fn *fn,
         if (read_line((struct cv_bytes){from, (size_t)(end - from)}, &note,
                       &c)) {
             status = fn(ctx, &c, cv_buf_bytes(&note), err);
+        } else {
+            *damaged += end > from;
         }
         at += (size_t)(end - from) + 1;
     }
@@ -139,11 +142,20 @@ static enum cv_status take_lines(struct cv_buf *lines, cv_kept_fn *fn,
 enum cv_status cv_kept_each(int vault, cv_kept_fn *fn, void *ctx,
                             struct cv_err *err)
 {
+    uint64_t damaged;
+
+    return cv_kept_look(vault, fn, ctx, &damaged, err);
+}
+
+enum cv_status cv_kept_look(int vault, cv_kept_fn *fn, void *ctx,
+                            uint64_t *damaged, struct cv_err *err)
+{
     struct cv_buf lines;
     struct cv_err why;
     int fd = -1;
     enum cv_status status;
 
+    *damaged = 0;
     cv_err_init(&why);
     status = cv_file_open(vault, CV_KEPT_PATH, O_RDONLY, &fd, &why);
     if (status == CV_NOT_FOUND) {
@@ -164,8 +176,9 @@ enum cv_status cv_kept_each(int vault, cv_kept_fn *fn, void *ctx,
             break; /* also where a line is longer than any of ours */
         }
         cv_buf_took(&lines, (size_t)n);
-        status = take_lines(&lines, fn, ctx, err);
+        status = take_lines(&lines, fn, ctx, damaged, err);
     }
+    *damaged += lines.len > 0; /* without an end, or without end */
     cv_buf_wipe(&lines);
     cv_file_close(&fd);
     return status;

@@ -26,6 +26,11 @@ typedef enum cv_status cv_kept_fn(void *ctx, const struct cv_checkpoint *c,
 CV_MUST_USE enum cv_status cv_kept_each(int vault, cv_kept_fn *fn, void *ctx,
                                         struct cv_err *err);
 
+/* The same; *damaged is how many lines are no checkpoint at all: the rest of a
+ * write that was cut off, or somebody's. */
+CV_MUST_USE enum cv_status cv_kept_look(int vault, cv_kept_fn *fn, void *ctx,
+                                        uint64_t *damaged, struct cv_err *err);
+
 /* The last one of at most `below` leaves, signed by one of the keys that the
  * log had (oldest first), and the first one of at least `above` leaves, signed
  * by the last of them; an empty note where there is none. */

@@ -99,7 +99,8 @@ struct cv_verify {
     struct cv_note_key last_key; /* that the last of them gave way to */
     struct cv_verify_kept *kept; /* by size */
     size_t n_kept;
-    size_t at_kept; /* those before are below the size reached */
+    uint64_t kept_passed; /* lines that say nothing that is believed */
+    size_t at_kept;       /* those before are below the size reached */
     const struct cv_verify_place *places;
     size_t n_places;
     struct cv_verify_note *placed; /* by size */

@@ -36,7 +36,8 @@ static int by_size(const void *a, const void *b)
 
 enum cv_status cv_verify_kept_read(struct cv_verify *v, struct cv_err *err)
 {
-    enum cv_status status = cv_kept_each(v->vault, add, v, err);
+    enum cv_status status =
+        cv_kept_look(v->vault, add, v, &v->kept_passed, err);
 
     if (v->n_kept > 0) {
         qsort(v->kept, v->n_kept, sizeof *v->kept, by_size);
@@ -79,7 +80,12 @@ static enum cv_status judge(void *ctx, const struct cv_checkpoint *c,
     char why[160];
 
     (void)err;
-    if (!is_wrong(v, c) || !cv_verify_is_signed(v, note)) {
+    if (!is_wrong(v, c)) {
+        return CV_OK;
+    }
+    if (!cv_verify_is_signed(v, note)) {
+        /* What keys there were before what is read nobody knows. */
+        v->kept_passed += v->first == 0 || c->size > v->first;
         return CV_OK;
     }
     (void)snprintf(why, sizeof why,
@@ -122,12 +128,34 @@ enum cv_status cv_verify_kept_covers(const struct cv_verify *v, bool *covers,
     return status;
 }
 
+/* No error: a crash cuts a line off, they are written without a sync, and
+ * nothing that the log's key has not signed says a thing of the log. */
+static void note_passed(struct cv_verify *v)
+{
+    char why[160];
+
+    if (v->kept_passed > 0) {
+        (void)snprintf(why, sizeof why,
+                       "%llu of the lines of " CV_KEPT_PATH
+                       " were passed over: "
+                       "damaged, or signed by no key of this log",
+                       (unsigned long long)v->kept_passed);
+        cv_report_add(&v->notes, "kept", CV_REPORT_NOWHERE, CV_REPORT_NOWHERE,
+                      why);
+    }
+}
+
 enum cv_status cv_verify_kept_end(struct cv_verify *v, struct cv_err *err)
 {
+    enum cv_status status = CV_OK;
     bool wrong = false;
 
     for (size_t i = 0; i < v->n_kept; i++) {
         wrong = wrong || !v->kept[i].fits;
     }
-    return wrong && v->has_key ? cv_kept_each(v->vault, judge, v, err) : CV_OK;
+    if (wrong && v->has_key) {
+        status = cv_kept_each(v->vault, judge, v, err);
+    }
+    note_passed(v);
+    return status;
 }
