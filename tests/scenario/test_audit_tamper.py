@@ -401,3 +401,30 @@ def test_kept_checkpoints_that_nobody_signed_are_told(written):
         note, = report["notes"]
         assert report["ok"] and note["what"] == "kept"
         assert note["message"].startswith("1 of the lines")
+
+
+def test_the_log_of_another_vault(written, secrets, tmp_path):
+    """Whole, and signed, by another key: the store beside it names its own."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = harness.Vault(str(folder), secrets)
+    alone = tmp_path / "alone"
+    shutil.copytree(other.path("audit"), alone / "audit")
+    alone.chmod(0o700)
+    assert written("--vault", str(alone), "audit", "verify").code == 0
+    shutil.rmtree(written.path("audit"))
+    shutil.copytree(other.path("audit"), written.path("audit"))
+    fault, = written.verify(INTEGRITY)["errors"]
+    assert fault["what"] == "key" and "two different vaults" in fault["message"]
+    nothing_goes(written)
+
+
+def test_a_store_behind_by_a_change_of_keys(written):
+    """The key that the log had before is no other vault's."""
+    with open(written.path("vault.db"), "rb") as f:
+        before = f.read()
+    written("audit", "key", "rotate", code=0)
+    assert written.verify()["ok"]
+    with open(written.path("vault.db"), "wb") as f:
+        f.write(before)
+    assert written.verify()["ok"]

@@ -553,6 +553,7 @@ static enum cv_status verify_once(int vault,
         note_bare(&v);
         cv_verify_keys_end(&v, options == NULL ? (struct cv_bytes){NULL, 0}
                                                : options->checkpoint);
+        cv_verify_keys_store(&v, options == NULL ? NULL : options->store_key);
         cv_verify_places_end(&v);
         status = cv_verify_kept_end(&v, err);
     }

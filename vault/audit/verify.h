@@ -33,7 +33,8 @@ struct cv_verify_place {
 
 struct cv_verify_options {
     struct cv_bytes checkpoint; /* a signed note kept elsewhere; len 0: none */
-    const char *vkey;           /* the key to believe; NULL: audit/key.pub */
+    const char *store_key; /* the log's, as the vault's store has it; or NULL */
+    const char *vkey;      /* the key to believe; NULL: audit/key.pub */
     /* Witnesses to believe: what they signed (audit/cosigned, and the note
      * given) is held against the log. */
     const struct cv_note_key *witnesses;

@@ -161,6 +161,9 @@ bool cv_verify_archived_report(const struct cv_verify *v, cJSON *report);
  * has one of them signed the note that was given? */
 void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor);
 
+/* Is the store's key, `vkey`, one that the log has or had? NULL is fine. */
+void cv_verify_keys_store(struct cv_verify *v, const char *vkey);
+
 /* verify_kept.c. The checkpoints of earlier times (kept.h), read before the
  * log; held against it at each size; and at the end, when the log's keys are
  * known: each that does not fit and is signed by one of them is an error.

@@ -92,6 +92,33 @@ static void not_signed(struct cv_verify *v)
     cv_verify_add(v, "anchor", why);
 }
 
+/* The store changes its key with the log's, or a moment later: one that the log
+ * had is no other log's. */
+static bool is_ours(const struct cv_verify *v, const struct cv_note_key *key)
+{
+    if (same(key, &v->key) || (v->n_keys > 0 && same(key, &v->last_key))) {
+        return true;
+    }
+    for (size_t i = 0; i < v->n_keys; i++) {
+        if (same(key, &v->keys[i])) {
+            return true;
+        }
+    }
+    /* Those before what is archived nobody knows; the name stays. */
+    return v->first > 0 && strcmp(key->name, v->key.name) == 0;
+}
+
+void cv_verify_keys_store(struct cv_verify *v, const char *vkey)
+{
+    struct cv_note_key key;
+
+    if (vkey != NULL && v->has_key &&
+        cv_note_key_parse(vkey, &key, NULL) == CV_OK && !is_ours(v, &key)) {
+        cv_verify_add(v, "key",
+                      "vault.db and the audit log are of two different vaults");
+    }
+}
+
 void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor)
 {
     if (v->n_keys > 0 && v->has_key && !same(&v->last_key, &v->key) &&

@@ -62,6 +62,15 @@ CV_MUST_USE enum cv_status cv_store_open(const char *folder, int folder_fd,
                                          struct cv_store **out,
                                          struct cv_err *err);
 
+/* Reads one fact (cv_store_meta_get) beneath the folder `folder_fd` without
+ * opening a store: no lock, nothing is written, no WAL is read, so it may be
+ * the value of a moment ago. For a reader that may change nothing.
+ * CV_NOT_FOUND: no vault.db, or not that fact; CV_BUSY: not now, somebody
+ * writes perhaps. */
+CV_MUST_USE enum cv_status cv_store_peek(int folder_fd, const char *key,
+                                         struct cv_buf *out,
+                                         struct cv_err *err);
+
 /* Rolls back what is open, closes, frees. NULL is fine. */
 void cv_store_close(struct cv_store *store);
 
