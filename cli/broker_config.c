@@ -1,5 +1,6 @@
 #include "cli/broker_config.h"
 
+#include "cli/config_files.h"
 #include "cli/config_schema.h"
 #include "cli/module_env.h"
 #include "cli/path.h"
@@ -9,6 +10,7 @@
 #include "vault/broker/anchor_config.h"
 #include "vault/yaml/yaml.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,17 +52,26 @@ static enum cv_status read_file(const char *path, struct cv_buf *text,
     return s;
 }
 
-static enum cv_status parse(const char *path, cJSON **tree, struct cv_err *err)
+/* In front of what is said of `node`. */
+static void add_line(const struct cv_yaml_marks *marks, const cJSON *node,
+                     struct cv_err *err)
 {
-    struct cv_buf text;
-    enum cv_status s;
+    struct cv_yaml_mark at = cv_yaml_marks_key(marks, node);
 
-    *tree = NULL;
-    cv_buf_init(&text, NULL, CV_LIMIT_YAML_FILE);
-    s = read_file(path, &text, err);
-    if (s == CV_OK) {
-        s = cv_yaml_parse(NULL, cv_buf_bytes(&text), tree, NULL, NULL, err);
+    if (at.line != 0) {
+        cv_err_prefix(err, "line %" PRIu32, at.line);
     }
+}
+
+enum cv_status cv_broker_config_parse(struct cv_bytes text, bool files,
+                                      cJSON **tree,
+                                      struct cv_yaml_marks **marks,
+                                      struct cv_err *err)
+{
+    struct cv_yaml_marks *places = NULL;
+    const cJSON *bad = NULL;
+    enum cv_status s = cv_yaml_parse(NULL, text, tree, &places, NULL, err);
+
     if (s == CV_OK && cJSON_IsNull(*tree)) {
         cJSON_Delete(*tree);
         *tree = cJSON_CreateObject();
@@ -69,7 +80,35 @@ static enum cv_status parse(const char *path, cJSON **tree, struct cv_err *err)
         s = cv_fail(err, CV_INVALID, "the configuration is not a mapping");
     }
     if (s == CV_OK) {
-        s = cv_config_schema_check(*tree, err);
+        s = cv_config_schema_check(*tree, &bad, err);
+    }
+    if (s == CV_OK && files) {
+        s = cv_config_files_check(*tree, &bad, err);
+    }
+    if (s != CV_OK) {
+        add_line(places, bad, err);
+        cJSON_Delete(*tree);
+        *tree = NULL;
+    }
+    if (s == CV_OK && marks != NULL) {
+        *marks = places;
+    } else {
+        cv_yaml_marks_free(places);
+    }
+    return s;
+}
+
+static enum cv_status parse(const char *path, bool files, cJSON **tree,
+                            struct cv_err *err)
+{
+    struct cv_buf text;
+    enum cv_status s;
+
+    *tree = NULL;
+    cv_buf_init(&text, NULL, CV_LIMIT_YAML_FILE);
+    s = read_file(path, &text, err);
+    if (s == CV_OK) {
+        s = cv_broker_config_parse(cv_buf_bytes(&text), files, tree, NULL, err);
     }
     if (s != CV_OK && s != CV_NOT_FOUND) {
         cv_err_prefix(err, "%s", path);
@@ -91,12 +130,6 @@ static enum cv_status write_modules(cJSON *tree, bool service, char **out,
         cJSON_Delete(modules);
         modules = cJSON_CreateArray();
     }
-    if (cJSON_GetArraySize(modules) > CV_LIMIT_MODULES) {
-        cJSON_Delete(modules);
-        cJSON_Delete(all);
-        return cv_fail(err, CV_CONFIG, "more than %d modules",
-                       CV_LIMIT_MODULES);
-    }
     cv_buf_init(&text, NULL, CV_LIMIT_YAML_FILE);
     if (!cv_json_add_bool(all, "service", service) ||
         !cv_json_add_item(all, "modules", modules)) {
@@ -114,37 +147,20 @@ static enum cv_status write_modules(cJSON *tree, bool service, char **out,
     return s;
 }
 
-enum cv_status cv_broker_config_tree(const char *path, cJSON **tree,
-                                     struct cv_err *err)
+static enum cv_status read_service(const char *path, bool files, cJSON **tree,
+                                   struct cv_err *err)
 {
     *tree = NULL;
     if (path == NULL && access(CV_BROKER_CONFIG_SERVICE, F_OK) == 0) {
         path = CV_BROKER_CONFIG_SERVICE;
     }
-    return path != NULL ? parse(path, tree, err) : CV_OK;
+    return path != NULL ? parse(path, files, tree, err) : CV_OK;
 }
 
-/* A command that is started by itself: nobody else may have a say in what it
- * is. `what` names it. */
-static enum cv_status check_command(const char *what, const char *path,
-                                    struct cv_err *err)
+enum cv_status cv_broker_config_tree(const char *path, cJSON **tree,
+                                     struct cv_err *err)
 {
-    struct stat st;
-
-    if (path[0] != '/') {
-        return cv_fail(err, CV_CONFIG, "%s is not an absolute path", what);
-    }
-    if (stat(path, &st) == -1) {
-        return cv_fail_errno(err, CV_CONFIG, "%s", what);
-    }
-    if (!S_ISREG(st.st_mode) || (st.st_mode & S_IXUSR) == 0 ||
-        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
-        (st.st_uid != 0 && st.st_uid != geteuid())) {
-        return cv_fail(err, CV_CONFIG,
-                       "%s is no program that only root or this user can write",
-                       what);
-    }
-    return CV_OK;
+    return read_service(path, false, tree, err);
 }
 
 static enum cv_status read_notify(const cJSON *tree, char **out,
@@ -152,14 +168,9 @@ static enum cv_status read_notify(const cJSON *tree, char **out,
 {
     const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(
         cJSON_GetObjectItemCaseSensitive(tree, "notify"), "command"));
-    enum cv_status s;
 
     if (path == NULL) {
         return CV_OK;
-    }
-    s = check_command("notify.command", path, err);
-    if (s != CV_OK) {
-        return s;
     }
     *out = strdup(path);
     return *out != NULL ? CV_OK : cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -173,44 +184,15 @@ static void free_texts(char **texts)
     free(texts);
 }
 
-/* Who is trusted: read now, for later nobody may. */
-static enum cv_status read_ca(const char *what, const char *path, char **out,
-                              struct cv_err *err)
-{
-    struct cv_buf text;
-    int fd;
-    enum cv_status s = cv_file_open_input(path, &fd, err);
-
-    cv_buf_init(&text, NULL, CV_LIMIT_PEM);
-    if (s == CV_OK) {
-        s = cv_file_read(fd, path, &text, err);
-        cv_file_close(&fd);
-    }
-    if (s == CV_OK && (strlen(cv_buf_text(&text)) != text.len ||
-                       strstr(cv_buf_text(&text), "BEGIN CERT") == NULL)) {
-        s = cv_fail(err, CV_INVALID, "%s holds no certificate", path);
-    }
-    if (s == CV_OK && (*out = strdup(cv_buf_text(&text))) == NULL) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
-    }
-    cv_buf_wipe(&text);
-    if (s != CV_OK) {
-        cv_err_prefix(err, "%s, ca", what);
-    }
-    return s == CV_OK || s == CV_INTERNAL ? s : CV_CONFIG;
-}
-
 static enum cv_status read_anchor(const char *text, char **out, char **ca_pem,
                                   struct cv_err *err)
 {
     struct cv_anchor_config c = {.kind = CV_ANCHOR_FILE};
     enum cv_status s = cv_anchor_config_parse(text, &c, err);
 
-    if (s == CV_OK && c.kind == CV_ANCHOR_COMMAND) {
-        s = check_command("a command of audit.anchors", c.target, err);
-    }
+    /* Who is trusted: read now, for later nobody may. */
     if (s == CV_OK && c.ca[0] != '\0') {
-        s = read_ca("audit.anchors", c.ca, ca_pem, err);
+        s = cv_config_files_ca(c.ca, ca_pem, err);
     }
     if (s == CV_OK && (*out = strdup(text)) == NULL) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -231,10 +213,6 @@ static enum cv_status read_anchors(const cJSON *tree,
 
     if (cJSON_GetArraySize(list) == 0) {
         return CV_OK;
-    }
-    if (cJSON_GetArraySize(list) > CV_LIMIT_ANCHORS) {
-        return cv_fail(err, CV_CONFIG, "audit.anchors: more than %d",
-                       CV_LIMIT_ANCHORS);
     }
     programs->anchors =
         calloc(CV_LIMIT_ANCHORS + 1, sizeof(*programs->anchors));
@@ -258,9 +236,6 @@ static enum cv_status read_sink(const char *text, struct cv_spawner_sink *out,
     struct cv_sink_target t = {.behind = 0};
     enum cv_status s = cv_sink_target_parse(text, &t, err);
 
-    if (s == CV_OK && t.kind == CV_SINK_TARGET_COMMAND) {
-        s = check_command("a command of audit.sinks", t.path, err);
-    }
     if (s != CV_OK) {
         return s;
     }
@@ -274,7 +249,7 @@ static enum cv_status read_sink(const char *text, struct cv_spawner_sink *out,
         (t.kind == CV_SINK_TARGET_COMMAND && out->command == NULL)) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    return t.ca[0] != '\0' ? read_ca("audit.sinks", t.ca, &out->ca_pem, err)
+    return t.ca[0] != '\0' ? cv_config_files_ca(t.ca, &out->ca_pem, err)
                            : CV_OK;
 }
 
@@ -329,9 +304,9 @@ enum cv_status cv_broker_config_load(const char *path, bool service,
     enum cv_status s = CV_OK;
 
     if (service) {
-        s = cv_broker_config_tree(path, &tree, err);
+        s = read_service(path, true, &tree, err);
     } else if (path != NULL) {
-        s = parse(path, &tree, err);
+        s = parse(path, true, &tree, err);
     }
     if (s == CV_OK) {
         s = cv_config_schema_relay(tree, &said, err);
@@ -422,7 +397,7 @@ enum cv_status cv_broker_config_signers(const char *path, bool service,
     if (service) {
         s = cv_broker_config_tree(path, &tree, err);
     } else if (path != NULL) {
-        s = parse(path, &tree, err);
+        s = parse(path, false, &tree, err);
     }
     if (s == CV_OK) {
         const cJSON *policy = cJSON_GetObjectItemCaseSensitive(tree, "policy");

@@ -9,6 +9,7 @@
 
 #include "vault/base/json.h"
 #include "vault/broker/broker.h"
+#include "vault/yaml/yaml.h"
 
 #define CV_BROKER_CONFIG_SERVICE "/etc/certvault/certvault.yaml"
 
@@ -23,6 +24,15 @@ cv_broker_config_load(const char *path, bool service,
                       struct cv_spawner_options *programs,
                       struct cv_broker_relay *relay, struct cv_err *err);
 void cv_broker_config_free(struct cv_spawner_options *programs);
+
+/* Reads a configuration's text: what a broker takes of it and what `config
+ * check` passes are one thing. `files`: looks at the files that it names, too
+ * (config_files.h). *tree is the caller's, and *marks where `marks` is not
+ * NULL. CV_INVALID (no YAML), CV_CONFIG, with the line in front. */
+CV_MUST_USE enum cv_status cv_broker_config_parse(struct cv_bytes text,
+                                                  bool files, cJSON **tree,
+                                                  struct cv_yaml_marks **marks,
+                                                  struct cv_err *err);
 
 /* The configuration itself, checked: *tree is the caller's, NULL where there is
  * none. For the service; fails as above. */

@@ -1,4 +1,6 @@
 #include "cli/broker_offline.h"
+
+#include "cli/broker_config.h"
 #include "cli/policy_offline.h"
 
 #include "policy/cases.h"
@@ -149,6 +151,24 @@ static enum cv_status policy_test(void *context, const cJSON *parameters,
     return s;
 }
 
+/* The line of each value, in the order of cv_config_schema_place. */
+static bool add_lines(const cJSON *node, const struct cv_yaml_marks *marks,
+                      cJSON *lines)
+{
+    const cJSON *item;
+    bool ok = true;
+
+    cJSON_ArrayForEach(item, node)
+    {
+        ok = ok &&
+             cJSON_AddItemToArray(
+                 lines,
+                 cJSON_CreateNumber(cv_yaml_marks_key(marks, item).line)) &&
+             add_lines(item, marks, lines);
+    }
+    return ok;
+}
+
 static enum cv_status config_read(void *context, const cJSON *parameters,
                                   struct cv_reply *reply, struct cv_err *err)
 {
@@ -156,27 +176,21 @@ static enum cv_status config_read(void *context, const cJSON *parameters,
     const struct cv_json_field fields[] = {
         {"text", CV_JSON_TEXT, true, &text, CV_LIMIT_YAML_FILE},
     };
-    struct cv_yaml_mark bad;
-    cJSON *config = NULL;
+    cJSON *out = cv_reply_parameters(reply), *config = NULL;
+    struct cv_yaml_marks *marks = NULL;
     enum cv_status s =
         cv_json_read(parameters, "ConfigRead", FIELDS(fields), true, err);
 
     (void)context;
     if (s == CV_OK) {
-        s = cv_yaml_parse(NULL, bytes_of(text), &config, NULL, &bad, err);
+        s = cv_broker_config_parse(bytes_of(text), false, &config, &marks, err);
     }
-    if (s == CV_OK && cJSON_IsNull(config)) {
-        cJSON_Delete(config);
-        config = cJSON_CreateObject();
+    if (s == CV_OK &&
+        (!add_lines(config, marks, cJSON_AddArrayToObject(out, "lines")) ||
+         !cv_json_add_item(out, "config", config))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
     }
-    if (s == CV_OK && !cJSON_IsObject(config)) {
-        s = cv_fail(err, CV_INVALID, "the configuration is not a mapping");
-    }
-    if (s == CV_OK) {
-        (void)cv_json_add_item(cv_reply_parameters(reply), "config", config);
-    } else {
-        cJSON_Delete(config);
-    }
+    cv_yaml_marks_free(marks);
     return s;
 }
 
@@ -489,6 +503,7 @@ static const struct cv_method methods[] = {
     {"PolicySign", cv_policy_offline_sign, true},
     {"PolicyLint", cv_policy_offline_lint, false},
     {"PolicyFormat", cv_policy_offline_format, false},
+    {"GroupFind", cv_policy_offline_group, false},
     {"ProofVerify", proof_verify, false},
     {"BundleVerify", bundle_verify, false},
 };

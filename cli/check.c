@@ -1,5 +1,6 @@
 #include "cli/check.h"
 
+#include "cli/days.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
 #include "vault/base/name.h"
@@ -8,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DAY_S 86400
-#define DAYS_MAX 1827
 #define REGION_MAX 64
 #define DIGITS_MAX 15
 
@@ -141,21 +140,13 @@ enum cv_status cv_check_url(const char *text, const char *flag,
 enum cv_status cv_check_days(const char *text, int64_t *days,
                              struct cv_err *err)
 {
-    int64_t seconds = 0;
     enum cv_status s;
 
-    if (strcmp(text, "-1") == 0) {
-        *days = -1;
-        return CV_OK;
-    }
-    s = cv_clock_parse_duration(text, true, &seconds, NULL);
-    if (s == CV_OK && seconds > 0 && seconds % DAY_S == 0 &&
-        seconds / DAY_S <= DAYS_MAX) {
-        *days = seconds / DAY_S;
+    if (cv_days_read(text, days)) {
         return CV_OK;
     }
     s = cv_fail(err, CV_USAGE, "--duration takes 1 to %d days, or -1",
-                DAYS_MAX);
+                CV_DAYS_MAX);
     cv_err_hint(err, "for less than a day: --expire-at TIME");
     return s;
 }

@@ -4,6 +4,7 @@
 #include "cli/cloud.h"
 #include "cli/cmd.h"
 #include "cli/config.h"
+#include "cli/config_rules.h"
 #include "cli/entry_view.h"
 #include "cli/place.h"
 #include "vault/base/clock.h"
@@ -178,8 +179,7 @@ static enum cv_status read_until(const char *text, const char *api,
 static enum cv_status default_days(struct cv_cli *cli, struct validity *v,
                                    struct cv_err *err)
 {
-    const char *text = NULL;
-    const cJSON *tree, *setting;
+    const cJSON *tree;
     enum cv_status s = cv_config_load(cli, &tree, err);
 
     v->has_days = true;
@@ -187,16 +187,7 @@ static enum cv_status default_days(struct cv_cli *cli, struct validity *v,
     if (s != CV_OK) {
         return s;
     }
-    setting = cv_output_table_at(tree, "defaults.duration");
-    text = cJSON_GetStringValue(setting);
-    if (text != NULL) {
-        return cv_check_days(text, &v->days, err);
-    }
-    if (cJSON_IsNumber(setting) && setting->valuedouble >= 1 &&
-        setting->valuedouble <= 1827) {
-        v->days = (int64_t)setting->valuedouble;
-    }
-    return CV_OK;
+    return cv_config_rules_days(tree, &v->days, NULL, err);
 }
 
 static enum cv_status read_validity(struct cv_cli *cli,

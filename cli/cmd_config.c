@@ -36,6 +36,10 @@ CV_CMD(config_check)
     if (s != CV_OK || tree == NULL) {
         return s;
     }
+    s = cv_config_check_files(cli, err);
+    if (s != CV_OK) {
+        return s;
+    }
     cv_config_schema_later(tree, tell_later, cli);
     return cv_output_line(&cli->out, err, "%s: ok", cv_config_path(cli));
 }

@@ -1,5 +1,6 @@
 #include "cli/config.h"
 
+#include "cli/config_files.h"
 #include "cli/config_schema.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
@@ -16,7 +17,8 @@
 struct cv_config {
     char path[PATH_MAX];
     bool read;
-    const cJSON *tree; /* the run's; NULL: there is no file */
+    const cJSON *tree;  /* the run's; NULL: there is no file */
+    const cJSON *lines; /* of its values, depth first */
 };
 
 void cv_config_free(struct cv_config *config)
@@ -92,7 +94,8 @@ static enum cv_status read_tree(struct cv_cli *cli, struct cv_config *config,
         return s;
     }
     config->tree = cJSON_GetObjectItemCaseSensitive(answer, "config");
-    s = cv_config_schema_check(config->tree, err);
+    config->lines = cJSON_GetObjectItemCaseSensitive(answer, "lines");
+    s = cv_config_schema_check(config->tree, NULL, err);
     if (s != CV_OK) {
         cv_err_prefix(err, "%s", config->path);
     }
@@ -144,6 +147,55 @@ enum cv_status cv_config_load(struct cv_cli *cli, const cJSON **tree,
     }
     *tree = cli->settings->tree;
     return CV_OK;
+}
+
+/* The socket's group is looked up by a helper, here as by the service. */
+static enum cv_status check_group(struct cv_cli *cli, const cJSON *tree,
+                                  const cJSON **bad, struct cv_err *err)
+{
+    const cJSON *group = cv_output_table_at(tree, "socket.group");
+    const char *name = cJSON_GetStringValue(group);
+    cJSON *parameters = name != NULL ? cJSON_CreateObject() : NULL;
+    const cJSON *answer = NULL;
+    enum cv_status s;
+
+    if (name == NULL) {
+        return CV_OK;
+    }
+    if (!cv_json_add_str(parameters, "name", name)) {
+        cJSON_Delete(parameters);
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    s = cv_offline_once(cli, "GroupFind", parameters, &answer, err);
+    if (s == CV_OK &&
+        cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(answer, "known"))) {
+        *bad = group;
+        s = cv_fail(err, CV_CONFIG, "socket.group: there is no group %s", name);
+    }
+    return s;
+}
+
+enum cv_status cv_config_check_files(struct cv_cli *cli, struct cv_err *err)
+{
+    const cJSON *tree, *bad = NULL, *line;
+    enum cv_status s = cv_config_load(cli, &tree, err);
+
+    if (s != CV_OK || tree == NULL) {
+        return s;
+    }
+    s = cv_config_files_check(tree, &bad, err);
+    if (s == CV_OK) {
+        s = check_group(cli, tree, &bad, err);
+    }
+    if (s != CV_OK && bad != NULL) {
+        line = cJSON_GetArrayItem(cli->settings->lines,
+                                  cv_config_schema_place(tree, bad));
+        if (line != NULL) {
+            cv_err_prefix(err, "line %d", line->valueint);
+        }
+        cv_err_prefix(err, "%s", cli->settings->path);
+    }
+    return s;
 }
 
 enum cv_status cv_config_text(struct cv_cli *cli, const char *path,

@@ -18,6 +18,11 @@ void cv_config_free(struct cv_config *config);
 CV_MUST_USE enum cv_status
 cv_config_load(struct cv_cli *cli, const cJSON **tree, struct cv_err *err);
 
+/* Looks at the files and the group that it names and a broker starts with, as
+ * the broker does: config_files.h. Fails as cv_config_load, and as that. */
+CV_MUST_USE enum cv_status cv_config_check_files(struct cv_cli *cli,
+                                                 struct cv_err *err);
+
 /* The file itself, unread, for whoever reads it by itself: *path (the run's) is
  * NULL where there is none. CV_NOT_FOUND as cv_config_load. */
 CV_MUST_USE enum cv_status cv_config_find(struct cv_cli *cli, const char **path,

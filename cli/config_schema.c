@@ -1,5 +1,6 @@
 #include "cli/config_schema.h"
 
+#include "cli/config_rules.h"
 #include "cli/sink_target.h"
 #include "vault/base/clock.h"
 #include "vault/base/limits.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define MAX_IDLE_S 86400
+#define SOCKET_PATH 107 /* struct sockaddr_un has no more */
 
 enum kind {
     TEXT,   /* a string */
@@ -120,7 +122,7 @@ static enum cv_status refuse(const char *path, const char *why,
 /* Checks the members of `object`, whose own path is `prefix`. Objects nest two
  * deep at most, because the table does. */
 static enum cv_status check(const cJSON *object, const char *prefix,
-                            struct cv_err *err)
+                            const cJSON **bad, struct cv_err *err)
 {
     const cJSON *item, *one;
     enum cv_status s = CV_OK;
@@ -137,6 +139,7 @@ static enum cv_status check(const cJSON *object, const char *prefix,
                       strchr(item->string, '.') == NULL
                   ? find(path)
                   : NULL;
+        *bad = item;
         if (key == NULL) {
             return refuse(path, "no such key", err);
         }
@@ -147,25 +150,27 @@ static enum cv_status check(const cJSON *object, const char *prefix,
             return refuse(path, "not of the right type", err);
         }
         if (key->kind == OBJECT) {
-            s = check(item, path, err);
+            s = check(item, path, bad, err);
         }
         for (one = key->kind == OBJECTS ? item->child : NULL;
              one != NULL && s == CV_OK; one = one->next) {
+            *bad = one;
             s = cJSON_IsObject(one)
-                    ? check(one, path, err)
+                    ? check(one, path, bad, err)
                     : refuse(path, "not a list of mappings", err);
         }
         if (s != CV_OK) {
             return s;
         }
     }
+    *bad = NULL;
     return CV_OK;
 }
 
 /* A whole number from `min` to `max`; absent: *out stays. */
 static enum cv_status read_number(const cJSON *object, const char *key,
                                   const char *path, int min, int max, int *out,
-                                  struct cv_err *err)
+                                  const cJSON **bad, struct cv_err *err)
 {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, key);
     char why[80];
@@ -178,15 +183,16 @@ static enum cv_status read_number(const cJSON *object, const char *key,
         value->valuedouble < value->valueint) {
         (void)snprintf(why, sizeof(why), "a whole number from %d to %d", min,
                        max);
+        *bad = value;
         return refuse(path, why, err);
     }
     *out = value->valueint;
     return CV_OK;
 }
 
-enum cv_status cv_config_schema_relay(const cJSON *tree,
-                                      struct cv_config_schema_relay *out,
-                                      struct cv_err *err)
+static enum cv_status read_relay(const cJSON *tree,
+                                 struct cv_config_schema_relay *out,
+                                 const cJSON **bad, struct cv_err *err)
 {
     const cJSON *relay = cJSON_GetObjectItemCaseSensitive(tree, "relay");
     const cJSON *idle = cJSON_GetObjectItemCaseSensitive(relay, "idle");
@@ -194,10 +200,11 @@ enum cv_status cv_config_schema_relay(const cJSON *tree,
     enum cv_status s;
 
     *out = (struct cv_config_schema_relay){0, 0, 0};
-    s = read_number(relay, "port", "relay.port", 1, 65535, &out->port, err);
+    s = read_number(relay, "port", "relay.port", 1, 65535, &out->port, bad,
+                    err);
     if (s == CV_OK) {
         s = read_number(relay, "pool", "relay.pool", 1,
-                        CV_LIMIT_RELAY_UPSTREAMS, &out->pool, err);
+                        CV_LIMIT_RELAY_UPSTREAMS, &out->pool, bad, err);
     }
     if (s != CV_OK || idle == NULL || cJSON_IsNull(idle)) {
         return s;
@@ -206,11 +213,21 @@ enum cv_status cv_config_schema_relay(const cJSON *tree,
         cv_clock_parse_duration(idle->valuestring, false, &seconds, NULL) !=
             CV_OK ||
         seconds < 1 || seconds > MAX_IDLE_S) {
+        *bad = idle;
         return refuse("relay.idle", "a time from 1s to 1d, such as 90s or 15m",
                       err);
     }
     out->idle_s = (int)seconds;
     return CV_OK;
+}
+
+enum cv_status cv_config_schema_relay(const cJSON *tree,
+                                      struct cv_config_schema_relay *out,
+                                      struct cv_err *err)
+{
+    const cJSON *bad;
+
+    return read_relay(tree, out, &bad, err);
 }
 
 /* Octal, as chmod(1) has it: text, or the number that YAML makes of the same
@@ -233,30 +250,51 @@ static bool read_mode(const cJSON *value, int *out)
     return digits[0] >= '0' && digits[0] <= '7' && *end == '\0' && n <= 0777;
 }
 
+/* One that a socket can be made at. */
+static bool is_socket_path(const char *path)
+{
+    size_t len = strlen(path);
+
+    return path[0] == '/' && path[len - 1] != '/' && len <= SOCKET_PATH;
+}
+
+static enum cv_status read_socket(const cJSON *tree,
+                                  struct cv_config_schema_socket *out,
+                                  const cJSON **bad, struct cv_err *err)
+{
+    const cJSON *o = cJSON_GetObjectItemCaseSensitive(tree, "socket");
+    const cJSON *mode = cJSON_GetObjectItemCaseSensitive(o, "mode");
+    const cJSON *path = cJSON_GetObjectItemCaseSensitive(o, "path");
+    const cJSON *group = cJSON_GetObjectItemCaseSensitive(o, "group");
+
+    *out = (struct cv_config_schema_socket){
+        .path = cJSON_GetStringValue(path),
+        .group = cJSON_GetStringValue(group),
+        .mode = -1,
+    };
+    if (out->path != NULL && !is_socket_path(out->path)) {
+        *bad = path;
+        return refuse("socket.path",
+                      "an absolute path of a file, 107 bytes at most", err);
+    }
+    if (out->group != NULL && out->group[0] == '\0') {
+        *bad = group;
+        return refuse("socket.group", "a group's name", err);
+    }
+    if (mode != NULL && !cJSON_IsNull(mode) && !read_mode(mode, &out->mode)) {
+        *bad = mode;
+        return refuse("socket.mode", "an octal mode up to 0777", err);
+    }
+    return CV_OK;
+}
+
 enum cv_status cv_config_schema_socket(const cJSON *tree,
                                        struct cv_config_schema_socket *out,
                                        struct cv_err *err)
 {
-    const cJSON *o = cJSON_GetObjectItemCaseSensitive(tree, "socket");
-    const cJSON *mode = cJSON_GetObjectItemCaseSensitive(o, "mode");
+    const cJSON *bad;
 
-    *out = (struct cv_config_schema_socket){
-        .path =
-            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "path")),
-        .group =
-            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "group")),
-        .mode = -1,
-    };
-    if (out->path != NULL && out->path[0] != '/') {
-        return refuse("socket.path", "an absolute path", err);
-    }
-    if (out->group != NULL && out->group[0] == '\0') {
-        return refuse("socket.group", "a group's name", err);
-    }
-    if (mode != NULL && !cJSON_IsNull(mode) && !read_mode(mode, &out->mode)) {
-        return refuse("socket.mode", "an octal mode up to 0777", err);
-    }
-    return CV_OK;
+    return read_socket(tree, out, &bad, err);
 }
 
 const cJSON *cv_config_schema_sinks(const cJSON *tree)
@@ -266,17 +304,20 @@ const cJSON *cv_config_schema_sinks(const cJSON *tree)
 }
 
 /* Each is one, and none is there twice: their cursors have their names. */
-static enum cv_status check_sinks(const cJSON *tree, struct cv_err *err)
+static enum cv_status check_sinks(const cJSON *tree, const cJSON **bad,
+                                  struct cv_err *err)
 {
     const cJSON *list = cv_config_schema_sinks(tree), *item;
     struct cv_sink_target one, other;
     enum cv_status s = CV_OK;
 
+    *bad = list;
     if (cJSON_GetArraySize(list) > CV_LIMIT_SINKS) {
         return refuse("audit.sinks", "more than 8", err);
     }
     cJSON_ArrayForEach(item, list)
     {
+        *bad = item;
         s = cv_sink_target_parse(item->valuestring, &one, err);
         for (const cJSON *b = item->next; s == CV_OK && b != NULL;
              b = b->next) {
@@ -292,7 +333,8 @@ static enum cv_status check_sinks(const cJSON *tree, struct cv_err *err)
     return CV_OK;
 }
 
-static enum cv_status check_anchors(const cJSON *tree, struct cv_err *err)
+static enum cv_status check_anchors(const cJSON *tree, const cJSON **bad,
+                                    struct cv_err *err)
 {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(
                     cJSON_GetObjectItemCaseSensitive(tree, "audit"), "anchors"),
@@ -300,31 +342,69 @@ static enum cv_status check_anchors(const cJSON *tree, struct cv_err *err)
     struct cv_anchor_config c;
     enum cv_status s = CV_OK;
 
+    *bad = list;
+    if (cJSON_GetArraySize(list) > CV_LIMIT_ANCHORS) {
+        return refuse("audit.anchors", "more than 16", err);
+    }
     cJSON_ArrayForEach(item, list)
     {
         if (s == CV_OK) {
+            *bad = item;
             s = cv_anchor_config_parse(item->valuestring, &c, err);
         }
     }
     return s;
 }
 
-enum cv_status cv_config_schema_check(const cJSON *tree, struct cv_err *err)
+enum cv_status cv_config_schema_check(const cJSON *tree, const cJSON **bad,
+                                      struct cv_err *err)
 {
     struct cv_config_schema_relay relay;
     struct cv_config_schema_socket socket;
-    enum cv_status s = check(tree, "", err);
+    const cJSON *none;
+    enum cv_status s;
 
+    bad = bad != NULL ? bad : &none;
+    *bad = NULL;
+    s = check(tree, "", bad, err);
     if (s == CV_OK) {
-        s = cv_config_schema_relay(tree, &relay, err);
+        s = read_relay(tree, &relay, bad, err);
     }
     if (s == CV_OK) {
-        s = cv_config_schema_socket(tree, &socket, err);
+        s = read_socket(tree, &socket, bad, err);
     }
     if (s == CV_OK) {
-        s = check_sinks(tree, err);
+        s = check_sinks(tree, bad, err);
     }
-    return s == CV_OK ? check_anchors(tree, err) : s;
+    if (s == CV_OK) {
+        s = check_anchors(tree, bad, err);
+    }
+    return s == CV_OK ? cv_config_rules_check(tree, bad, err) : s;
+}
+
+/* Depth first; false: it is not there. */
+static bool count(const cJSON *node, const cJSON *wanted, int *n)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, node)
+    {
+        if (item == wanted) {
+            return true;
+        }
+        ++*n;
+        if (count(item, wanted, n)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int cv_config_schema_place(const cJSON *tree, const cJSON *node)
+{
+    int n = 0;
+
+    return node != NULL && count(tree, node, &n) ? n : -1;
 }
 
 void cv_config_schema_later(const cJSON *tree,

@@ -32,10 +32,16 @@ cv_config_schema_socket(const cJSON *tree, struct cv_config_schema_socket *out,
  * there is none. Borrowed. */
 const cJSON *cv_config_schema_sinks(const cJSON *tree);
 
-/* Refuses what is not known or of the wrong type: CV_CONFIG, naming the key.
- * `tree` is an object. */
+/* Refuses what is not known, of the wrong type, or no value of that key
+ * (config_rules.h): CV_CONFIG, naming the key; *bad, where `bad` is not NULL,
+ * is the value, NULL where it is no single one's. `tree` is an object. */
 CV_MUST_USE enum cv_status cv_config_schema_check(const cJSON *tree,
+                                                  const cJSON **bad,
                                                   struct cv_err *err);
+
+/* The how-many-th value of `tree` (from 0, depth first, as they are written)
+ * `node` is; -1: none. */
+int cv_config_schema_place(const cJSON *tree, const cJSON *node);
 
 /* Calls `each` with the name of every top-level key in `tree` that this version
  * knows and does not use yet. */

@@ -1,5 +1,6 @@
 #include "cli/module_config.h"
 
+#include "cli/module_setting.h"
 #include "vault/base/limits.h"
 
 #include <errno.h>
@@ -51,25 +52,6 @@ static enum cv_status read_all(int fd, struct cv_buf *out, struct cv_err *err)
     }
 }
 
-static enum cv_status read_module(const cJSON *item,
-                                  struct cv_module_configured *out,
-                                  struct cv_err *err)
-{
-    const cJSON *env = NULL;
-    const struct cv_json_field fields[] = {
-        {"name", CV_JSON_STRING, true, &out->name, 127},
-        {"path", CV_JSON_STRING, true, &out->path, PATH_MAX - 1},
-        {"reserved", CV_JSON_STRING, false, &out->reserved, 4096},
-        {"env", CV_JSON_OBJECT, false, &env, 0},
-    };
-    enum cv_status s = cv_json_read(item, "modules", fields, 4, true, err);
-
-    if (s == CV_INVALID && err != NULL) {
-        err->status = CV_CONFIG;
-    }
-    return s == CV_INVALID ? CV_CONFIG : s;
-}
-
 /* p11-kit reads no user's files for root. */
 static void find_folder(struct cv_module_config *c)
 {
@@ -115,7 +97,11 @@ static enum cv_status fill(struct cv_module_config *c, struct cv_err *err)
     cJSON_ArrayForEach(item, modules)
     {
         if (s == CV_OK) {
-            s = read_module(item, &c->modules[c->options.n_configured], err);
+            struct cv_module_setting one = {.name = NULL};
+
+            s = cv_module_setting_read(item, &one, err);
+            c->modules[c->options.n_configured] =
+                (struct cv_module_configured){one.name, one.path, one.reserved};
             c->options.n_configured++;
         }
     }
@@ -168,17 +154,9 @@ cv_module_config_options(const struct cv_module_config *config)
 
 static enum cv_status set(const cJSON *variable, struct cv_err *err)
 {
-    const char *name = variable->string;
-    char shown[64];
-
-    if (name[0] == '\0' || strchr(name, '=') != NULL ||
-        !cJSON_IsString(variable) || strncmp(name, "LD_", 3) == 0 ||
-        strncmp(name, "GLIBC_", 6) == 0) {
-        return cv_fail(err, CV_CONFIG,
-                       "modules: the variable %s is not set for a module",
-                       cv_err_quote(shown, sizeof(shown), name, strlen(name)));
-    }
-    return setenv(name, variable->valuestring, 1) == 0 ? CV_OK : no_memory(err);
+    return setenv(variable->string, variable->valuestring, 1) == 0
+               ? CV_OK
+               : no_memory(err);
 }
 
 enum cv_status cv_module_config_apply(const struct cv_module_config *config,

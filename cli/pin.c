@@ -3,6 +3,7 @@
 #include "cli/config.h"
 #include "cli/connect.h"
 #include "cli/output_table.h"
+#include "cli/pin_kind.h"
 #include "cli/pin_source.h"
 #include "cli/pinentry.h"
 #include "cli/prompt.h"
@@ -22,7 +23,7 @@ enum cv_status cv_pin_check(const char *source, struct cv_err *err)
     const char *rest;
     enum cv_status s;
 
-    if (cv_pin_source_kind(source, &rest) != NULL) {
+    if (cv_pin_kind_read(source, &rest) != NULL) {
         return CV_OK;
     }
     s = cv_fail(err, CV_USAGE, "this is no source of a PIN");
@@ -243,7 +244,7 @@ enum cv_status cv_pin_get(struct cv_cli *cli, const struct cv_pin_token *token,
         (void)snprintf(file, sizeof(file), "file:%s", source);
         source = file;
     }
-    out->source = cv_pin_source_kind(source, &rest);
+    out->source = cv_pin_kind_read(source, &rest);
     s = cv_pin_source_read(cli, source, arena, &out->secret, err);
     if (s != CV_OK) {
         cv_err_state(err, "no PIN was tried");
@@ -266,7 +267,7 @@ enum cv_status cv_pin_get_new(struct cv_cli *cli,
         return CV_OK;
     }
     if (source != NULL && strcmp(source, "tty") != 0) {
-        out->source = cv_pin_source_kind(source, &rest);
+        out->source = cv_pin_kind_read(source, &rest);
         return cv_pin_source_read(cli, source, arena, &out->secret, err);
     }
     s = ask(cli, token, "new PIN", true, arena, out, err);

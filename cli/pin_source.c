@@ -1,5 +1,6 @@
 #include "cli/pin_source.h"
 
+#include "cli/pin_kind.h"
 #include "cli/secret.h"
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
@@ -12,25 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char *const kinds[] = {"file", "fd", "command", "credential"};
-
-const char *cv_pin_source_kind(const char *source, const char **rest)
-{
-    size_t len = strcspn(source, ":");
-
-    *rest = source + len + (source[len] == ':' ? 1 : 0);
-    if (strcmp(source, "tty") == 0) {
-        return "tty";
-    }
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (source[len] == ':' && (*rest)[0] != '\0' &&
-            strlen(kinds[i]) == len && strncmp(kinds[i], source, len) == 0) {
-            return kinds[i];
-        }
-    }
-    return NULL;
-}
 
 /* One line, without its end. */
 static enum cv_status one_line(const struct cv_buf *text, const char *what,
@@ -182,7 +164,7 @@ enum cv_status cv_pin_source_read(struct cv_cli *cli, const char *source,
                                   struct cv_err *err)
 {
     const char *rest;
-    const char *kind = cv_pin_source_kind(source, &rest);
+    const char *kind = cv_pin_kind_read(source, &rest);
     struct cv_secret_slot slot = {0};
     enum cv_status s;
 

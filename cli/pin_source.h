@@ -4,11 +4,6 @@
 
 #include "cli/cli.h"
 
-/* The kind of `source`, which is also the wire's word for it: "tty", "file",
- * "fd", "command", "credential"; NULL: it is none. *rest is what follows the
- * colon. */
-const char *cv_pin_source_kind(const char *source, const char **rest);
-
 /* Reads from any source but tty. CV_IO, CV_INVALID (empty, too long, more than
  * one line), CV_NOT_FOUND, CV_FAILED (the command). */
 CV_MUST_USE enum cv_status cv_pin_source_read(struct cv_cli *cli,

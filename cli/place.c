@@ -3,37 +3,18 @@
 #include "cli/config.h"
 #include "cli/connect.h"
 #include "cli/pin_source.h"
-#include "vault/base/limits.h"
+#include "cli/place_word.h"
 
+#include <stdio.h>
 #include <string.h>
-
-#define SCHEME "pkcs11:"
 
 enum cv_status cv_place_uri(const char *uri, const char *flag,
                             struct cv_err *err)
 {
-    enum cv_status s;
+    char what[64];
 
-    if (strncmp(uri, SCHEME, sizeof(SCHEME) - 1) != 0) {
-        s = cv_fail(err, CV_USAGE, "--%s takes a token's URI (RFC 7512)", flag);
-        cv_err_hint(err, "pkcs11:token=NAME, as certvault token list shows it");
-        return s;
-    }
-    if (strstr(uri, "pin-value=") != NULL) {
-        s = cv_fail(err, CV_USAGE, "a PIN is not given in a URI");
-        cv_err_hint(err, "everyone can read a command line: use --pin-source");
-        return s;
-    }
-    for (const char *p = uri; *p != '\0'; p++) {
-        if (*p <= ' ' || *p > '~') {
-            return cv_fail(err, CV_USAGE,
-                           "--%s: a URI is printable ASCII without blanks",
-                           flag);
-        }
-    }
-    return strlen(uri) < CV_LIMIT_TOKEN_URI
-               ? CV_OK
-               : cv_fail(err, CV_USAGE, "--%s: the URI is too long", flag);
+    (void)snprintf(what, sizeof(what), "--%s", flag);
+    return cv_place_word_uri(uri, what, err);
 }
 
 /* What init was told, as the broker greets with it: a URI that names files is
@@ -63,26 +44,6 @@ static enum cv_status vaults_own(struct cv_cli *cli, const char **uri,
     return CV_OK;
 }
 
-/* *asks: the vault is to be asked for its own. */
-static enum cv_status read_word(const char *text, const char **uri, bool *asks,
-                                struct cv_err *err)
-{
-    *uri = NULL;
-    *asks = text == NULL || strcmp(text, "token") == 0;
-    if (text == NULL || strcmp(text, "sealed") == 0) {
-        return CV_OK;
-    }
-    if (*asks) {
-        *uri = SCHEME;
-        return CV_OK;
-    }
-    if (strncmp(text, "token:", 6) == 0) {
-        *uri = text + 6;
-        return cv_place_uri(*uri, "to", err);
-    }
-    return cv_fail(err, CV_USAGE, "--to takes sealed, token or token:URI");
-}
-
 enum cv_status cv_place_read(struct cv_cli *cli, const struct cv_args *args,
                              const char **uri, struct cv_err *err)
 {
@@ -95,14 +56,7 @@ enum cv_status cv_place_read(struct cv_cli *cli, const struct cv_args *args,
         s = cv_config_text(cli, defaults[i], &text, err);
     }
     if (s == CV_OK) {
-        s = read_word(text, uri, &asks, err);
-        if (s != CV_OK && !typed) {
-            cv_err_prefix(err, "the configuration's defaults");
-            if (err != NULL) {
-                err->status = CV_CONFIG;
-            }
-            return CV_CONFIG;
-        }
+        s = cv_place_word_read(text, "--to", uri, &asks, err);
     }
     if (s == CV_OK && asks) {
         s = vaults_own(cli, uri, err);

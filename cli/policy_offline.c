@@ -353,3 +353,41 @@ CV_POLICY_OFFLINE(format)
     cv_policy_free(policy);
     return s;
 }
+
+/* What a service asks for its socket's group when it starts. */
+enum cv_status cv_policy_offline_group(void *context, const cJSON *parameters,
+                                       struct cv_reply *reply,
+                                       struct cv_err *err)
+{
+    const char *name = NULL;
+    const struct cv_json_field fields[] = {
+        {"name", CV_JSON_STRING, true, &name, 256},
+    };
+    cJSON *groups = cJSON_CreateArray(), *none = cJSON_CreateArray();
+    struct cv_channel *channel = NULL;
+    struct cv_message answer = {0};
+    bool known = true;
+    enum cv_status s =
+        cv_json_read(parameters, "GroupFind", FIELDS(fields), true, err);
+
+    (void)context;
+    if (s == CV_OK && names != -1 &&
+        cv_channel_new(names, CV_LIMIT_FRAME, &channel, NULL) == CV_OK) {
+        names = -1;
+        (void)cJSON_AddItemToArray(groups, cJSON_CreateString(name));
+        known =
+            cv_names_resolve(channel, none, groups, none, &answer, NULL) !=
+                CV_OK ||
+            cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(
+                cJSON_GetObjectItemCaseSensitive(answer.tree, "groups"), name));
+        cv_message_free(&answer);
+        cv_channel_free(channel);
+    }
+    cJSON_Delete(groups);
+    cJSON_Delete(none);
+    if (s == CV_OK &&
+        !cv_json_add_bool(cv_reply_parameters(reply), "known", known)) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}

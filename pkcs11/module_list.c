@@ -1,4 +1,5 @@
 #include "pkcs11/module_internal.h"
+#include "pkcs11/module_named.h"
 #include "vault/base/limits.h"
 
 #include <dirent.h>
@@ -9,14 +10,13 @@
 
 #define SUFFIX ".module"
 #define SUFFIX_LEN (sizeof(SUFFIX) - 1)
-#define NAME_MAX_LEN 64
 #define PROGRAM "certvault"
 /* p11-kit's own module that stands for all others. */
 #define PROXY "/p11-kit-proxy.so"
 
 /* A module while its files are read. */
 struct found {
-    char name[NAME_MAX_LEN + 1];
+    char name[CV_MODULE_NAMED_LEN + 1];
     char *origin; /* the first file that told of it */
     struct cv_module_file file;
 };
@@ -34,21 +34,6 @@ struct cv_module_list {
 
 static const char *const FOLDERS[] = {CV_P11KIT_SYSTEM_FOLDER,
                                       CV_P11KIT_PACKAGE_FOLDER, NULL};
-
-/* [A-Za-z0-9][A-Za-z0-9._-]*, as p11-kit has it. */
-static bool is_name(const char *name, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        char c = name[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                     (c >= 'A' && c <= 'Z');
-
-        if (!alnum && (i == 0 || strchr("._-", c) == NULL)) {
-            return false;
-        }
-    }
-    return len != 0 && len <= NAME_MAX_LEN;
-}
 
 static enum cv_status no_memory(struct cv_err *err)
 {
@@ -87,7 +72,7 @@ static enum cv_status read_entry(struct reading *r, const char *folder,
     enum cv_status status;
 
     if (len <= SUFFIX_LEN || strcmp(leaf + len - SUFFIX_LEN, SUFFIX) != 0 ||
-        !is_name(leaf, len - SUFFIX_LEN)) {
+        !cv_module_named_is(leaf, len - SUFFIX_LEN)) {
         return CV_OK;
     }
     f = place_for(r, leaf, len - SUFFIX_LEN);
@@ -245,12 +230,9 @@ static enum cv_status add_configured(struct cv_module_list *list,
         char shown[80];
 
         (void)cv_err_quote(shown, sizeof(shown), c->name, strlen(c->name));
-        if (!is_name(c->name, strlen(c->name))) {
-            return cv_fail(err, CV_CONFIG, "%s is no name for a module", shown);
-        }
-        if (c->path[0] != '/') {
-            return cv_fail(err, CV_CONFIG,
-                           "the path of module %s is not absolute", shown);
+        status = cv_module_named_check(c->name, c->path, err);
+        if (status != CV_OK) {
+            return status;
         }
         if (by_name(list, c->name) != NULL) {
             return cv_fail(err, CV_CONFIG, "module %s is configured twice",

@@ -74,7 +74,7 @@ static void cloud(const char *text, struct cv_arena *arena)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct cv_arena *arena = NULL;
-    struct cv_region_file_list list;
+    struct cv_region_entry list;
     struct cv_profile p;
     char *text;
 

@@ -343,8 +343,13 @@ def test_a_pin_without_a_file(vault, manager, place, misbehaving):
     beside wherever it was started."""
     held = Held(vault, misbehaving)
     held.add("p256", "a")
-    for source in ("command:cat /etc/hostname", "tty", "file:pin",
-                   "credential:../x", "credential:none"):
+    for source in ("file:pin", "credential:../x"):
+        pins(manager, misbehaving, pin={misbehaving.uri: source})
+        manager.start("--socket", place, "--key-file", vault.key_file,
+                      says=False)
+        code, err = manager.failed()
+        assert code == CONFIG and ": pin: " in err, err
+    for source in ("command:cat /etc/hostname", "tty", "credential:none"):
         pins(manager, misbehaving, pin={misbehaving.uri: source})
         before = len(misbehaving.attempts())
         manager.start("--socket", place, "--key-file", vault.key_file)

@@ -21,7 +21,7 @@ static enum cv_status check(const char *text, struct cv_err *err)
                       (struct cv_bytes){(const uint8_t *)text, strlen(text)},
                       &tree, err),
         CV_OK);
-    s = cv_config_schema_check(tree, err);
+    s = cv_config_schema_check(tree, NULL, err);
     cJSON_Delete(tree);
     return s;
 }

@@ -6,6 +6,7 @@
 #include "vault/audit/note.h"
 #include "vault/base/encode.h"
 #include "vault/broker/policies_internal.h"
+#include "vault/broker/policy_signer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,12 +25,9 @@ static enum cv_status check_key(const struct cv_note_key *key,
                                 const struct cv_note_key *log,
                                 struct cv_err *err)
 {
-    if (key->type != CV_NOTE_ED25519) {
-        return cv_fail(err, CV_INVALID, "a policy signer is an Ed25519 key");
-    }
-    if (log != NULL && (strcmp(key->name, log->name) == 0 ||
-                        memcmp(key->public_key, log->public_key,
-                               sizeof(key->public_key)) == 0)) {
+    if (strcmp(key->name, log->name) == 0 ||
+        memcmp(key->public_key, log->public_key, sizeof(key->public_key)) ==
+            0) {
         return cv_fail(err, CV_INVALID,
                        "a policy signer must not be the audit log's key");
     }
@@ -45,34 +43,12 @@ static enum cv_status add_key(struct signers *out, const char *vkey,
         return cv_fail(err, CV_INVALID, "more than %d policy signers",
                        CV_LIMIT_SIGNERS);
     }
-    s = cv_note_key_parse(vkey, &out->key[out->n], err);
+    s = cv_policy_signer_parse(vkey, &out->key[out->n], err);
     if (s == CV_OK) {
         s = check_key(&out->key[out->n], log, err);
     }
     out->n += s == CV_OK ? 1 : 0;
     return s;
-}
-
-enum cv_status cv_broker_policy_check_signers(const cJSON *list,
-                                              struct cv_err *err)
-{
-    struct signers all = {0};
-    const cJSON *item;
-    enum cv_status s = CV_OK;
-
-    cJSON_ArrayForEach(item, list)
-    {
-        if (!cJSON_IsString(item)) {
-            return cv_fail(err, CV_INVALID, "a policy signer is a text");
-        }
-        s = add_key(&all, item->valuestring, NULL, err);
-        if (s != CV_OK) {
-            cv_err_hint(err, "certvault policy key FILE makes one and prints "
-                             "its verifier key");
-            return s;
-        }
-    }
-    return CV_OK;
 }
 
 enum cv_status cv_broker_policy_store_signers(struct cv_vault *v,

@@ -6,6 +6,7 @@
 #include "vault/broker/held_internal.h"
 #include "vault/broker/module_internal.h"
 #include "vault/broker/policies_internal.h"
+#include "vault/broker/policy_signer.h"
 #include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_entry.h"
 #include "vault/store/store_policy.h"
@@ -399,7 +400,7 @@ CV_BROKER_METHOD(init)
         s = check_token(m.token_uri, err);
     }
     if (s == CV_OK) {
-        s = cv_broker_policy_check_signers(m.signers, err);
+        s = cv_policy_signer_check(m.signers, NULL, err);
     }
 
     if (s == CV_OK && (b->vault != NULL || b->folder == -1)) {

@@ -92,15 +92,12 @@ void cv_broker_policy_excerpt(struct cv_reply *reply, struct cv_bytes text,
 
 /* Signers (broker_policy_sign.c): those of init and those of the configuration.
  *
- * check: is `list` (an array of verifier keys, NULL: none) of such? CV_INVALID.
  * store: keeps them in a new vault.
  * verify: where the vault has signers, `note` (NULL: none) must be a signed
  * note of one of them over this policy, for this vault; `signer` is its name,
  * "" where there are no signers. CV_INTEGRITY.
  * not_with: entered; CV_INVALID where `key`, which the log is to get, is one of
  * them: with it the broker itself could sign, and none would count any more. */
-CV_MUST_USE enum cv_status cv_broker_policy_check_signers(const cJSON *list,
-                                                          struct cv_err *err);
 CV_MUST_USE enum cv_status cv_broker_policy_store_signers(struct cv_vault *v,
                                                           const cJSON *list,
                                                           struct cv_err *err);

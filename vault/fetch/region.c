@@ -1,6 +1,7 @@
 #include "vault/fetch/region.h"
 
 #include "vault/fetch/region_file.h"
+#include "vault/fetch/region_list.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -68,41 +69,6 @@ enum cv_status cv_region_check(const char *region, struct cv_err *err)
     return CV_OK;
 }
 
-/* Adds the endpoints of a list parted by commas. */
-static enum cv_status add_list(struct cv_region_ends *out, const char *list,
-                               enum cv_origin_reach reach, const char *what,
-                               struct cv_err *err)
-{
-    while (*list != '\0') {
-        char one[CV_LIMIT_URL];
-        size_t len = strcspn(list, ",");
-        size_t skip = strspn(list, " ");
-        size_t end = len;
-
-        while (end > skip && list[end - 1] == ' ') {
-            end--;
-        }
-        if (end > skip && end - skip < sizeof(one) && out->n < CV_REGION_ENDS) {
-            enum cv_status s;
-
-            memcpy(one, list + skip, end - skip);
-            one[end - skip] = '\0';
-            s = cv_origin_parse(one, reach, what, &out->origin[out->n], err);
-            if (s != CV_OK) {
-                return s;
-            }
-            out->n++;
-        } else if (end > skip) {
-            return cv_fail(err, CV_USAGE,
-                           "%s: more than %d endpoints, or one "
-                           "that is too long",
-                           what, CV_REGION_ENDS);
-        }
-        list += len + (list[len] == ',' ? 1 : 0);
-    }
-    return CV_OK;
-}
-
 static enum cv_status from_variable(enum cv_region_service service,
                                     const struct cv_cloud *cloud,
                                     const char *region,
@@ -125,8 +91,9 @@ static enum cv_status from_variable(enum cv_region_service service,
         *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
     }
     value = cv_cloud_env(cloud, name);
-    return value == NULL ? CV_OK
-                         : add_list(out, value, CV_ORIGIN_TYPED, name, err);
+    return value == NULL
+               ? CV_OK
+               : cv_region_list_add(out, value, CV_ORIGIN_TYPED, name, err);
 }
 
 static enum cv_status from_file(enum cv_region_service service,
@@ -134,7 +101,7 @@ static enum cv_status from_file(enum cv_region_service service,
                                 const char *region, struct cv_region_ends *out,
                                 struct cv_err *err)
 {
-    struct cv_region_file_list list = {.n = 0};
+    struct cv_region_entry list = {.n = 0};
     enum cv_status s = CV_OK;
 
     if (cloud->regions == NULL || region == NULL) {
@@ -144,7 +111,8 @@ static enum cv_status from_file(enum cv_region_service service,
                             service == CV_REGION_CCE ? "CCE" : "IAM", region,
                             &list, err);
     for (size_t i = 0; s == CV_OK && i < list.n; i++) {
-        s = add_list(out, list.url[i], CV_ORIGIN_TABLE, "regions.yaml", err);
+        s = cv_region_list_add(out, list.url[i], CV_ORIGIN_TABLE,
+                               "regions.yaml", err);
     }
     for (size_t i = 0; s == CV_OK && i < out->n; i++) {
         /* an address was written by the caller, no name server had a say */
@@ -170,7 +138,8 @@ static enum cv_status from_table(enum cv_region_service service,
         (void)snprintf(host, sizeof(host), "%s.%s.myhuaweicloud.com",
                        service == CV_REGION_CCE ? "cce" : "iam", row->id);
     }
-    return add_list(out, host, CV_ORIGIN_TABLE, "the table of regions", err);
+    return cv_region_list_add(out, host, CV_ORIGIN_TABLE,
+                              "the table of regions", err);
 }
 
 static enum cv_status find_cce(const struct cv_cloud *cloud, const char *region,
@@ -180,8 +149,8 @@ static enum cv_status find_cce(const struct cv_cloud *cloud, const char *region,
     enum cv_status s;
 
     if (cloud->endpoint != NULL) {
-        return add_list(out, cloud->endpoint, CV_ORIGIN_TYPED, "--endpoint",
-                        err);
+        return cv_region_list_add(out, cloud->endpoint, CV_ORIGIN_TYPED,
+                                  "--endpoint", err);
     }
     s = from_variable(CV_REGION_CCE, cloud, region, out, err);
     if (s == CV_OK && out->n == 0) {
@@ -227,17 +196,17 @@ static enum cv_status find_iam(const struct cv_cloud *cloud, const char *region,
     enum cv_status s;
 
     if (cloud->iam_endpoint != NULL) {
-        return add_list(out, cloud->iam_endpoint, CV_ORIGIN_TYPED,
-                        "--iam-endpoint", err);
+        return cv_region_list_add(out, cloud->iam_endpoint, CV_ORIGIN_TYPED,
+                                  "--iam-endpoint", err);
     }
     if (variable != NULL) {
-        return add_list(out, variable, CV_ORIGIN_TYPED,
-                        "HUAWEICLOUD_SDK_IAM_ENDPOINT", err);
+        return cv_region_list_add(out, variable, CV_ORIGIN_TYPED,
+                                  "HUAWEICLOUD_SDK_IAM_ENDPOINT", err);
     }
     s = from_variable(CV_REGION_IAM, cloud, region, out, err);
     if (s == CV_OK && out->n == 0 && profile_iam != NULL) {
-        s = add_list(out, profile_iam, CV_ORIGIN_TYPED,
-                     "iam_endpoint of the profile", err);
+        s = cv_region_list_add(out, profile_iam, CV_ORIGIN_TYPED,
+                               "iam_endpoint of the profile", err);
     }
     if (s == CV_OK && out->n == 0) {
         s = from_file(CV_REGION_IAM, cloud, region, out, err);

@@ -4,62 +4,22 @@
 
 #include <string.h>
 
+static void hint(struct cv_err *err)
+{
+    cv_err_hint(err, "it maps a service to a list of {id, endpoint} or {id, "
+                     "endpoints: [...]}");
+}
+
 static enum cv_status refuse(const char *why, struct cv_err *err)
 {
     enum cv_status s = cv_fail(err, CV_INVALID, "regions.yaml: %s", why);
 
-    cv_err_hint(err, "it maps a service to a list of {id, endpoint} or {id, "
-                     "endpoints: [...]}");
-    return s;
-}
-
-static enum cv_status add(struct cv_region_file_list *out, const cJSON *url,
-                          struct cv_err *err)
-{
-    if (!cJSON_IsString(url) ||
-        strlen(url->valuestring) >= sizeof(out->url[0])) {
-        return refuse("an endpoint is no text, or too long", err);
-    }
-    if (out->n == CV_REGION_FILE_MAX) {
-        return refuse("a region has too many endpoints", err);
-    }
-    memcpy(out->url[out->n], url->valuestring, strlen(url->valuestring) + 1);
-    out->n++;
-    return CV_OK;
-}
-
-static enum cv_status read_entry(const cJSON *entry, const char *region,
-                                 struct cv_region_file_list *out,
-                                 struct cv_err *err)
-{
-    const cJSON *id = cJSON_GetObjectItemCaseSensitive(entry, "id");
-    const cJSON *one = cJSON_GetObjectItemCaseSensitive(entry, "endpoint");
-    const cJSON *many = cJSON_GetObjectItemCaseSensitive(entry, "endpoints");
-    const cJSON *url;
-    enum cv_status s = CV_OK;
-
-    if (!cJSON_IsString(id) || (one == NULL && !cJSON_IsArray(many))) {
-        return refuse("an item lacks its id or its endpoint", err);
-    }
-    if (strcmp(id->valuestring, region) != 0) {
-        return CV_OK;
-    }
-    if (one != NULL) {
-        return add(out, one, err);
-    }
-    cJSON_ArrayForEach(url, many)
-    {
-        s = add(out, url, err);
-        if (s != CV_OK) {
-            break;
-        }
-    }
+    hint(err);
     return s;
 }
 
 static enum cv_status read_tree(const cJSON *tree, const char *service,
-                                const char *region,
-                                struct cv_region_file_list *out,
+                                const char *region, struct cv_region_entry *out,
                                 struct cv_err *err)
 {
     const cJSON *list, *entry;
@@ -78,7 +38,11 @@ static enum cv_status read_tree(const cJSON *tree, const char *service,
         }
         cJSON_ArrayForEach(entry, list)
         {
-            s = read_entry(entry, region, out, err);
+            s = cv_region_entry_read(entry, region, out, err);
+            if (s != CV_OK) {
+                cv_err_prefix(err, "regions.yaml");
+                hint(err);
+            }
             if (s != CV_OK || out->n > 0) {
                 return s;
             }
@@ -89,7 +53,7 @@ static enum cv_status read_tree(const cJSON *tree, const char *service,
 
 enum cv_status cv_region_file_find(const char *text, const char *service,
                                    const char *region,
-                                   struct cv_region_file_list *out,
+                                   struct cv_region_entry *out,
                                    struct cv_err *err)
 {
     struct cv_bytes bytes = {(const uint8_t *)text, strlen(text)};
