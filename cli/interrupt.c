@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
@@ -9,6 +10,8 @@ static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
 
 static volatile sig_atomic_t guarded_fd = -1;
 static struct termios guarded;
+static char words[4096];
+static volatile sig_atomic_t n_words;
 
 /* Only what signal-safety(7) lists. */
 static void end_now(int number)
@@ -16,6 +19,9 @@ static void end_now(int number)
     if (guarded_fd >= 0) {
         (void)tcsetattr(guarded_fd, TCSANOW, &guarded);
         (void)!write(guarded_fd, "\n", 1);
+    }
+    if (n_words > 0) {
+        (void)!write(STDERR_FILENO, words, (size_t)n_words);
     }
     _exit(128 + number);
 }
@@ -45,6 +51,15 @@ void cv_interrupt_guard(int fd, const struct termios *settings)
 void cv_interrupt_unguard(void)
 {
     guarded_fd = -1;
+}
+
+void cv_interrupt_say(const void *text, size_t len)
+{
+    n_words = 0;
+    if (len > 0 && len <= sizeof(words)) {
+        memcpy(words, text, len);
+        n_words = (sig_atomic_t)len;
+    }
 }
 
 static void mask(int how)

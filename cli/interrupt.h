@@ -7,6 +7,7 @@
 #ifndef CERTVAULT_CLI_INTERRUPT_H
 #define CERTVAULT_CLI_INTERRUPT_H
 
+#include <stddef.h>
 #include <termios.h>
 
 /* Installs the handlers. */
@@ -17,6 +18,10 @@ void cv_interrupt_guard(int fd, const struct termios *settings);
 
 /* No longer. */
 void cv_interrupt_unguard(void);
+
+/* From now on an interrupt writes this to standard error first (a copy; what is
+ * longer than 4 KiB is not written). `len` 0: nothing any more. */
+void cv_interrupt_say(const void *text, size_t len);
 
 /* Puts interrupts off until release; the two nest not. */
 void cv_interrupt_hold(void);

@@ -277,17 +277,23 @@ static void error_text(const struct cv_output *o, struct cv_buf *b,
     }
 }
 
+void cv_output_error_words(const struct cv_output *o, const struct cv_err *e,
+                           struct cv_buf *b)
+{
+    if (o->format == CV_OUTPUT_JSON) {
+        error_json(b, e);
+    } else {
+        error_text(o, b, e);
+    }
+}
+
 void cv_output_error(struct cv_output *o, const struct cv_err *e)
 {
     struct cv_buf b;
 
     cv_output_progress_end(o);
     cv_buf_init(&b, NULL, LINE_LEN);
-    if (o->format == CV_OUTPUT_JSON) {
-        error_json(&b, e);
-    } else {
-        error_text(o, &b, e);
-    }
+    cv_output_error_words(o, e, &b);
     if (cv_buf_status(&b, "an error", NULL) == CV_OK) {
         (void)!cv_file_write(STDERR_FILENO, cv_buf_bytes(&b), "", NULL);
     }

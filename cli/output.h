@@ -40,6 +40,10 @@ CV_MUST_USE enum cv_status cv_output_parse(const char *word,
  * output was closed when the program started. */
 void cv_output_begin(struct cv_output *o, bool no_color, bool lost);
 
+/* Appends the error as cv_output_error would print it. */
+void cv_output_error_words(const struct cv_output *o, const struct cv_err *e,
+                           struct cv_buf *b);
+
 /* Is standard output a terminal? */
 bool cv_output_is_terminal(void);
 

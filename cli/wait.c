@@ -2,10 +2,13 @@
 
 #include "cli/connect.h"
 #include "cli/foreground.h"
+#include "cli/interrupt.h"
 #include "cli/output_table.h"
 #include "vault/base/clock.h"
+#include "vault/base/limits.h"
 #include "vault/wire/client.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -97,6 +100,54 @@ static void rest(int64_t begun_ms)
     (void)nanosleep(&t, NULL);
 }
 
+/* It was filed durably: whatever ends the waiting, it stays. */
+static void tell_stays(const char *id, struct cv_err *err)
+{
+    if (err != NULL) {
+        (void)snprintf(err->request_id, sizeof(err->request_id), "%s", id);
+    }
+    cv_err_state(err,
+                 "nothing was done; the request %s stays open, until it is "
+                 "answered or its time is over",
+                 id);
+    cv_err_hint(err, "the same command again goes on with it; certvault "
+                     "requests shows it");
+}
+
+/* The broker was not to be asked any more. */
+static enum cv_status lost(const char *id, enum cv_status s, struct cv_err *err)
+{
+    char text[CV_ERR_TEXT_LEN];
+
+    if (err == NULL) {
+        return s;
+    }
+    memcpy(text, err->text, sizeof(text));
+    s = cv_fail(err, s,
+                "the request %s cannot be waited for any longer, the broker "
+                "stopped or does not answer: %s",
+                id, text);
+    tell_stays(id, err);
+    return s;
+}
+
+/* What an interrupt says, while somebody is waited for. */
+static void say_interrupted(const struct cv_cli *cli, const char *id)
+{
+    struct cv_err err;
+    struct cv_buf words;
+
+    cv_err_init(&err);
+    (void)cv_fail(&err, CV_BUSY, "interrupted: the request %s still waits", id);
+    tell_stays(id, &err);
+    cv_buf_init(&words, NULL, CV_KIB(4));
+    cv_output_error_words(&cli->out, &err, &words);
+    if (cv_buf_status(&words, "an error", NULL) == CV_OK) {
+        cv_interrupt_say(words.data, words.len);
+    }
+    cv_buf_wipe(&words);
+}
+
 enum cv_status cv_wait_run(struct cv_cli *cli, const char *id,
                            struct cv_err *err)
 {
@@ -104,6 +155,7 @@ enum cv_status cv_wait_run(struct cv_cli *cli, const char *id,
     bool answered = false, told = false;
     enum cv_status s = CV_OK;
 
+    say_interrupted(cli, id);
     while (s == CV_OK && !answered) {
         struct cv_message reply;
         const cJSON *request = NULL;
@@ -111,10 +163,13 @@ enum cv_status cv_wait_run(struct cv_cli *cli, const char *id,
         s = ask(cli, id, &reply, &request, err);
         if (s == CV_OK) {
             s = judge(request, id, &answered, err);
+        } else if (s != CV_NOT_FOUND) {
+            s = lost(id, s, err);
         }
         cv_message_free(&reply);
         if (s == CV_OK && !answered && cv_foreground_interrupted() != 0) {
             s = cv_fail(err, CV_BUSY, "the request %s still waits", id);
+            tell_stays(id, err);
         }
         if (s == CV_OK && !answered) {
             if (!told) {
@@ -127,5 +182,6 @@ enum cv_status cv_wait_run(struct cv_cli *cli, const char *id,
             rest(begun);
         }
     }
+    cv_interrupt_say(NULL, 0);
     return s;
 }
