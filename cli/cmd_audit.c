@@ -112,38 +112,19 @@ static enum cv_status no_memory(cJSON *parameters, struct cv_err *err)
     return cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
-/* Adds --since and --until as seconds to `to`. */
-static enum cv_status add_times(const struct cv_args *args, cJSON *to,
-                                struct cv_err *err)
-{
-    static const char *const flags[] = {"since", "until"};
-    int64_t now = cv_clock_now_s();
-
-    for (size_t i = 0; i < 2; i++) {
-        const char *text = cv_args_value(args, flags[i]);
-        int64_t t = 0;
-        enum cv_status s = CV_OK;
-
-        if (text != NULL) {
-            s = cv_check_time(text, flags[i], true, now, &t, err);
-            if (s == CV_OK && !cv_json_add_int(to, flags[i], t)) {
-                s = cv_fail(err, CV_INTERNAL, "memory is gone");
-            }
-        }
-        if (s != CV_OK) {
-            return s;
-        }
-    }
-    return CV_OK;
-}
+/* What an outcome or a decision may be: of any other word there is none. */
+#define OUTCOMES "ok|failed|aborted|unknown|permit|deny|denied"
 
 static enum cv_status add_filter(const struct cv_args *args, cJSON *filter,
                                  struct cv_err *err)
 {
     static const char *const flags[] = {"actor", "action", "entry", "outcome"};
     const char *limit = cv_args_value(args, "limit");
+    const char *outcome = cv_args_value(args, "outcome");
     int64_t n = 0;
-    enum cv_status s = CV_OK;
+    enum cv_status s = outcome != NULL
+                           ? cv_check_word(outcome, "outcome", OUTCOMES, err)
+                           : CV_OK;
 
     for (size_t i = 0; i < 4 && s == CV_OK; i++) {
         const char *text = cv_args_value(args, flags[i]);
@@ -164,7 +145,7 @@ static enum cv_status add_filter(const struct cv_args *args, cJSON *filter,
             s = cv_fail(err, CV_INTERNAL, "memory is gone");
         }
     }
-    return s == CV_OK ? add_times(args, filter, err) : s;
+    return s == CV_OK ? cv_leaves_times(args, filter, err) : s;
 }
 
 static int64_t since_of(const cJSON *asked)
@@ -226,7 +207,7 @@ CV_CMD(audit_who)
     if (!cv_json_add_str(parameters, "name", args->operands[0])) {
         return no_memory(parameters, err);
     }
-    s = add_times(args, parameters, err);
+    s = cv_leaves_times(args, parameters, err);
     if (s != CV_OK) {
         cJSON_Delete(parameters);
         return s;

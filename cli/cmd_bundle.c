@@ -4,6 +4,7 @@
 #include "cli/bundle_readme.h"
 #include "cli/call.h"
 #include "cli/check.h"
+#include "cli/leaves.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
 #include "cli/witnesses.h"
@@ -163,33 +164,12 @@ struct make {
     int64_t proofs; /* still wanted */
 };
 
-static enum cv_status add_times(const struct cv_args *args, cJSON *to,
-                                struct cv_err *err)
-{
-    static const char *const flags[] = {"since", "until"};
-    int64_t now = cv_clock_now_s();
-    enum cv_status s = CV_OK;
-
-    for (size_t i = 0; i < 2 && s == CV_OK; i++) {
-        const char *text = cv_args_value(args, flags[i]);
-        int64_t t = 0;
-
-        if (text != NULL) {
-            s = cv_check_time(text, flags[i], true, now, &t, err);
-            if (s == CV_OK && !cv_json_add_int(to, flags[i], t)) {
-                s = no_memory(err);
-            }
-        }
-    }
-    return s;
-}
-
 static enum cv_status ask_head(struct make *m, const struct cv_args *args,
                                struct cv_err *err)
 {
     cJSON *parameters = cv_cli_parameters(m->cli);
     const cJSON *answer = NULL;
-    enum cv_status s = add_times(args, parameters, err);
+    enum cv_status s = cv_leaves_times(args, parameters, err);
 
     if (s == CV_OK &&
         !cv_json_add_str(parameters, "entry", cv_args_value(args, "entry"))) {

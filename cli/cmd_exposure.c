@@ -73,6 +73,28 @@ static const struct cv_output_view view = {
     .none = "nothing that still works",
 };
 
+/* A typing error reads like somebody who has nothing. The answer stands, with
+ * or without this. */
+static void warn_unknown(struct cv_cli *cli, const char *actor)
+{
+    cJSON *parameters = cv_cli_parameters(cli);
+    cJSON *filter = cJSON_AddObjectToObject(parameters, "filter");
+    const cJSON *items;
+
+    if (!cv_json_add_str(filter, "actor", actor) ||
+        !cv_json_add_int(filter, "limit", 1)) {
+        cJSON_Delete(parameters);
+        return;
+    }
+    if (cv_call_items(cli, "AuditQuery", parameters, &items, NULL) == CV_OK &&
+        cJSON_GetArraySize(items) == 0) {
+        cv_output_warn(&cli->out,
+                       "no record knows an actor %s: a user's name as records "
+                       "have it, or a uid",
+                       actor);
+    }
+}
+
 CV_CMD(audit_exposure)
 {
     const char *actor = cv_args_value(args, "actor");
@@ -102,6 +124,9 @@ CV_CMD(audit_exposure)
                        CV_JSON_OBJECT, &answer, NULL) == CV_OK &&
         cv_leaves_archived(answer, INT64_MIN, archived, sizeof(archived))) {
         cv_output_note(&cli->out, "%s", archived);
+    }
+    if (actor != NULL) {
+        warn_unknown(cli, actor);
     }
     return cv_output_table_list(&cli->out, &view, items, err);
 }

@@ -32,7 +32,11 @@ enum cv_status cv_leaves_times(const struct cv_args *args, cJSON *to,
         }
     }
     if (times[0] > times[1]) {
-        return cv_fail(err, CV_USAGE, "--since is later than --until");
+        (void)cv_fail(err, CV_USAGE, "--since is later than --until");
+        cv_err_state(err, "nothing was asked for");
+        cv_err_hint(err, "a duration is how long ago: --since has the longer "
+                         "one");
+        return CV_USAGE;
     }
     return CV_OK;
 }

@@ -395,6 +395,12 @@ static enum cv_status fill(struct head *h, struct cv_bundling_period *w,
     if (s == CV_OK) {
         s = find_period(h->b, w, h->p->checkpoint.size, err);
     }
+    if (s == CV_OK && w->from == w->to) {
+        s = cv_fail(err, CV_NOT_FOUND, "no record is of that time");
+        cv_err_state(err, "no bundle was made");
+        cv_err_hint(err, "certvault audit query -o json shows the times that "
+                         "records have");
+    }
     if (s == CV_OK) {
         s = find_keys(h, err);
     }
