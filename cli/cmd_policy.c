@@ -360,6 +360,28 @@ static cJSON *recorded_rules(const cJSON *leaf)
     return rules;
 }
 
+/* What was used or counted when a grant was given is not used again under it;
+ * and approvals that a permit used up are there no more to be found. */
+static bool add_held(cJSON *q, const cJSON *leaf)
+{
+    const cJSON *rule =
+        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(leaf, "rules"), 0);
+    const cJSON *n = cv_output_table_at(leaf, "details.approvals");
+    bool under = cJSON_IsTrue(cv_output_table_at(leaf, "details.uncounted"));
+    double approvals = cJSON_IsNumber(n) ? n->valuedouble : 0;
+    const char *decision = cv_output_table_text(leaf, "decision");
+
+    if (decision == NULL || strcmp(decision, "permit") != 0 ||
+        !(under || approvals > 0)) {
+        return true;
+    }
+    /* A leaf under a grant does not say how many that had: enough. */
+    return cv_json_add_str(q, "held", cJSON_GetStringValue(rule)) &&
+           cv_json_add_int(q, "approvals",
+                           approvals > 0 ? (int64_t)approvals
+                                         : CV_LIMIT_APPROVALS);
+}
+
 /* The question that a record's decision answered. */
 static cJSON *recorded_question(const cJSON *leaf)
 {
@@ -382,9 +404,14 @@ static cJSON *recorded_question(const cJSON *leaf)
     for (size_t i = 0; ok && i < sizeof(texts) / sizeof(texts[0]); i++) {
         ok = cv_json_add_str(q, texts[i], cv_output_table_text(leaf, texts[i]));
     }
-    ok = ok && cv_json_add_int(q, "version",
-                               (int64_t)cJSON_GetNumberValue(
-                                   cv_output_table_at(leaf, "policy.version")));
+    ok = ok &&
+         cv_json_add_int(q, "version",
+                         (int64_t)cJSON_GetNumberValue(
+                             cv_output_table_at(leaf, "policy.version"))) &&
+         cv_json_add_int(
+             q, "seq",
+             (int64_t)cJSON_GetNumberValue(cv_output_table_at(leaf, "seq"))) &&
+         add_held(q, leaf);
     if (!ok) {
         cJSON_Delete(q);
         return NULL;
@@ -438,8 +465,9 @@ static enum cv_status show_again(struct cv_cli *cli, const cJSON *leaf,
     if (s == CV_OK && strcmp(then, now) != 0) {
         cv_output_warn(&cli->out,
                        "then it was %s: the entry's labels, the duration asked "
-                       "for, approvals and counts of then are not known, and "
-                       "not every denial is the policy's",
+                       "for, what a denied request had of approvals and which "
+                       "sessions lived then are not known, and not every "
+                       "denial is the policy's",
                        then);
     }
     return s;

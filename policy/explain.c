@@ -19,29 +19,153 @@ static unsigned misses_of(const struct cv_policy *policy,
 /* A decision that is being explained. */
 struct explained {
     const struct cv_policy *policy;
-    const struct cv_decide_request *request;
+    const struct cv_decide_request *request; /* as it was decided */
+    const struct cv_decide_counts *known;    /* as it was asked */
+    bool assumed; /* what is not known of limits was taken as nothing */
     struct cv_decide_result result;
     struct cv_err why;
 };
+
+/* What is known of the use of a rule with a limit. */
+struct use {
+    bool counts; /* it limits how often */
+    bool counted;
+    uint64_t used;
+    bool lives; /* it limits sessions, and this would be one */
+    bool lived;
+    uint64_t live;
+};
+
+static void use_of(const struct explained *e, const struct cv_rule *rule,
+                   struct use *out)
+{
+    const struct cv_decide_counts *c = e->known;
+    const struct cv_policy_limit *l = &rule->limit;
+    const char *held = e->request->held_rule;
+    int64_t free_in_s;
+    *out = (struct use){0};
+    if (held != NULL && strcmp(held, rule->name) == 0)
+        return;
+    out->counts = l->count > 0;
+    out->lives = l->sessions > 0 && e->request->action == CV_ACTION_USE;
+    out->counted = out->counts && c != NULL && c->used != NULL &&
+                   c->used(c->context, rule->name, l->per_s, l->count,
+                           &out->used, &free_in_s);
+    out->lived = out->lives && c != NULL && c->sessions != NULL &&
+                 c->sessions(c->context, rule->name, &out->live);
+}
+
+static bool is_unknown(const struct use *u)
+{
+    return u->counts != u->counted || u->lives != u->lived;
+}
+
+/* "its limit of 2 in 1h is not used up: how often it was used is not known" */
+static void say_condition(const struct cv_rule *rule, const struct use *u,
+                          struct cv_buf *out)
+{
+    bool count = u->counts && !u->counted;
+    bool sessions = u->lives && !u->lived;
+    cv_buf_add_str(out, "its limit of ");
+    if (count) {
+        cv_buf_add_format(out, "%llu in ",
+                          (unsigned long long)rule->limit.count);
+        cv_rule_duration(rule->limit.per_s, out);
+    }
+    if (sessions)
+        cv_buf_add_format(out, "%s%llu sessions", count ? " and that of " : "",
+                          (unsigned long long)rule->limit.sessions);
+    cv_buf_add_format(out,
+                      " %s not used up: how often it was used is not known",
+                      count && sessions ? "are" : "is");
+}
+
+/* " (used 1 of 2 within 1h)" */
+static void say_use(const struct cv_rule *rule, const struct use *u,
+                    struct cv_buf *out)
+{
+    const struct cv_policy_limit *l = &rule->limit;
+    if (!u->counted && !u->lived)
+        return;
+    cv_buf_add_str(out, " (");
+    if (u->counted) {
+        cv_buf_add_format(out, "used %llu of %llu within ",
+                          (unsigned long long)u->used,
+                          (unsigned long long)l->count);
+        cv_rule_duration(l->per_s, out);
+    }
+    if (u->lived)
+        cv_buf_add_format(out, "%s%llu of %llu sessions live",
+                          u->counted ? ", " : "", (unsigned long long)u->live,
+                          (unsigned long long)l->sessions);
+    cv_buf_add_str(out, ")");
+}
+
+/* The offer's, where its limit was taken as free and is not known to be. */
+static bool is_conditional(const struct explained *e,
+                           const struct cv_rule *rule, const struct use *u)
+{
+    return e->assumed && is_unknown(u) && e->result.offer != NULL &&
+           strcmp(e->result.offer, rule->name) == 0;
+}
+
+/* Why a permit whose conditions hold was taken, or was not. */
+static void say_offer(const struct explained *e, const struct cv_rule *rule,
+                      const struct use *u, struct cv_buf *out)
+{
+    struct cv_offer_facts facts;
+    cv_offer_look(rule, e->request, &facts);
+    if (facts.limit != CV_OFFER_USED_UP)
+        say_use(rule, u, out);
+    if (is_conditional(e, rule, u)) {
+        cv_buf_add_str(out, ", if ");
+        say_condition(rule, u, out);
+    }
+    cv_offer_words(e->policy, rule, e->request, &e->result, out);
+}
+
+/* {"count", "per", "used"?, "sessions", "live"?} */
+static bool add_use(cJSON *o, const struct cv_rule *rule, const struct use *u)
+{
+    if (!u->counts && !u->lives)
+        return true;
+    cJSON *a = cJSON_CreateObject();
+    if (a == NULL ||
+        (u->counts &&
+         (!cv_json_add_int(a, "count", (int64_t)rule->limit.count) ||
+          !cv_json_add_int(a, "per", rule->limit.per_s))) ||
+        (u->counted && !cv_json_add_int(a, "used", (int64_t)u->used)) ||
+        (u->lives &&
+         !cv_json_add_int(a, "sessions", (int64_t)rule->limit.sessions)) ||
+        (u->lived && !cv_json_add_int(a, "live", (int64_t)u->live))) {
+        cJSON_Delete(a);
+        return false;
+    }
+    return cv_json_add_item(o, "limit", a);
+}
 
 static cJSON *rule_json(const struct explained *e, const struct cv_rule *rule,
                         unsigned misses)
 {
     struct cv_buf because;
+    struct use use = {0};
     cJSON *o = cJSON_CreateObject();
     cv_buf_init(&because, NULL, CV_KIB(4));
     if (misses != 0)
         cv_rule_words(rule, misses, &because);
     else
         cv_buf_add_str(&because, "all of it matches");
-    if (misses == 0 && !rule->forbid)
-        cv_offer_words(e->policy, rule, e->request, &e->result, &because);
+    if (misses == 0 && !rule->forbid) {
+        use_of(e, rule, &use);
+        say_offer(e, rule, &use, &because);
+    }
     bool good =
         o != NULL && cv_buf_status(&because, "an explanation", NULL) == CV_OK &&
         cv_json_add_str(o, "name", rule->name) &&
         cv_json_add_str(o, "effect", rule->forbid ? "forbid" : "permit") &&
         cv_json_add_bool(o, "matched", misses == 0) &&
-        cv_json_add_str(o, "because", cv_buf_text(&because));
+        cv_json_add_str(o, "because", cv_buf_text(&because)) &&
+        add_use(o, rule, &use);
     cv_buf_wipe(&because);
     if (!good) {
         cJSON_Delete(o);
@@ -171,11 +295,30 @@ cJSON *cv_explain_obligations(const struct cv_decide_result *result)
     return o;
 }
 
+/* What was taken for granted: the offer's limit. */
+static bool add_condition(cJSON *o, const struct explained *e)
+{
+    const struct cv_rule *offer = cv_policy_permit(e->policy, e->result.offer);
+    struct use use;
+    struct cv_buf words;
+    if (offer == NULL)
+        return true;
+    use_of(e, offer, &use);
+    if (!is_conditional(e, offer, &use))
+        return true;
+    cv_buf_init(&words, NULL, CV_KIB(1));
+    say_condition(offer, &use, &words);
+    bool good = cv_buf_status(&words, "an explanation", NULL) == CV_OK &&
+                cv_json_add_str(o, "condition", cv_buf_text(&words));
+    cv_buf_wipe(&words);
+    return good;
+}
+
 static bool add_decision(cJSON *o, const struct explained *e)
 {
     const struct cv_decide_result *r = &e->result;
     bool good = cv_json_add_str(o, "decision", r->permit ? "permit" : "deny") &&
-                cv_json_add_str(o, "offer", r->offer);
+                cv_json_add_str(o, "offer", r->offer) && add_condition(o, e);
     if (!good || r->permit)
         return good;
     const char *hint = e->why.hint;
@@ -209,13 +352,64 @@ static bool fill(cJSON *o, const struct explained *e)
     return good;
 }
 
+/* What is known; nothing, where it is not. */
+static bool used_or_none(void *context, const char *rule, int64_t per_s,
+                         uint64_t count, uint64_t *used, int64_t *free_in_s)
+{
+    const struct cv_decide_counts *known = context;
+    if (known == NULL || known->used == NULL ||
+        !known->used(known->context, rule, per_s, count, used, free_in_s)) {
+        *used = 0;
+        *free_in_s = 0;
+    }
+    return true;
+}
+
+static bool live_or_none(void *context, const char *rule, uint64_t *live)
+{
+    const struct cv_decide_counts *known = context;
+    if (known == NULL || known->sessions == NULL ||
+        !known->sessions(known->context, rule, live))
+        *live = 0;
+    return true;
+}
+
+/* Where the door would have counted, nobody may be told of a denial for want of
+ * a count: then it is a permit on a condition. `assumed` is `asked` with
+ * `counts`, which takes what is not known as nothing. */
+static void decide(struct explained *e, const struct cv_decide_request *asked,
+                   struct cv_decide_request *assumed,
+                   struct cv_decide_counts *counts)
+{
+    struct cv_decide_result result;
+    struct cv_err why;
+    cv_err_init(&e->why);
+    cv_err_init(&why);
+    if (cv_decide_run(e->policy, asked, &e->result, &e->why) == CV_OK ||
+        e->result.cause == CV_DECIDE_FORBIDDEN)
+        return;
+    *counts = (struct cv_decide_counts){(void *)(uintptr_t)e->known,
+                                        used_or_none, live_or_none};
+    *assumed = *asked;
+    assumed->counts = counts;
+    (void)!cv_decide_run(e->policy, assumed, &result, &why);
+    if (!result.permit && e->result.cause != CV_DECIDE_NO_COUNTS)
+        return;
+    e->result = result;
+    e->why = why;
+    e->request = assumed;
+    e->assumed = true;
+}
+
 enum cv_status cv_explain_make(const struct cv_policy *policy,
                                const struct cv_decide_request *request,
                                cJSON **out, struct cv_err *err)
 {
-    struct explained e = {.policy = policy, .request = request};
-    cv_err_init(&e.why);
-    (void)!cv_decide_run(policy, request, &e.result, &e.why);
+    struct cv_decide_request assumed;
+    struct cv_decide_counts counts;
+    struct explained e = {
+        .policy = policy, .request = request, .known = request->counts};
+    decide(&e, request, &assumed, &counts);
     cJSON *o = cJSON_CreateObject();
     *out = NULL;
     if (o == NULL || !fill(o, &e)) {
@@ -267,6 +461,7 @@ void cv_explain_words(const cJSON *explanation, struct cv_buf *out)
     const char *offer = text_of(explanation, "offer");
     const char *why = text_of(explanation, "why");
     const char *hint = text_of(explanation, "hint");
+    const char *condition = text_of(explanation, "condition");
     const cJSON *obligations =
         cJSON_GetObjectItemCaseSensitive(explanation, "obligations");
     const cJSON *omitted =
@@ -275,6 +470,8 @@ void cv_explain_words(const cJSON *explanation, struct cv_buf *out)
     cv_buf_add_str(out, decision != NULL ? decision : "deny");
     if (offer != NULL && why == NULL)
         cv_buf_add_format(out, " by rule %s", offer);
+    if (condition != NULL && why == NULL)
+        cv_buf_add_format(out, ", if %s", condition);
     if (why != NULL)
         cv_buf_add_format(out, ": %s", why);
     cv_buf_add_char(out, '\n');

@@ -12,11 +12,19 @@
  *
  *     {"decision": "permit" | "deny",
  *      "offer": "rule name",       where permitted, or waiting for approvals
+ *      "condition": "...",            only where the offer has a limit of which
+ *                                     it is not known how far it is used
  *      "why": "...", "hint": "...",                    only where denied
  *      "wait": "limit" | "approvals", "retry_after": s,   denied for now only
- *      "rules": [{"name", "effect", "matched": bool, "because"}],
+ *      "rules": [{"name", "effect", "matched": bool, "because",
+ *                 "limit": {"count", "per", "used", "sessions", "live"}}],
  *      "obligations": {...},                         {} where nothing is
  * offered "omitted": count}                               only where rules are
+ *
+ * What request->counts does not know of limits is no reason to deny: where
+ * nothing else permits it is taken as not used, and `condition` says so. A
+ * rule's `limit` is there where it has one and matches; `used` and `live` only
+ * where they are known.
  *
  * Rules are in the order of the policy. CV_INTERNAL: memory. A denial is CV_OK
  * here. */

@@ -587,6 +587,12 @@ def test_a_credential_that_is_given_again(relayed):
     leaves = rig.leaves(method="Use", decision="permit", phase="decision")
     assert [bool(r["details"].get("uncounted")) for r in leaves] == \
         [False, True, True, True]
+    # Decided again they are permits as they were: the approval was there, and
+    # what is under a grant is not counted.
+    for leaf in leaves:
+        said = rig.v.json(*rig.v.to, "policy", "explain", "--seq",
+                          str(leaf["seq"]))
+        assert said["again"]["decision"] == "permit", said
     s.close()
 
 

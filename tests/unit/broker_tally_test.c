@@ -132,6 +132,50 @@ static void what_counts(void **state)
     assert_int_equal(used(r, 1, "a", 3 * HOUR), 4);
 }
 
+/* What a record's decision counted: what was before it, as old as it was then.
+ */
+static void before_a_record(void **state)
+{
+    struct rig *r = *state;
+    struct cv_tally *live = r->t;
+    struct cv_tally *then = NULL;
+    uint64_t seq, n;
+    int64_t free_in_s;
+
+    permit(r, 1, "a", 3 * HOUR);
+    permit(r, 1, "a", 2 * HOUR + 10 * MINUTE);
+    (void)append(r, 1, "a", true, 2 * HOUR + 5 * MINUTE, true);
+    permit(r, 2, "a", 2 * HOUR + 5 * MINUTE);
+    seq = append(r, 1, "a", true, 2 * HOUR, false);
+    permit(r, 1, "a", HOUR);
+    commit(r);
+    assert_int_equal(cv_tally_before(r->v.fd, seq, 50 * MINUTE, &then, NULL),
+                     CV_OK);
+    r->t = then;
+    assert_int_equal(used(r, 1, "a", 50 * MINUTE), 1);
+    assert_int_equal(used(r, 1, "a", 5 * MINUTE), 0);
+    assert_int_equal(used(r, 2, "a", 50 * MINUTE), 1);
+    assert_int_equal(used(r, 1, "b", 50 * MINUTE), 0);
+    assert_true(cv_tally_used(then, 1, "a", 50 * MINUTE, 1, &n, &free_in_s));
+    assert_in_range(free_in_s, 39 * MINUTE, 41 * MINUTE);
+    assert_false(cv_tally_used(then, 1, "a", HOUR, 1, &n, &free_in_s));
+    cv_tally_free(then);
+    /* The last one counts the one before; the first has none. */
+    assert_int_equal(cv_tally_before(r->v.fd, seq + 1, 3 * HOUR, &then, NULL),
+                     CV_OK);
+    r->t = then;
+    assert_int_equal(used(r, 1, "a", 3 * HOUR), 3);
+    cv_tally_free(then);
+    assert_int_equal(cv_tally_before(r->v.fd, 0, HOUR, &then, NULL), CV_OK);
+    r->t = then;
+    assert_int_equal(used(r, 1, "a", HOUR), 0);
+    cv_tally_free(then);
+    r->t = live;
+    assert_int_equal(cv_tally_before(r->v.fd, seq + 2, HOUR, &then, NULL),
+                     CV_NOT_FOUND);
+    assert_null(then);
+}
+
 /* Nothing is known before the log was read, nor farther back than it was. */
 static void what_is_not_known(void **state)
 {
@@ -243,13 +287,10 @@ static void many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(what_counts),
-        CASE(what_is_not_known),
-        CASE(what_is_queued),
-        CASE(when_it_is_free_again),
-        CASE(many),
-        CASE(what_is_supposed),
-        CASE(from_the_future),
+        CASE(what_counts),           CASE(what_is_not_known),
+        CASE(before_a_record),       CASE(what_is_queued),
+        CASE(when_it_is_free_again), CASE(many),
+        CASE(what_is_supposed),      CASE(from_the_future),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

@@ -201,9 +201,15 @@ static void check_explanation(const struct cv_policy *policy,
     if (cv_explain_make(policy, r, &o, NULL) != CV_OK)
         stop("no explanation");
     const char *offer = text(o, "offer");
-    if (strcmp(text(o, "decision"), result->permit ? "permit" : "deny") != 0 ||
-        (offer == NULL) != (result->offer == NULL) ||
-        (offer != NULL && strcmp(offer, result->offer) != 0))
+    /* What is not known of limits denies here, and is a condition there. */
+    bool conditional = text(o, "condition") != NULL;
+    if (conditional &&
+        (result->permit || offer == NULL || result->cause < CV_DECIDE_LIMITED))
+        stop("the explanation makes a condition where there is none");
+    if (!conditional &&
+        (strcmp(text(o, "decision"), result->permit ? "permit" : "deny") != 0 ||
+         (offer == NULL) != (result->offer == NULL) ||
+         (offer != NULL && strcmp(offer, result->offer) != 0)))
         stop("the explanation says something else");
     const cJSON *rule;
     bool forbidden = false;

@@ -36,6 +36,29 @@ static const struct {
     {{.rules = LIMIT("a", "count: 2, per: 1h") PERMIT("b", ""), .blind = true},
      {"permit by rule b\n", "permit a: all of it matches, but how often it was "
                             "used is not known\n"}},
+    /* What is not known is no reason to deny. */
+    {{.rules = LIMIT("a", "count: 2, per: 1h"), .blind = true},
+     {"permit by rule a, if its limit of 2 in 1h is not used up: how often it "
+      "was used is not known\n",
+      "  * permit a: all of it matches, if its limit of 2 in 1h is not used "
+      "up: "
+      "how often it was used is not known\n",
+      "granted:\n"}},
+    {{.rules = LIMIT("a", "count: 2, per: 1h") LIMIT("b", "count: 1, per: 2h"),
+      .was = {{"a", 2, 300, 0, false}, {"b", 0, 0, 0, true}}},
+     {"permit by rule b, if its limit of 1 in 2h is not used up: ",
+      "permit a: all of it matches, but its limit of 2 in 1h is used up, for "
+      "5m\n"}},
+    {{.rules = LIMIT("a", "count: 2, per: 1h, sessions: 3"), .blind = true},
+     {"permit by rule a, if its limit of 2 in 1h and that of 3 sessions are "
+      "not used up: "}},
+    {{.rules = LIMIT("a", "count: 2, per: 1h") ASK("b", "count: 1, " LEADS),
+      .blind = true},
+     {"permit by rule a, if its limit of 2 in 1h is not used up: ",
+      "permit b: all of it matches, but \"a\" wants fewer approvals\n"}},
+    {{.rules = LIMIT("a", "count: 2, per: 1h"), .was = {{"a", 1, 0, 0, false}}},
+     {"permit by rule a\n",
+      "  * permit a: all of it matches (used 1 of 2 within 1h)\n"}},
     {{.rules = ASK("a", "count: 2, " LEADS),
       .consents = {{1002, 2002, 0, false}}},
      {"deny: use of \"a\" must wait: it wants 2 approvals, and has 1",
@@ -126,9 +149,19 @@ static const struct {
      "(`certvault grants list`)\",\"wait\":\"limit\",\"rules\":[",
      "\"obligations\":{}}"},
     {{.rules = LIMIT("a", "sessions: 3"), .blind = true},
-     "{\"decision\":\"deny\",\"why\":\"use of \\\"a\\\" is denied: how often "
-     "rule \\\"a\\\" was used is not known\",\"rules\":[",
-     "\"obligations\":{}}"},
+     "{\"decision\":\"permit\",\"offer\":\"a\",\"condition\":\"its limit of 3 "
+     "sessions is not used up: how often it was used is not known\",\"rules\":["
+     "{\"name\":\"a\",\"effect\":\"permit\",\"matched\":true,\"because\":\"all "
+     "of it matches, if its limit of 3 sessions is not used up: how often it "
+     "was used is not known\",\"limit\":{\"sessions\":3}}",
+     "\"record\":\"writes\",\"limit\":{\"sessions\":3}}}"},
+    {{.rules = LIMIT("a", "count: 2, per: 1h, sessions: 3"),
+      .was = {{"a", 1, 0, 2, false}}},
+     "{\"decision\":\"permit\",\"offer\":\"a\",\"rules\":[{\"name\":\"a\","
+     "\"effect\":\"permit\",\"matched\":true,\"because\":\"all of it matches "
+     "(used 1 of 2 within 1h, 2 of 3 sessions live)\",\"limit\":{\"count\":2,"
+     "\"per\":3600,\"used\":1,\"sessions\":3,\"live\":2}}",
+     "\"limit\":{\"count\":2,\"per\":3600,\"sessions\":3}}}"},
 };
 
 static void tells_scripts(void **state)

@@ -255,3 +255,34 @@ enum cv_status cv_facts_gather(const struct cv_ask *ask,
     *out = f;
     return CV_OK;
 }
+
+enum cv_status cv_facts_of(struct cv_broker *b, uid_t uid,
+                           struct cv_facts **out,
+                           const struct cv_decide_counts **counts,
+                           struct cv_err *err)
+{
+    const unsigned uses = cv_policy_uses(b->policy);
+    struct cv_decide_request rq = {0};
+    struct cv_facts *f;
+    enum cv_status s;
+
+    *out = NULL;
+    *counts = NULL;
+    if ((uses & (CV_POLICY_USES_LIMITS | CV_POLICY_USES_SESSIONS)) == 0) {
+        return CV_OK;
+    }
+    f = calloc(1, sizeof(*f));
+    if (f == NULL) {
+        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    f->broker = b;
+    f->uid = uid;
+    s = count(b, f, uses, &rq, err);
+    if (s != CV_OK) {
+        cv_facts_free(f);
+        return s;
+    }
+    *out = f;
+    *counts = rq.counts;
+    return CV_OK;
+}

@@ -21,6 +21,14 @@ CV_MUST_USE enum cv_status cv_facts_gather(const struct cv_ask *ask,
                                            struct cv_err *err);
 void cv_facts_free(struct cv_facts *facts);
 
+/* For an explanation: what a decision about a request of `uid` would count now,
+ * as *counts, which borrows from *out. Both are NULL where the policy in force
+ * limits nothing. Errors as above. */
+CV_MUST_USE enum cv_status cv_facts_of(struct cv_broker *b, uid_t uid,
+                                       struct cv_facts **out,
+                                       const struct cv_decide_counts **counts,
+                                       struct cv_err *err);
+
 /* The request for approval whose approvals these are; "": none. */
 const char *cv_facts_request(const struct cv_facts *facts);
 

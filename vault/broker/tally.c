@@ -1,8 +1,10 @@
 #include "vault/broker/tally.h"
 
+#include "vault/audit/archived.h"
 #include "vault/audit/query.h"
 #include "vault/base/clock.h"
 #include "vault/base/json.h"
+#include "vault/base/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,9 @@ struct cv_tally {
     size_t n_waiting, room_waiting;
     struct cv_query_cursor cursor;
     int64_t back_s; /* how far back it counts; < 0: not at all yet */
+    bool past;      /* it counts as of: */
+    int64_t now_ms;
+    int64_t from_ms; /* of before that it may not know all */
 };
 
 struct cv_tally *cv_tally_new(void)
@@ -199,15 +204,18 @@ static bool has(struct cv_bytes leaf, const char *text)
 struct reading {
     struct cv_tally *t;
     int64_t now_s, now_ms;
+    const char *boot; /* whose axis it is */
+    uint64_t end;     /* the first leaf that is not looked at */
+    bool ended;       /* and it came */
 };
 
-/* When it was, on this boot's axis. */
+/* When it was, on that boot's axis. */
 static int64_t time_of(const struct reading *r, const char *boot,
                        int64_t mono_ms, int64_t time_s)
 {
     int64_t at = r->now_ms - (r->now_s - time_s) * 1000;
 
-    if (strcmp(boot, cv_clock_boot_id()) == 0 && strcmp(boot, "unknown") != 0) {
+    if (strcmp(boot, r->boot) == 0 && strcmp(boot, "unknown") != 0) {
         at = mono_ms;
     }
     return at < r->now_ms ? at : r->now_ms;
@@ -260,12 +268,15 @@ static enum cv_status count_leaf(const struct reading *r, const cJSON *leaf,
 static enum cv_status read_leaf(void *context, uint64_t seq,
                                 struct cv_bytes leaf, struct cv_err *err)
 {
-    const struct reading *r = context;
+    struct reading *r = context;
     struct cv_arena *before;
     cJSON *tree = NULL;
     enum cv_status s;
 
-    (void)seq;
+    if (seq >= r->end) {
+        r->ended = true;
+        return CV_BUSY;
+    }
     /* Quotes in texts are escaped: these are members. */
     if (!has(leaf, "\"phase\":\"decision\"") ||
         !has(leaf, "\"decision\":\"permit\"")) {
@@ -297,7 +308,13 @@ static void drop_seen(struct cv_tally *t)
 enum cv_status cv_tally_catch_up(struct cv_tally *t, int vault, int64_t back_s,
                                  struct cv_err *err)
 {
-    struct reading r = {t, cv_clock_now_s(), cv_clock_boot_ms()};
+    struct reading r = {
+        .t = t,
+        .now_s = cv_clock_now_s(),
+        .now_ms = cv_clock_boot_ms(),
+        .boot = cv_clock_boot_id(),
+        .end = UINT64_MAX,
+    };
     enum cv_status s;
 
     if (back_s > t->back_s) {
@@ -315,6 +332,75 @@ enum cv_status cv_tally_catch_up(struct cv_tally *t, int vault, int64_t back_s,
         return s;
     }
     drop_seen(t);
+    return CV_OK;
+}
+
+/* As of the leaf `tree`: what is to be read up to it, into r->t. */
+static enum cv_status as_of(struct reading *r, int vault, const cJSON *tree,
+                            struct cv_err *err)
+{
+    const char *time = NULL;
+    const struct cv_json_field fields[] = {
+        {"boot", CV_JSON_STRING, true, &r->boot, 64},
+        {"time", CV_JSON_STRING, true, &time, 64},
+        {"mono_ms", CV_JSON_INT, true, &r->now_ms, 0},
+    };
+    struct cv_archived gone;
+    int64_t until_s = 0;
+    enum cv_status s =
+        cv_json_read(tree, "an audit record", fields, 3, false, err);
+
+    if (s == CV_OK) {
+        s = cv_clock_parse(time, &r->now_s, err);
+    }
+    if (s == CV_OK) {
+        s = cv_archived_read(vault, &gone, err);
+    }
+    if (s == CV_OK && gone.tree.size > 0) {
+        s = cv_clock_parse(gone.until, &until_s, err);
+        r->t->from_ms = r->now_ms - (r->now_s - until_s) * 1000;
+    }
+    r->t->now_ms = r->now_ms;
+    return s;
+}
+
+enum cv_status cv_tally_before(int vault, uint64_t seq, int64_t back_s,
+                               struct cv_tally **out, struct cv_err *err)
+{
+    struct reading r = {.t = cv_tally_new(), .end = seq};
+    struct cv_arena *before = cv_json_use(NULL);
+    cJSON *tree = NULL;
+    struct cv_buf leaf;
+    enum cv_status s = CV_OK;
+
+    *out = NULL;
+    cv_buf_init(&leaf, NULL, CV_LIMIT_LEAF);
+    if (r.t == NULL) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    } else {
+        r.t->past = true;
+        r.t->back_s = back_s;
+        r.t->from_ms = INT64_MIN;
+        s = cv_query_record(vault, seq, &leaf, err);
+    }
+    if (s == CV_OK) {
+        s = cv_json_parse(NULL, cv_buf_bytes(&leaf), &tree, err);
+    }
+    if (s == CV_OK) {
+        s = as_of(&r, vault, tree, err);
+    }
+    if (s == CV_OK) {
+        s = cv_query_follow(vault, &r.t->cursor, read_leaf, &r, err);
+        s = r.ended ? CV_OK : s;
+    }
+    cJSON_Delete(tree);
+    (void)cv_json_use(before);
+    cv_buf_wipe(&leaf);
+    if (s != CV_OK) {
+        cv_tally_free(r.t);
+        return s;
+    }
+    *out = r.t;
     return CV_OK;
 }
 
@@ -377,11 +463,12 @@ bool cv_tally_used(const struct cv_tally *t, uid_t uid, const char *rule,
                    int64_t *free_in_s)
 {
     const struct bucket *b = *place_of(t->slots, t->n_slots, uid, rule);
-    int64_t now = cv_clock_boot_ms(), begin = now - per_s * 1000;
+    int64_t now = t->past ? t->now_ms : cv_clock_boot_ms();
+    int64_t begin = now - per_s * 1000;
 
     *used = 0;
     *free_in_s = 0;
-    if (per_s > t->back_s) {
+    if (per_s > t->back_s || (t->past && begin < t->from_ms)) {
         return false;
     }
     if (b == NULL) {

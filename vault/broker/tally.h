@@ -48,6 +48,17 @@ CV_MUST_USE enum cv_status cv_tally_queued(struct cv_tally *t, uid_t uid,
 void cv_tally_suppose(struct cv_tally *t, uid_t uid, const char *rule);
 void cv_tally_suppose_end(struct cv_tally *t);
 
+/* As it was when record `seq` was made: of the records before it, by their age
+ * then. For explanations: nothing is queued into such a tally, and it is not
+ * caught up; cv_tally_used is false where it would count what was archived.
+ * Reads the log from its beginning. *out is freed with cv_tally_free, NULL on
+ * failure. CV_NOT_FOUND: no such record, or it was archived; CV_IO,
+ * CV_INTEGRITY, CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_tally_before(int vault, uint64_t seq,
+                                           int64_t back_s,
+                                           struct cv_tally **out,
+                                           struct cv_err *err);
+
 /* How many permits of `uid` by `rule` are at most `per_s` old. *free_in_s:
  * where that is `count` or more, when it is less again (at least 1), else 0.
  * False: not known (never caught up so far back). Pure: the same until one of
