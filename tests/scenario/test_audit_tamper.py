@@ -428,3 +428,53 @@ def test_a_store_behind_by_a_change_of_keys(written):
     with open(written.path("vault.db"), "wb") as f:
         f.write(before)
     assert written.verify()["ok"]
+
+
+@pytest.mark.parametrize("name", ["log", "checkpoint", "key.pub"])
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_what_is_no_file(written, kind, name):
+    """A finding, with its report, and nothing hangs."""
+    path = written.path("audit/" + name)
+    os.rename(path, path + ".aside")
+    if kind == "link":
+        os.symlink(name + ".aside", path)
+    else:
+        os.mkfifo(path, 0o600)
+    report = written.verify(INTEGRITY)
+    assert name.split(".")[0] in [e["what"] for e in report["errors"]]
+    os.unlink(path)
+    os.rename(path + ".aside", path)
+    assert written.verify()["ok"]
+
+
+@pytest.mark.parametrize("extra", ["0/009", "entries/009", "entries/000.p/255",
+                                   "0/x001/002", "3/000.p/1"])
+def test_tiles_of_records_that_are_not_there(written, extra):
+    """What a crash leaves is of records that are in the log."""
+    tile = written.path("audit/tile")
+    old, = os.listdir(os.path.join(tile, "0", "000.p"))
+    left = os.path.join(tile, "0", "000.p", str(int(old) - 1))
+    with open(left, "wb") as f:
+        f.write(b"of a moment before, damaged")
+    os.chmod(left, 0o600)
+    assert written.verify()["ok"]
+    path = os.path.join(tile, extra)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(b"garbage")
+    os.chmod(path, 0o600)
+    fault, = written.verify(INTEGRITY)["errors"]
+    assert fault["what"] == "tiles"
+    assert fault["message"].startswith(f"audit/tile/{extra}: ")
+    written("audit", "rebuild", code=0)
+    assert written.verify()["ok"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: another user")
+def test_another_users_vault_as_root_only(written):
+    """Not that there is none: that it is not theirs to look at."""
+    written.wrap = ["setpriv", "--reuid", "2", "--regid", "2", "--clear-groups"]
+    error = written.error(IO, "--vault", written.folder, "audit", "verify")
+    assert "Permission denied" in error["message"]
+    assert "no vault" not in error["message"]
+    written.wrap = []

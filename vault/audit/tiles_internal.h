@@ -81,4 +81,13 @@ const char *cv_tiles_check_end(struct cv_tiles_check *c);
 
 void cv_tiles_check_free(struct cv_tiles_check *c);
 
+/* The furthest of the files beneath audit/tile, whoever made them: of how many
+ * leaves it speaks, and its path. 0: there is none. What cannot be read, or has
+ * no tile's name, is passed over. */
+struct cv_tiles_reach {
+    uint64_t size;
+    char path[CV_TILES_PATH];
+};
+void cv_tiles_reach(int vault, struct cv_tiles_reach *out);
+
 #endif

@@ -9,6 +9,7 @@
 #include "vault/base/json.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,20 @@
 static bool is_fatal(enum cv_status status)
 {
     return status == CV_IO || status == CV_INTERNAL || status == CV_CONFIG;
+}
+
+/* A link, a FIFO or the like in the place of a file that certvault made is no
+ * matter of settings: it was put there. */
+static enum cv_status judge_file(const struct cv_verify *v, const char *path,
+                                 enum cv_status status)
+{
+    struct stat st;
+
+    return status == CV_CONFIG &&
+                   fstatat(v->vault, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                   !S_ISREG(st.st_mode)
+               ? CV_INTEGRITY
+               : status;
 }
 
 static enum cv_status read_key(struct cv_verify *v,
@@ -36,6 +51,7 @@ static enum cv_status read_key(struct cv_verify *v,
     }
     cv_err_init(&why);
     status = cv_logkey_read(v->vault, &v->key, &why);
+    status = judge_file(v, "audit/key.pub", status);
     v->has_key = status == CV_OK;
     if (is_fatal(status)) {
         *err = why;
@@ -57,6 +73,7 @@ static enum cv_status read_checkpoint(struct cv_verify *v, struct cv_err *err)
     if (v->has_key) {
         status = cv_checkpoint_read(v->vault, &v->key, &v->checkpoint.c, NULL,
                                     &v->checkpoint_age_s, &why);
+        status = judge_file(v, "audit/checkpoint", status);
     } else if (fstatat(v->vault, "audit/checkpoint", &st,
                        AT_SYMLINK_NOFOLLOW) == 0) {
         status = cv_fail(&why, CV_INTEGRITY,
@@ -162,7 +179,8 @@ static enum cv_status read_state(struct cv_verify *v, struct cv_err *err)
     enum cv_status status;
 
     cv_err_init(&why);
-    status = cv_state_read(v->vault, &v->state, &why);
+    status =
+        judge_file(v, "audit/state", cv_state_read(v->vault, &v->state, &why));
     if (is_fatal(status)) {
         *err = why;
         return status;
@@ -191,6 +209,7 @@ static enum cv_status read_tiles(struct cv_verify *v, struct cv_err *err)
         cv_verify_add(v, "tiles", why.text);
     }
     v->tiles_size = v->tiles == NULL ? 0 : cv_tiles_check_size(v->tiles);
+    cv_tiles_reach(v->vault, &v->tiles_reach);
     return CV_OK;
 }
 
@@ -227,7 +246,12 @@ static enum cv_status open_all(struct cv_verify *v,
         return status;
     }
     cv_err_init(&why);
-    status = cv_file_open(v->vault, LOG_PATH, O_RDONLY, &v->fd, &why);
+    status = judge_file(
+        v, LOG_PATH, cv_file_open(v->vault, LOG_PATH, O_RDONLY, &v->fd, &why));
+    if (status == CV_INTEGRITY) {
+        cv_verify_add(v, "log", "the log is no file (" LOG_PATH ")");
+        return CV_OK;
+    }
     if (status == CV_NOT_FOUND &&
         (v->has_key || v->checkpoint.there || v->report.found > 0)) {
         cv_verify_add(v, "log", "the log is gone (" LOG_PATH ")");
@@ -345,6 +369,21 @@ static enum cv_status scan(struct cv_verify *v,
     }
     cv_wal_wipe(&wal);
     return status;
+}
+
+/* A crash leaves tiles behind of records that are in the log, never of others:
+ * they are made when a checkpoint is over these. */
+static void check_reach(struct cv_verify *v)
+{
+    char why[CV_REPORT_MESSAGE];
+
+    if (v->report.found == 0 && v->tiles_reach.size > v->at.tree.size) {
+        (void)snprintf(why, sizeof why,
+                       "%s: the log has no such records; take it away, or run "
+                       "certvault audit rebuild",
+                       v->tiles_reach.path);
+        cv_verify_add(v, "tiles", why);
+    }
 }
 
 /* Nothing tells then how far the log once went. */
@@ -551,6 +590,7 @@ static enum cv_status verify_once(int vault,
     if (status == CV_OK) {
         check_short(&v);
         note_bare(&v);
+        check_reach(&v);
         cv_verify_keys_end(&v, options == NULL ? (struct cv_bytes){NULL, 0}
                                                : options->checkpoint);
         cv_verify_keys_store(&v, options == NULL ? NULL : options->store_key);

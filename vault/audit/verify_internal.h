@@ -119,8 +119,9 @@ struct cv_verify {
     struct cv_ops ops;
     struct cv_tiles_check *tiles; /* NULL: none, or found wrong */
     uint64_t tiles_size;
-    int64_t last_s;  /* since the clock was last set */
-    int64_t last_ms; /* of this boot */
+    struct cv_tiles_reach tiles_reach; /* whatever is said of them */
+    int64_t last_s;                    /* since the clock was last set */
+    int64_t last_ms;                   /* of this boot */
     uint64_t boot;
     bool torn;
     unsigned retries;
