@@ -8,6 +8,7 @@
 #include "vault/base/peer.h"
 #include "vault/base/process.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +302,15 @@ static enum cv_status no_vault(struct cv_err *err)
     return s;
 }
 
+/* Whether there is one the caller cannot tell. */
+static enum cv_status not_yours(const char *folder, struct cv_err *err)
+{
+    enum cv_status s = cv_fail_errno(err, CV_IO, "%s", folder);
+
+    cv_err_hint(err, "run it as the user whose vault that is");
+    return s;
+}
+
 /* The folder that was named, or the default one; *named tells which. */
 static enum cv_status find_folder(struct cv_cli *cli, char *out, size_t out_len,
                                   bool *named, struct cv_err *err)
@@ -342,7 +352,7 @@ enum cv_status cv_connect_folder(struct cv_cli *cli, char *out, size_t out_len,
     enum cv_status s = cv_connect_place(cli, out, out_len, err);
 
     if (s == CV_OK && access(out, F_OK) != 0) {
-        return no_vault(err);
+        return errno == EACCES ? not_yours(out, err) : no_vault(err);
     }
     return s;
 }
