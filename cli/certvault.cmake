@@ -22,7 +22,7 @@ cv_library(cli LAYER 6
           cmd_cloud.c cmd_completion.c cmd_config.c cmd_credential.c cmd_destroy.c cmd_doctor.c cmd_entry.c
           cmd_exec.c cmd_export.c cmd_exposure.c cmd_grants.c cmd_held.c cmd_import.c cmd_init.c cmd_kubeconfig.c cmd_leaves.c cmd_pin.c cmd_report.c cmd_policy.c cmd_request.c cmd_slot.c
           cmd_sink.c sink_target.c ../vault/broker/anchor_config.c ../vault/broker/anchor_place.c
-          config_files.c config_rules.c days.c module_setting.c pin_kind.c place_word.c
+          config_files.c config_rules.c days.c done.c module_setting.c pin_kind.c place_word.c
           ../pkcs11/module_named.c ../vault/broker/policy_signer.c ../vault/fetch/origin.c
           ../vault/fetch/region_entry.c ../vault/fetch/region_list.c
           cmd_status.c status_http.c status_text.c

@@ -5,6 +5,7 @@
 #include "cli/call.h"
 #include "cli/cmd.h"
 #include "cli/connect.h"
+#include "cli/done.h"
 #include "cli/output_table.h"
 #include "cli/runtime.h"
 #include "vault/base/clock.h"
@@ -73,6 +74,32 @@ static enum cv_status read_idle(const struct cv_args *args, char *out,
     return s;
 }
 
+/* Whether it runs, and where: the run's. `pid` 0: it does not. */
+static cJSON *state_of(struct cv_cli *cli, const char *folder, int64_t pid,
+                       struct cv_err *err)
+{
+    cJSON *status = cv_cli_keep(cli, cJSON_CreateObject(), err);
+    char socket[PATH_MAX];
+
+    cv_agent_socket(folder, socket, sizeof(socket));
+    return cv_json_add_bool(status, "running", pid != 0) &&
+                   (pid == 0 || cv_json_add_int(status, "pid", pid)) &&
+                   cv_json_add_str(status, "socket", socket) &&
+                   cv_json_add_str(status, "folder", folder)
+               ? status
+               : NULL;
+}
+
+/* After a start or stop: what `agent status` would say first. */
+static enum cv_status print_state(struct cv_cli *cli, const char *folder,
+                                  int64_t pid, struct cv_err *err)
+{
+    const cJSON *o = state_of(cli, folder, pid, err);
+
+    return cv_done_print(cli, status_view.kind, status_view.name, o, o != NULL,
+                         err);
+}
+
 CV_CMD(agent_start)
 {
     char folder[PATH_MAX], text[32];
@@ -89,7 +116,12 @@ CV_CMD(agent_start)
         cv_output_note(&cli->out, "the agent runs, pid %lld",
                        (long long)cv_connect_greets(cli)->pid);
     }
-    return s;
+    return s == CV_OK
+               ? print_state(
+                     cli, folder,
+                     cv_connect_is_open(cli) ? cv_connect_greets(cli)->pid : 0,
+                     err)
+               : s;
 }
 
 /* The running agent without touching it; CV_UNAVAILABLE where there is none. */
@@ -117,27 +149,13 @@ CV_CMD(agent_stop)
     (void)args;
     if (s == CV_UNAVAILABLE) {
         cv_output_note(&cli->out, "no agent runs for %s", folder);
-        return CV_OK;
+        return print_state(cli, folder, 0, err);
     }
-    return s == CV_OK
-               ? cv_agent_stop(cv_connect_channel(cli),
-                               (pid_t)cv_connect_greets(cli)->pid, false, err)
-               : s;
-}
-
-static enum cv_status print_absent(struct cv_cli *cli, const char *folder,
-                                   struct cv_err *err)
-{
-    cJSON *status = cv_cli_keep(cli, cJSON_CreateObject(), err);
-    char socket[PATH_MAX];
-
-    cv_agent_socket(folder, socket, sizeof(socket));
-    if (!cv_json_add_bool(status, "running", false) ||
-        !cv_json_add_str(status, "socket", socket) ||
-        !cv_json_add_str(status, "folder", folder)) {
-        return cv_fail(err, CV_INTERNAL, "memory is gone");
+    if (s == CV_OK) {
+        s = cv_agent_stop(cv_connect_channel(cli),
+                          (pid_t)cv_connect_greets(cli)->pid, false, err);
     }
-    return cv_output_table_object(&cli->out, &status_view, status, err);
+    return s == CV_OK ? print_state(cli, folder, 0, err) : s;
 }
 
 CV_CMD(agent_status)
@@ -151,7 +169,12 @@ CV_CMD(agent_status)
     (void)args;
     if (s == CV_UNAVAILABLE) {
         cv_err_init(&ignored);
-        return print_absent(cli, folder, &ignored) == CV_OK ? s : CV_IO;
+        status = state_of(cli, folder, 0, &ignored);
+        return status != NULL &&
+                       cv_output_table_object(&cli->out, &status_view, status,
+                                              &ignored) == CV_OK
+                   ? s
+                   : CV_IO;
     }
     if (s == CV_OK) {
         s = cv_call_member(cli, "AgentStatus", cJSON_CreateObject(), "status",
@@ -170,7 +193,7 @@ CV_CMD(agent_status)
 
 /* Locks the agent at `path`, if one is there. */
 static enum cv_status lock_one(struct cv_cli *cli, const char *path,
-                               struct cv_err *err)
+                               cJSON *locked, struct cv_err *err)
 {
     const cJSON *answer;
     enum cv_status s = cv_connect_socket(cli, path, err);
@@ -178,6 +201,10 @@ static enum cv_status lock_one(struct cv_cli *cli, const char *path,
     if (s == CV_OK && cv_connect_is_open(cli)) {
         cv_output_note(&cli->out, "lock: %s", cv_connect_greets(cli)->folder);
         s = cv_call_simple(cli, "Lock", cv_cli_parameters(cli), &answer, err);
+        if (s == CV_OK && locked != NULL) {
+            (void)cJSON_AddItemToArray(
+                locked, cJSON_CreateString(cv_connect_greets(cli)->folder));
+        }
         cv_connect_close(cli);
     }
     /* What just ends has locked itself. */
@@ -192,7 +219,8 @@ static bool is_socket(const char *leaf)
 }
 
 /* Goes on after one that refuses, and tells of the first. */
-enum cv_status cv_cmd_agent_lock_all(struct cv_cli *cli, struct cv_err *err)
+enum cv_status cv_cmd_agent_lock_all(struct cv_cli *cli, cJSON *locked,
+                                     struct cv_err *err)
 {
     char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
     struct cv_err one;
@@ -216,7 +244,7 @@ enum cv_status cv_cmd_agent_lock_all(struct cv_cli *cli, struct cv_err *err)
         }
         s = cv_runtime_socket(&r, e->d_name, path, &one);
         if (s == CV_OK) {
-            s = lock_one(cli, path, &one);
+            s = lock_one(cli, path, locked, &one);
         }
         if (s != CV_OK && first == CV_OK) {
             first = s;

@@ -2,6 +2,7 @@
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
+#include "cli/done.h"
 #include "cli/leaves.h"
 #include "cli/log_archive.h"
 #include "cli/output_table.h"
@@ -417,6 +418,9 @@ static enum cv_status key_rotate(struct cv_cli *cli, const char *to,
     if (cv_output_table_text(answer, "old_token_uri") != NULL) {
         cv_output_note(&cli->out, "the key before it is still on its token: %s",
                        cv_output_table_text(answer, "old_token_uri"));
+    }
+    if (cli->out.format != CV_OUTPUT_TABLE) {
+        return cv_done_print(cli, "LogKeyChange", "vkey", answer, true, err);
     }
     return cv_output_text(&cli->out, cv_output_table_text(answer, "vkey"), err);
 }

@@ -3,6 +3,7 @@
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
+#include "cli/done.h"
 #include "cli/entry_view.h"
 #include "cli/interrupt.h"
 #include "cli/output_yaml.h"
@@ -56,7 +57,7 @@ static enum cv_status look(const struct cv_cli *cli, struct target *target,
 {
     enum cv_status s;
 
-    if (cli->out.format == CV_OUTPUT_NAME) {
+    if (cli->out.format == CV_OUTPUT_NAME && target->path == NULL) {
         return cv_fail(err, CV_USAGE, "export prints yaml or json");
     }
     if (target->path != NULL || cli->dry_run) {
@@ -106,6 +107,21 @@ static enum cv_status deliver(struct cv_cli *cli, const struct target *target,
     return s;
 }
 
+/* Where it went: standard output is free for that. */
+static enum cv_status print_file(struct cv_cli *cli,
+                                 const struct target *target,
+                                 const cJSON *entry, const cJSON *seq,
+                                 struct cv_err *err)
+{
+    cJSON *o = cv_cli_keep(cli, cJSON_CreateObject(), err);
+    bool ok = cv_json_add_str(o, "name", cv_output_table_text(entry, "name")) &&
+              cv_json_add_str(o, "file", target->path) &&
+              (!cJSON_IsNumber(seq) ||
+               cv_json_add_int(o, "audit_seq", (int64_t)seq->valuedouble));
+
+    return cv_done_print(cli, "ExportedFile", "file", o, ok, err);
+}
+
 static enum cv_status take_answer(struct cv_cli *cli,
                                   const struct target *target,
                                   const struct cv_message *reply,
@@ -143,8 +159,11 @@ static enum cv_status take_answer(struct cv_cli *cli,
     }
     cv_output_note(&cli->out, "the key left the vault; record %.0f says so",
                    cJSON_IsNumber(seq) ? seq->valuedouble : -1);
-    return cv_receipt_write(cli, &target->receipt, reply->tree,
-                            "the kubeconfig was written", err);
+    s = cv_receipt_write(cli, &target->receipt, reply->tree,
+                         "the kubeconfig was written", err);
+    return s == CV_OK && target->path != NULL
+               ? print_file(cli, target, entry, seq, err)
+               : s;
 }
 
 static enum cv_status ask(struct cv_cli *cli, const struct cv_args *args,

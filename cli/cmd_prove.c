@@ -5,6 +5,7 @@
 #include "cli/check.h"
 #include "cli/cmd.h"
 #include "cli/cmd_bundle.h"
+#include "cli/done.h"
 #include "cli/log_archive.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
@@ -185,7 +186,7 @@ CV_CMD(audit_rebuild)
         cv_output_note(&cli->out, "the tiles were made again, for %.0f records",
                        size->valuedouble);
     }
-    return CV_OK;
+    return cv_done_print(cli, "AuditRebuild", "size", answer, true, err);
 }
 
 static const struct cv_output_column proof_columns[] = {

@@ -1,6 +1,7 @@
 /* audit report: a period of the record for whoever asks, as text, as JSON, or
  * as a page that checks itself. */
 #include "cli/cmd.h"
+#include "cli/done.h"
 #include "cli/leaves.h"
 #include "cli/out_file.h"
 #include "cli/output_table.h"
@@ -169,6 +170,19 @@ static enum cv_status verdict(const struct report *r, struct cv_err *err)
     return s;
 }
 
+/* Where it is and what it says, as the report itself begins. */
+static enum cv_status print_page(struct report *r, const char *path,
+                                 struct cv_err *err)
+{
+    cJSON *o = cv_cli_keep(r->cli, cJSON_CreateObject(), err);
+    bool ok = cv_json_add_str(o, "file", path) &&
+              cv_json_add_int(o, "records",
+                              (int64_t)(r->leaves.end - r->leaves.first)) &&
+              cv_json_add_str(o, "verdict", r->check.verdict);
+
+    return cv_done_print(r->cli, "AuditReportFile", "file", o, ok, err);
+}
+
 static enum cv_status run_page(struct report *r, const struct cv_args *args,
                                const char *path, struct cv_err *err)
 {
@@ -202,6 +216,9 @@ static enum cv_status run_page(struct report *r, const struct cv_args *args,
     }
     cv_report_page_free(r->page);
     cv_out_file_end(&file);
+    if (s == CV_OK) {
+        s = print_page(r, path, err);
+    }
     return s == CV_OK ? verdict(r, err) : s;
 }
 

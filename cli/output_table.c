@@ -273,8 +273,10 @@ enum cv_status cv_output_table_object(struct cv_output *o,
     struct line l;
 
     if (o->format == CV_OUTPUT_NAME) {
+        const struct cv_output_column name = {NULL, view->name, NULL, NULL};
+
         cv_buf_init(&out, NULL, CELL_LEN * 4);
-        cv_output_escape(&out, cv_output_table_text(object, view->name));
+        make_cell(&name, object, &out);
         cv_buf_add_char(&out, '\n');
         return cv_output_write_buf(o, &out, err);
     }
