@@ -130,7 +130,10 @@ enum cv_status cv_cmd_bundle_verify(struct cv_cli *cli,
     }
     dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir == -1) {
-        return cv_fail_errno(err, CV_NOT_FOUND, "%s", path);
+        (void)cv_fail_errno(err, CV_NOT_FOUND, "%s", path);
+        cv_err_state(err, "nothing was read");
+        cv_err_hint(err, "check the path: a bundle is a folder");
+        return CV_NOT_FOUND;
     }
     parameters = cJSON_CreateObject();
     s = cv_json_add_str(parameters, "key", key) ? CV_OK : no_memory(err);

@@ -237,6 +237,18 @@ static enum cv_status add_file(struct cv_cli *cli, cJSON *parameters,
     return s;
 }
 
+static void tell_unproved(enum cv_status s, struct cv_err *err)
+{
+    if (err->state[0] == '\0') {
+        cv_err_state(err, "nothing shows that this record is in the log of "
+                          "that key");
+    }
+    if (err->hint[0] == '\0' && s == CV_INTEGRITY) {
+        cv_err_hint(err, "get all three again from where the log is: audit "
+                         "prove, audit record, audit key");
+    }
+}
+
 enum cv_status cv_cmd_prove_verify(struct cv_cli *cli,
                                    const struct cv_args *args,
                                    struct cv_err *err)
@@ -271,6 +283,7 @@ enum cv_status cv_cmd_prove_verify(struct cv_cli *cli,
     }
     s = cv_offline_once(cli, "ProofVerify", parameters, &answer, err);
     if (s != CV_OK) {
+        tell_unproved(s, err);
         return s;
     }
     report = cJSON_Duplicate(answer, true);

@@ -197,8 +197,12 @@ static enum cv_status open_archive(const char *path, cJSON *parameters,
 {
     *out = open(path, O_RDONLY | O_CLOEXEC);
     if (*out == -1) {
-        return cv_fail_errno(err, errno == ENOENT ? CV_NOT_FOUND : CV_IO, "%s",
-                             path);
+        const enum cv_status s = cv_fail_errno(
+            err, errno == ENOENT ? CV_NOT_FOUND : CV_IO, "%s", path);
+
+        cv_err_state(err, "nothing was read");
+        cv_err_hint(err, "check the path, and who owns the file");
+        return s;
     }
     return cv_json_add_bool(parameters, "archive", true)
                ? CV_OK

@@ -98,6 +98,19 @@ static enum cv_status list_folder(struct cv_import_read *r, struct cv_err *err)
     return s;
 }
 
+/* By errno. */
+static enum cv_status no_file(const struct cv_import_read *r,
+                              struct cv_err *err)
+{
+    const bool missing = errno == ENOENT || errno == ENOTDIR;
+    const enum cv_status s =
+        cv_fail_errno(err, missing ? CV_NOT_FOUND : CV_IO, "%s", r->path);
+
+    cv_err_state(err, "nothing was taken in");
+    cv_err_hint(err, "check the path, and who owns the file");
+    return s;
+}
+
 /* A single file whose keys are to be taken out is reached through its folder.
  * Where a link leads to it, the file behind the link is meant. */
 static enum cv_status open_in_folder(struct cv_import_read *r,
@@ -109,8 +122,7 @@ static enum cv_status open_in_folder(struct cv_import_read *r,
     enum cv_status s;
 
     if (realpath(r->path, real) == NULL) {
-        return cv_fail_errno(err, errno == ENOENT ? CV_NOT_FOUND : CV_IO, "%s",
-                             r->path);
+        return no_file(r, err);
     }
     r->named = true;
     s = cv_path_open_parent(real, &r->fd, &name, err);
@@ -123,9 +135,7 @@ static enum cv_status open_plain(struct cv_import_read *r, bool strip,
     struct stat st;
 
     if (stat(r->path, &st) != 0) {
-        return cv_fail_errno(
-            err, errno == ENOENT || errno == ENOTDIR ? CV_NOT_FOUND : CV_IO,
-            "%s", r->path);
+        return no_file(r, err);
     }
     if (S_ISDIR(st.st_mode)) {
         r->named = r->many = true;

@@ -104,8 +104,16 @@ enum cv_status cv_path_open_parent(const char *path, int *dir,
                               : folder,
                 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*dir == -1) {
-        return cv_fail_errno(err, errno == ENOENT ? CV_NOT_FOUND : CV_IO,
-                             "the folder of the file");
+        const int number = errno;
+        enum cv_status s =
+            cv_fail_errno(err, number == ENOENT ? CV_NOT_FOUND : CV_IO,
+                          "the folder of the file");
+
+        cv_err_state(err, "nothing was done with the file");
+        cv_err_hint(err, number == EACCES
+                             ? "check who owns the folder and its mode"
+                             : "check the path: its folder must be there");
+        return s;
     }
     return CV_OK;
 }

@@ -74,3 +74,32 @@ def test_a_bundle_of_nothing(asked):
                             path)
         assert "no record is of that time" in whole(error)["message"]
         assert not [n for n in os.listdir(asked.home) if "bundle" in n]
+
+
+def test_what_is_not_there(asked):
+    def path(name):
+        return os.path.join(asked.home, name)
+
+    for args in (("audit", "consistency", "1", "999999"),
+                 ("audit", "verify", "--proof", path("nosuch"), "--key", "k"),
+                 ("policy", "check", path("nosuch")),
+                 ("import", path("nosuch")),
+                 ("audit", "verify", "--bundle", path("nosuch")),
+                 ("audit", "verify", "--archive", path("nosuch")),
+                 ("audit", "prove", "0", "--output", path("none/there")),
+                 ("export", "a", "--output", path("none/there"))):
+        whole(asked.error(NOT_FOUND, *args))
+
+
+def test_a_proof_that_fails(asked):
+    proof = os.path.join(asked.home, "proof")
+    asked("audit", "prove", "0", "--output", proof, code=0)
+    key = asked("audit", "key", code=0).out.decode().strip()
+    record = asked.write("record", asked("audit", "record", "1", code=0).out)
+    error = asked.error(INTEGRITY, "audit", "verify", "--proof", proof,
+                        "--key", key, "--record", record)
+    assert "nothing shows" in whole(error)["state"]
+    with open(proof, "ab") as f:
+        f.write(b"more")
+    whole(asked.error(INTEGRITY, "audit", "verify", "--proof", proof,
+                      "--key", key, "--record", record))

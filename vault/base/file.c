@@ -339,7 +339,13 @@ enum cv_status cv_file_open_input(const char *path, int *fd, struct cv_err *err)
             return cv_fail_errno(err, CV_INVALID, "cannot open %s",
                                  shown(name, path));
         }
-        return cv_file_fail("open", path, err);
+        const bool missing = errno == ENOENT || errno == ENOTDIR;
+        const enum cv_status s = cv_file_fail("open", path, err);
+        cv_err_state(err, "nothing was read");
+        if (missing) {
+            cv_err_hint(err, "check the path");
+        }
+        return s;
     }
     struct stat st;
     enum cv_status status = CV_OK;

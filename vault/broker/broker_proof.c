@@ -219,6 +219,9 @@ CV_BROKER_METHOD(audit_consistency)
     if (s == CV_OK && (uint64_t)to > p.checkpoint.size) {
         s = cv_fail(err, CV_NOT_FOUND, "the log has %llu records only",
                     (unsigned long long)p.checkpoint.size);
+        cv_err_state(err, "nothing was proved");
+        cv_err_hint(err, "certvault audit checkpoint has the size that a proof "
+                         "goes up to");
     }
     if (s == CV_OK) {
         s = consistency(&p, (uint64_t)from, (uint64_t)to, reply, err);
