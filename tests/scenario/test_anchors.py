@@ -4,6 +4,7 @@ not reach, and what they tell of a log that was put back, or goes on twice."""
 import base64
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -53,6 +54,18 @@ def anchor(vault, code=0):
     return done.json["items"]
 
 
+def reported(vault, word):
+    """A report says what the status says, in each of its forms."""
+    page = os.path.join(vault.home, "report.html")
+    assert status(vault)["anchored"] == word
+    assert vault.json("audit", "report")["anchored"] == word
+    text = vault("audit", "report", code=0).text
+    assert re.search(rf"^  anchored +{word}$", text, re.M), text
+    vault("audit", "report", "--html", page, "--yes", code=0)
+    with open(page, encoding="utf-8") as f:
+        assert f'"anchored":"{word}"' in f.read()
+
+
 def conflicts(vault):
     return [r for r in vault.records("--action", "log")
             if r.get("details", {}).get("anchor")
@@ -79,6 +92,7 @@ def test_a_file_gets_each_checkpoint(vault, tmp_path):
     said = status(vault)
     assert said["anchored"] == "file" and said["anchor"]["age_s"] <= 60
     assert said["anchor"]["size"] == sizes[-1]
+    reported(vault, "file")
     # Nothing is taken away from it, and a write that was cut off is no note.
     before = path.read_bytes()
     path.write_bytes(before + before[-40:-3])
@@ -237,7 +251,7 @@ def test_a_command(vault, tmp_path):
 
 def test_no_anchors(vault):
     vault("audit", "anchor", code=NOT_FOUND)
-    assert status(vault)["anchored"] == "none"
+    reported(vault, "none")
     assert status(vault)["anchors"] == []
 
 
@@ -426,7 +440,7 @@ def test_a_witness(vault, witness):
     witness.key.public_key().verify(
         raw[12:], f"cosignature/v1\ntime {when}\n{text}".encode())
     assert abs(when - time.time()) < 60
-    assert status(vault)["anchored"] == "witness"
+    reported(vault, "witness")
     # Offline, by the keys that the configuration names.
     said = vault.json("audit", "verify")
     assert said["anchored"] == "witness"

@@ -1,6 +1,7 @@
 /* AuditReport and AuditExport: the records of a period with what it takes to
  * check them without us, and their bytes. */
 #include "vault/audit/span.h"
+#include "vault/broker/anchor.h"
 #include "vault/broker/proving_internal.h"
 #include "vault/broker/reading.h"
 #include "vault/store/store_entry.h"
@@ -210,6 +211,11 @@ static enum cv_status add_state(struct report *r, struct cv_err *err)
     if (s == CV_OK) {
         s = cv_log_status(b->vault->log, &status, err);
         cv_broker_leave(b);
+    }
+    /* The log by itself knows of no anchors. */
+    if (s == CV_OK && !cv_anchor_add(b, status)) {
+        cJSON_Delete(status);
+        return no_memory(err);
     }
     cv_note_key_text(&b->vault->log_key, &r->vkey);
     if (s == CV_OK &&
