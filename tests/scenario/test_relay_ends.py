@@ -185,3 +185,33 @@ def test_the_token_is_pulled(vault, standin, softhsm):
         end_agent(vault)
 
 
+def lives_on(session, vault, seconds=3):
+    """Over some looks at what would end it."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert session.get("/version").startswith(b"HTTP/1.1 200"), session
+        time.sleep(0.2)
+    ends = [r for r in vault.records("--action", "use")
+            if r["details"].get("because") == "the vault was locked"]
+    assert not ends, ends
+
+
+def test_a_lock_of_before_ends_nothing(vault, standin):
+    """Neither in a broker of the command's own, which has seen nothing yet, nor
+    in an agent, which was locked itself."""
+    vault.add(kube.as_yaml(kube.config(standin.identity(common="kim"),
+                                       server=standin.url)), "prod")
+    vault("lock", code=0)
+    with relay.Session(vault, "prod") as session:
+        lives_on(session, vault)
+    vault.flags = []
+    vault("agent", "start", code=0)
+    try:
+        with relay.Session(vault, "prod") as session:
+            lives_on(session, vault)
+        vault("lock", code=0)
+        vault("unlock", code=0)
+        with relay.Session(vault, "prod") as session:
+            lives_on(session, vault)
+    finally:
+        end_agent(vault)

@@ -172,6 +172,9 @@ static enum cv_status new_grant(struct cv_broker *b, struct call *c,
         return s;
     }
     c->grant = g;
+    if (b->grants.n == 1) {
+        cv_grant_look_from_here(b);
+    }
     memcpy(c->id, g->id, sizeof(c->id));
     g->kind = c->kind;
     cv_grant_name(g, b->caller);

@@ -29,6 +29,10 @@ bool cv_grant_tick(struct cv_broker *b);
 /* Something changed: the next tick looks at all of them. */
 void cv_grant_look_again(struct cv_broker *b);
 
+/* Entered, at the first grant: what the record has so far, and locks in it, was
+ * before it. */
+void cv_grant_look_from_here(struct cv_broker *b);
+
 /* Entered. Why this grant would not be given now (a literal, or words in
  * `err`); NULL: it would. */
 const char *cv_grant_why_not(struct cv_broker *b, struct cv_grant *g,
