@@ -122,6 +122,13 @@ def listening(path):
     return s
 
 
+def test_told_to_end_as_soon_as_it_is_ready(vault, manager, place):
+    for _ in range(10):
+        manager.start("--socket", place, "--key-file", vault.key_file)
+        assert manager.end() == 0
+        manager.said("STOPPING=1")
+
+
 @pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
 def test_it_says_when_it_serves_and_when_it_ends(vault, place, abstract):
     m = Manager(vault, abstract)

@@ -172,11 +172,15 @@ static void together(void *context, struct cv_loop_request *requests, size_t n)
     cv_broker_together(context, requests, n);
 }
 
+/* Whoever is told that it is ready may end it at once. */
 static void begun(void *context, struct cv_loop *loop)
 {
     struct cv_broker *b = context;
 
     b->loop = loop;
+    if (b->options->ready != NULL) {
+        b->options->ready(b->options->ready_context);
+    }
 }
 
 /* An agent or a private broker serves its own user alone; the service serves
@@ -524,9 +528,6 @@ static enum cv_status serve(struct cv_broker *b, int *listener,
     enum cv_status s;
 
     (void)cv_room_tick(b);
-    if (b->options->ready != NULL) {
-        b->options->ready(b->options->ready_context);
-    }
     s = cv_loop_run(&hooks, b->options->socket, *listener, err);
     if (s == CV_OK && cv_spawner_look(b->spawner)) {
         s = cv_fail(err, CV_UNAVAILABLE,

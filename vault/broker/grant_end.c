@@ -264,8 +264,7 @@ void cv_grant_look_from_here(struct cv_broker *b)
     const struct cv_log *log = b->vault->log;
 
     b->looked_size = cv_log_size(log);
-    b->looked =
-        (struct cv_query_cursor){cv_log_bytes(log), cv_log_size(log)};
+    b->looked = (struct cv_query_cursor){cv_log_bytes(log), cv_log_size(log)};
 }
 
 void cv_grant_look_again(struct cv_broker *b)
