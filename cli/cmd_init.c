@@ -179,7 +179,10 @@ CV_CMD(init)
     if (s == CV_OK) {
         s = make(cli, args, arena, &slot, err);
     }
-    if (made && s != CV_OK && cv_secret_is_unused(s)) {
+    if (made && s == CV_EXISTS) {
+        cv_err_state(err, "nothing was changed; the key file that was made "
+                          "stays: another init may have taken it for its own");
+    } else if (made && s != CV_OK && cv_secret_is_unused(s)) {
         (void)unlink(slot.path);
     }
     cv_arena_free(arena);

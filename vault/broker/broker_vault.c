@@ -140,6 +140,7 @@ struct made {
     const char *log_uri;   /* the token that signs the log; NULL: a file does */
     const char *token_uri; /* where keys go that are told no place; or NULL */
     struct cv_signer_key log_key;
+    int claim; /* of the folder, until the vault is made in it */
 };
 
 /* Both tokens' PINs, before anything is made that a second call would meet. */
@@ -257,18 +258,18 @@ static enum cv_status make_slot(struct cv_broker *b, const char *vault_id,
 
 /* The order matters: until the last step a start takes the folder for empty. */
 static enum cv_status make_vault(struct cv_broker *b, const char *vault_id,
-                                 const struct made *m, struct cv_vault **out,
+                                 struct made *m, struct cv_vault **out,
                                  struct cv_err *err)
 {
     const struct cv_vault_plan plan = {
         vault_id,       m->origin,
         m->public_key,  m->log_uri != NULL ? &m->log_key.key : NULL,
         m->log_key.uri, m->token_uri};
-    int folder = b->folder;
+    int folder = b->folder, claim = m->claim;
     enum cv_status s;
 
-    b->folder = -1;
-    s = cv_vault_create(b->options->folder, folder, &plan, out, err);
+    b->folder = m->claim = -1;
+    s = cv_vault_create(b->options->folder, folder, &plan, claim, out, err);
     if (s == CV_OK) {
         s = store_slot(*out, m->slot, err);
     }
@@ -319,6 +320,18 @@ static void tell_init(struct cv_broker *b, const struct made *m, cJSON *out)
     }
 }
 
+/* Of several at once, one makes the vault; before that none makes anything. */
+static enum cv_status claim_folder(struct cv_broker *b, struct made *m,
+                                   struct cv_err *err)
+{
+    enum cv_status s = cv_vault_claim(b->folder, &m->claim, err);
+
+    if (s != CV_OK && err->state[0] == '\0') {
+        cv_err_state(err, "nothing was changed");
+    }
+    return s;
+}
+
 static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
                                struct made *m, struct cv_reply *reply,
                                struct cv_err *err)
@@ -334,6 +347,9 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
     (void)snprintf(own_origin, sizeof(own_origin), "certvault/%s", vault_id);
     m->origin = m->origin != NULL ? m->origin : own_origin;
     s = need_tokens(b, key, m->log_uri, reply, err);
+    if (s == CV_OK) {
+        s = claim_folder(b, m, err);
+    }
     if (s == CV_OK) {
         s = make_log_key(b, m, err);
     }
@@ -357,6 +373,7 @@ static enum cv_status run_init(struct cv_broker *b, const cJSON *key,
         b->vault = NULL;
         cv_vault_close(v);
         undo(b, m, there, err);
+        cv_vault_unclaim(b->folder, &m->claim);
     }
     cv_message_free(&m->created);
     cv_message_free(&m->wrapped);
@@ -384,7 +401,7 @@ CV_BROKER_METHOD(init)
 {
     struct cv_broker *b = context;
     const cJSON *key = NULL;
-    struct made m = {.origin = NULL};
+    struct made m = {.claim = -1};
     const struct cv_json_field fields[] = {
         {"key", CV_JSON_OBJECT, true, &key, 0},
         {"log_origin", CV_JSON_STRING, false, &m.origin, 128},

@@ -77,6 +77,11 @@ static enum cv_status look_around(struct cv_restore *r, struct cv_err *err)
             cv_file_close(&r->service);
             s = in_use(err);
         }
+        /* An `init` may have ended meanwhile. */
+        if (s == CV_OK && cv_vault_is_free(r->o->dir, &why) != CV_OK) {
+            cv_file_close(&r->service);
+            s = in_use(err);
+        }
         return s;
     }
     if (s == CV_EXISTS) {

@@ -19,7 +19,8 @@
 #define MARKER "initialising"
 #define META_TOKEN "token"
 #define LOCK_WAIT_MS 10000
-#define HOLD_TRIES 100 /* 20 ms apart */
+#define HOLD_TRIES 100  /* 20 ms apart */
+#define CLAIM_TRIES 500 /* 20 ms apart */
 
 static bool exists(int dir, const char *name)
 {
@@ -215,7 +216,8 @@ enum cv_status cv_vault_is_free(int dir, struct cv_err *err)
     if (exists(dir, MARKER) || (!store && !log)) {
         return CV_OK;
     }
-    if (store) {
+    /* An `init` may have ended since the first look. */
+    if (store || exists(dir, "vault.db")) {
         return cv_fail(err, CV_EXISTS, "there is a vault here already");
     }
     s = cv_fail(err, CV_INTEGRITY,
@@ -475,6 +477,81 @@ enum cv_status cv_vault_open(const char *folder, int dir,
     return CV_OK;
 }
 
+/* Is the file that is open still the one of this name? Who held it before may
+ * have removed it. */
+static bool is_named(int dir, const char *name, int fd)
+{
+    struct stat named, open_one;
+
+    return fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstat(fd, &open_one) == 0 && named.st_dev == open_one.st_dev &&
+           named.st_ino == open_one.st_ino;
+}
+
+static enum cv_status at_work(struct cv_err *err)
+{
+    enum cv_status s = cv_fail(err, CV_EXISTS,
+                               "another init, or a restore, is at work in "
+                               "this folder");
+
+    cv_err_hint(err, "certvault status shows what it made, once it is done");
+    return s;
+}
+
+/* *claim stays -1 where another has it. */
+static enum cv_status try_claim(int dir, int *claim, struct cv_err *err)
+{
+    enum cv_status s =
+        cv_file_open(dir, "service", O_RDWR | O_CREAT, claim, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    if (flock(*claim, LOCK_EX | LOCK_NB) == -1) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            s = cv_fail_errno(err, CV_IO, "cannot take the vault's folder");
+        }
+        cv_file_close(claim);
+    } else if (!is_named(dir, "service", *claim)) {
+        cv_file_close(claim);
+    }
+    return s;
+}
+
+enum cv_status cv_vault_claim(int dir, int *claim, struct cv_err *err)
+{
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+    enum cv_status s = CV_OK;
+
+    *claim = -1;
+    for (int i = 0; i < CLAIM_TRIES; i++) {
+        s = cv_vault_is_free(dir, err);
+        if (s == CV_OK) {
+            s = try_claim(dir, claim, err);
+        }
+        if (s != CV_OK) {
+            return s;
+        }
+        if (*claim != -1) {
+            s = cv_vault_is_free(dir, err); /* made since the first look? */
+            if (s != CV_OK) {
+                cv_file_close(claim);
+            }
+            return s;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return at_work(err);
+}
+
+void cv_vault_unclaim(int dir, int *claim)
+{
+    if (*claim != -1) {
+        (void)unlinkat(dir, "service", 0);
+        cv_file_close(claim);
+    }
+}
+
 /* What an interrupted `init` may have left. */
 static void remove_leftovers(int dir)
 {
@@ -502,7 +579,7 @@ static enum cv_status make_log_key(struct cv_vault *v,
 }
 
 enum cv_status cv_vault_create(const char *folder, int dir,
-                               const struct cv_vault_plan *plan,
+                               const struct cv_vault_plan *plan, int claim,
                                struct cv_vault **out, struct cv_err *err)
 {
     struct cv_vault *v = vault_new(folder, dir, err);
@@ -510,18 +587,14 @@ enum cv_status cv_vault_create(const char *folder, int dir,
 
     *out = NULL;
     if (v == NULL) {
+        cv_file_close(&claim);
         return CV_INTERNAL;
     }
-    s = cv_vault_is_free(dir, err);
-    if (s == CV_OK) {
-        s = cv_file_replace(dir, MARKER, (struct cv_bytes){NULL, 0}, 0600, err);
-    }
+    v->service = claim;
+    s = cv_file_replace(dir, MARKER, (struct cv_bytes){NULL, 0}, 0600, err);
     if (s == CV_OK) {
         remove_leftovers(dir);
         s = cv_file_open(dir, "lock", O_RDWR | O_CREAT, &v->lock, err);
-    }
-    if (s == CV_OK) {
-        s = hold(v, NULL, err);
     }
     if (s == CV_OK) {
         s = make_log_key(v, plan, err);
@@ -557,11 +630,14 @@ enum cv_status cv_vault_create(const char *folder, int dir,
 enum cv_status cv_vault_settle(struct cv_vault *v, bool *there,
                                struct cv_err *err)
 {
-    enum cv_status s =
-        unlinkat(v->dir, MARKER, 0) == 0
+    enum cv_status s;
+
+    /* From here on it is held as any other broker holds a vault: before it is
+     * seen, so that nobody finds it held by one alone. */
+    s = flock(v->service, LOCK_SH | LOCK_NB) == 0 &&
+                unlinkat(v->dir, MARKER, 0) == 0
             ? cv_file_sync_folder(v->dir, err)
             : cv_fail_errno(err, CV_IO, "cannot end the vault's making");
-
     *there = !exists(v->dir, MARKER);
     return s;
 }

@@ -65,6 +65,16 @@ CV_MUST_USE enum cv_status cv_vault_was_destroyed(int dir, const char *folder,
  * CV_INTEGRITY: parts of one without the rest. */
 CV_MUST_USE enum cv_status cv_vault_is_free(int dir, struct cv_err *err);
 
+/* Takes a folder in which there is no vault, for the one that is to be made in
+ * it: before anything is made or cleaned there. Whoever else comes waits up to
+ * 10 s and is told CV_EXISTS: there is a vault now, or it is still being made.
+ * Nothing is changed then. *claim (flock on DIR/service, exclusive) goes to
+ * cv_vault_create, or back with cv_vault_unclaim, which leaves the folder as it
+ * was. Also CV_INTEGRITY as of cv_vault_is_free, CV_IO. */
+CV_MUST_USE enum cv_status cv_vault_claim(int dir, int *claim,
+                                          struct cv_err *err);
+void cv_vault_unclaim(int dir, int *claim);
+
 /* What a new vault is made of. */
 struct cv_vault_plan {
     const char *id;
@@ -77,12 +87,12 @@ struct cv_vault_plan {
 
 /* Begins a new vault: removes what an interrupted `init` left, makes the log
  * key, the empty log and the store. cv_vault_settle ends it. Until then a start
- * takes the folder for empty. `dir` is taken. Where cv_vault_settle fails
- * (CV_IO), *there says whether a start may find the vault all the same: then
- * nothing that belongs to it may be taken away. */
+ * takes the folder for empty. `dir` and `claim` are taken. Where
+ * cv_vault_settle fails (CV_IO), *there says whether a start may find the vault
+ * all the same: then nothing that belongs to it may be taken away. */
 CV_MUST_USE enum cv_status cv_vault_create(const char *folder, int dir,
                                            const struct cv_vault_plan *plan,
-                                           struct cv_vault **out,
+                                           int claim, struct cv_vault **out,
                                            struct cv_err *err);
 CV_MUST_USE enum cv_status cv_vault_settle(struct cv_vault *v, bool *there,
                                            struct cv_err *err);
