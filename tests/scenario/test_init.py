@@ -96,6 +96,19 @@ def test_a_vault_is_never_made_over_another(vault):
     assert vault.snapshot() == before
 
 
+@pytest.mark.parametrize("origin", ["bad x+", "a+b", "\u2003", "x" * 256])
+def test_an_origin_that_no_key_can_have_makes_nothing(home, secrets, origin):
+    v = Vault(home, secrets, init=False)
+    os.mkdir(v.folder, 0o700)
+    error = v.error(INVALID if len(origin) < 99 else USAGE, "init", "--key",
+                    "file:" + v.key_file, "--log-origin", origin)
+    if len(origin) < 99:
+        assert error["state"] == "no vault was made"
+        assert "example.org/audit" in error["hint"]
+    assert os.listdir(v.folder) == []
+    assert not os.path.exists(v.key_file)
+
+
 def test_a_folder_that_others_can_read_is_refused(home, secrets):
     v = Vault(home, secrets, init=False)
     os.mkdir(v.folder, 0o755)

@@ -62,25 +62,35 @@ static void make_id(struct cv_note_key *key)
     memcpy(key->id, hash, sizeof key->id);
 }
 
+enum cv_status cv_note_check_name(const char *name, struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (is_name(name, strlen(name))) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_INVALID, "the key's name is not one");
+    cv_err_hint(err,
+                "1 to %d bytes without blanks and '+', such as "
+                "example.org/audit",
+                CV_NOTE_NAME);
+    return s;
+}
+
 enum cv_status cv_note_key_make(const char *name, enum cv_note_type type,
                                 const uint8_t public_key[32],
                                 struct cv_note_key *out, struct cv_err *err)
 {
-    size_t len = strlen(name);
+    enum cv_status s = cv_note_check_name(name, err);
 
     memset(out, 0, sizeof *out);
-    if (!is_name(name, len)) {
-        cv_fail(err, CV_INVALID, "the key's name is not one");
-        cv_err_hint(err,
-                    "1 to %d bytes without blanks and '+', such as "
-                    "example.org/audit",
-                    CV_NOTE_NAME);
-        return CV_INVALID;
+    if (s != CV_OK) {
+        return s;
     }
     if (type != CV_NOTE_ED25519 && type != CV_NOTE_COSIGNATURE) {
         return cv_fail(err, CV_INVALID, "the key's type is not known");
     }
-    memcpy(out->name, name, len);
+    memcpy(out->name, name, strlen(name));
     out->type = type;
     memcpy(out->public_key, public_key, sizeof out->public_key);
     make_id(out);

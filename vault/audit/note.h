@@ -27,8 +27,12 @@ struct cv_note_key {
     uint8_t public_key[32];
 };
 
-/* A key from its parts. CV_INVALID: name empty, too long, with a blank, a
+/* Can a key have this name? CV_INVALID: empty, too long, with a blank, a
  * control character, '+', or not UTF-8. */
+CV_MUST_USE enum cv_status cv_note_check_name(const char *name,
+                                              struct cv_err *err);
+
+/* A key from its parts. CV_INVALID: cv_note_check_name; the type. */
 CV_MUST_USE enum cv_status cv_note_key_make(const char *name,
                                             enum cv_note_type type,
                                             const uint8_t public_key[32],

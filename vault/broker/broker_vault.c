@@ -397,6 +397,18 @@ static enum cv_status check_token(const char *uri, struct cv_err *err)
     return s;
 }
 
+/* Before anything is made: a key can not have every name. */
+static enum cv_status check_origin(const char *origin, struct cv_err *err)
+{
+    enum cv_status s = origin != NULL ? cv_note_check_name(origin, err) : CV_OK;
+
+    if (s != CV_OK) {
+        cv_err_prefix(err, "the log's origin");
+        cv_err_state(err, "no vault was made");
+    }
+    return s;
+}
+
 CV_BROKER_METHOD(init)
 {
     struct cv_broker *b = context;
@@ -413,6 +425,9 @@ CV_BROKER_METHOD(init)
     enum cv_status s =
         cv_json_read(parameters, "Init", CV_BROKER_FIELDS(fields), true, err);
 
+    if (s == CV_OK) {
+        s = check_origin(m.origin, err);
+    }
     if (s == CV_OK && m.token_uri != NULL) {
         s = check_token(m.token_uri, err);
     }
