@@ -17,9 +17,12 @@ enum cv_status cv_arrival_look(const char *path, bool replaces, bool *is_file,
     const char *name;
     struct stat st;
     int dir = -1;
-    enum cv_status s = cv_path_open_parent(path, &dir, &name, err);
+    enum cv_status s = cv_path_check_file(path, err);
 
     *is_file = false;
+    if (s == CV_OK) {
+        s = cv_path_open_parent(path, &dir, &name, err);
+    }
     if (s == CV_OK && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         *is_file = S_ISREG(st.st_mode);
         if (!*is_file || !replaces) {

@@ -118,6 +118,26 @@ static enum cv_status take_label(const char *text, cJSON *set, cJSON *gone,
     return CV_OK;
 }
 
+/* A label cannot be set and taken away in one go. */
+static enum cv_status check_apart(const cJSON *set, const cJSON *gone,
+                                  struct cv_err *err)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, gone)
+    {
+        if (cJSON_GetObjectItemCaseSensitive(set, item->valuestring) != NULL) {
+            enum cv_status s =
+                cv_fail(err, CV_USAGE, "label %s is both set and taken away",
+                        item->valuestring);
+
+            cv_err_state(err, "no label was changed");
+            return s;
+        }
+    }
+    return CV_OK;
+}
+
 CV_CMD(entry_label)
 {
     cJSON *parameters = cv_cli_parameters(cli);
@@ -131,6 +151,9 @@ CV_CMD(entry_label)
     }
     for (size_t i = 1; i < args->n_operands && s == CV_OK; i++) {
         s = take_label(args->operands[i], set, gone, err);
+    }
+    if (s == CV_OK) {
+        s = check_apart(set, gone, err);
     }
     if (s != CV_OK) {
         cJSON_Delete(parameters);
@@ -165,6 +188,11 @@ CV_CMD(entry_rm)
     cJSON *parameters, *names;
     enum cv_status s = CV_OK;
 
+    if (cv_args_has(args, "keep-key") && cv_args_has(args, "destroy-key")) {
+        s = cv_fail(err, CV_USAGE,
+                    "--keep-key and --destroy-key: a key stays or goes");
+        cv_err_state(err, "nothing was removed");
+    }
     for (size_t i = 0; i < args->n_operands && s == CV_OK; i++) {
         s = cv_check_name(args->operands[i], err);
     }

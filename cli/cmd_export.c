@@ -30,9 +30,15 @@ static enum cv_status look_at_file(const struct cv_cli *cli,
                                    struct target *target, struct cv_err *err)
 {
     struct stat st;
-    enum cv_status s =
-        cv_path_open_parent(target->path, &target->dir, &target->name, err);
+    enum cv_status s = cv_path_check_file(target->path, err);
 
+    if (s == CV_OK) {
+        s = cv_path_open_parent(target->path, &target->dir, &target->name, err);
+    }
+    if (s == CV_OK) {
+        s = cv_receipt_apart(&target->receipt, target->dir, target->name,
+                             "output", err);
+    }
     if (s != CV_OK) {
         return s;
     }

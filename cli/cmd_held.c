@@ -228,13 +228,42 @@ struct request {
 static enum cv_status look(struct request *r, struct cv_err *err)
 {
     struct stat st;
-    enum cv_status s = cv_path_open_parent(r->path, &r->dir, &r->leaf, err);
+    enum cv_status s = cv_path_check_file(r->path, err);
 
-    if (s == CV_OK && !r->cli->yes &&
-        fstatat(r->dir, r->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (s == CV_OK) {
+        s = cv_path_open_parent(r->path, &r->dir, &r->leaf, err);
+    }
+    if (s != CV_OK) {
+        return s;
+    }
+    if (fstatat(r->dir, r->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (!r->cli->yes || !S_ISREG(st.st_mode))) {
         s = cv_fail(err, CV_EXISTS, "%s is there already", r->path);
+        cv_err_hint(err, "%s",
+                    S_ISREG(st.st_mode) ? "--yes replaces it"
+                                        : "it is not a file, and stays");
+    } else if (faccessat(r->dir, ".", W_OK, AT_EACCESS) != 0) {
+        s = cv_fail_errno(err, CV_IO, "%s cannot be made", r->path);
+    }
+    if (s != CV_OK) {
         cv_err_state(err, "nothing was made");
-        cv_err_hint(err, "--yes replaces it");
+    }
+    return s;
+}
+
+/* A subject that no request can have is told before a key is made, too. */
+static enum cv_status check_subject(const struct request *r, struct cv_err *err)
+{
+    const cJSON *answer = NULL;
+    cJSON *p = cJSON_CreateObject();
+    enum cv_status s;
+
+    if (!cv_json_add_str(p, "subject", r->subject)) {
+        return no_memory(p, err);
+    }
+    s = call_intake(r->cli, -1, "RequestInfo", p, &answer, err);
+    if (s != CV_OK) {
+        cv_err_state(err, "nothing was made");
     }
     return s;
 }
@@ -382,6 +411,9 @@ CV_CMD(held_generate)
     }
     if (s == CV_OK) {
         s = look(&r, err);
+    }
+    if (s == CV_OK) {
+        s = check_subject(&r, err);
     }
     if (s == CV_OK) {
         s = cv_check_labels(args, false, &labels, err);

@@ -33,6 +33,7 @@ struct import {
     struct cv_import_read read;
     cJSON *labels, *contexts;
     bool shred;
+    bool named; /* an entry has the --name without holes */
 
     cJSON *identities, *names, *sources; /* the batch */
     size_t *files;                       /* of each in it: which file */
@@ -200,6 +201,8 @@ static enum cv_status batch_send(struct import *in, struct cv_err *err)
     } else if (s == CV_EXISTS && in->shred) {
         cv_err_state(err, "the file still has its keys");
         cv_err_hint(err, "where the vault has them all, delete the file");
+    } else if (in->cli->dry_run) {
+        cv_err_state(err, "nothing was taken in");
     } else if (cJSON_GetArraySize(in->entries) > 0) {
         cv_err_state(err, "%d entries were made before",
                      cJSON_GetArraySize(in->entries));
@@ -371,6 +374,23 @@ static void tell_left(struct import *in, const struct cv_import_read_file *f)
     }
 }
 
+/* --name without a hole fits one entry. */
+static bool is_literal(const char *name)
+{
+    return name != NULL && strstr(name, "{context}") == NULL &&
+           strstr(name, "{file}") == NULL;
+}
+
+static enum cv_status one_name(const struct import *in, struct cv_err *err)
+{
+    enum cv_status s = cv_fail(
+        err, CV_USAGE, "there are several files and --name names one entry");
+
+    cv_err_state(err, "nothing was taken in");
+    cv_err_hint(err, "--name '%.60s-{file}'", in->name);
+    return s;
+}
+
 static enum cv_status take_file(struct import *in, size_t i,
                                 struct cv_import_read_file *f,
                                 struct cv_err *err)
@@ -405,6 +425,10 @@ static enum cv_status take_file(struct import *in, size_t i,
     if (in->to != NULL && n > CV_LIMIT_TOKEN_BATCH) {
         return too_many(f, err);
     }
+    if (in->named) {
+        return one_name(in, err);
+    }
+    in->named = is_literal(in->name);
     for (int k = 0; k < n && s == CV_OK; k++) {
         s = add_identity(in, i, f, n == 1,
                          cJSON_DetachItemFromArray(identities, 0), err);
@@ -553,7 +577,11 @@ static enum cv_status finish(struct import *in, struct cv_err *err)
         s = cv_fail(err, in->first.status,
                     "%zu of them were refused, first: %s", in->refused,
                     in->first.text);
-        cv_err_state(err, "%d entries were made", n);
+        if (in->cli->dry_run) {
+            cv_err_state(err, "nothing was taken in; %d would be", n);
+        } else {
+            cv_err_state(err, "%d entries were made", n);
+        }
         return s;
     }
     return in->first.status;
@@ -578,6 +606,11 @@ static enum cv_status prepare(struct import *in, struct cv_err *err)
         in->read.contexts = in->contexts;
         s = cv_import_read_open(&in->read, in->args->operands[0], in->shred,
                                 err);
+    }
+    if (s == CV_OK && in->to != NULL && in->read.n > 1 &&
+        is_literal(in->name)) {
+        /* A token takes each file before the next is read. */
+        s = one_name(in, err);
     }
     if (s == CV_OK) {
         in->shreds = calloc(in->read.n, sizeof(*in->shreds));

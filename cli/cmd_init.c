@@ -175,6 +175,10 @@ CV_CMD(init)
     }
     if (s == CV_OK) {
         s = cv_secret_new(cli, spec, file, arena, &slot, &made, err);
+        if (s == CV_LOCKED) {
+            cv_err_hint(err, "give the passphrase with --new-passphrase-file "
+                             "FILE; --key file:FILE: a key file opens it");
+        }
     }
     if (s == CV_OK) {
         s = make(cli, args, arena, &slot, err);

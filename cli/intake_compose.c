@@ -91,13 +91,16 @@ enum cv_status cv_intake_compose_request(void *context, const cJSON *parameters,
     const char *subject = NULL, *spki = NULL;
     const struct cv_json_field fields[] = {
         {"subject", CV_JSON_STRING, true, &subject, CV_REQUEST_SUBJECT_MAX},
-        {"spki", CV_JSON_STRING, true, &spki, CV_KIB(16)},
+        {"spki", CV_JSON_STRING, false, &spki, CV_KIB(16)},
     };
     struct cv_buf key, info;
     enum cv_status s = cv_json_read(parameters, "RequestInfo", fields,
                                     COUNT(fields), true, err);
 
     (void)context;
+    if (s == CV_OK && spki == NULL) {
+        return cv_request_check(subject, err);
+    }
     if (s != CV_OK) {
         return s;
     }

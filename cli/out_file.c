@@ -39,7 +39,10 @@ enum cv_status cv_out_file_begin(const struct cv_cli *cli, const char *path,
     out->draft.folder = -1;
     out->replace = cli->yes;
     cv_buf_init(&out->pending, NULL, 2 * PENDING);
-    s = cv_path_open_parent(path, &dir, &name, err);
+    s = cv_path_check_file(path, err);
+    if (s == CV_OK) {
+        s = cv_path_open_parent(path, &dir, &name, err);
+    }
     if (s == CV_OK) {
         s = look(cli, dir, name, path, err);
     }

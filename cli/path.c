@@ -84,6 +84,19 @@ enum cv_status cv_path_absolute(const char *path, char *out, size_t out_len,
     return CV_OK;
 }
 
+enum cv_status cv_path_check_file(const char *path, struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (strcmp(path, "-") != 0) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_USAGE, "this goes into a file, and - is none");
+    cv_err_state(err, "nothing was asked for, nothing was written");
+    cv_err_hint(err, "name a file; one that is called so is ./-");
+    return s;
+}
+
 enum cv_status cv_path_open_parent(const char *path, int *dir,
                                    const char **name, struct cv_err *err)
 {

@@ -17,6 +17,10 @@ bool cv_path_join(const char *folder, const char *name, char *out,
 CV_MUST_USE enum cv_status cv_path_absolute(const char *path, char *out,
                                             size_t out_len, struct cv_err *err);
 
+/* CV_USAGE where `path` is "-": for what is written into files only. */
+CV_MUST_USE enum cv_status cv_path_check_file(const char *path,
+                                              struct cv_err *err);
+
 /* Opens the folder that holds `path` for reading; *name is `path`'s last part,
  * borrowed. CV_INVALID (no last part), CV_NOT_FOUND, CV_IO. */
 CV_MUST_USE enum cv_status cv_path_open_parent(const char *path, int *dir,

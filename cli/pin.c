@@ -271,6 +271,14 @@ enum cv_status cv_pin_get_new(struct cv_cli *cli,
         return cv_pin_source_read(cli, source, arena, &out->secret, err);
     }
     s = ask(cli, token, "new PIN", true, arena, out, err);
+    if (s == CV_LOCKED && err != NULL) {
+        (void)cv_fail(err, s, "a new PIN of the token \"%s\" is wanted%s",
+                      token->label,
+                      cli->no_input ? ", and --no-input forbids asking"
+                                    : ", and there is no terminal to ask on");
+        cv_err_state(err, "the PIN is what it was");
+        cv_err_hint(err, "give it with --new-pin-source file:FILE");
+    }
     if (s == CV_OK) {
         s = ask(cli, token, "the same again, new PIN", true, arena, &again,
                 err);

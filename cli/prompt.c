@@ -142,6 +142,10 @@ enum cv_status cv_prompt_new(struct cv_cli *cli, struct cv_arena *arena,
         if (s == CV_OK) {
             s = cv_prompt_secret(cli, "The same again: ", arena, &again, err);
         }
+        if (s == CV_LOCKED) {
+            cv_err_hint(err, "give the new passphrase with "
+                             "--new-passphrase-file FILE");
+        }
         if (s != CV_OK) {
             return s;
         }

@@ -34,6 +34,23 @@ enum cv_status cv_receipt_begin(const struct cv_cli *cli,
     return s;
 }
 
+enum cv_status cv_receipt_apart(const struct cv_receipt *r, int dir,
+                                const char *name, const char *flag,
+                                struct cv_err *err)
+{
+    struct stat ours, theirs;
+    enum cv_status s;
+
+    if (r->path == NULL || strcmp(r->name, name) != 0 ||
+        fstat(r->dir, &ours) != 0 || fstat(dir, &theirs) != 0 ||
+        ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_USAGE, "--%s and --receipt name the same file", flag);
+    cv_err_state(err, "nothing was asked for, nothing was written");
+    return s;
+}
+
 bool cv_receipt_ask(const struct cv_receipt *r, cJSON *parameters)
 {
     return r->path == NULL || cv_json_add_bool(parameters, "receipt", true);

@@ -21,6 +21,12 @@ CV_MUST_USE enum cv_status cv_receipt_begin(const struct cv_cli *cli,
                                             struct cv_receipt *r,
                                             struct cv_err *err);
 
+/* CV_USAGE where it would go into the file `name` beneath `dir`, which `flag`
+ * writes. */
+CV_MUST_USE enum cv_status cv_receipt_apart(const struct cv_receipt *r, int dir,
+                                            const char *name, const char *flag,
+                                            struct cv_err *err);
+
 /* Asks for it in a call's parameters. False where memory is gone. */
 bool cv_receipt_ask(const struct cv_receipt *r, cJSON *parameters);
 

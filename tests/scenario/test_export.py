@@ -93,6 +93,33 @@ def test_to_a_file_that_cannot_be_made(held):
     assert done.code in (NOT_FOUND, harness.IO), done
 
 
+def test_one_file_for_the_key_and_its_receipt(held):
+    """A released key would be in the place of its receipt."""
+    held.policy(harness.MAY_EXPORT)
+    path = os.path.join(held.home, "out.yaml")
+    twisted = os.path.join(held.home, ".", "out.yaml")
+    before = len(held.records("--action", "export"))
+    for more in ((), ("--yes",)):
+        error = held.error(USAGE, "export", "a", "--reason", "x", "--output",
+                           path, "--receipt", twisted, *more)
+        assert "--receipt" in error["message"]
+    assert len(held.records("--action", "export")) == before
+    assert not os.path.exists(path)
+
+
+def test_a_dash_is_no_file_to_write(held, monkeypatch):
+    monkeypatch.chdir(held.home)
+    held.policy(harness.MAY_EXPORT)
+    for words in (("export", "a", "--reason", "x", "--output", "-"),
+                  ("backup", "-"), ("backup", "-", "--yes")):
+        assert held.error(USAGE, *words)["hint"], words
+    assert not held.records("--action", "export")
+    assert "-" not in os.listdir(held.home)
+    # What is no secret goes to standard output so.
+    assert held("audit", "export", "--format", "jsonl", "--output", "-",
+                code=0).out
+
+
 def test_formats(held):
     held.policy(harness.MAY_EXPORT)
     text = held("export", "a", "--reason", "x", code=0, secret=True).out

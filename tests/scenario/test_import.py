@@ -173,6 +173,35 @@ def test_a_folder_with_a_bad_file_takes_the_good_ones(vault):
     assert vault.names() in ([], ["good"])
 
 
+def test_one_name_for_what_several_files_hold(vault):
+    folder = os.path.join(vault.home, "configs")
+    os.mkdir(folder)
+    vault.write("configs/k1", as_yaml(config(Identity(), "c1")))
+    vault.write("configs/none", "no kubeconfig")
+    vault.write("configs/z2", as_yaml(config(Identity(), "c2")))
+    for more in ((), ("--dry-run",)):
+        error = vault.error(USAGE, "import", folder, "--name", "x", *more)
+        assert "--name" in error["message"] and "{file}" in error["hint"]
+    assert vault.names() == []
+    # With one result there is nothing to tell apart.
+    os.unlink(os.path.join(folder, "z2"))
+    assert vault("import", folder, "--name", "x").code == INVALID
+    assert vault.names() == ["x"]
+
+
+def test_dry_run_of_a_folder_made_nothing(vault):
+    folder = os.path.join(vault.home, "configs")
+    os.mkdir(folder)
+    for i in range(2):
+        vault.write(f"configs/k{i}", as_yaml(config(Identity(), f"c{i}")))
+    vault.write("configs/none", "no kubeconfig")
+    error = vault.error(INVALID, "import", folder, "--dry-run")
+    assert "nothing" in error["state"] and "were made" not in error["state"]
+    assert vault.names() == []
+    error = vault.error(INVALID, "import", folder)
+    assert error["state"] == "2 entries were made"
+
+
 def test_what_is_not_there(vault):
     vault("import", os.path.join(vault.home, "none"), "--name", "a",
           code=NOT_FOUND)

@@ -80,6 +80,16 @@ def test_a_passphrase_is_asked_for_under_no_input(home, secrets):
     assert not os.path.exists(v.path("vault.db"))
 
 
+def test_what_a_new_vault_wants_is_named(home, secrets):
+    """--key-file opens a vault that is there; a new one's has another flag."""
+    v = Vault(home, secrets, init=False)
+    for more in ((), ("--key-file", v.write("key", "k" * 32))):
+        hint = v.error(UNAVAILABLE, "init", *more)["hint"]
+        assert "--new-passphrase-file" in hint and "--key file:" in hint
+        assert "--key-file" not in hint
+    assert not os.path.exists(v.path("vault.db"))
+
+
 def test_an_empty_passphrase_is_none(home, secrets):
     v = Vault(home, secrets, init=False)
     path = v.write("pass", "\n")

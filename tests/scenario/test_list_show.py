@@ -145,6 +145,14 @@ def test_label(full):
     assert full.json("show", "prod-a")["labels"] == {"team": "pay"}
 
 
+def test_a_label_set_and_taken_away_at_once(full):
+    before = full.json("show", "prod-a")["labels"]
+    for words in (("x=1", "x-"), ("x-", "x=1"), ("a=b", "env-", "env=new")):
+        error = full.error(USAGE, "label", "prod-a", *words)
+        assert "x" in error["message"] or "env" in error["message"]
+    assert full.json("show", "prod-a")["labels"] == before
+
+
 def test_updated_moves_and_created_stays(full):
     before = full.json("show", "prod-a")
     full("label", "prod-a", "a=b", code=0)
@@ -173,6 +181,15 @@ def test_rename(full):
 def test_rm(full):
     full("rm", "prod-a", "dev-c", "--yes", code=0)
     assert full.names() == ["prod-b"]
+
+
+def test_rm_with_flags_that_say_two_things(full):
+    before = full.names()
+    for more in ((), ("--dry-run",)):
+        error = full.error(USAGE, "rm", "prod-a", "--yes", "--keep-key",
+                           "--destroy-key", *more)
+        assert "--keep-key" in error["message"]
+    assert full.names() == before
 
 
 def test_rm_of_one_that_is_not_there_removes_none(full):

@@ -149,3 +149,16 @@ def test_short_key_files_are_refused(held):
     path = held.write("short", b"x" * 31)
     held("slot", "add", "file:" + path, code=INVALID)
     assert len(slots(held)) == 1
+
+
+def test_the_flag_for_a_new_passphrase_is_named(vault):
+    given = vault.write("given", "no passphrase of a slot")
+    for more in ((), ("--passphrase-file", given)):
+        error = vault.error(UNAVAILABLE, "slot", "add", "passphrase", *more)
+        assert "--new-passphrase-file" in error["hint"]
+        assert "--key-file" not in error["hint"]
+    first = vault.json("slot", "list")["items"][0]["id"]
+    error = vault.error(UNAVAILABLE, "slot", "change", first, "--key",
+                        "passphrase")
+    assert "--new-passphrase-file" in error["hint"]
+    assert len(vault.json("slot", "list")["items"]) == 1

@@ -150,6 +150,14 @@ def test_change_pin(soft):
     soft.token.pkcs11_tool("--list-objects")
 
 
+def test_change_pin_without_a_new_one(soft):
+    error = soft("-o", "json", "token", "change-pin", soft.uri,
+                 code=harness.UNAVAILABLE).error
+    assert "new PIN" in error["message"]
+    assert "--new-pin-source" in error["hint"]
+    soft.token.pkcs11_tool("--list-objects")
+
+
 def test_change_pin_wrong(soft):
     """A wrong old PIN is a failed login; a new one that is too short costs
     nothing."""

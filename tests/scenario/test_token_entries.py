@@ -104,6 +104,40 @@ def test_a_key_that_another_tool_destroyed(held):
     held("rm", "a", "--yes", code=0)
 
 
+def test_what_a_request_cannot_be_made_of_makes_no_key(held):
+    folder = os.path.join(held.vault.home, "taken")
+    os.mkdir(folder)
+    path = os.path.join(held.vault.home, "g.csr")
+    for code, subject, where in (
+            (harness.INVALID, "junk", path), (harness.INVALID, "CN=", path),
+            (harness.INVALID, "CN=g", folder), (harness.USAGE, "CN=g", "-")):
+        done = held("-o", "json", "generate", "g", "--token", held.uri,
+                    "--yes", "--subject", subject, "--csr", where, code=code)
+        assert done.error["state"].startswith("nothing was"), done
+    assert not held.private_keys() and held.vault.names() == []
+    assert not os.path.exists(path)
+
+
+def test_an_entry_that_waits_for_its_certificate_says_so(held):
+    path = os.path.join(held.vault.home, "g.csr")
+    held("generate", "g", "--token", held.uri, "--csr", path, code=0)
+    for words in (("exec", "g", "--", "true"), ("kubeconfig", "g"),
+                  ("exec", "g", "--context", "c", "--", "true")):
+        error = held("-o", "json", *words, code=harness.INVALID).error
+        assert "no certificate yet" in error["message"], error
+        assert error["hint"] == "certvault install g --cert FILE"
+
+
+def test_one_name_for_several_files_makes_no_key(held):
+    folder = os.path.join(held.vault.home, "configs")
+    os.mkdir(folder)
+    for i in range(2):
+        held.vault.write(f"configs/k{i}", as_yaml(config(Identity())))
+    held("import", folder, "--name", "x", "--to", "token:" + held.uri,
+         code=harness.USAGE)
+    assert not held.private_keys() and held.vault.names() == []
+
+
 # --- killed ---
 
 @pytest.fixture

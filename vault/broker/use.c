@@ -35,6 +35,39 @@ static const cJSON *find_context(const cJSON *doc, const char *name)
     return name == NULL && list != NULL ? list->child : NULL;
 }
 
+static enum cv_status fits_state(const cJSON *doc, struct cv_err *err)
+{
+    const char *state = cv_entry_text(doc, "state");
+    const char *name = cv_entry_text(doc, "name");
+    enum cv_status s = CV_OK;
+
+    if (strcmp(state, "pending") == 0) {
+        s = cv_fail(err, CV_INVALID, "the entry %s has no certificate yet",
+                    name);
+        cv_err_hint(err, "certvault install %s --cert FILE", name);
+    } else if (strcmp(state, "lost") == 0) {
+        s = cv_fail(err, CV_UNAVAILABLE,
+                    "the key of %s is lost: its token has "
+                    "it no more",
+                    name);
+        cv_err_hint(err, "certvault token objects URI shows what is there");
+    }
+    return s;
+}
+
+static enum cv_status no_context(const struct cv_use *use, struct cv_err *err)
+{
+    enum cv_status s = fits_state(use->doc, err);
+
+    /* One that waits for its certificate has none yet. */
+    if (s == CV_OK) {
+        s = cv_fail(err, CV_NOT_FOUND, "the entry %s has no such context",
+                    use->name);
+        cv_err_hint(err, "certvault show %s names its contexts", use->name);
+    }
+    return s;
+}
+
 enum cv_status cv_use_load(struct cv_broker *b, struct cv_use *use,
                            struct cv_err *err)
 {
@@ -55,33 +88,10 @@ enum cv_status cv_use_load(struct cv_broker *b, struct cv_use *use,
     }
     use->context = find_context(use->doc, name[0] != '\0' ? name : NULL);
     if (use->context == NULL) {
-        s = cv_fail(err, CV_NOT_FOUND, "the entry %s has no such context",
-                    use->name);
-        cv_err_hint(err, "certvault show %s names its contexts", use->name);
-        return s;
+        return no_context(use, err);
     }
     use->ask.context = cv_entry_text(use->context, "name");
     return CV_OK;
-}
-
-static enum cv_status fits_state(const cJSON *doc, struct cv_err *err)
-{
-    const char *state = cv_entry_text(doc, "state");
-    const char *name = cv_entry_text(doc, "name");
-    enum cv_status s = CV_OK;
-
-    if (strcmp(state, "pending") == 0) {
-        s = cv_fail(err, CV_INVALID, "the entry %s has no certificate yet",
-                    name);
-        cv_err_hint(err, "certvault install %s --cert FILE", name);
-    } else if (strcmp(state, "lost") == 0) {
-        s = cv_fail(err, CV_UNAVAILABLE,
-                    "the key of %s is lost: its token has "
-                    "it no more",
-                    name);
-        cv_err_hint(err, "certvault token objects URI shows what is there");
-    }
-    return s;
 }
 
 static enum cv_status not_after(const cJSON *doc, int64_t *out,

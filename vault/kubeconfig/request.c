@@ -99,6 +99,23 @@ static X509_NAME *read_subject(const char *subject)
     return name;
 }
 
+static enum cv_status no_subject(struct cv_err *err)
+{
+    enum cv_status s = cv_fail(err, CV_INVALID, "that is no subject");
+
+    cv_err_hint(err, "as in CN=alice,O=team (CN, O, OU, C, ST, L, DC, UID)");
+    return s;
+}
+
+enum cv_status cv_request_check(const char *subject, struct cv_err *err)
+{
+    X509_NAME *name = read_subject(subject);
+    enum cv_status s = name != NULL ? CV_OK : no_subject(err);
+
+    X509_NAME_free(name);
+    return s;
+}
+
 enum cv_status cv_request_info(const char *subject, struct cv_bytes spki,
                                struct cv_buf *out, struct cv_err *err)
 {
@@ -112,9 +129,7 @@ enum cv_status cv_request_info(const char *subject, struct cv_bytes spki,
     enum cv_status s = CV_OK;
 
     if (name == NULL || len <= 0) {
-        s = cv_fail(err, CV_INVALID, "that is no subject");
-        cv_err_hint(err,
-                    "as in CN=alice,O=team (CN, O, OU, C, ST, L, DC, UID)");
+        s = no_subject(err);
     } else if (key == NULL || p != spki.data + spki.len ||
                spki.len > CV_KIB(8)) {
         s = cv_fail(err, CV_INVALID, "the public key cannot be read");

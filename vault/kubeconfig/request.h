@@ -7,6 +7,10 @@
 
 #define CV_REQUEST_SUBJECT_MAX 1024
 
+/* Is `subject` one that cv_request_info takes? CV_INVALID. */
+CV_MUST_USE enum cv_status cv_request_check(const char *subject,
+                                            struct cv_err *err);
+
 /* Appends the DER CertificationRequestInfo for the key `spki` (DER) and the
  * subject "CN=alice,O=team,O=other" (CN, O, OU, C, ST, L, DC, UID; `\` takes
  * the meaning of `,`, `=` and `\`; UTF-8). No attributes. CV_INVALID: no
