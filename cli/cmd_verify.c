@@ -210,8 +210,9 @@ static enum cv_status open_archive(const char *path, cJSON *parameters,
 }
 
 /* On standard error too: whoever looks at `ok` alone is to see it. */
-static void warn(struct cv_cli *cli, const cJSON *report)
+static void warn(struct cv_cli *cli, const cJSON *report, bool compared)
 {
+    const char *anchored = cv_output_table_text(report, "anchored");
     const cJSON *item;
 
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "notes"))
@@ -222,6 +223,13 @@ static void warn(struct cv_cli *cli, const cJSON *report)
             cv_output_warn(&cli->out, "%s",
                            cv_output_table_text(item, "message"));
         }
+    }
+    if (!compared && anchored != NULL && strcmp(anchored, "none") == 0) {
+        cv_output_note(&cli->out,
+                       "unanchored: nothing outside of this folder says how "
+                       "far the log went; one that was put back to an older "
+                       "checkpoint reads the same (audit: {anchors: [...]}, "
+                       "or --checkpoint FILE with one that was kept)");
     }
 }
 
@@ -275,7 +283,7 @@ CV_CMD(audit_verify)
     cv_file_close(&archive);
     if (s == CV_OK) {
         s = cv_output_table_object(&cli->out, &view, v.report, err);
-        warn(cli, v.report);
+        warn(cli, v.report, checkpoint != NULL);
     }
     if (s == CV_OK) {
         s = judge(v.report, err);

@@ -203,6 +203,15 @@ def test_import_says_what_came(busy, secrets):
     assert len(decision["policy"]["sha256"]) == 64
 
 
+def test_verify_says_what_it_cannot_see(busy, tmp_path):
+    """H70: of a log that was put back to an older checkpoint."""
+    assert "unanchored" in busy("audit", "verify", code=0).note
+    kept = tmp_path / "kept"
+    kept.write_bytes(busy("audit", "checkpoint", code=0).out)
+    done = busy("audit", "verify", "--checkpoint", str(kept), code=0)
+    assert "unanchored" not in done.note
+
+
 def test_verify_needs_no_lock_and_no_secret(busy):
     os.rename(busy.key_file, busy.key_file + ".away")
     before = {n: os.stat(busy.path("audit/" + n)).st_mtime_ns
