@@ -23,7 +23,9 @@ static void result_cell(const cJSON *leaf, struct cv_buf *out)
     const char *outcome = cv_output_table_text(leaf, "outcome");
 
     cv_buf_add_str(out, outcome ? outcome : "");
-    if (outcome == NULL) {
+    if (outcome == NULL && cv_leaves_is_refused(leaf)) {
+        cv_buf_add_str(out, "refused");
+    } else if (outcome == NULL) {
         cv_output_table_cell(cv_output_table_at(leaf, "decision"), out);
     }
 }
@@ -114,7 +116,7 @@ static enum cv_status no_memory(cJSON *parameters, struct cv_err *err)
 }
 
 /* What an outcome or a decision may be: of any other word there is none. */
-#define OUTCOMES "ok|failed|aborted|unknown|permit|deny|denied"
+#define OUTCOMES "ok|failed|aborted|unknown|permit|deny|denied|refused"
 
 static enum cv_status add_filter(const struct cv_args *args, cJSON *filter,
                                  struct cv_err *err)
@@ -131,11 +133,6 @@ static enum cv_status add_filter(const struct cv_args *args, cJSON *filter,
         const char *text = cv_args_value(args, flags[i]);
 
         s = cv_check_shown(text, flags[i], ACTOR_LEN, err);
-        /* A denial has no outcome: its decision says it. */
-        if (text != NULL && strcmp(text, "denied") == 0 &&
-            strcmp(flags[i], "outcome") == 0) {
-            text = "deny";
-        }
         if (s == CV_OK && !cv_json_add_str(filter, flags[i], text)) {
             s = cv_fail(err, CV_INTERNAL, "memory is gone");
         }

@@ -270,7 +270,7 @@ static const struct cv_option query_options[] = {
     VALUE("entry", "NAME", "on which entry"),
     VALUE("since", "TIME", "a time, a date, or how long ago (8h)"),
     VALUE("until", "TIME", "likewise"),
-    WORD_OF("outcome", "WORD", "how it went", "ok|failed|denied"),
+    WORD_OF("outcome", "WORD", "how it went", "ok|failed|denied|refused"),
     VALUE("limit", "N", "at most this many, the latest"), END,
 };
 

@@ -385,3 +385,16 @@ void cv_leaves_check_end(const struct cv_leaves *leaves,
                        leaves->newer == 1 ? " is" : "s are");
     }
 }
+
+bool cv_leaves_is_refused(const cJSON *leaf)
+{
+    const char *decision = cv_output_table_text(leaf, "decision");
+    const char *error = cv_output_table_text(leaf, "error");
+
+    if (decision == NULL || strcmp(decision, "deny") != 0 || error == NULL) {
+        return false;
+    }
+    return strcmp(error, "busy") == 0
+               ? cJSON_GetArraySize(cv_output_table_at(leaf, "rules")) == 0
+               : strcmp(error, "denied") != 0;
+}

@@ -43,6 +43,11 @@ CV_MUST_USE enum cv_status cv_leaves_each(const struct cv_leaves *leaves,
                                           cv_leaves_fn *fn, void *ctx,
                                           struct cv_err *err);
 
+/* Is this record of something that was refused, and not by policy (an unknown
+ * name, one that is taken)? Its decision is `deny` as a denial's, its `error`
+ * neither "denied" nor, with rules that mattered, "busy" (docs/formats.md). */
+bool cv_leaves_is_refused(const cJSON *leaf);
+
 /* Is what was given out under the checkpoint? Begun with `left`, fed with each
  * record's bytes, ended with `right` and the signed note. */
 struct cv_leaves_check {

@@ -1,5 +1,6 @@
 #include "cli/report_sum.h"
 
+#include "cli/leaves.h"
 #include "cli/output_table.h"
 #include "vault/base/clock.h"
 #include "vault/base/json.h"
@@ -22,13 +23,13 @@ struct cv_report_sum {
     cJSON *out;
     struct slot slots[SLOTS];
     size_t used;
-    size_t listed[8];      /* of each list */
-    cJSON *uses, *denials; /* arrays in it */
+    size_t listed[9];                 /* of each list */
+    cJSON *uses, *denials, *refusals; /* arrays in it */
 };
 
 static const char *const lists[] = {"uses",        "exports",   "denials",
                                     "break_glass", "approvals", "changes",
-                                    "events",      "expiring"};
+                                    "events",      "expiring",  "refusals"};
 
 static enum cv_status no_memory(struct cv_err *err)
 {
@@ -49,6 +50,7 @@ struct cv_report_sum *cv_report_sum_new(void)
     }
     s->uses = cJSON_GetObjectItemCaseSensitive(s->out, "uses");
     s->denials = cJSON_GetObjectItemCaseSensitive(s->out, "denials");
+    s->refusals = cJSON_GetObjectItemCaseSensitive(s->out, "refusals");
     if (!ok) {
         cv_report_sum_free(s);
         return NULL;
@@ -225,20 +227,25 @@ static bool add_use(struct cv_report_sum *s, const cJSON *leaf)
     return count(item, kind, 1) && stamp(item, leaf);
 }
 
+/* What policy denied; apart from it, what was refused for another reason. */
 static bool add_denial(struct cv_report_sum *s, const cJSON *leaf)
 {
-    static const char *const keys[] = {"actor", "action", "entry", "because"};
+    const bool refused = cv_leaves_is_refused(leaf);
+    const char *const keys[] = {"actor", "action", "entry",
+                                refused ? "error" : "because"};
     const char *values[] = {who(leaf), text(leaf, "action"),
-                            text(leaf, "entry"), text(leaf, "details.because")};
+                            text(leaf, "entry"),
+                            text(leaf, refused ? "error" : "details.because")};
     const cJSON *several = cv_output_table_at(leaf, "details.count");
     cJSON *item;
 
     if (!is_denied(leaf)) {
         return true;
     }
-    item = item_of(s, s->denials, keys, values, 4);
+    item = item_of(s, refused ? s->refusals : s->denials, keys, values, 4);
     if (item == NULL) {
-        return count(s->out, "denials_omitted", 1);
+        return count(s->out, refused ? "refusals_omitted" : "denials_omitted",
+                     1);
     }
     return count(item, "count",
                  cJSON_IsNumber(several) ? several->valuedouble : 1) &&

@@ -35,6 +35,11 @@ static const struct column denial_columns[] = {
     {"ENTRY", "entry", 20}, {"LAST", "last", 20},
 };
 
+static const struct column refusal_columns[] = {
+    {"COUNT", "count", 6},  {"WHO", "actor", 11}, {"WHAT", "action", 11},
+    {"ENTRY", "entry", 13}, {"WHY", "error", 12}, {"LAST", "last", 20},
+};
+
 static const struct column glass_columns[] = {
     {"RECORD", "seq", 8},   {"TIME", "time", 20},   {"WHO", "actor", 12},
     {"WHAT", "action", 10}, {"ENTRY", "entry", 24},
@@ -73,6 +78,8 @@ static const struct {
     {"exports", "Keys that left the vault", "none", export_columns, 5,
      "reason"},
     {"denials", "Denied", "nothing", denial_columns, 5, "because"},
+    {"refusals", "Refused, and not by policy", "nothing", refusal_columns, 6,
+     NULL},
     {"break_glass", "Break-glass", "none", glass_columns, 5, "reason"},
     {"approvals", "Approvals", "none", approval_columns, 6, "reason"},
     {"changes", "Changes", "none", change_columns, 6, "reason"},

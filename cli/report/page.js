@@ -316,10 +316,22 @@ function leafRow(i, cells) {
 
 const cell = (text, cls) => make('td', { cls: cls || 'wrap', text: plain(text) });
 
+/* Refused, and not by policy: a name that is not there, or is taken. */
+function isRefused(leaf) {
+  const error = at(leaf, 'error');
+  if (at(leaf, 'decision') !== 'deny' || error === undefined) return false;
+  return error === 'busy' ? (at(leaf, 'rules') || []).length === 0
+    : error !== 'denied';
+}
+
 /* How it went, in words: a colour is only added. */
 function result(leaf) {
   const decision = at(leaf, 'decision');
   const outcome = at(leaf, 'outcome');
+  if (isRefused(leaf)) {
+    return { text: '\u2717 refused (' + plain(at(leaf, 'error')) + ')',
+      cls: 'no' };
+  }
   if (decision === 'deny') return { text: '\u2717 denied', cls: 'no' };
   if (outcome !== undefined && outcome !== 'ok') {
     const error = at(leaf, 'error');
@@ -389,7 +401,7 @@ function records(list, none) {
 
 /* ---- what is shown ---- */
 
-const picked = { exports: [], denied: [], glass: [], approvals: [],
+const picked = { exports: [], denied: [], refused: [], glass: [], approvals: [],
   changes: [], events: [] };
 const CHANGES = ['policy.apply', 'import', 'fetch', 'fetch.service', 'remove',
   'edit', 'renew', 'rotate', 'revoke', 'admin'];
@@ -400,7 +412,8 @@ function pick() {
     const action = at(leaf, 'action');
     const phase = at(leaf, 'phase');
     const denied = at(leaf, 'decision') === 'deny';
-    if (denied) picked.denied.push(i);
+    if (isRefused(leaf)) picked.refused.push(i);
+    else if (denied) picked.denied.push(i);
     else if (action === 'export') picked.exports.push(i);
     if (at(leaf, 'details.break_glass') === true && phase !== 'outcome') {
       picked.glass.push(i);
@@ -434,6 +447,7 @@ function matrix() {
     const denied = at(leaf, 'decision') === 'deny';
     const kind = denied ? 'denied' : use(leaf);
     const entry = at(leaf, 'entry');
+    if (isRefused(leaf)) continue;
     if (kind === undefined || entry === undefined) continue;
     const name = plain(at(leaf, 'actor.user'));
     if (!who.has(name)) who.set(name, new Map());
@@ -502,7 +516,9 @@ function buckets() {
   times.forEach((t, i) => {
     const b = out[Math.floor((t - start) / step)];
     b.all++;
-    if (at(leaves[i], 'decision') === 'deny') b.denied++;
+    if (at(leaves[i], 'decision') === 'deny' && !isRefused(leaves[i])) {
+      b.denied++;
+    }
   });
   return { list: out, step, word: STEP_WORDS[k] };
 }
@@ -574,7 +590,7 @@ function browser() {
   }
   const only = make('select', { 'aria-label': 'result' },
     make('option', { value: '', text: 'all results' }),
-    make('option', { value: 'no', text: 'denied or failed' }));
+    make('option', { value: 'no', text: 'denied, refused or failed' }));
   const count = make('p', { cls: 'soft', role: 'status' });
   const box = make('div');
   function show() {
@@ -643,6 +659,9 @@ function show() {
   section('exports', 'Keys that left the vault', '',
     records(picked.exports, 'none')),
   section('denied', 'Denied', '', records(picked.denied, 'nothing')),
+  section('refused', 'Refused, and not by policy',
+    'Names that are not there, or are taken, and the like.',
+    records(picked.refused, 'nothing')),
   section('glass', 'Break-glass', 'Permits by a rule for emergencies.',
     records(picked.glass, 'none')),
   section('approvals', 'Approvals', '', records(picked.approvals, 'none')),

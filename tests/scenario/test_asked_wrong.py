@@ -8,7 +8,7 @@ import pytest
 
 import harness
 import kube
-from harness import INTEGRITY, NOT_FOUND, USAGE
+from harness import INTEGRITY, INVALID, NOT_FOUND, USAGE
 
 
 @pytest.fixture
@@ -30,15 +30,48 @@ def whole(error):
 @pytest.mark.parametrize("word", ["xx", "permitted", "DENY", ""])
 def test_an_outcome_that_there_is_not(asked, word):
     error = asked.error(USAGE, "audit", "query", "--outcome", word)
-    for there in "ok", "failed", "aborted", "unknown", "denied", "permit":
+    for there in "ok", "failed", "aborted", "unknown", "denied", "refused", \
+            "permit":
         assert there in error["hint"]
 
 
 def test_outcomes_that_there_are(asked):
     asked("show", "nosuch", code=NOT_FOUND)
+    asked("export", "a", code=harness.DENIED)
     got = {word: len(asked.records("--outcome", word)) for word in
-           ("ok", "failed", "aborted", "unknown", "denied", "deny", "permit")}
-    assert got["denied"] == got["deny"] == 1 and got["ok"] and got["permit"]
+           ("ok", "failed", "aborted", "unknown", "denied", "refused", "deny",
+            "permit")}
+    assert got["denied"] == got["refused"] == 1 and got["deny"] == 2
+    assert got["ok"] and got["permit"]
+
+
+def test_what_nobody_denied_is_no_denial(asked):
+    """A name that is taken, or not there, is refused, and policy denied
+    nothing: a record, under a word of its own."""
+    text = kube.as_yaml(kube.config(kube.Identity("p256",
+                                                  secrets=asked.secrets)))
+    asked("import", "-", "--name", "a", input=text, code=INVALID)
+    asked("show", "nope", code=NOT_FOUND)
+    asked("rm", "nope", "--yes", code=NOT_FOUND)
+    asked("audit", "key", "rotate", "--to", "bogus", code=USAGE)
+    asked("export", "a", code=harness.DENIED)
+    for _ in range(2):              # by a scan, and by the index
+        denied = asked.records("--outcome", "denied")
+        assert [(r["action"], r["error"]) for r in denied] == \
+            [("export", "denied")]
+        refused = asked.records("--outcome", "refused")
+        assert {r["decision"] for r in refused} == {"deny"}
+        assert [(r["action"], r["error"]) for r in refused][:3] == \
+            [("import", "exists"), ("show", "not-found"),
+             ("remove", "not-found")]
+    report = asked.json("audit", "report")
+    assert [d["entry"] for d in report["denials"]] == ["a"]
+    assert {(d["action"], d["error"]) for d in report["refusals"]} == \
+        {(r["action"], r["error"]) for r in refused}
+    text = asked("audit", "report", code=0).text
+    section = text.partition("Refused, and not by policy\n")[2]
+    assert "not-found" in section.partition("Break-glass")[0]
+    assert " refused " in asked("audit", "query", code=0).text
 
 
 @pytest.mark.parametrize("command", [

@@ -236,7 +236,7 @@ QUESTIONS = [
       "--outcome", "denied", "--since", "2026-01-02", "--until",
       "2026-01-03T00:00:00Z", "--limit", "7"],
      {"method": "AuditQuery", "actor": "alice", "filter_entry": "prod-*",
-      "filter_action": "ex*", "filter_outcome": "deny", "limit": 7,
+      "filter_action": "ex*", "filter_outcome": "denied", "limit": 7,
       "since": "2026-01-02T00:00:00Z", "until": "2026-01-03T00:00:00Z"}),
     (["query"], {"method": "AuditQuery"}),
     (["who", "a"], {"method": "AuditWho", "filter_entry": "a"}),

@@ -926,7 +926,7 @@ def test_audit_filters(to, broker):
               "--outcome", "denied", "-o", "json", code=0).json["items"] == \
         LEAVES
     assert broker.asked("AuditQuery")[-1]["filter"] == {
-        "actor": "kim", "outcome": "deny", "limit": 3, "since": 1767225600,
+        "actor": "kim", "outcome": "denied", "limit": 3, "since": 1767225600,
         "until": 1767304800}
     for bad in (["--since", "x"], ["--limit", "0"], ["--limit", "-1"],
                 ["--until", "1"]):

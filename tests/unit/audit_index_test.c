@@ -89,6 +89,9 @@ static void append_one(void)
     now_s += draw(200) == 0 ? -(int64_t)draw(3000) : (int64_t)draw(40);
     l.phase = outcome ? CV_LEAF_OUTCOME : CV_LEAF_DECISION;
     l.decision = draw(4) == 0 ? CV_LEAF_DENY : CV_LEAF_PERMIT;
+    if (l.decision == CV_LEAF_DENY) {
+        l.status = draw(2) == 0 ? CV_DENIED : CV_NOT_FOUND;
+    }
     l.mode = "agent";
     l.host = "host";
     l.time_s = now_s;
@@ -164,6 +167,9 @@ static void make_question(struct question *q)
     }
     if (draw(4) == 0) {
         f->outcome = draw(2) == 0 ? "ok" : draw(2) == 0 ? "deny" : "permit";
+        f->outcome = draw(4) != 0   ? f->outcome
+                     : draw(2) == 0 ? "denied"
+                                    : "refused";
     }
     if (draw(4) == 0) {
         f->since_s = BASE + (int64_t)draw((uint64_t)(now_s - BASE + 19000));

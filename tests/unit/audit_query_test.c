@@ -113,6 +113,26 @@ static const cJSON *at(const cJSON *o, const char *key)
     return cJSON_GetObjectItemCaseSensitive(o, key);
 }
 
+static void append_deny(enum cv_status why, bool ruled, int second)
+{
+    static const char *const rules[] = {"two-people"};
+    struct cv_leaf l;
+
+    cv_leaf_init(&l);
+    l.op = OP6;
+    l.phase = CV_LEAF_DECISION;
+    l.decision = CV_LEAF_DENY;
+    l.mode = "agent";
+    l.host = "host";
+    l.time_s = BASE + second;
+    l.action = "export";
+    l.status = why;
+    l.rules = rules;
+    l.n_rules = ruled ? 1 : 0;
+    assert_int_equal(cv_log_append_leaf(writer, &l, NULL, NULL), CV_OK);
+    assert_int_equal(cv_log_commit(writer, NULL), CV_OK);
+}
+
 /* The numbers of what is found, as a text. */
 static void expect(const struct cv_query_filter *filter, const char *numbers)
 {
@@ -194,6 +214,31 @@ static void test_filters(void **state)
     expect(&f, "7");
     f.entry = "no such";
     expect(&f, "");
+}
+
+/* "busy" is policy's where rules are named: approvals, limits. */
+static void test_denied_and_refused(void **state)
+{
+    struct cv_query_filter f;
+
+    (void)state;
+    append_deny(CV_DENIED, false, 20);
+    append_deny(CV_NOT_FOUND, false, 20);
+    append_deny(CV_BUSY, true, 20);
+    append_deny(CV_BUSY, false, 20);
+    append_deny(CV_DENIED, true, 20);
+    append_deny(CV_EXISTS, false, 20);
+    cv_query_init(&f);
+    f.since_s = BASE + 20;
+    f.until_s = BASE + 20;
+    f.outcome = "deny";
+    expect(&f, "9 10 11 12 13 14");
+    f.outcome = "denied";
+    expect(&f, "9 11 13");
+    f.outcome = "refused";
+    expect(&f, "10 12 14");
+    f.limit = 1;
+    expect(&f, "14");
 }
 
 static void test_filter_json(void **state)
@@ -415,6 +460,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filter_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_denied_and_refused, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_who, setup, teardown),
         cmocka_unit_test_setup_teardown(test_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tail_and_follow, setup, teardown),

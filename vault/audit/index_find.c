@@ -279,6 +279,7 @@ static void must_match(struct cv_match *must, const struct cv_match *match,
     *must = *match;
     must->since[0] = '\0';
     must->until[0] = '\0';
+    must->deny = CV_MATCH_DENY; /* the index does not tell them apart */
     if (by != ENTRIES) {
         must->entry = any;
         must->entry_id = any;

@@ -107,11 +107,23 @@ static void read_uid(struct cv_match *m, const char *actor)
         (struct cv_bytes){(const uint8_t *)digits, strlen(digits)}, &m->uid);
 }
 
+/* "denied" and "refused" are two kinds of "deny", which is what leaves, and so
+ * the index, hold. */
+static const char *read_outcome(const char *word, struct cv_match *match)
+{
+    if (word != NULL && strcmp(word, "denied") == 0) {
+        match->deny = CV_MATCH_DENIED;
+    } else if (word != NULL && strcmp(word, "refused") == 0) {
+        match->deny = CV_MATCH_REFUSED;
+    }
+    return match->deny != CV_MATCH_DENY ? "deny" : word;
+}
+
 enum cv_status cv_match_init(struct cv_match *match,
                              const struct cv_query_filter *filter,
                              struct cv_err *err)
 {
-    const struct {
+    struct {
         const char *text;
         struct cv_buf *out;
         const char *what;
@@ -125,6 +137,7 @@ enum cv_status cv_match_init(struct cv_match *match,
     enum cv_status status = CV_OK;
 
     memset(match, 0, sizeof *match);
+    texts[4].text = read_outcome(filter->outcome, match);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         enum cv_status one = spell(texts[i].text, texts[i].out, texts[i].what,
                                    status == CV_OK ? err : NULL);
@@ -199,6 +212,15 @@ static bool match_entry(const struct cv_match *m, const struct cv_record *r)
     return !is_any(&m->entry) && cv_match_like(&m->entry, member(r, "entry"));
 }
 
+static bool match_outcome(const struct cv_match *m, const struct cv_record *r)
+{
+    struct cv_bytes word = r->outcome.len > 0 ? r->outcome : r->decision;
+
+    return same(&m->outcome, word) &&
+           (m->deny == CV_MATCH_DENY ||
+            cv_record_is_denied(r) == (m->deny == CV_MATCH_DENIED));
+}
+
 bool cv_match_record(const struct cv_match *m, const struct cv_record *r)
 {
     const char *time = (const char *)r->time.data;
@@ -210,8 +232,7 @@ bool cv_match_record(const struct cv_match *m, const struct cv_record *r)
     if (!is_any(&m->action) && !cv_match_like(&m->action, r->action)) {
         return false;
     }
-    if (!is_any(&m->outcome) && !same(&m->outcome, r->outcome) &&
-        !(r->outcome.len == 0 && same(&m->outcome, r->decision))) {
+    if (!is_any(&m->outcome) && !match_outcome(m, r)) {
         return false;
     }
     if ((!is_any(&m->entry) || !is_any(&m->entry_id)) && !match_entry(m, r)) {

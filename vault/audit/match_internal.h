@@ -13,6 +13,7 @@ struct cv_match {
     struct cv_buf entry;
     struct cv_buf entry_id;
     struct cv_buf outcome;
+    enum { CV_MATCH_DENY, CV_MATCH_DENIED, CV_MATCH_REFUSED } deny; /* which */
     bool has_uid; /* the actor is a number */
     uint64_t uid;
     char since[CV_CLOCK_TEXT_LEN]; /* "": any */

@@ -23,8 +23,10 @@ struct cv_query_filter {
     const char *action;
     const char *entry;    /* the name then; or, where given too, */
     const char *entry_id; /* this id: either is a match */
-    const char *outcome;  /* outcome, or "permit"/"deny": the decision */
-    int64_t since_s;      /* inclusive, both; INT64_MIN, INT64_MAX: any */
+    /* The outcome, or "permit"/"deny": the decision. Of "deny", "denied" is
+     * what policy or a freeze denied, "refused" what had another reason. */
+    const char *outcome;
+    int64_t since_s; /* inclusive, both; INT64_MIN, INT64_MAX: any */
     int64_t until_s;
     uint64_t limit; /* the last so many of what matches; 0: all */
     bool indexed;   /* by the index, where there is one */

@@ -14,6 +14,20 @@ bool cv_record_is(struct cv_bytes text, const char *word)
     return text.len == len && memcmp(text.data, word, len) == 0;
 }
 
+bool cv_record_is_denied(const struct cv_record *record)
+{
+    struct cv_bytes error =
+        cv_canon_string(cv_canon_get(&record->all, "error"));
+
+    if (!cv_record_is(record->decision, "deny")) {
+        return false;
+    }
+    if (cv_record_is(error, "busy")) {
+        return cv_canon_get(&record->all, "rules").len > strlen("[]");
+    }
+    return error.len == 0 || cv_record_is(error, "denied");
+}
+
 /* What a digit of base64 stands for, and one; 0: it is none. */
 /* clang-format off */
 static const uint8_t six_bits[256] = {

@@ -31,6 +31,12 @@ const char *cv_record_follow(struct cv_bytes leaf, uint64_t seq,
                              const uint8_t prev[CV_TREE_HASH],
                              struct cv_record *out);
 
+/* A decision that policy or a freeze denied. What was refused for another
+ * reason (a name that is not there, or is taken) is a `deny` too, and no
+ * denial: its `error` is another word. `busy` is policy's where it names its
+ * rules: approvals are missing, or a limit is reached. */
+bool cv_record_is_denied(const struct cv_record *record);
+
 /* Is the text (as spelt) this word? */
 bool cv_record_is(struct cv_bytes text, const char *word);
 

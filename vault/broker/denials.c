@@ -204,6 +204,17 @@ static cJSON *details_of(const struct cv_denials *d, const struct minute *m)
     return out;
 }
 
+/* What stands for all of them: that policy denied some is not to be missed. */
+static enum cv_status status_of(const struct minute *m)
+{
+    for (size_t i = 0; i < m->n_kinds; i++) {
+        if (m->kinds[i].status == CV_DENIED) {
+            return CV_DENIED;
+        }
+    }
+    return m->kinds[0].status;
+}
+
 /* Entered. One denial of its user that stands for all of them. */
 static enum cv_status tell(struct cv_broker *b, const struct minute *m)
 {
@@ -223,7 +234,7 @@ static enum cv_status tell(struct cv_broker *b, const struct minute *m)
     ask.action = m->kinds[0].action != CV_ACTION_NONE ? m->kinds[0].action
                                                       : CV_ACTION_USE;
     cv_leaf_new_op(ask.op);
-    s = cv_ask_deny(&ask, m->kinds[0].status, details, NULL);
+    s = cv_ask_deny(&ask, status_of(m), details, NULL);
     b->caller = before;
     cJSON_Delete(details);
     (void)cv_json_use(arena);
