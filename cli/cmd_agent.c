@@ -100,6 +100,29 @@ static enum cv_status print_state(struct cv_cli *cli, const char *folder,
                          err);
 }
 
+/* One that ran before keeps the --idle that it was started with. */
+static enum cv_status check_idle(struct cv_cli *cli, const char *idle,
+                                 struct cv_err *err)
+{
+    const cJSON *told, *limit;
+    enum cv_status s = cv_call_member(cli, "AgentStatus", cJSON_CreateObject(),
+                                      "status", CV_JSON_OBJECT, &told, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    limit = cJSON_GetObjectItemCaseSensitive(told, "idle_limit_s");
+    if (cJSON_IsNumber(limit) &&
+        (int64_t)limit->valuedouble != strtoll(idle, NULL, 10)) {
+        cv_output_warn(&cli->out,
+                       "--idle was passed over: the agent ran already and ends "
+                       "after %lld s without work; certvault agent stop ends "
+                       "it now",
+                       (long long)limit->valuedouble);
+    }
+    return CV_OK;
+}
+
 CV_CMD(agent_start)
 {
     char folder[PATH_MAX], text[32];
@@ -115,6 +138,7 @@ CV_CMD(agent_start)
     if (s == CV_OK && cv_connect_is_open(cli)) {
         cv_output_note(&cli->out, "the agent runs, pid %lld",
                        (long long)cv_connect_greets(cli)->pid);
+        s = idle != NULL ? check_idle(cli, idle, err) : CV_OK;
     }
     return s == CV_OK
                ? print_state(

@@ -181,11 +181,43 @@ CV_MODULE_METHOD(objects_list)
                : s;
 }
 
+/* Of more keys than these nothing is said but that they are several. */
+#define NAMED 4
+
 /* FindKey: the one private key that a URI names. */
 struct finding {
     const struct cv_uri *uri;
     struct cv_buf id, spki, certificate;
 };
+
+/* Says which they are: "id=%77, id=%78". */
+static enum cv_status several(struct cv_attribute_place at,
+                              const CK_OBJECT_HANDLE *found, size_t n,
+                              struct cv_err *err)
+{
+    struct cv_buf list, id;
+    enum cv_status s = cv_fail(
+        err, CV_INVALID, "the URI fits several private keys of this token");
+
+    cv_buf_init(&list, NULL, CV_KIB(4));
+    for (size_t i = 0; i < n; i++) {
+        cv_buf_init(&id, NULL, CV_KIB(1));
+        at.object = found[i];
+        if (cv_attribute_read(at, CKA_ID, &id, NULL) == CV_OK && id.len > 0) {
+            cv_buf_add_str(&list, list.len > 0 ? ", id=" : ": id=");
+            for (size_t k = 0; k < id.len; k++) {
+                cv_buf_add_format(&list, "%%%02x", id.data[k]);
+            }
+        }
+        cv_buf_wipe(&id);
+    }
+    cv_err_hint(err,
+                "name the one that is meant by id=; certvault token objects "
+                "shows them%s",
+                cv_buf_text(&list));
+    cv_buf_wipe(&list);
+    return s;
+}
 
 static enum cv_status one_private(const struct cv_uri *uri,
                                   struct cv_attribute_place *at,
@@ -198,16 +230,13 @@ static enum cv_status one_private(const struct cv_uri *uri,
         .label = cv_uri_label(uri),
         .token_only = true,
     };
-    CK_OBJECT_HANDLE found[2];
+    CK_OBJECT_HANDLE found[NAMED];
     size_t n = 0;
-    enum cv_status s =
-        cv_object_find(at->functions, at->session, &filter, found, 2, &n, err);
+    enum cv_status s = cv_object_find(at->functions, at->session, &filter,
+                                      found, NAMED, &n, err);
 
     if (s == CV_INVALID || (s == CV_OK && n > 1)) {
-        s = cv_fail(err, CV_INTEGRITY,
-                    "the URI fits several private keys of this token");
-        cv_err_hint(err, "name the one that is meant by id=; certvault token "
-                         "objects shows them");
+        s = several(*at, found, s == CV_OK ? n : 0, err);
     } else if (s == CV_OK && n == 0) {
         s = cv_fail(err, CV_NOT_FOUND,
                     "the token has no private key that fits the URI");

@@ -526,6 +526,16 @@ def test_a_planted_folder_in_tmp(stranger, what):
 
 # --- the end ---
 
+def test_idle_for_one_that_runs_already(vault):
+    vault.begin("--idle", "1h")
+    done = vault("agent", "start", "--idle", "2h", code=0)
+    assert "--idle was passed over" in done.note and "3600 s" in done.note
+    assert vault.status()["idle_limit_s"] == 3600
+    for same in (("--idle", "1h"), ()):
+        assert "passed over" not in vault("agent", "start", *same, code=0).note
+    vault("agent", "stop", code=0)
+
+
 def test_it_ends_when_idle(vault):
     pid = vault.begin("--idle", "3s")
     assert vault.status()["idle_limit_s"] == 3

@@ -138,6 +138,21 @@ def test_one_name_for_several_files_makes_no_key(held):
     assert not held.private_keys() and held.vault.names() == []
 
 
+def test_adopt_of_what_fits_several_keys_names_them(held):
+    held.add("p256", "a")
+    held.add("p256", "b")
+    cert = held.vault.write("c.pem", minting.cert_pem(Identity().cert))
+    ca = held.vault.write("ca.pem", minting.Authority("some CA").pem)
+    error = held("-o", "json", "adopt", "n", "--key", held.uri, "--cert", cert,
+                 "--server", SERVER, "--cluster-ca", ca,
+                 code=harness.INVALID).error
+    assert "several private keys" in error["message"], error
+    for name in "ab":
+        key_id = bytes.fromhex(held.entry(name)["entry_id"])
+        assert "id=" + "".join(f"%{b:02x}" for b in key_id) in error["hint"]
+    assert held.vault.names() == ["a", "b"]
+
+
 # --- killed ---
 
 @pytest.fixture
