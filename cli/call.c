@@ -1,9 +1,11 @@
 #include "cli/call.h"
 
 #include "cli/connect.h"
+#include "cli/interrupt.h"
 #include "cli/pin.h"
 #include "cli/unlock.h"
 #include "cli/wait.h"
+#include "vault/base/limits.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +25,28 @@ static cJSON *copy_in(struct cv_arena *arena, const cJSON *tree)
     return copy;
 }
 
+/* What an interrupt says from now on. */
+static void say_cut_off(const struct cv_cli *cli)
+{
+    struct cv_err err;
+    struct cv_buf words;
+
+    cv_err_init(&err);
+    (void)cv_fail(&err, CV_BUSY, "interrupted while the broker was at work");
+    cv_err_state(&err, "each thing that it had begun is done whole, or not at "
+                       "all");
+    cv_err_hint(&err, "%s",
+                cli->cut_off != NULL
+                    ? cli->cut_off
+                    : "certvault audit tail tells what was done");
+    cv_buf_init(&words, NULL, CV_KIB(4));
+    cv_output_error_words(&cli->out, &err, &words);
+    if (cv_buf_status(&words, "an error", NULL) == CV_OK) {
+        cv_interrupt_say(words.data, words.len);
+    }
+    cv_buf_wipe(&words);
+}
+
 static enum cv_status call_once(struct cv_cli *cli, const struct cv_call *call,
                                 cJSON *parameters, struct cv_message *reply,
                                 struct cv_err *err)
@@ -33,6 +57,9 @@ static enum cv_status call_once(struct cv_cli *cli, const struct cv_call *call,
 
     (void)snprintf(method, sizeof(method), "io.certvault.Broker.%s",
                    call->method);
+    if (cli->changes) {
+        say_cut_off(cli);
+    }
     return cv_client_call(cv_connect_channel(cli), method, parameters, flags,
                           CALL_MS, reply, err);
 }

@@ -81,6 +81,9 @@ enum cv_status cv_cli_begin(struct cv_cli *cli, const struct cv_args *args,
     cli->pin_file = environment("CERTVAULT_PIN_FILE");
     cli->yes = cv_args_has(args, "yes");
     cli->dry_run = cv_args_has(args, "dry-run");
+    cli->changes = args->command != NULL && !cli->dry_run &&
+                   (args->command->traits & CV_TRAIT_STAYS) == 0 &&
+                   changes(args, args->command->traits);
     cli->break_glass = cv_args_has(args, "break-glass");
     cli->wait = cv_args_has(args, "wait");
     cli->no_input = cv_args_has(args, "no-input");

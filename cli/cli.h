@@ -32,6 +32,9 @@ struct cv_cli {
     cJSON *logged_in;    /* tokens that this run logged in to; the run's */
     cJSON *pin_also;     /* others that the call must log in to; the run's */
     bool yes, dry_run, no_input, allow_unlocked;
+    bool changes;         /* this command does something, and then ends */
+    const char *cut_off;  /* what to do if it was interrupted while the
+                             broker did it; NULL: what fits all */
     bool break_glass;     /* --break-glass */
     bool wait;            /* --wait: for approval */
     bool no_agent;        /* --no-agent: not even one that runs */

@@ -36,8 +36,10 @@ struct cv_option {
 enum cv_command_trait {
     CV_TRAIT_CHANGES = 1, /* changes something: --dry-run is not ignored */
     CV_TRAIT_DRY = 2,     /* and knows what to do with --dry-run */
-    CV_TRAIT_WRITES = 4   /* changes something where --output, --html or --write
+    CV_TRAIT_WRITES = 4,  /* changes something where --output, --html or --write
                              is given, or an operand is "rotate" */
+    CV_TRAIT_STAYS = 8    /* goes on until it is interrupted, or is run by
+                             another program */
 };
 
 struct cv_command {

@@ -402,6 +402,7 @@ static const struct cv_option status_options[] = {
 #define CHANGES CV_TRAIT_CHANGES
 #define DRY (CV_TRAIT_CHANGES | CV_TRAIT_DRY)
 #define WRITES CV_TRAIT_WRITES
+#define STAYS (CV_TRAIT_CHANGES | CV_TRAIT_STAYS)
 #define TEXT_OPERAND CV_KIND_TEXT, NULL
 #define FILE_OPERAND CV_KIND_FILE, NULL
 
@@ -468,11 +469,11 @@ const struct cv_command cv_command_table[] = {
      cv_cmd_pin},
     {"exec", "NAME -- COMMAND...",
      "run a command that reaches the cluster through the relay", exec_options,
-     2, -1, CHANGES, TEXT_OPERAND,
+     2, -1, STAYS, TEXT_OPERAND,
      "exec prod -- kubectl get pods\n"
      "exec prod --read-only --for 30m -- k9s\n"
      "exec prod -- helm upgrade shop ./chart\n", cv_cmd_exec},
-    {"proxy", "NAME", "the relay, until Ctrl-C", exec_options, 1, 1, CHANGES,
+    {"proxy", "NAME", "the relay, until Ctrl-C", exec_options, 1, 1, STAYS,
      TEXT_OPERAND, "proxy prod --for 8h\nproxy prod --read-only -o json\n",
      cv_cmd_exec_proxy},
     {"kubeconfig", "NAME [FILE]",
@@ -482,7 +483,7 @@ const struct cv_command cv_command_table[] = {
      "kubeconfig prod --output ~/.kube/prod.yaml\n"
      "kubeconfig prod --unmerge ~/.kube/config\n", cv_cmd_kubeconfig},
     {"credential", "NAME", "what kubectl runs to get in (the exec plugin)",
-     credential_options, 1, 1, CHANGES, TEXT_OPERAND,
+     credential_options, 1, 1, STAYS, TEXT_OPERAND,
      "credential prod --vault-id 0123456789abcdef0123456789abcdef\n",
      cv_cmd_credential},
     {"request", "ACTION [NAME]", "ask for approval beforehand", request_options,

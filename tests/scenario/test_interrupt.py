@@ -1,5 +1,6 @@
 """Ctrl-C and signals: nothing is left half done, nobody stays behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -74,3 +75,25 @@ def test_the_command_line_dies_and_the_rest_goes(vault, secrets):
     p.communicate(timeout=60)
     assert not harness.wait_for_none(10)
     vault("list", code=0)
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_what_state_things_are_in_is_said(cloud_vault, standin, form):
+    standin.inject(cce_standin.Fault(None, match="clustercert", count=1,
+                                     delay=60))
+    p = cloud_vault.start("-o", form, *cloud_vault.cloud(
+        "fetch", "--cluster", "dev"), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while standin.waiting == 0 and time.monotonic() < end:
+        time.sleep(0.02)
+    os.killpg(p.pid, signal.SIGINT)
+    out, err = p.communicate(timeout=60)
+    standin.stopping.set()
+    harness.wait_for_none(10)
+    standin.stopping.clear()
+    assert p.returncode == 130 and not out
+    assert b"whole, or not at all" in err and b"audit tail" in err
+    if form == "json":
+        error = json.loads(err)["error"]
+        assert "interrupted" in error["message"] and error["state"]
