@@ -203,6 +203,8 @@ def test_what_is_asked_of_the_rest_says_so(old, tmp_path):
     error = old.error(NOT_FOUND, "audit", "prove", "--since", "2024-01-01",
                       "--output", bundle)
     assert "archived" in error["message"] and until in error["hint"]
+    old.another_second()
+    old("list", code=0)     # a record of a second that is not archived
     old("audit", "prove", "--since", after, "--output", bundle, code=0)
     old("audit", "verify", "--bundle", bundle, code=0)
 
