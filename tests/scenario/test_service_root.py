@@ -186,7 +186,7 @@ def test_kubectl_through_the_relay_of_another_user(served):
         done = served.bob("exec", "shared-a", "--", relay.kubectl(), "delete",
                           "namespace", "default", "--wait=false")
         assert done.code != 0 and b"read" in done.err, done
-        served.bob("exec", "own", "--", "true", code=66)
+        served.bob("exec", "own", "--", "true", code=77)
 
 
 @pytest.mark.skipif(bool(relay.missing()), reason=str(relay.missing()))

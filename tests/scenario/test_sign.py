@@ -116,8 +116,8 @@ def test_denied_and_unknown(signer):
         "metadata": {"name": "t", "version": 2},
         "rules": [{"name": "r", "effect": "permit",
                    "subjects": {"users": ["*"]},
-                   "actions": ["use"], "entries": {"names": ["p256"]},
-                   "when": {"contexts": ["main"]}},
+                   "actions": ["use"], "entries": {"names": ["p256", "gone"]},
+                   "when": {"contexts": ["main", "none"]}},
                   {"name": "read", "effect": "permit",
                    "subjects": {"users": ["*"]},
                    "actions": ["audit.read", "list"]}]})), *signer.to, code=0)
@@ -127,9 +127,13 @@ def test_denied_and_unknown(signer):
                             **more)["error"].rsplit(".", 1)[1]
 
     assert error("rsa2048", "challenge", "rsa_pkcs1_sha256") == "Denied"
-    assert error("nobody", "challenge", "ed25519") == "NotFound"
+    # What is there is told to those alone who might use it.
+    assert error("nobody", "challenge", "ed25519") == "Denied"
+    assert error("gone", "challenge", "ed25519", context="main") == "NotFound"
     assert error("p256", "challenge", "ecdsa_secp256r1_sha256",
-                 context="other") == "NotFound"
+                 context="other") == "Denied"
+    assert error("p256", "challenge", "ecdsa_secp256r1_sha256",
+                 context="none") == "NotFound"
     assert "error" not in signing.sign(
         signer.broker, "p256", "challenge", "ecdsa_secp256r1_sha256",
         signing.challenge(), context="main")
