@@ -154,6 +154,18 @@ def person(rig, uid, *args, code=None, groups=(), start=False, input=None,
     return result
 
 
+def waiter(rig, uid, *args):
+    """The command line of another user that waits for an approval."""
+    said = b""
+    while b"waiting for approval" not in said:
+        # Another run of pytest, as it starts, closes the folder of all.
+        assert said == b"" or b"Permission denied" in said, said
+        users.open_way(rig.broker.path)
+        waits = person(rig, uid, "--wait", *args, start=True)
+        said = waits.stderr.readline()
+    return waits
+
+
 needs_keygen = pytest.mark.skipif(not os.path.exists("/usr/bin/ssh-keygen"),
                                   reason="no ssh-keygen here")
 

@@ -22,7 +22,7 @@ import signing
 import users
 from approval_rig import (BROKER, DAVE, LEADS, MAY_APPROVE, Rig, approvals,
                           asked, given, keygen, needs_keygen, person, refused,
-                          rig, until, vault_with_entry)
+                          rig, until, vault_with_entry, waiter)
 from harness import BUSY, DENIED
 from relay_stub import Stub, install, use
 from users import ALICE, BOB, CAROL, permit
@@ -227,15 +227,13 @@ def wait_for_request(rig, uid):
 
 def test_wait(rig):
     rig.policy(EXPORT)
-    waits = person(rig, ALICE, "--wait", "export", "a", "--reason", "copy",
-                   start=True)
+    waits = waiter(rig, ALICE, "export", "a", "--reason", "copy")
     id = wait_for_request(rig, BOB)
     assert waits.poll() is None
     person(rig, BOB, "approve", id, code=0)
     out, err = waits.communicate(timeout=60)
     assert waits.returncode == 0 and b"client-key-data" in out, err
-    waits = person(rig, ALICE, "request", "export", "a", "--reason", "copy",
-                   "--wait", start=True)
+    waits = waiter(rig, ALICE, "request", "export", "a", "--reason", "copy")
     id = wait_for_request(rig, BOB)
     person(rig, BOB, "deny", id, "--reason", "not today", code=0)
     out, err = waits.communicate(timeout=60)

@@ -7,9 +7,8 @@ import signal
 
 import pytest
 
-import users
-from approval_rig import (approvals, given, person, rig, until,
-                          vault_with_entry)
+from approval_rig import (approvals, given, rig, until, vault_with_entry,
+                          waiter)
 from users import ALICE, BOB, needs_root, permit
 
 pytestmark = needs_root
@@ -24,14 +23,7 @@ def asking(rig):
 
 def waiting(rig, *flags):
     """Somebody who waits, and the request that he waits for."""
-    said = b""
-    while b"waiting for approval" not in said:
-        # Another run of pytest, as it starts, closes the folder of all.
-        assert said == b"" or b"Permission denied" in said, said
-        users.open_way(rig.broker.path)
-        waits = person(rig, ALICE, *flags, "--wait", "export", "a", "--reason",
-                       "copy", start=True)
-        said = waits.stderr.readline()
+    waits = waiter(rig, ALICE, *flags, "export", "a", "--reason", "copy")
     request, = given(rig.ask(BOB, "Requests"))["items"]
     return waits, request["id"]
 

@@ -652,16 +652,17 @@ static enum cv_status check_seen(struct answer *a, enum cv_status s,
                                  struct cv_err *err)
 {
     struct cv_broker *b = a->ask.broker;
+    const bool there = a->about.row != NULL;
     char shown[CV_STORE_REQUEST_ID + 1];
     cJSON *details;
 
     if ((s != CV_OK && s != CV_NOT_FOUND) ||
-        (a->about.row != NULL && is_own(&a->ask, &a->about)) ||
-        (s == CV_OK && (may_see(&a->ask, &a->about) || may_now(a))) ||
+        (there && is_own(&a->ask, &a->about)) ||
+        (s == CV_OK && there && (may_see(&a->ask, &a->about) || may_now(a))) ||
         sees_all(&a->ask)) {
         return s;
     }
-    details = a->about.row != NULL ? answer_details(a) : cJSON_CreateObject();
+    details = there ? answer_details(a) : cJSON_CreateObject();
     a->ask.doc = a->about.entry;
     s = cv_ask_deny(&a->ask, CV_DENIED, details, err);
     if (s == CV_OK) {
