@@ -345,7 +345,7 @@ def test_a_freeze_that_ends_in_the_same_turn(service):
     assert "error" not in service.call("Status")
     service.go()
     said = wire.answer(thaws)["parameters"]
-    assert said == {"frozen": False, "locked": True}, said
+    assert said == {"frozen": False, "was_frozen": True, "locked": True}, said
 
 
 def test_freeze_is_at_once(service):
@@ -380,7 +380,7 @@ def test_freeze_is_at_once(service):
             assert said["code"] == "denied" and "frozen" in said["message"]
     # What it was to shut was shut before.
     said = wire.answer(thaws)["parameters"]
-    assert said == {"frozen": False, "locked": True}, said
+    assert said == {"frozen": False, "was_frozen": True, "locked": True}, said
     told = service.call("AuditQuery", filter={})["parameters"]["items"]
     told = [r for r in told if r["action"] in ("use", "export")]
     permits = [r for r in told if r["phase"] == "decision" and
