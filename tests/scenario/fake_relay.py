@@ -22,8 +22,10 @@ class Wire:
         self.socket.setblocking(True)
         self.got = b""
 
-    def send(self, message):
-        self.socket.sendall(json.dumps(message).encode() + b"\0")
+    def send(self, *messages):
+        """All of them together: that they come so is no matter of luck."""
+        self.socket.sendall(b"".join(json.dumps(m).encode() + b"\0"
+                                     for m in messages))
 
     def recv(self):
         while b"\0" not in self.got:
@@ -60,9 +62,9 @@ def control(line, asks, state):
         order["asks"] = [{"method": order["ask"],
                           "parameters": order["parameters"]}]
     if "asks" in order:
-        for ask in order["asks"]:
-            asks.send({"method": "io.certvault.Door." + ask["method"],
-                       "parameters": ask["parameters"]})
+        asks.send(*({"method": "io.certvault.Door." + ask["method"],
+                     "parameters": ask["parameters"]}
+                    for ask in order["asks"]))
         answers = [asks.recv() for _ in order["asks"]]
         return answers[0] if "ask" in order else answers
     if "refuse" in order:
