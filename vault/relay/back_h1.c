@@ -15,29 +15,11 @@ struct back_h1 {
     bool request_sent; /* all of it */
     bool heard;        /* a byte of this answer has come */
     bool paused;
-    bool dead; /* freed in its turn */
-    struct cv_err why;
 };
 
 static struct back_h1 *back_of(struct cv_back *back)
 {
     return (struct back_h1 *)back;
-}
-
-static void later(struct back_h1 *b)
-{
-    cv_session_turn(b->back.world, &b->back.turn);
-}
-
-static void die(struct back_h1 *b)
-{
-    if (!b->dead && b->why.status == CV_OK &&
-        (b->back.leg == NULL || cv_leg_why(b->back.leg, &b->why) == CV_OK)) {
-        (void)cv_fail(&b->why, CV_REMOTE,
-                      "the server closed the connection before it answered");
-    }
-    b->dead = true;
-    later(b);
 }
 
 /* ---- the request ---- */
@@ -95,7 +77,7 @@ static void wake(struct cv_stream *s)
     struct cv_leg *leg = b->back.leg;
     size_t room;
 
-    if (b->dead || b->request_sent) {
+    if (b->back.dead || b->request_sent) {
         return;
     }
     while (s->request.len > 0 && (room = cv_leg_room(leg)) > 0) {
@@ -129,8 +111,8 @@ static void begin(struct cv_back *back, struct cv_stream *s)
     b->heard = false;
     b->reader.answers_head = s->is_head;
     head = put_head(b, s);
-    if (cv_buf_status(head, "the request", &b->why) != CV_OK) {
-        die(b);
+    if (cv_buf_status(head, "the request", &b->back.why) != CV_OK) {
+        cv_back_die(&b->back);
         return;
     }
     s->sent = true;
@@ -157,9 +139,9 @@ static void finish(struct back_h1 *b, struct cv_stream *s, bool more)
     b->back.used = true;
     cv_pool_detach(&b->back, s);
     if (!b->keep || !b->request_sent || b->back.retiring || more) {
-        die(b);
+        cv_back_die(&b->back);
     } else {
-        later(b);
+        cv_back_later(&b->back);
     }
 }
 
@@ -174,7 +156,7 @@ static void upgrade(struct back_h1 *b, struct cv_stream *s,
     cv_leg_hook(leg, NULL, NULL);
     cv_pool_detach(&b->back, s);
     cv_stream_upgraded(s, fields, leg, rest, len);
-    die(b);
+    cv_back_die(&b->back);
 }
 
 /* The head is complete; `rest` is behind it. Returns how many bytes of the
@@ -189,8 +171,8 @@ static size_t take_head(struct back_h1 *b, const uint8_t *rest, size_t len)
 
     copy_fields(head, &fields);
     if (fields.failed || (status == 101 && s->upgrade.len == 0)) {
-        (void)cv_fail(&b->why, CV_REMOTE, "the server's answer is none");
-        die(b);
+        (void)cv_fail(&b->back.why, CV_REMOTE, "the server's answer is none");
+        cv_back_die(&b->back);
         taken = len;
     } else if (status == 101) {
         upgrade(b, s, &fields, rest, len);
@@ -226,7 +208,7 @@ static bool take_body(struct back_h1 *b, const uint8_t *data, size_t len,
         return false;
     }
     switch (cv_http1_body_take(&b->body, data, len < room ? len : room, used,
-                               &piece, &b->why)) {
+                               &piece, &b->back.why)) {
     case CV_HTTP1_PIECE:
         cv_stream_answer_data(s, piece.data, piece.len);
         if (b->back.streams != s || !b->body.ended) {
@@ -238,7 +220,7 @@ static bool take_body(struct back_h1 *b, const uint8_t *data, size_t len,
     case CV_HTTP1_END:
         break;
     case CV_HTTP1_BROKEN:
-        die(b);
+        cv_back_die(&b->back);
         return true;
     }
     finish(b, s, *used < len);
@@ -254,11 +236,11 @@ static size_t on_read(void *ctx, const uint8_t *data, size_t len)
     while (at < len) {
         size_t used = 0;
 
-        if (b->dead) {
+        if (b->back.dead) {
             return len;
         }
         if (b->back.streams == NULL) {
-            die(b); /* nobody asked */
+            cv_back_die(&b->back); /* nobody asked */
             return len;
         }
         b->heard = true;
@@ -270,12 +252,12 @@ static size_t on_read(void *ctx, const uint8_t *data, size_t len)
             at += used;
             continue;
         }
-        switch (
-            cv_http1_feed(&b->reader, data + at, len - at, &used, &b->why)) {
+        switch (cv_http1_feed(&b->reader, data + at, len - at, &used,
+                              &b->back.why)) {
         case CV_HTTP1_MORE:
             return len;
         case CV_HTTP1_BAD:
-            die(b);
+            cv_back_die(&b->back);
             return len;
         case CV_HTTP1_HEAD:
             at += used;
@@ -305,7 +287,7 @@ static void on_closed(void *ctx, bool clean)
         finish(b, s, false);
         cv_stream_answer_end(s);
     }
-    die(b);
+    cv_back_die(&b->back);
 }
 
 /* ---- its life ---- */
@@ -314,7 +296,7 @@ static bool has_room(const struct cv_back *back)
 {
     const struct back_h1 *b = (const struct back_h1 *)back;
 
-    return !b->dead && !back->retiring && back->n_streams == 0;
+    return !b->back.dead && !back->retiring && back->n_streams == 0;
 }
 
 static void took(struct cv_stream *s, size_t n)
@@ -322,7 +304,7 @@ static void took(struct cv_stream *s, size_t n)
     struct back_h1 *b = back_of(s->back);
 
     (void)n;
-    if (b->paused && !b->dead) {
+    if (b->paused && !b->back.dead) {
         b->paused = false;
         cv_leg_pause(b->back.leg, false);
     }
@@ -334,20 +316,20 @@ static void drop(struct cv_stream *s)
     struct back_h1 *b = back_of(s->back);
 
     cv_pool_detach(&b->back, s);
-    die(b);
+    cv_back_die(&b->back);
 }
 
 static void back_retire(struct cv_back *back)
 {
     back->retiring = true;
     if (back->n_streams == 0) {
-        die(back_of(back));
+        cv_back_die(back);
     }
 }
 
 static void back_free(struct cv_back *back)
 {
-    die(back_of(back));
+    cv_back_die(back);
 }
 
 static void on_turn(void *ctx)
@@ -356,7 +338,7 @@ static void on_turn(void *ctx)
     struct cv_pool *pool = b->back.pool;
     struct cv_stream *s = b->back.streams;
 
-    if (!b->dead) {
+    if (!b->back.dead) {
         if (s == NULL) {
             cv_pool_freed(pool, &b->back);
         }
@@ -366,7 +348,8 @@ static void on_turn(void *ctx)
         bool stale = b->back.used && !b->heard;
 
         cv_pool_detach(&b->back, s);
-        cv_stream_lost(s, stale ? CV_STREAM_STALE : CV_STREAM_LOST, &b->why);
+        cv_stream_lost(s, stale ? CV_STREAM_STALE : CV_STREAM_LOST,
+                       &b->back.why);
     }
     cv_http1_drop(&b->reader);
     cv_leg_free(b->back.leg);
@@ -393,7 +376,7 @@ struct cv_back *cv_back_h1_new(struct cv_pool *pool, struct cv_leg *leg)
     if (b == NULL) {
         return NULL;
     }
-    cv_err_init(&b->why);
+    cv_err_init(&b->back.why);
     cv_http1_init(&b->reader, CV_HTTP1_ANSWERS);
     b->back.ops = &back_ops;
     b->back.world = pool->world;

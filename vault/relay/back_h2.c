@@ -22,8 +22,6 @@ struct back_h2 {
     int64_t heard_ms; /* CLOCK_BOOTTIME */
     bool pinged;
     bool settled; /* its SETTINGS have come */
-    bool dead;    /* freed in its turn */
-    struct cv_err why;
 };
 
 static struct back_h2 *back_of(struct cv_back *back)
@@ -31,29 +29,12 @@ static struct back_h2 *back_of(struct cv_back *back)
     return (struct back_h2 *)back;
 }
 
-static void later(struct back_h2 *b)
-{
-    cv_session_turn(b->back.world, &b->back.turn);
-}
-
-/* The connection is over; its streams are told in its turn. */
-static void die(struct back_h2 *b)
-{
-    if (!b->dead && b->why.status == CV_OK &&
-        (b->back.leg == NULL || cv_leg_why(b->back.leg, &b->why) == CV_OK)) {
-        (void)cv_fail(&b->why, CV_REMOTE,
-                      "the server closed the connection before it answered");
-    }
-    b->dead = true;
-    later(b);
-}
-
 /* The stream is not ours any more; what comes for it is thrown away. */
 static void let_go(struct back_h2 *b, struct cv_stream *s)
 {
     (void)nghttp2_session_set_stream_user_data(b->ng, s->back_id, NULL);
     cv_pool_detach(&b->back, s);
-    later(b);
+    cv_back_later(&b->back);
 }
 
 /* The answer is complete. A server may answer before it has heard all of the
@@ -141,10 +122,10 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 
     if (frame->hd.type == NGHTTP2_GOAWAY) {
         b->back.retiring = true;
-        later(b);
+        cv_back_later(&b->back);
     } else if (frame->hd.type == NGHTTP2_SETTINGS) {
         b->settled = true;
-        later(b);
+        cv_back_later(&b->back);
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
         return 0;
@@ -267,7 +248,7 @@ static bool has_room(const struct cv_back *back)
     const struct back_h2 *b = (const struct back_h2 *)back;
     size_t most = FIRST_STREAMS;
 
-    if (b->dead || back->retiring ||
+    if (b->back.dead || back->retiring ||
         nghttp2_session_check_request_allowed(b->ng) == 0) {
         return false;
     }
@@ -350,7 +331,7 @@ static void begin(struct cv_back *back, struct cv_stream *s)
         cv_stream_lost(s, CV_STREAM_LOST, &err);
         return;
     }
-    later(b);
+    cv_back_later(&b->back);
 }
 
 static void wake(struct cv_stream *s)
@@ -361,7 +342,7 @@ static void wake(struct cv_stream *s)
         s->back_deferred = false;
         (void)nghttp2_session_resume_data(b->ng, s->back_id);
     }
-    later(b);
+    cv_back_later(&b->back);
 }
 
 /* Whoever takes a whole window's worth within a round trip or two is quick: a
@@ -391,7 +372,7 @@ static void took(struct cv_stream *s, size_t n)
 
     widen_window(b, s, n);
     (void)nghttp2_session_consume_stream(b->ng, s->back_id, n);
-    later(b);
+    cv_back_later(&b->back);
 }
 
 static void drop(struct cv_stream *s)
@@ -429,7 +410,7 @@ static void lose_streams(struct back_h2 *b)
             how = CV_STREAM_STALE;
         }
         let_go(b, s);
-        cv_stream_lost(s, how, &b->why);
+        cv_stream_lost(s, how, &b->back.why);
     }
 }
 
@@ -437,15 +418,15 @@ static void on_turn(void *ctx)
 {
     struct back_h2 *b = ctx;
 
-    if (!b->dead && !cv_h2_send(b->ng, b->back.leg)) {
-        die(b);
+    if (!b->back.dead && !cv_h2_send(b->ng, b->back.leg)) {
+        cv_back_die(&b->back);
     }
-    if (!b->dead && b->back.n_streams == 0 &&
+    if (!b->back.dead && b->back.n_streams == 0 &&
         (b->back.retiring || (nghttp2_session_want_read(b->ng) == 0 &&
                               nghttp2_session_want_write(b->ng) == 0))) {
-        b->dead = true;
+        b->back.dead = true;
     }
-    if (b->dead) {
+    if (b->back.dead) {
         lose_streams(b);
         free_now(b);
         return;
@@ -456,12 +437,12 @@ static void on_turn(void *ctx)
 static void back_retire(struct cv_back *back)
 {
     back->retiring = true;
-    later(back_of(back));
+    cv_back_later(back);
 }
 
 static void back_free(struct cv_back *back)
 {
-    die(back_of(back));
+    cv_back_die(back);
 }
 
 static size_t on_read(void *ctx, const uint8_t *data, size_t len)
@@ -469,31 +450,31 @@ static size_t on_read(void *ctx, const uint8_t *data, size_t len)
     struct back_h2 *b = ctx;
     ssize_t n;
 
-    if (b->dead) {
+    if (b->back.dead) {
         return len;
     }
     b->heard_ms = cv_clock_boot_ms();
     b->pinged = false;
     n = nghttp2_session_mem_recv(b->ng, data, len);
     if (n < 0) {
-        (void)cv_fail(&b->why, CV_REMOTE,
+        (void)cv_fail(&b->back.why, CV_REMOTE,
                       "the server does not speak HTTP/2 as agreed: %s",
                       nghttp2_strerror((int)n));
-        die(b);
+        cv_back_die(&b->back);
     }
-    later(b);
+    cv_back_later(&b->back);
     return len;
 }
 
 static void on_writable(void *ctx)
 {
-    later(ctx);
+    cv_back_later(ctx);
 }
 
 static void on_closed(void *ctx, bool clean)
 {
     (void)clean;
-    die(ctx);
+    cv_back_die(ctx);
 }
 
 static void set_ping_timer(struct back_h2 *b, int64_t ms)
@@ -510,18 +491,18 @@ static void on_ping_timer(evutil_socket_t fd, short what, void *ctx)
 
     (void)fd;
     (void)what;
-    if (b->dead) {
+    if (b->back.dead) {
         return;
     }
     if (b->pinged) {
-        (void)cv_fail(&b->why, CV_REMOTE,
+        (void)cv_fail(&b->back.why, CV_REMOTE,
                       "the server has not been heard of for %lld s",
                       (long long)(quiet / 1000));
-        die(b);
+        cv_back_die(&b->back);
     } else if (quiet >= PING_AFTER_MS) {
         b->pinged = true;
         (void)nghttp2_submit_ping(b->ng, NGHTTP2_FLAG_NONE, NULL);
-        later(b);
+        cv_back_later(&b->back);
         set_ping_timer(b, PING_WAIT_MS);
     } else {
         set_ping_timer(b, PING_AFTER_MS - quiet);
@@ -565,24 +546,16 @@ static bool start(struct back_h2 *b)
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CV_LIMIT_RELAY_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CV_LIMIT_RELAY_HEAD},
     };
-    nghttp2_session_callbacks *callbacks = make_callbacks();
-    nghttp2_option *option = cv_h2_options();
-    bool fine = callbacks != NULL && option != NULL &&
-                nghttp2_session_client_new2(&b->ng, callbacks, b, option) == 0;
+    const struct cv_h2_end end = {
+        .server = false,
+        .callbacks = make_callbacks(),
+        .ctx = b,
+        .settings = settings,
+        .n_settings = sizeof(settings) / sizeof(settings[0]),
+        .window = (int32_t)CV_LIMIT_RELAY_WINDOW_BACK,
+    };
 
-    nghttp2_session_callbacks_del(callbacks);
-    nghttp2_option_del(option);
-    if (!fine) {
-        return false;
-    }
-    if (nghttp2_submit_settings(b->ng, NGHTTP2_FLAG_NONE, settings, 3) != 0 ||
-        nghttp2_session_set_local_window_size(
-            b->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)CV_LIMIT_RELAY_WINDOW_BACK) !=
-            0) {
-        nghttp2_session_del(b->ng);
-        return false;
-    }
-    return true;
+    return cv_h2_start(&b->ng, &end);
 }
 
 struct cv_back *cv_back_h2_new(struct cv_pool *pool, struct cv_leg *leg)
@@ -600,7 +573,7 @@ struct cv_back *cv_back_h2_new(struct cv_pool *pool, struct cv_leg *leg)
         free(b);
         return NULL;
     }
-    cv_err_init(&b->why);
+    cv_err_init(&b->back.why);
     b->back.ops = &back_ops;
     b->back.world = pool->world;
     b->back.pool = pool;
@@ -610,6 +583,6 @@ struct cv_back *cv_back_h2_new(struct cv_pool *pool, struct cv_leg *leg)
     b->heard_ms = cv_clock_boot_ms();
     set_ping_timer(b, PING_AFTER_MS);
     cv_leg_hook(leg, &leg_hooks, b);
-    later(b);
+    cv_back_later(&b->back);
     return &b->back;
 }

@@ -447,24 +447,16 @@ static bool start(struct front_h2 *f)
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, CV_LIMIT_RELAY_STREAMS},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CV_LIMIT_RELAY_HEAD},
     };
-    nghttp2_session_callbacks *callbacks = make_callbacks();
-    nghttp2_option *option = cv_h2_options();
-    bool fine = callbacks != NULL && option != NULL &&
-                nghttp2_session_server_new2(&f->ng, callbacks, f, option) == 0;
+    const struct cv_h2_end end = {
+        .server = true,
+        .callbacks = make_callbacks(),
+        .ctx = f,
+        .settings = settings,
+        .n_settings = sizeof(settings) / sizeof(settings[0]),
+        .window = (int32_t)CV_LIMIT_RELAY_WINDOW_ALL,
+    };
 
-    nghttp2_session_callbacks_del(callbacks);
-    nghttp2_option_del(option);
-    if (!fine) {
-        return false;
-    }
-    if (nghttp2_submit_settings(f->ng, NGHTTP2_FLAG_NONE, settings, 2) != 0 ||
-        nghttp2_session_set_local_window_size(
-            f->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)CV_LIMIT_RELAY_WINDOW_ALL) !=
-            0) {
-        nghttp2_session_del(f->ng);
-        return false;
-    }
-    return true;
+    return cv_h2_start(&f->ng, &end);
 }
 
 struct cv_session *cv_front_h2_new(struct cv_session_world *w,

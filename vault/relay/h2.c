@@ -23,16 +23,41 @@ bool cv_h2_send(nghttp2_session *ng, struct cv_leg *leg)
     return true;
 }
 
-nghttp2_option *cv_h2_options(void)
+static bool make(nghttp2_session **ng, const struct cv_h2_end *end)
 {
     nghttp2_option *option = NULL;
+    int why;
 
-    if (nghttp2_option_new(&option) != 0) {
-        return NULL;
+    if (end->callbacks == NULL || nghttp2_option_new(&option) != 0) {
+        return false;
     }
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
-    return option;
+    why =
+        end->server
+            ? nghttp2_session_server_new2(ng, end->callbacks, end->ctx, option)
+            : nghttp2_session_client_new2(ng, end->callbacks, end->ctx, option);
+    nghttp2_option_del(option);
+    return why == 0;
+}
+
+bool cv_h2_start(nghttp2_session **ng, const struct cv_h2_end *end)
+{
+    bool made = make(ng, end);
+
+    nghttp2_session_callbacks_del(end->callbacks);
+    if (made &&
+        nghttp2_submit_settings(*ng, NGHTTP2_FLAG_NONE, end->settings,
+                                end->n_settings) == 0 &&
+        nghttp2_session_set_local_window_size(*ng, NGHTTP2_FLAG_NONE, 0,
+                                              end->window) == 0) {
+        return true;
+    }
+    if (made) {
+        nghttp2_session_del(*ng);
+    }
+    *ng = NULL;
+    return false;
 }
 
 /* The body is followed by these. */

@@ -11,9 +11,20 @@
  * writable again. False: the connection cannot go on. */
 bool cv_h2_send(nghttp2_session *ng, struct cv_leg *leg);
 
-/* Options for both ends: windows are ours to open, closed streams are not
- * remembered. NULL: memory is gone. */
-nghttp2_option *cv_h2_options(void);
+/* One end of a connection. */
+struct cv_h2_end {
+    bool server;
+    nghttp2_session_callbacks *callbacks; /* NULL: memory was gone */
+    void *ctx;                            /* theirs */
+    const nghttp2_settings_entry *settings;
+    size_t n_settings;
+    int32_t window; /* bytes, of all streams together */
+};
+
+/* Makes its session: windows are ours to open, closed streams are not
+ * remembered; the settings are what is sent first. Frees the callbacks. False:
+ * memory is gone, and *ng is nothing. */
+bool cv_h2_start(nghttp2_session **ng, const struct cv_h2_end *end);
 
 /* A data provider's two halves over a pipe: how much of it goes into the next
  * frame (NGHTTP2_ERR_DEFERRED: nothing now, *deferred is set), and the frame

@@ -301,7 +301,14 @@ struct cv_back {
     int64_t idle_since_ms; /* CLOCK_BOOTTIME; 0: it is at work */
     bool used;             /* has answered before: may have been closed since */
     bool retiring;         /* takes no new requests */
+    bool dead;             /* freed in its turn */
+    struct cv_err why;     /* it is, where that is known */
 };
+
+/* It has something to do in its turn / the connection is over: its streams are
+ * told so in its turn, and why. */
+void cv_back_later(struct cv_back *back);
+void cv_back_die(struct cv_back *back);
 
 struct cv_back *cv_back_h1_new(struct cv_pool *pool, struct cv_leg *leg);
 struct cv_back *cv_back_h2_new(struct cv_pool *pool, struct cv_leg *leg);
