@@ -157,6 +157,75 @@ static void looks_in_vain(void **state)
     }
 }
 
+/* An entry that lies in all the places that one can: each beginning of the
+ * longest name, the name itself, and as many labels as there may be. Only the
+ * rule about its last label is about its key. */
+static void lies_everywhere(void **state)
+{
+    char keys[CV_LIMIT_LABELS][8];
+    char name[CV_LIMIT_NAME + 1];
+    const char *of_keys[CV_LIMIT_LABELS];
+    const char *of_values[CV_LIMIT_LABELS];
+    struct cv_decide_entry e = {name,   of_keys, of_values, CV_LIMIT_LABELS,
+                                "born", false};
+    struct cv_decide_request r = asked(CV_ACTION_USE);
+    struct cv_err err;
+    struct cv_buf b;
+    (void)state;
+    r.entry = &e;
+    memset(name, 'n', CV_LIMIT_NAME);
+    name[CV_LIMIT_NAME] = '\0';
+    for (int i = 0; i < CV_LIMIT_LABELS; i++) {
+        (void)snprintf(keys[i], sizeof(keys[i]), "k%d", i);
+        of_keys[i] = keys[i];
+        of_values[i] = "v";
+    }
+    cv_buf_init(&b, NULL, CV_MIB(1));
+    cv_buf_add_str(&b, HEAD);
+    for (int i = 0; i <= CV_LIMIT_NAME + 1; i++)
+        cv_buf_add_format(&b,
+                          "- {name: r%d, effect: permit, subjects: {uids: "
+                          "[1001]}, actions: [use], entries: {names: "
+                          "[\"%.*s%s\"], provenance: [adopted]}}\n",
+                          i, i, name, i <= CV_LIMIT_NAME ? "*" : "");
+    cv_buf_add_format(&b,
+                      "- {name: last, effect: permit, subjects: {uids: "
+                      "[1001]}, actions: [use], entries: {labels: {%s: v}}}\n",
+                      keys[CV_LIMIT_LABELS - 1]);
+    assert_true(permits(cv_buf_text(&b), &r, &err));
+    e.n_labels--;
+    assert_false(permits(cv_buf_text(&b), &r, &err));
+    cv_buf_wipe(&b);
+}
+
+/* More than the index has room for at first, twice. */
+static void files_many(void **state)
+{
+    struct cv_decide_request r = asked(CV_ACTION_USE);
+    struct cv_buf b;
+    (void)state;
+    cv_buf_init(&b, NULL, CV_MIB(1));
+    cv_buf_add_str(&b, HEAD);
+    for (int i = 0; i < 40; i++) {
+        cv_buf_add_format(&b,
+                          "- {name: r%d, effect: permit, actions: [use], "
+                          "subjects: {uids: [1000",
+                          i);
+        for (int k = 0; k < 60; k++)
+            cv_buf_add_format(&b, ", %d", 1100 + i * 60 + k);
+        cv_buf_add_str(&b, "]}}\n");
+    }
+    struct cv_policy *policy = policy_of(cv_buf_text(&b));
+    for (int i = -1; i < 40 * 60; i++) {
+        struct cv_decide_result result;
+        r.subject.uid = 1100 + (uid_t)i;
+        assert_int_equal(cv_decide_run(policy, &r, &result, NULL),
+                         i < 0 ? CV_DENIED : CV_OK);
+    }
+    cv_policy_free(policy);
+    cv_buf_wipe(&b);
+}
+
 static void pools(void **state)
 {
     struct cv_pool pool = {0};
@@ -279,6 +348,8 @@ int main(void)
         cmocka_unit_test(smallest_age),
         cmocka_unit_test(long_names),
         cmocka_unit_test(looks_in_vain),
+        cmocka_unit_test(lies_everywhere),
+        cmocka_unit_test(files_many),
         cmocka_unit_test(pools),
         cmocka_unit_test(hours_are_digits),
         cmocka_unit_test(patterns),

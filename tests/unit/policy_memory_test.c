@@ -100,9 +100,17 @@ char *__wrap_cv_pool_copy(struct cv_pool *pool, const char *text);
 size_t __wrap_cv_pool_intern(struct cv_pool *pool, struct cv_texts *t,
                              const char *text);
 
+/* Behind each piece lies what nobody may read: no pointer, no bool. */
+#define BEHIND 1024
+
 void *__wrap_cv_pool_alloc(struct cv_pool *pool, size_t len)
 {
-    return fails() ? NULL : __real_cv_pool_alloc(pool, len);
+    if (fails())
+        return NULL;
+    uint8_t *p = __real_cv_pool_alloc(pool, len + BEHIND);
+    if (p != NULL)
+        memset(p + len, 0xaa, BEHIND);
+    return p;
 }
 
 char *__wrap_cv_pool_copy(struct cv_pool *pool, const char *text)
@@ -609,6 +617,27 @@ static void try_all(step what, bool resolved, bool words)
     assert_true(n > 1);
 }
 
+/* All of several zones, and what was there before. */
+static void freeing(void **state)
+{
+#define ZONED(name, zone)                                        \
+    "- {name: " name ", effect: permit, subjects: {uids: [5]}, " \
+    "actions: [use], when: {days: [mon], timezone: " zone "}}\n"
+    static const char text[] = HEAD ZONED("a", "Europe/Berlin")
+        ZONED("b", "America/New_York") ZONED("c", "Asia/Kolkata");
+    long had = pieces;
+    struct cv_policy *p = policy_of(text);
+    cJSON *resolution = resolution_of(p);
+    (void)state;
+    assert_int_equal(
+        cv_policy_set_zones(
+            p, cJSON_GetObjectItemCaseSensitive(resolution, "zones"), NULL),
+        CV_OK);
+    cJSON_Delete(resolution);
+    cv_policy_free(p);
+    assert_int_equal(pieces, had);
+}
+
 static void parsing(void **state)
 {
     (void)state;
@@ -701,6 +730,7 @@ int main(void)
         cmocka_unit_test(testing),    cmocka_unit_test(waiting),
         cmocka_unit_test(comparing),  cmocka_unit_test(linting),
         cmocka_unit_test(formatting), cmocka_unit_test(loading),
+        cmocka_unit_test(freeing),
     };
     return cmocka_run_group_tests(tests, begin, drop_zone);
 }
