@@ -11,7 +11,6 @@
 #include "cli/handed.h"
 #include "cli/service.h"
 
-#include "vault/base/file.h"
 #include "vault/base/limits.h"
 #include "vault/base/process.h"
 #include "vault/broker/broker.h"
@@ -199,24 +198,12 @@ static enum cv_status run_agent(const struct arguments *a, bool handed,
     return cv_agent_main_run(&o, err);
 }
 
-static enum cv_status make_folder(const struct arguments *a, struct cv_err *err)
-{
-    int fd;
-    enum cv_status s;
-
-    if (!a->create) {
-        return CV_OK;
-    }
-    s = cv_file_make_folder(a->vault, &fd, err);
-    cv_file_close(&fd);
-    return s;
-}
-
 static enum cv_status run_private(const struct arguments *a, struct cv_err *err)
 {
     struct cv_broker_options o = {
         .mode = CV_BROKER_EXEC,
         .folder = a->vault,
+        .create = a->create,
         .socket = CV_PROCESS_SOCKET,
         .programs = {.allow_unlocked = a->allow_unlocked},
     };
@@ -232,9 +219,6 @@ static enum cv_status run_private(const struct arguments *a, struct cv_err *err)
     s = cv_broker_config_load(a->config, false, &o.programs, &o.relay, err);
     if (s == CV_OK) {
         s = cv_broker_config_signers(a->config, false, &o.policy_signers, err);
-    }
-    if (s == CV_OK) {
-        s = make_folder(a, err);
     }
     if (s == CV_OK) {
         s = cv_broker_run(&o, err);

@@ -15,7 +15,10 @@ static enum cv_status load(struct cv_cli *cli, const cJSON **tree,
         cv_output_note(&cli->out,
                        "there is no configuration at %s; that is "
                        "fine",
-                       cv_config_path(cli));
+                       cv_config_path(cli)[0] != '\0'
+                           ? cv_config_path(cli)
+                           : "all: neither XDG_CONFIG_HOME nor HOME leads to "
+                             "a folder");
     }
     return s;
 }

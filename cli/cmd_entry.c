@@ -39,6 +39,9 @@ CV_CMD(entry_list)
 
     if (within != NULL) {
         s = cv_clock_parse_duration(within, true, &within_s, err);
+        if (s != CV_OK) {
+            cv_err_prefix(err, "--expires-within");
+        }
     }
     if (s == CV_OK && pattern != NULL) {
         s = cv_check_shown(pattern, "PATTERN", CV_LIMIT_PATTERN, err);

@@ -332,7 +332,9 @@ static enum cv_status check(const char *text, struct cv_err *err)
     enum cv_status status;
 
     if (!cv_uri_is(text)) {
-        return cv_fail(err, CV_USAGE, "a token's URI begins with pkcs11:");
+        status = cv_fail(err, CV_USAGE, "a token's URI begins with pkcs11:");
+        cv_err_hint(err, "certvault token list shows them");
+        return status;
     }
     if (len > CV_LIMIT_TOKEN_URI) {
         return cv_fail(err, CV_USAGE, "the URI has more than %d characters",

@@ -80,6 +80,13 @@ def test_usage_errors(cli, words):
     assert error["code"] == "usage"
 
 
+def test_what_is_no_uri_of_a_token(home, secrets):
+    v = harness.Vault(home, secrets)
+    done = v("token", "login", "work", code=USAGE)
+    assert "begins with pkcs11:" in done.note
+    assert "certvault token list" in done.note
+
+
 @pytest.mark.parametrize("words", [
     ["sync"],
     ["rotate", "a"], ["renew", "a"]])
@@ -846,6 +853,14 @@ def test_without_a_configuration(cli):
     assert not done.out and "no configuration" in done.note
     assert cli("config", "show", "-o", "json", code=0).json == {}
     cli("config", "check", "--config", "/none", code=NOT_FOUND)
+
+
+def test_nowhere_for_a_configuration(cli):
+    cli.extra.update(HOME=None, XDG_CONFIG_HOME=None)
+    for command in ("check", "show"):
+        done = cli("config", command, code=0)
+        assert "no configuration at all" in done.note
+        assert "XDG_CONFIG_HOME" in done.note and "fine" in done.note
 
 
 def test_a_configuration_is_checked(cli):

@@ -138,6 +138,20 @@ def test_a_folder_that_is_a_link_is_refused(home, secrets):
     assert os.listdir(os.path.join(v.home, "elsewhere")) == []
 
 
+@pytest.mark.parametrize("where", ["/proc/nowhere/vault", "file/vault"])
+def test_a_folder_that_cannot_be_made(home, secrets, where):
+    """Why is in the answer itself: also for who reads the JSON alone."""
+    v = Vault(home, secrets, init=False)
+    v.write("file", "no folder")
+    done = v("-o", "json", "--vault", os.path.join(v.home, where), "init",
+             "--key", "file:" + v.key_file)
+    assert done.code in (harness.IO, CONFIG), done
+    assert done.note.count("\n") == 1, done
+    assert where in done.error["message"]
+    assert done.error["state"] == "no vault was made"
+    assert not os.path.exists(v.key_file)
+
+
 def test_without_a_vault_the_hint_is_init(home, secrets):
     v = Vault(home, secrets, init=False)
     error = v.error(NOT_FOUND, "list")

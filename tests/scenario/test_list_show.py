@@ -103,7 +103,8 @@ def test_expires_within(vault):
     assert names("7d") == ["soon"]
     assert names("1h") == []
     assert sorted(names("60d")) == ["later", "soon"]
-    vault("list", "--expires-within", "x", code=USAGE)
+    done = vault("list", "--expires-within", "x", code=USAGE)
+    assert "--expires-within: not a duration" in done.note
 
 
 def test_formats(full):

@@ -390,6 +390,22 @@ static void read_host(struct cv_broker *b)
     }
 }
 
+/* What is in the way of a folder that is to be made is not "no vault". */
+static enum cv_status open_folder(struct cv_broker *b, struct cv_err *err)
+{
+    const struct cv_broker_options *o = b->options;
+    enum cv_status s;
+
+    if (!o->create) {
+        return cv_file_open_folder(o->folder, &b->folder, err);
+    }
+    s = cv_file_make_folder(o->folder, &b->folder, err);
+    if (s != CV_OK) {
+        cv_err_state(err, "no vault was made");
+    }
+    return s == CV_NOT_FOUND ? err->status = CV_IO : s;
+}
+
 /* Opens the vault, or keeps the folder for `init` where there is none. */
 static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
 {
@@ -399,7 +415,7 @@ static enum cv_status open_vault(struct cv_broker *b, struct cv_err *err)
     enum cv_status s;
 
     cv_err_init(&missing);
-    s = cv_file_open_folder(o->folder, &b->folder, &missing);
+    s = open_folder(b, &missing);
     if (s == CV_OK) {
         dir = dup(b->folder);
         s = cv_vault_open(o->folder, dir,

@@ -51,6 +51,7 @@ struct cv_broker_relay {
 struct cv_broker_options {
     enum cv_broker_mode mode;
     const char *folder;      /* the vault's, absolute */
+    bool create;             /* exec: the folder is made where there is none */
     int socket;              /* exec: the connected socket; else -1 */
     const char *socket_path; /* agent, service: where to listen */
     mode_t socket_mode;      /* of that socket */
