@@ -20,6 +20,7 @@ import kube
 import merkle
 import signing
 import users
+import wire
 from approval_rig import (BROKER, DAVE, LEADS, MAY_APPROVE, Rig, approvals,
                           asked, given, keygen, needs_keygen, person, refused,
                           rig, until, vault_with_entry, waiter)
@@ -71,6 +72,28 @@ def test_filed_approved_used_once(rig):
     assert again != id
     states = {r["id"]: r["state"] for r in rig.requests(ALICE, all=True)}
     assert states == {id: "used", again: "open"}
+
+
+def test_one_approval_for_several_at_once(rig):
+    """The same call on eight connections, decided in one group: one of them
+    gets what was approved, once; the others are told to ask again."""
+    rig.policy(EXPORT)
+    id = asked(rig.export(ALICE))
+    given(rig.ask(BOB, "Approve", id=id))
+    sockets = [users.connect_as(rig.broker.path, ALICE) for _ in range(8)]
+    for s in sockets:
+        s.sendall(json.dumps({
+            "method": BROKER + "Export", "parameters": {
+                "name": "a", "dry_run": False, "reason": "copy"}})
+            .encode() + b"\0")
+    got = [wire.answer(s) for s in sockets]
+    for s in sockets:
+        s.close()
+    assert sum("error" not in g for g in got) == 1, got
+    assert all(refused(g, "busy") for g in got if "error" in g)
+    permitted, = rig.leaves(action="export", decision="permit",
+                            phase="decision")
+    assert permitted["details"]["request"] == id
 
 
 def test_it_stands_for_that_call_alone(rig):
@@ -497,7 +520,7 @@ def test_several_in_one_commit_stay_within_the_limit(rig):
                 "name": "a", "purpose": "tls13-client",
                 "algorithm": "ecdsa_secp256r1_sha256", "data": data}})
             .encode() + b"\0")
-    got = [__import__("wire").answer(s) for s in sockets]
+    got = [wire.answer(s) for s in sockets]
     for s in sockets:
         s.close()
     assert sum("error" not in g for g in got) == 5

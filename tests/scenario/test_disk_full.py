@@ -223,6 +223,9 @@ def test_no_reads_while_full(roomy):
         done = v(*v.to, *args)
         assert done.code == IO and not done.out, (args, done)
         assert b"disk is full" in done.err, (args, done)
+    done = v(*v.to, "label", "a", "k=v", code=IO)
+    assert b"cannot write the store" in done.err, done
+    assert b"nothing was changed" in done.err, done
     v(*v.to, "export", "a", "--reason", "x", code=0, secret=True)
     os.unlink(filler)
     for args in (("list",), ("show", "a"), ("audit", "query")):

@@ -184,8 +184,9 @@ static enum cv_status unwritable(const struct cv_store *store, int rc,
         ((kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN) &&
          store->db != NULL && sqlite3_system_errno(store->db) == ENOSPC);
 
+    /* To begin and to commit count as reading, and yet want room. */
     cv_fail_native(err, CV_IO, CV_DOMAIN_SQLITE, rc, "cannot %s the store: %s",
-                   doing,
+                   full ? "write" : doing,
                    full ? sqlite3_errstr(SQLITE_FULL) : sqlite3_errstr(rc));
     cv_err_hint(err, full ? "make room on its file system, then try again"
                           : "see why its file cannot be read or written, "
