@@ -14,7 +14,7 @@ import pytest
 import harness
 import merkle
 import straced
-from harness import BUSY, NOT_FOUND
+from harness import BUSY, DENIED, NOT_FOUND
 from kube import Identity, as_yaml, config
 from test_log_key import key_of, note_of
 from test_log_key_kills import (being_made, held, keys_on, prepare,
@@ -61,6 +61,24 @@ def test_the_last_checkpoint_of_a_command(held):
     assert size > before and (note_of(v) == note or size_of(v) > size)
     assert v.verify()["checkpoint"] == "valid"
     os.unlink(out)
+
+
+def test_a_freeze_while_it_signs_for_a_receipt(held):
+    """By another broker of the vault: neither key nor receipt come after it."""
+    v = held.vault
+    v.policy(harness.MAY_EXPORT)
+    v.add(as_yaml(config(Identity(secrets=v.secrets))), "a", "--exportable")
+    held("audit", "key", "rotate", "--to", "token:" + held.uri, code=0)
+    out, receipt = v.path("../out"), v.path("../receipt")
+    with waiting(held, "C_Sign", "export", "a", "--reason", "x", "--output",
+                 out, "--receipt", receipt) as p:
+        held("lock", "--all", pin=False, code=0)
+    assert p.returncode == DENIED and "frozen" in p.said, (p.returncode, p.said)
+    assert not os.path.exists(out) and not os.path.exists(receipt)
+    assert [(r["phase"], r.get("outcome")) for r in
+            v.records("--action", "export")] == [("decision", None),
+                                                 ("outcome", "failed")]
+    held("unlock", "--all", pin=False, code=0)
 
 
 @pytest.mark.parametrize("call", ["C_GenerateKeyPair", "C_Sign"])
