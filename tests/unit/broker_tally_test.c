@@ -59,6 +59,10 @@ static uint64_t append(struct rig *r, uid_t uid, const char *rule,
     l.host = "host.example";
     l.time_s = cv_clock_now_s() - ago;
     l.mono_ms = cv_clock_boot_ms() - ago * 1000;
+    if (l.mono_ms < 0) { /* before this boot: of one that lasted a day */
+        l.boot = "00000000-0000-4000-8000-000000000000";
+        l.mono_ms += 24 * HOUR * 1000;
+    }
     l.uid = uid;
     l.user = "somebody";
     l.action = "use";
