@@ -391,6 +391,26 @@ def test_freeze_is_at_once(service):
     assert ends.count("failed") == len(ends) - 1 - len(early), told
 
 
+def test_a_freeze_before_a_grant_is_given(service):
+    """It is decided, and of an RSA key the token is asked which signatures it
+    makes: what comes of that is no grant any more."""
+    v = service.v
+    assert service.broker.end() == 0
+    rsa = kube.Identity("rsa2048", secrets=v.secrets)
+    v("import", "-", "--name", "rsa", "--to", TO,
+      input=kube.as_yaml(kube.config(rsa)), code=0)
+    service.start()
+    waits = service.hang("Mechanisms.begin", "Use", name="rsa",
+                         kind="credential", read_only=False)
+    assert service.call("LockAll", reason="drill")["parameters"]["frozen"]
+    service.go()
+    said = wire.answer(waits)["parameters"]
+    assert said["code"] == "denied" and "frozen" in said["message"], said
+    assert "certificate" not in said and "grant" not in said, said
+    assert service.call("Grants")["parameters"]["items"] == []
+    assert "error" not in service.call("UnlockAll")
+
+
 def test_freeze_stops_rm(service):
     """Of two keys the one that the token is at goes."""
     v = service.v
