@@ -148,10 +148,8 @@ static bool used_or_none(void *context, const char *rule, int64_t per_s,
 {
     const struct cv_decide_counts *known = context;
     if (known == NULL || known->used == NULL ||
-        !known->used(known->context, rule, per_s, count, used, free_in_s)) {
-        *used = 0;
-        *free_in_s = 0;
-    }
+        !known->used(known->context, rule, per_s, count, used, free_in_s))
+        *used = 0; /* and so there is nothing that gets free */
     return true;
 }
 

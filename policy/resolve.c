@@ -365,7 +365,7 @@ static enum cv_status read_zone(const char *folder, const char *name,
     struct cv_zone *zone = NULL;
     int fd = -1;
     int len = snprintf(path, sizeof(path), "%s/%s", folder, name);
-    if (len < 0 || (size_t)len >= sizeof(path))
+    if ((size_t)len >= sizeof(path)) /* below 0 is far beyond */
         return cv_fail(err, CV_INVALID, "the path is too long");
     enum cv_status st = cv_file_open_input(path, &fd, err);
     if (st != CV_OK && st != CV_INTERNAL)

@@ -148,6 +148,9 @@ static void refuses_nonsense(void **state)
     bad.name = "";
     assert_false(cv_decide_list_shows(list, &bad));
     cv_decide_list_free(list);
+    r.entry = &bad; /* a list is about none */
+    assert_int_equal(cv_decide_list_new(p, &r, &list, &result, NULL), CV_OK);
+    cv_decide_list_free(list);
     r.subject.uid = (uid_t)-1;
     assert_int_equal(cv_decide_list_new(p, &r, &list, &result, NULL),
                      CV_DENIED);
@@ -245,6 +248,46 @@ static void gives_what_one_rule_gives(void **state)
     cv_policy_free(p);
 }
 
+static bool used_up(void *context, const char *rule, int64_t per_s,
+                    uint64_t count, uint64_t *out, int64_t *free_in_s)
+{
+    (void)context;
+    (void)rule;
+    *out = count;
+    *free_in_s = per_s;
+    return true;
+}
+
+/* The glass is not broken where a quiet rule is about the entry, also where it
+ * gave what is held. */
+static void breaks_no_glass_for_it(void **state)
+{
+    static const struct cv_decide_counts counts = {NULL, used_up, NULL};
+    struct cv_decide_list *list;
+    struct cv_decide_result result;
+    struct cv_decide_request r = asked();
+    char shown[4];
+    (void)state;
+    struct cv_policy *p =
+        policy_of(HEAD RULE("g", "permit", ", break_glass: true")
+                      RULE("l", "permit",
+                           ", entries: {names: [a]}, limit: {count: 5, per: "
+                           "1h}"));
+    r.counts = &counts;
+    r.reason = "because";
+    r.held_rule = "g";
+    for (int loud = 0; loud < 2; loud++) {
+        r.break_glass = loud != 0;
+        assert_int_equal(cv_decide_list_new(p, &r, &list, &result, NULL),
+                         CV_OK);
+        assert_string_equal(result.offer, "g");
+        shows(list, shown);
+        assert_string_equal(shown, loud != 0 ? "abc" : "bc");
+        cv_decide_list_free(list);
+    }
+    cv_policy_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +296,7 @@ int main(void)
         cmocka_unit_test(refuses_nonsense),
         cmocka_unit_test(is_about_what_is_not_named),
         cmocka_unit_test(gives_what_one_rule_gives),
+        cmocka_unit_test(breaks_no_glass_for_it),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

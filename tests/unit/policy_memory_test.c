@@ -335,6 +335,13 @@ static enum cv_status explain_waiting(struct cv_policy *p,
     left = -1;
     assert_int_equal(o != NULL, st == CV_OK);
     is_explained(o);
+    if (o != NULL && counts != NULL) {
+        const cJSON *c =
+            cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(o, "rules"), 2);
+        has_all(
+            cJSON_GetObjectItemCaseSensitive(c, "limit"),
+            (const char *[]){"count", "per", "used", "sessions", "live", NULL});
+    }
     cJSON_Delete(o);
     return st;
 }

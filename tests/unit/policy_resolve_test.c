@@ -437,6 +437,66 @@ static void reads_zone_files(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* Of several the first that is not there is named, with its place; what is a
+ * folder is not there. */
+static void says_which_zone(void **state)
+{
+    static const char text[] =
+        HEAD "- {name: u, effect: permit, subjects: {uids: [1]}, actions: "
+             "[use]}\n"
+             "- {name: a, effect: permit, subjects: {uids: [1]}, actions: "
+             "[use], when: {days: [mon], timezone: Europe/Berlin}}\n"
+             "- {name: b, effect: permit, subjects: {uids: [1]}, actions: "
+             "[use], when: {days: [mon], timezone: Europe}}\n";
+    static const char says[] =
+        "line 7, column 98: rule \"b\": time zone \"Europe\": this host has "
+        "none of that name";
+    char folder[] = "/tmp/policy_resolve_test.XXXXXX";
+    char path[256];
+    struct cv_policy_notes notes = {0};
+    struct cv_policy *p;
+    struct cv_err err;
+    struct cv_buf file;
+    cJSON *found = NULL;
+    cJSON *zones = all_zones();
+    cJSON *berlin =
+        cJSON_DetachItemFromObjectCaseSensitive(zones, "Europe/Berlin");
+    (void)state;
+    cv_buf_init(&file, NULL, CV_KIB(64));
+    assert_int_equal(cv_decode_base64(berlin->valuestring,
+                                      strlen(berlin->valuestring), false,
+                                      "zone", &file, NULL),
+                     CV_OK);
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/Europe", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put(folder, "Europe/Berlin", file.data, file.len);
+    assert_int_equal(cv_policy_parse(bytes_of(text), &p, NULL, NULL), CV_OK);
+
+    cv_err_init(&err);
+    assert_int_equal(cv_policy_read_zones(p, folder, &found, &notes, &err),
+                     CV_INVALID);
+    assert_null(found);
+    assert_string_equal(err.text, says);
+    assert_int_equal(notes.error_line, 7);
+    assert_int_equal(notes.error_column, 98);
+
+    cJSON *given = cJSON_CreateObject();
+    cJSON_AddItemToObject(given, "Europe/Berlin", berlin);
+    cv_err_init(&err);
+    assert_int_equal(cv_policy_set_zones(p, given, &err), CV_INVALID);
+    assert_string_equal(err.text, says);
+    cJSON_Delete(given);
+    cJSON_Delete(zones);
+    cv_buf_wipe(&file);
+    cv_policy_free(p);
+    (void)snprintf(path, sizeof(path), "%s/Europe/Berlin", folder);
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(path, sizeof(path), "%s/Europe", folder);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* The owner may do all but export; nobody else anything. */
 static void writes_the_default(void **state)
 {
@@ -480,6 +540,7 @@ int main(void)
         cmocka_unit_test(shows_long_names),
         cmocka_unit_test(refuses_zones),
         cmocka_unit_test(reads_zone_files),
+        cmocka_unit_test(says_which_zone),
         cmocka_unit_test(writes_the_default),
     };
     return cmocka_run_group_tests(tests, start, NULL);

@@ -45,7 +45,7 @@ static const struct {
       "how often it was used is not known\n",
       "granted:\n"}},
     {{.rules = LIMIT("a", "count: 2, per: 1h") LIMIT("b", "count: 1, per: 2h"),
-      .was = {{"a", 2, 300, 0, false}, {"b", 0, 0, 0, true}}},
+      .was = {{"a", 2, 300, 0, false}, {"b", 5, 0, 0, true}}},
      {"permit by rule b, if its limit of 1 in 2h is not used up: ",
       "permit a: all of it matches, but its limit of 2 in 1h is used up, for "
       "5m\n"}},
@@ -56,6 +56,25 @@ static const struct {
       .blind = true},
      {"permit by rule a, if its limit of 2 in 1h is not used up: ",
       "permit b: all of it matches, but \"a\" wants fewer approvals\n"}},
+    {{.rules = LIMIT("a", "sessions: 1"), .was = {{"a", 0, 0, 5, true}}},
+     {"permit by rule a, if its limit of 1 sessions is not used up: "}},
+    {{.rules = LIMIT("a", "sessions: 1") LIMIT("b", "sessions: 1"),
+      .blind = true},
+     {"permit by rule a, if ",
+      "permit b: all of it matches, but \"a\" comes first by name\n"}},
+    /* What else it waits for is told, the limit taken as free. */
+    {{.rules = PERMIT("a", ", limit: {count: 2, per: 1h}, require: {approvals: "
+                           "{count: 1, " LEADS "}}"),
+      .blind = true},
+     {"deny: use of \"a\" must wait: it wants 1 approval, and has none (rule "
+      "\"a\")\nhint: ",
+      "would be granted:\n"}},
+    {{.rules = LIMIT("a", "count: 2, per: 1h")
+          PERMIT("b", ", limit: {count: 1, per: 2h}, require: {approvals: "
+                      "{count: 1, " LEADS "}}"),
+      .was = {{"a", 2, 300, 0, false}, {"b", 0, 0, 0, true}}},
+     {"deny: use of \"a\" must wait: its limit of 2 in 1h is used up, for 5m "
+      "(rule \"a\")\n"}},
     {{.rules = LIMIT("a", "count: 2, per: 1h"), .was = {{"a", 1, 0, 0, false}}},
      {"permit by rule a\n",
       "  * permit a: all of it matches (used 1 of 2 within 1h)\n"}},
@@ -161,6 +180,14 @@ static const struct {
      "\"effect\":\"permit\",\"matched\":true,\"because\":\"all of it matches "
      "(used 1 of 2 within 1h, 2 of 3 sessions live)\",\"limit\":{\"count\":2,"
      "\"per\":3600,\"used\":1,\"sessions\":3,\"live\":2}}",
+     "\"limit\":{\"count\":2,\"per\":3600,\"sessions\":3}}}"},
+    /* What gave what is held does not count it again. */
+    {{.rules = LIMIT("a", "count: 2, per: 1h, sessions: 3"),
+      .was = {{"a", 2, 300, 3, false}},
+      .held = "a"},
+     "{\"decision\":\"permit\",\"offer\":\"a\",\"rules\":[{\"name\":\"a\","
+     "\"effect\":\"permit\",\"matched\":true,\"because\":\"all of it "
+     "matches\"}]",
      "\"limit\":{\"count\":2,\"per\":3600,\"sessions\":3}}}"},
 };
 
