@@ -338,8 +338,14 @@ static enum cv_status add_place(struct cv_broker *b, struct removal *r,
     r->n_places++;
     s = cv_held_open(b, p->uri, reply, &p->held, err);
     if (s == CV_NOT_FOUND || s == CV_UNAVAILABLE) {
-        cv_err_hint(err, "where its token is gone for good: rm --keep-key, or "
-                         "certvault token lost");
+        /* "Not found" is for an entry that is not there: this one is. */
+        s = CV_UNAVAILABLE;
+        if (err != NULL) {
+            err->status = s;
+        }
+        cv_err_state(err, "nothing was removed");
+        cv_err_hint(err, "put the token back; where it is gone for good: rm "
+                         "--keep-key, or certvault token lost");
     }
     return s;
 }
