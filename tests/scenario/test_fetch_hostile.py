@@ -485,6 +485,8 @@ NO_ANSWERS = {
     "length too short": head("200 OK", kubeconfig(), length=500),
     "length too long": head("200 OK", kubeconfig(), length=99999),
     "two lengths": head("200 OK", kubeconfig(), "Content-Length: 5"),
+    "one length twice": head("200 OK", kubeconfig(), "Content-Length: "
+                             + str(len(kubeconfig()))),
     "a list": head("200 OK", b"[]"),
     "a text": head("200 OK", b'"x"'),
     "an empty object": head("200 OK", b"{}"),
