@@ -190,4 +190,11 @@ bool cv_decide_list_shows(const struct cv_decide_list *list,
                           const struct cv_decide_entry *entry);
 void cv_decide_list_free(struct cv_decide_list *list);
 
+/* What the door says of a command, for those who ask about one: cv_decide_run;
+ * but `list` without an entry is cv_decide_list_new's. CV_INTERNAL: memory. */
+CV_MUST_USE enum cv_status
+cv_decide_command(const struct cv_policy *policy,
+                  const struct cv_decide_request *request,
+                  struct cv_decide_result *out, struct cv_err *err);
+
 #endif

@@ -20,6 +20,12 @@ bool cv_decide_is_somebody(const struct cv_decide_subject *who);
 /* Can `policy` decide for subjects of this kind? */
 bool cv_decide_ready(const struct cv_policy *policy, bool by_name);
 
+/* Is it about all that the caller may list, not about one entry? */
+bool cv_decide_is_list(const struct cv_decide_request *request);
+/* Does a permit count, ask or tell? Then a list shows what it gives only where
+ * it is the one that was taken. */
+bool cv_decide_is_special(const struct cv_rule *rule);
+
 /* What a cause is as a status: CV_OK, CV_BUSY or CV_DENIED. */
 enum cv_status cv_decide_status(enum cv_decide_cause cause);
 

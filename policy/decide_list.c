@@ -46,7 +46,7 @@ static bool sort_in(struct cv_decide_list *l, const struct cv_rule *r)
 /* Does a permit ask for more than its conditions? What such a one gives is
  * counted, used up or told, and the record names one rule for a whole list: so
  * one of them gives something at the most, that one. */
-static bool is_special(const struct cv_rule *r)
+bool cv_decide_is_special(const struct cv_rule *r)
 {
     return r->limit.count > 0 || r->require.approvals > 0 || r->break_glass;
 }
@@ -60,9 +60,9 @@ struct usable {
 
 static void add_usable(struct usable *u, const struct cv_rule *r)
 {
-    const struct cv_rule **kind = r->break_glass  ? &u->glass
-                                  : is_special(r) ? &u->special
-                                                  : &u->ordinary;
+    const struct cv_rule **kind = r->break_glass            ? &u->glass
+                                  : cv_decide_is_special(r) ? &u->special
+                                                            : &u->ordinary;
     bool first = *kind == NULL ||
                  (kind == &u->ordinary ? strcmp(r->name, (*kind)->name) < 0
                                        : cv_offer_before(r, *kind));
@@ -114,7 +114,7 @@ static bool collect(struct cv_decide_list *l, struct cv_decide_result *result)
             continue;
         cv_offer_weigh(&offers, r, misses, &l->request);
         if (misses == 0) {
-            special = special || is_special(r);
+            special = special || cv_decide_is_special(r);
             if (cv_offer_usable(policy, r, &l->request))
                 add_usable(&usable, r);
         } else if (result->near == NULL) {
@@ -159,6 +159,11 @@ static bool is_for_many(enum cv_action action)
 {
     return action == CV_ACTION_LIST || action == CV_ACTION_FETCH ||
            action == CV_ACTION_FETCH_SERVICE;
+}
+
+bool cv_decide_is_list(const struct cv_decide_request *request)
+{
+    return request->action == CV_ACTION_LIST && request->entry == NULL;
 }
 
 enum cv_status cv_decide_list_new(const struct cv_policy *policy,
@@ -217,7 +222,7 @@ static void look_at(void *arg, uint32_t number)
         cv_rule_entry(r, at->request.action, at->request.entry) != 0 ||
         cv_rule_unmet(policy, r, &at->request) != 0)
         return;
-    at->ordinary = at->ordinary || !is_special(r);
+    at->ordinary = at->ordinary || !cv_decide_is_special(r);
     at->quiet = at->quiet || !r->break_glass;
     at->taken = at->taken || r == at->list->taken;
 }
@@ -258,4 +263,17 @@ bool cv_decide_list_shows(const struct cv_decide_list *list,
 void cv_decide_list_free(struct cv_decide_list *list)
 {
     free(list);
+}
+
+enum cv_status cv_decide_command(const struct cv_policy *policy,
+                                 const struct cv_decide_request *request,
+                                 struct cv_decide_result *out,
+                                 struct cv_err *err)
+{
+    struct cv_decide_list *list;
+    if (!cv_decide_is_list(request))
+        return cv_decide_run(policy, request, out, err);
+    enum cv_status st = cv_decide_list_new(policy, request, &list, out, err);
+    cv_decide_list_free(list);
+    return st;
 }

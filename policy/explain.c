@@ -4,15 +4,29 @@
 #include "policy/explain_internal.h"
 #include "policy/offer_internal.h"
 
+#include <string.h>
+
 /* All that keeps a rule from matching. */
 static unsigned misses_of(const struct cv_policy *policy,
                           const struct cv_rule *rule,
                           const struct cv_decide_request *request)
 {
     unsigned miss = cv_rule_who(policy, rule, request);
-    if (miss == 0)
+    /* A permit about some entries gives those to a list. */
+    if (miss == 0 && (rule->forbid || !cv_decide_is_list(request)))
         miss = cv_rule_entry(rule, request->action, request->entry);
     return miss != 0 ? miss : cv_rule_unmet(policy, rule, request);
+}
+
+/* What a permit is to a list that another may be recorded for. */
+static void say_listed(const struct cv_explained *e, const struct cv_rule *rule,
+                       struct cv_buf *out)
+{
+    if (strcmp(e->result.offer, rule->name) == 0)
+        return;
+    if (cv_decide_is_special(rule))
+        cv_buf_add_str(out, ", but what it alone gives is not shown");
+    cv_buf_add_format(out, "; the record names \"%s\"", e->result.offer);
 }
 
 /* Why a permit whose conditions hold was taken, or was not. */
@@ -27,7 +41,27 @@ static void say_offer(const struct cv_explained *e, const struct cv_rule *rule,
         cv_buf_add_str(out, ", if ");
         cv_explain_condition_words(rule, u, out);
     }
+    if (cv_decide_is_list(e->request) && e->result.permit &&
+        facts.limit == CV_OFFER_FREE) {
+        say_listed(e, rule, out);
+        return;
+    }
     cv_offer_words(e->policy, rule, e->request, &e->result, out);
+}
+
+/* Why a rule matches, or does not. */
+static void say_match(const struct cv_explained *e, const struct cv_rule *rule,
+                      unsigned misses, struct cv_buf *out)
+{
+    bool some = cv_decide_is_list(e->request) &&
+                cv_rule_entry(rule, CV_ACTION_LIST, NULL) != 0;
+    if (some && misses == CV_MISS_NO_ENTRY)
+        cv_buf_add_str(out, "about some entries, which are not shown");
+    else if (misses != 0)
+        cv_rule_words(rule, misses, out);
+    else
+        cv_buf_add_str(out, some ? "it matches for some entries"
+                                 : "all of it matches");
 }
 
 static cJSON *rule_json(const struct cv_explained *e,
@@ -37,10 +71,7 @@ static cJSON *rule_json(const struct cv_explained *e,
     struct cv_explain_use use = {0};
     cJSON *o = cJSON_CreateObject();
     cv_buf_init(&because, NULL, CV_KIB(4));
-    if (misses != 0)
-        cv_rule_words(rule, misses, &because);
-    else
-        cv_buf_add_str(&because, "all of it matches");
+    say_match(e, rule, misses, &because);
     if (misses == 0 && !rule->forbid) {
         cv_explain_use_of(e, rule, &use);
         say_offer(e, rule, &use, &because);
@@ -174,14 +205,14 @@ static void decide(struct cv_explained *e,
     struct cv_err why;
     cv_err_init(&e->why);
     cv_err_init(&why);
-    if (cv_decide_run(e->policy, asked, &e->result, &e->why) == CV_OK ||
+    if (cv_decide_command(e->policy, asked, &e->result, &e->why) == CV_OK ||
         e->result.cause == CV_DECIDE_FORBIDDEN)
         return;
     *counts = (struct cv_decide_counts){(void *)(uintptr_t)e->known,
                                         used_or_none, live_or_none};
     *assumed = *asked;
     assumed->counts = counts;
-    (void)!cv_decide_run(e->policy, assumed, &result, &why);
+    (void)!cv_decide_command(e->policy, assumed, &result, &why);
     if (!result.permit && e->result.cause != CV_DECIDE_NO_COUNTS)
         return;
     e->result = result;

@@ -33,6 +33,8 @@ static const char rules[] = HEAD
     "[use]}\n"
     "- {name: anchored, effect: permit, subjects: {users: [jan]}, actions: "
     "[use], when: {anchor_age: 1h}}\n"
+    "- {name: lister, effect: permit, subjects: {users: [lena]}, actions: "
+    "[list], entries: {names: [\"prod-*\"]}}\n"
     "- {name: no, effect: forbid, subjects: {users: [bob]}, actions: "
     "[\"*\"]}\n";
 
@@ -107,7 +109,7 @@ static void runs_cases(void **state)
 {
     (void)state;
     policy = policy_of(rules);
-    blocks_ask("cases.txt", 90, ask);
+    blocks_ask("cases.txt", 91, ask);
     cv_policy_free(policy);
 }
 

@@ -81,6 +81,57 @@ static void explains_permits(void **state)
     cv_policy_free(p);
 }
 
+/* As the command is decided, and not as an action without an entry: a permit
+ * about some entries gives those. */
+static void explains_lists(void **state)
+{
+    (void)state;
+    struct cv_policy *p = policy_of(
+        HEAD "- {name: some, effect: permit, subjects: {groups: [sre]}, "
+             "actions: [list], entries: {names: [\"prod-*\"]}}\n"
+             "- {name: loud, effect: permit, subjects: {groups: [sre]}, "
+             "actions: [list], break_glass: true}\n"
+             "- {name: late, effect: permit, subjects: {groups: [sre]}, "
+             "actions: [list], entries: {names: [x]}}\n"
+             "- {name: not-x, effect: forbid, subjects: {users: [\"*\"]}, "
+             "actions: [list], entries: {names: [x]}}\n"
+             "- {name: no, effect: forbid, subjects: {users: [bob]}, actions: "
+             "[list]}\n");
+    struct cv_decide_request r = asked();
+    r.action = CV_ACTION_LIST;
+    r.entry = NULL;
+    char *text = explain(p, &r, true);
+    assert_string_equal(
+        text,
+        "permit by rule late\n"
+        "rules (* matches):\n"
+        "  * permit some: it matches for some entries; the record names "
+        "\"late\"\n"
+        "  * permit loud: all of it matches, but what it alone gives is not "
+        "shown; the record names \"late\"\n"
+        "  * permit late: it matches for some entries\n"
+        "  - forbid not-x: about some entries, which are not shown\n"
+        "  - forbid no: not about this user\n"
+        "granted:\n"
+        "  max_duration: 28800 s\n"
+        "  duration: 28800 s\n"
+        "  read_only: false\n"
+        "  record: writes\n");
+    free(text);
+    r.subject.user = "bob";
+    text = explain(p, &r, true);
+    assert_non_null(strstr(text, "deny: list is forbidden by rule \"no\"\n"));
+    assert_non_null(strstr(text, "* permit some: it matches for some entries, "
+                                 "but so does a forbid\n"));
+    free(text);
+    r.subject.user = "alice";
+    r.subject.n_groups = 0;
+    text = explain(p, &r, true);
+    assert_non_null(strstr(text, "deny: no rule permits list\n"));
+    free(text);
+    cv_policy_free(p);
+}
+
 static void explains_denials(void **state)
 {
     (void)state;
@@ -448,6 +499,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(explains_permits),
+        cmocka_unit_test(explains_lists),
         cmocka_unit_test(explains_denials),
         cmocka_unit_test(has_words_for_all),
         cmocka_unit_test(leaves_out_the_far),
