@@ -42,6 +42,7 @@ static const struct cv_output_column status_columns[] = {
     {"frozen by", "frozen_by", NULL, NULL},
     {"frozen since", "frozen_since", NULL, NULL},
     {"frozen because", "frozen_reason", NULL, NULL},
+    {"not written yet", "frozen_held", NULL, NULL},
     {"entries", "entries", NULL, NULL},
     {"next expiry (s)", "metrics.next_expiry_s", NULL, NULL},
     {"log size", "log_size", NULL, NULL},

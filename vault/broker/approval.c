@@ -4,6 +4,7 @@
 #include "vault/base/encode.h"
 #include "vault/broker/approval_call.h"
 #include "vault/broker/notify.h"
+#include "vault/broker/room.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -499,6 +500,24 @@ static enum cv_status gone(struct cv_err *err)
     return s;
 }
 
+/* What a full disk must not stop has its room out of the reserve. */
+static enum cv_status put_used(struct cv_ask *ask,
+                               const struct cv_store_request *row,
+                               const cJSON *doc, struct cv_err *err)
+{
+    struct cv_err why;
+    enum cv_status s;
+
+    do {
+        cv_err_init(&why);
+        s = cv_approval_put(ask->broker, row, CV_STORE_REQUEST_USED, doc, &why);
+    } while (s == CV_IO && cv_room_give(ask));
+    if (s != CV_OK && err != NULL) {
+        *err = why;
+    }
+    return s;
+}
+
 enum cv_status cv_approval_use(struct cv_ask *ask, struct cv_err *err)
 {
     struct cv_arena *before = cv_json_use(NULL);
@@ -521,7 +540,7 @@ enum cv_status cv_approval_use(struct cv_ask *ask, struct cv_err *err)
         s = cv_json_add_str(used, "at",
                             cv_clock_format(cv_clock_now_s(), at)) &&
                     cv_json_add_str(used, "op", ask->op)
-                ? cv_approval_put(b, row, CV_STORE_REQUEST_USED, doc, err)
+                ? put_used(ask, row, doc, err)
                 : no_memory(err);
     }
     cv_store_request_free(row);

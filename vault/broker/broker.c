@@ -260,6 +260,7 @@ static bool idle(void *context)
     cv_relay_tick(b);
     busy = cv_grant_tick(b);
     cv_freeze_tick(b);
+    busy = cv_freeze_write(b) || busy;
     busy = cv_broker_strangers(b, false) || busy;
     busy = cv_notify_tick(b) || busy;
     busy = cv_publish_tick(b) || busy;

@@ -264,11 +264,51 @@ CV_BROKER_METHOD(unlock)
 }
 
 /* Decided like any change: whoever may lock everybody out may also not. */
+/* Every connection is torn down; the relay stays, with no grant, so that who
+ * asks is told why. */
+static void lock_now(struct cv_broker *b)
+{
+    cv_relay_close_all(b, "the vault was locked", "certvault unlock");
+    cv_relay_unlisten(b);
+    cv_helper_stop(&b->token);
+    cv_module_stop_all(b);
+    b->unlocked = false;
+    cv_service_locked(b, true);
+}
+
+/* Entered. Permitted, it is locked whether that can be recorded or not: a lock
+ * releases nothing. *locked: it is. */
+static enum cv_status lock_entered(struct cv_ask *ask, const cJSON *details,
+                                   bool *locked, struct cv_err *err)
+{
+    struct cv_broker *b = ask->broker;
+    enum cv_status s = cv_ask_decide(ask, NULL, details, err);
+
+    if (s != CV_OK) {
+        return s;
+    }
+    s = cv_broker_commit(b, err);
+    lock_now(b);
+    *locked = true;
+    if (s == CV_OK) {
+        s = cv_ask_outcome(ask, CV_OK, details, err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_commit(b, err);
+    }
+    if (s != CV_OK) {
+        cv_err_state(err, "the vault is locked all the same; not all of it is "
+                          "in the record");
+    }
+    return s;
+}
+
 CV_BROKER_METHOD(lock)
 {
     struct cv_broker *b = context;
     const struct cv_json_field fields[] = {CV_BROKER_ASK_FIELDS};
     cJSON *details = cJSON_CreateObject();
+    bool locked = false;
     struct cv_ask ask;
     enum cv_status s = cv_ask_begin(b, CV_ACTION_ADMIN, parameters, &ask, err);
 
@@ -282,29 +322,13 @@ CV_BROKER_METHOD(lock)
         s = cv_broker_enter(b, err);
     }
     if (s == CV_OK) {
-        s = cv_ask_decide(&ask, NULL, details, err);
-        if (s == CV_OK) {
-            s = cv_broker_commit(b, err);
-        }
-        if (s == CV_OK) {
-            /* Every connection is torn down; the relay stays, with no grant, so
-             * that who asks is told why. */
-            cv_relay_close_all(b, "the vault was locked", "certvault unlock");
-            cv_relay_unlisten(b);
-            cv_helper_stop(&b->token);
-            cv_module_stop_all(b);
-            b->unlocked = false;
-            cv_service_locked(b, true);
-            s = cv_ask_outcome(&ask, CV_OK, details, err);
-        }
-        if (s == CV_OK) {
-            s = cv_broker_commit(b, err);
-        }
+        s = lock_entered(&ask, details, &locked, err);
         cv_broker_leave(b);
     }
-    if (s == CV_OK) {
+    if (locked) {
         cv_grant_end_all(b, "the vault was locked", "certvault unlock");
-    } else {
+    }
+    if (s != CV_OK) {
         cv_ask_refused(&ask, err);
     }
     cJSON_Delete(details);

@@ -1,5 +1,6 @@
 #include "vault/broker/change_internal.h"
 #include "vault/broker/held_internal.h"
+#include "vault/broker/room.h"
 
 #include "vault/audit/query.h"
 #include "vault/base/clock.h"
@@ -89,10 +90,11 @@ static enum cv_status remove_rows(struct cv_ask *const *asks, size_t n,
     return s;
 }
 
-static enum cv_status in_transaction(
-    struct cv_ask *const *asks, size_t n,
-    enum cv_status (*run)(struct cv_ask *const *, size_t, struct cv_err *),
-    struct cv_err *err)
+typedef enum cv_status rows_fn(struct cv_ask *const *asks, size_t n,
+                               struct cv_err *err);
+
+static enum cv_status run_once(struct cv_ask *const *asks, size_t n,
+                               rows_fn *run, struct cv_err *err)
 {
     struct cv_store *store = asks[0]->broker->vault->store;
     enum cv_status s = cv_store_begin(store, err);
@@ -105,6 +107,22 @@ static enum cv_status in_transaction(
         if (s != CV_OK) {
             cv_store_rollback(store);
         }
+    }
+    return s;
+}
+
+static enum cv_status in_transaction(struct cv_ask *const *asks, size_t n,
+                                     rows_fn *run, struct cv_err *err)
+{
+    struct cv_err why;
+    enum cv_status s;
+
+    do {
+        cv_err_init(&why);
+        s = run_once(asks, n, run, &why);
+    } while (s == CV_IO && cv_room_give(asks[0]));
+    if (s != CV_OK && err != NULL) {
+        *err = why;
     }
     return s;
 }

@@ -24,6 +24,7 @@ static enum cv_status run(struct cv_broker *b, const cJSON *parameters,
     }
     if (s == CV_OK) {
         before = b->freeze.is;
+        ask.urgent = true;
         s = cv_ask_decide(&ask, NULL, details, err);
         if (s == CV_OK) {
             s = cv_freeze_set(&ask, frozen, details, err);

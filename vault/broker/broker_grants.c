@@ -231,15 +231,17 @@ static cJSON *details_of(const struct revoke *r)
     return out;
 }
 
-/* Others': decided, and durable before the first is ended. */
+/* Others': decided, and durable before the first is ended. *permitted: it is,
+ * also where that could not be recorded. */
 static enum cv_status pass_door(struct cv_broker *b, struct revoke *r,
-                                struct cv_err *err)
+                                bool *permitted, struct cv_err *err)
 {
     cJSON *details = details_of(r);
     enum cv_status s = cv_broker_enter(b, err);
 
     if (s == CV_OK) {
         s = cv_ask_decide(&r->ask, NULL, details, err);
+        *permitted = s == CV_OK;
         if (s == CV_OK) {
             s = cv_broker_commit(b, err);
         }
@@ -278,6 +280,7 @@ static enum cv_status run(struct cv_broker *b, const cJSON *parameters,
                           struct revoke *r, cJSON *items, struct cv_err *err)
 {
     cJSON *details;
+    bool permitted = false;
     enum cv_status s =
         cv_ask_begin(b, CV_ACTION_ADMIN, parameters, &r->ask, err);
 
@@ -285,7 +288,7 @@ static enum cv_status run(struct cv_broker *b, const cJSON *parameters,
         s = read_revoke(parameters, r, b, err);
     }
     if (s == CV_OK && r->others) {
-        s = pass_door(b, r, err);
+        s = pass_door(b, r, &permitted, err);
     } else if (s != CV_OK && r->missing) {
         /* Whether another has such a grant is not everybody's to know. */
         s = cv_ask_tell(&r->ask, NULL, NULL, s, err);
@@ -293,6 +296,12 @@ static enum cv_status run(struct cv_broker *b, const cJSON *parameters,
     if (s == CV_DENIED && r->ids != NULL) {
         cv_err_hint(err, "certvault grants list names those of yours that "
                          "live; others are for who may do admin");
+    }
+    if (s != CV_OK && permitted) {
+        /* To end them releases nothing: they need not wait for a full disk. */
+        (void)!end_chosen(b, r, items, NULL);
+        cv_err_state(err, "the grants have ended all the same; the record says "
+                          "so of each when it can be written again");
     }
     if (s != CV_OK) {
         cv_ask_refused(&r->ask, err);

@@ -132,6 +132,10 @@ struct cv_ask {
     char op[CV_LEAF_OP + 1];
     const cJSON *doc; /* the entry, NULL: none; borrowed */
     struct cv_decide_result result;
+    /* A full disk must not stop it: what it puts into the store has room out of
+     * the reserve, and had so much (room.h). */
+    bool urgent;
+    uint64_t given;
     int64_t seq;        /* of the decision's leaf; -1: none yet */
     bool read;          /* a read that was permitted: it has its leaf */
     bool told, counted; /* a denial that has its leaf, or gets none (denials.h)

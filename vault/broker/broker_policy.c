@@ -4,6 +4,7 @@
 #include "vault/broker/archiving_internal.h"
 #include "vault/broker/change_internal.h"
 #include "vault/broker/policies_internal.h"
+#include "vault/broker/room.h"
 #include "vault/store/store_policy.h"
 
 #include <stdio.h>
@@ -170,28 +171,15 @@ static enum cv_status check_version(struct cv_broker *b, struct apply *a,
     return s;
 }
 
-static enum cv_status apply_store(struct cv_ask *ask, struct apply *a,
-                                  struct cv_err *err)
+static enum cv_status store_once(struct cv_ask *ask,
+                                 const struct cv_store_policy *row,
+                                 struct cv_err *err)
 {
     struct cv_store *store = ask->broker->vault->store;
-    struct cv_store_policy row = {
-        .version = cv_policy_version(a->policy),
-        .sha256 = cv_policy_sha256(a->policy),
-        .text = a->text,
-        .applied = cv_clock_now_s(),
-    };
-    struct cv_buf resolution;
-    enum cv_status s;
+    enum cv_status s = cv_store_begin(store, err);
 
-    cv_buf_init(&resolution, NULL, CV_LIMIT_FRAME);
-    cv_json_write(a->resolution, CV_JSON_COMPACT, &resolution);
-    row.resolution = cv_buf_text(&resolution);
-    s = cv_buf_status(&resolution, "the names of the policy", err);
     if (s == CV_OK) {
-        s = cv_store_begin(store, err);
-    }
-    if (s == CV_OK) {
-        s = cv_store_policy_put(store, &row, err);
+        s = cv_store_policy_put(store, row, err);
     }
     if (s == CV_OK) {
         s = cv_change_done(&(struct cv_ask *){ask}, 1, err);
@@ -201,7 +189,40 @@ static enum cv_status apply_store(struct cv_ask *ask, struct apply *a,
     }
     if (s != CV_OK) {
         cv_store_rollback(store);
-        cv_err_state(err, "the policy in force is unchanged");
+    }
+    return s;
+}
+
+/* On a full disk out of the reserve: it may be one that takes away. */
+static enum cv_status apply_store(struct cv_ask *ask, struct apply *a,
+                                  struct cv_err *err)
+{
+    struct cv_store_policy row = {
+        .version = cv_policy_version(a->policy),
+        .sha256 = cv_policy_sha256(a->policy),
+        .text = a->text,
+        .applied = cv_clock_now_s(),
+    };
+    struct cv_buf resolution;
+    struct cv_err why;
+    enum cv_status s;
+
+    cv_buf_init(&resolution, NULL, CV_LIMIT_FRAME);
+    cv_json_write(a->resolution, CV_JSON_COMPACT, &resolution);
+    row.resolution = cv_buf_text(&resolution);
+    cv_err_init(&why);
+    s = cv_buf_status(&resolution, "the names of the policy", &why);
+    if (s == CV_OK) {
+        do {
+            cv_err_init(&why);
+            s = store_once(ask, &row, &why);
+        } while (s == CV_IO && cv_room_give(ask));
+    }
+    if (s != CV_OK) {
+        cv_err_state(&why, "the policy in force is unchanged");
+        if (err != NULL) {
+            *err = why;
+        }
     }
     cv_buf_wipe(&resolution);
     return s;
@@ -249,6 +270,7 @@ static enum cv_status apply_run(struct cv_ask *ask, struct apply *a,
     cJSON *details = cJSON_CreateObject();
     enum cv_status s = apply_details(ask->broker, a, details, err);
 
+    ask->urgent = !a->dry_run;
     if (s == CV_OK) {
         s = a->dry_run ? cv_ask_check(ask, NULL, details, err)
                        : cv_ask_decide(ask, NULL, details, err);

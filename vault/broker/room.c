@@ -10,8 +10,12 @@
 /* So much must be free before reads and denials are written again. */
 #define ENOUGH CV_MIB(1)
 
-/* Is there room beside the reserve? */
-static bool is_room(struct cv_broker *b)
+/* The store is given so much at first: its pages are large, and it writes some
+ * of them three times for one change; and so much for one request at most. */
+#define GIVE CV_KIB(256)
+#define GIVE_MOST CV_MIB(16)
+
+bool cv_room_is_there(const struct cv_broker *b)
 {
     struct statvfs fs;
 
@@ -24,7 +28,7 @@ static void look(struct cv_broker *b)
 {
     uint64_t size;
 
-    if (!is_room(b)) {
+    if (!cv_room_is_there(b)) {
         return;
     }
     if (b->options->mode == CV_BROKER_SERVICE) {
@@ -37,10 +41,26 @@ bool cv_room_is_full(struct cv_broker *b)
 {
     struct cv_log *log = b->vault->log;
 
-    if (log != NULL && cv_log_is_tight(log) && is_room(b)) {
+    if (log != NULL && cv_log_is_tight(log) && cv_room_is_there(b)) {
         cv_log_set_tight(log, false);
     }
     return log != NULL && cv_log_is_tight(log);
+}
+
+/* Twice as much each time: a policy with its names may have megabytes. */
+bool cv_room_give(struct cv_ask *ask)
+{
+    struct cv_vault *v = ask->broker->vault;
+    const uint64_t more = ask->given > GIVE ? ask->given : GIVE;
+
+    if (!ask->urgent || !cv_store_was_full(v->store) ||
+        ask->given + more > GIVE_MOST || !cv_reserve_give(v->dir, more)) {
+        return false;
+    }
+    ask->given += more;
+    /* It is not for reads and denials. */
+    cv_log_set_tight(v->log, true);
+    return true;
 }
 
 bool cv_room_tick(struct cv_broker *b)

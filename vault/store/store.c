@@ -485,6 +485,11 @@ bool cv_store_in_transaction(const struct cv_store *store)
     return sqlite3_get_autocommit(store->db) == 0;
 }
 
+bool cv_store_was_full(const struct cv_store *store)
+{
+    return store->full;
+}
+
 enum cv_status cv_store_begin(struct cv_store *store, struct cv_err *err)
 {
     sqlite3_stmt *s;
@@ -497,6 +502,7 @@ enum cv_status cv_store_begin(struct cv_store *store, struct cv_err *err)
         return cv_fail(err, CV_INTERNAL, "a transaction is open already");
     }
     cv_store_scrub_begin(store);
+    store->full = false;
     return cv_store_sql_run(store, s, err);
 }
 

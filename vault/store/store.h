@@ -84,6 +84,10 @@ CV_MUST_USE enum cv_status cv_store_commit(struct cv_store *store,
 void cv_store_rollback(struct cv_store *store);
 bool cv_store_in_transaction(const struct cv_store *store);
 
+/* Was there no room on the disk for what failed since the last cv_store_begin?
+ * With more room the same may be tried again. */
+bool cv_store_was_full(const struct cv_store *store);
+
 /* Named facts about the vault (public_key, origin, port...); `key` is one of
  * the program's own words. Get appends the value: CV_NOT_FOUND. */
 CV_MUST_USE enum cv_status cv_store_meta_get(struct cv_store *store,

@@ -66,6 +66,7 @@ struct cv_store {
     sqlite3 *db;
     sqlite3_stmt *statements[CV_SQL_COUNT];
     char vault_id[CV_STORE_ID + 1];
+    bool full;             /* the last transaction found no room */
     bool scrub_due;        /* something was removed */
     struct cv_buf needles; /* CV_STORE_NEEDLE bytes each: what it looked like */
     bool due_before;       /* both as they were when the transaction began */

@@ -175,15 +175,16 @@ static enum cv_status damaged(struct cv_store *store, int rc,
 
 /* What cannot be had room for in the memory that processes share is an I/O
  * error to SQLite. */
-static enum cv_status unwritable(const struct cv_store *store, int rc,
+static enum cv_status unwritable(struct cv_store *store, int rc,
                                  const char *doing, struct cv_err *err)
 {
     int kind = rc & 0xff;
-    bool full =
-        kind == SQLITE_FULL ||
-        ((kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN) &&
-         store->db != NULL && sqlite3_system_errno(store->db) == ENOSPC);
+    int why = store->db != NULL ? sqlite3_system_errno(store->db) : 0;
+    bool full = kind == SQLITE_FULL ||
+                ((kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN) &&
+                 (why == ENOSPC || why == EDQUOT));
 
+    store->full = store->full || full;
     /* To begin and to commit count as reading, and yet want room. */
     cv_fail_native(err, CV_IO, CV_DOMAIN_SQLITE, rc, "cannot %s the store: %s",
                    full ? "write" : doing,
