@@ -562,6 +562,8 @@ HEADERS = {
     "folded": head("200 OK", kubeconfig(), "X-A: y\r\n z"),
     "no colon": head("200 OK", kubeconfig(), "nonsense"),
     "interim without end": b"HTTP/1.1 100 Continue\r\n\r\n" * 200,
+    "twenty interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 20
+                              + head("200 OK", kubeconfig()),
     "status 99": head("99 OK", kubeconfig()),
     "status 2000": head("2000 OK", kubeconfig()),
 }
@@ -577,6 +579,8 @@ def test_h7_headers(intake, serve, cloud, kind):
 
 def test_h7_what_is_in_bounds_is_fine(intake, serve, cloud):
     fetch(intake, cloud(serve(keep(many(100)))))
+    fetch(intake, cloud(serve(keep(b"HTTP/1.1 100 Continue\r\n\r\n" * 5
+                                   + head("200 OK", kubeconfig())))))
 
 
 # --- H8: cut anywhere ---
