@@ -33,7 +33,7 @@ static enum cv_status look_at_file(const struct cv_cli *cli,
     enum cv_status s = cv_path_check_file(target->path, err);
 
     if (s == CV_OK) {
-        s = cv_path_open_parent(target->path, &target->dir, &target->name, err);
+        s = cv_path_open_target(target->path, &target->dir, &target->name, err);
     }
     if (s == CV_OK) {
         s = cv_receipt_apart(&target->receipt, target->dir, target->name,
@@ -46,8 +46,9 @@ static enum cv_status look_at_file(const struct cv_cli *cli,
         return CV_OK;
     }
     if (!S_ISREG(st.st_mode)) {
-        return cv_fail(err, CV_EXISTS, "%s is there and is no file",
-                       target->path);
+        s = cv_fail(err, CV_EXISTS, "%s is there and is no file", target->path);
+        cv_err_state(err, "nothing was asked for, nothing was written");
+        return s;
     }
     if (!cli->yes) {
         s = cv_fail(err, CV_EXISTS, "%s is there already", target->path);

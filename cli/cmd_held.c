@@ -231,9 +231,10 @@ static enum cv_status look(struct request *r, struct cv_err *err)
     enum cv_status s = cv_path_check_file(r->path, err);
 
     if (s == CV_OK) {
-        s = cv_path_open_parent(r->path, &r->dir, &r->leaf, err);
+        s = cv_path_open_target(r->path, &r->dir, &r->leaf, err);
     }
     if (s != CV_OK) {
+        cv_err_state(err, "nothing was made");
         return s;
     }
     if (fstatat(r->dir, r->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -242,8 +243,6 @@ static enum cv_status look(struct request *r, struct cv_err *err)
         cv_err_hint(err, "%s",
                     S_ISREG(st.st_mode) ? "--yes replaces it"
                                         : "it is not a file, and stays");
-    } else if (faccessat(r->dir, ".", W_OK, AT_EACCESS) != 0) {
-        s = cv_fail_errno(err, CV_IO, "%s cannot be made", r->path);
     }
     if (s != CV_OK) {
         cv_err_state(err, "nothing was made");

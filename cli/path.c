@@ -131,6 +131,22 @@ enum cv_status cv_path_open_parent(const char *path, int *dir,
     return CV_OK;
 }
 
+enum cv_status cv_path_open_target(const char *path, int *dir,
+                                   const char **name, struct cv_err *err)
+{
+    enum cv_status s = cv_path_open_parent(path, dir, name, err);
+
+    if (s == CV_OK && faccessat(*dir, ".", W_OK | X_OK, AT_EACCESS) != 0) {
+        s = cv_fail_errno(err, CV_IO, "%s cannot be made", path);
+        cv_err_hint(err, "check who owns its folder and its mode, or name "
+                         "another");
+    }
+    if (s != CV_OK) {
+        cv_err_state(err, "nothing was asked for, nothing was written");
+    }
+    return s;
+}
+
 bool cv_path_home(const char *name, char *out, size_t out_len)
 {
     const char *home = getenv("HOME");

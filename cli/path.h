@@ -27,6 +27,12 @@ CV_MUST_USE enum cv_status cv_path_open_parent(const char *path, int *dir,
                                                const char **name,
                                                struct cv_err *err);
 
+/* As cv_path_open_parent, for a file that is to be made once what cannot be
+ * taken back is done: also CV_IO where the caller may make none there. */
+CV_MUST_USE enum cv_status cv_path_open_target(const char *path, int *dir,
+                                               const char **name,
+                                               struct cv_err *err);
+
 /* $variable/certvault, else $HOME/fallback/certvault (XDG base directories; a
  * variable that is not absolute is passed over). CV_CONFIG where HOME is not
  * set. */

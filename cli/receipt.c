@@ -22,7 +22,7 @@ enum cv_status cv_receipt_begin(const struct cv_cli *cli,
     if (strcmp(r->path, "-") == 0) {
         return cv_fail(err, CV_USAGE, "a receipt is written into a file");
     }
-    s = cv_path_open_parent(r->path, &r->dir, &r->name, err);
+    s = cv_path_open_target(r->path, &r->dir, &r->name, err);
     if (s == CV_OK && fstatat(r->dir, r->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         (!cli->yes || !S_ISREG(st.st_mode))) {
         s = cv_fail(err, CV_EXISTS, "%s is there already", r->path);

@@ -109,6 +109,28 @@ def test_few_pages_left(small, name):
             v("export", entry, "--reason", "after", code=0, secret=True)
 
 
+@pytest.mark.parametrize("flag", ["--output", "--receipt"])
+def test_nothing_is_released_for_a_file_that_cannot_be_made(
+        mounts, vault, secrets, flag):
+    """A key that left and was put nowhere would have left all the same."""
+    vault.policy(harness.MAY_EXPORT)
+    vault.add(as_yaml(config(Identity("p256", secrets=secrets))), "a",
+              "--exportable")
+    shut = os.path.join(vault.home, "shut")
+    os.mkdir(shut)
+    if mounts.mount(b"none", shut.encode(), b"tmpfs", 1, b"mode=0700"):
+        pytest.skip("no tmpfs here")             # 1: MS_RDONLY
+    try:
+        error = vault.error(IO, "export", "a", "--reason", "x", flag,
+                            os.path.join(shut, "out"))
+    finally:
+        mounts.umount2(shut.encode(), 2)
+    assert "cannot be made: Read-only" in error["message"], error
+    assert error["state"] == "nothing was asked for, nothing was written"
+    assert "folder" in error["hint"], error
+    assert not vault.records("--action", "export")
+
+
 @pytest.fixture
 def roomy(mounts, vault, secrets):
     """A service whose vault is on a tmpfs of 24 MiB: a quarter is reserved."""
