@@ -79,7 +79,7 @@ static enum cv_status add_note(struct cv_cli *cli, cJSON *parameters,
 
     cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
     if (path != NULL) {
-        s = cv_offline_text(cli, path, &note, err);
+        s = cv_offline_claim(cli, path, &note, err);
     }
     if (s == CV_OK && path != NULL &&
         !cv_json_add_str(parameters, "checkpoint", cv_buf_text(&note))) {

@@ -220,7 +220,7 @@ static enum cv_status add_file(struct cv_cli *cli, cJSON *parameters,
     enum cv_status s;
 
     cv_buf_init(&text, NULL, max);
-    s = cv_offline_text(cli, path, &text, err);
+    s = cv_offline_claim(cli, path, &text, err);
     if (s == CV_OK) {
         said = cv_buf_text(&text);
         (void)cv_json_add_str(parameters, key, said);

@@ -137,7 +137,7 @@ static enum cv_status add_checkpoint(struct cv_cli *cli, cJSON *parameters,
     enum cv_status s;
 
     cv_buf_init(&note, NULL, CV_LIMIT_NOTE);
-    s = cv_offline_text(cli, path, &note, err);
+    s = cv_offline_claim(cli, path, &note, err);
     if (s == CV_OK &&
         !cv_json_add_str(parameters, "checkpoint", cv_buf_text(&note))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");

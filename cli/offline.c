@@ -199,8 +199,8 @@ static enum cv_status check_text(const char *path, const struct cv_buf *text,
     return CV_OK;
 }
 
-enum cv_status cv_offline_text(struct cv_cli *cli, const char *path,
-                               struct cv_buf *out, struct cv_err *err)
+static enum cv_status read_input(struct cv_cli *cli, const char *path,
+                                 struct cv_buf *out, struct cv_err *err)
 {
     enum cv_status s = CV_OK;
     int fd = -1;
@@ -218,5 +218,48 @@ enum cv_status cv_offline_text(struct cv_cli *cli, const char *path,
         s = cv_file_read(fd, path, out, err);
     }
     cv_file_close(&fd);
+    return s;
+}
+
+enum cv_status cv_offline_text(struct cv_cli *cli, const char *path,
+                               struct cv_buf *out, struct cv_err *err)
+{
+    const enum cv_status s = read_input(cli, path, out, err);
+
     return s == CV_OK ? check_text(path, out, err) : s;
+}
+
+/* Line feeds and printable text: what else there is no note, proof or record
+ * has, whoever made it. */
+static bool is_plain(const struct cv_buf *text)
+{
+    size_t at = 0;
+
+    while (at < text->len) {
+        uint32_t point = 0;
+        size_t n = cv_utf8_next(text->data + at, text->len - at, &point);
+
+        if (n == 0 || (point < 0x20 && point != '\n') ||
+            (point >= 0x7f && point <= 0x9f)) {
+            return false;
+        }
+        at += n;
+    }
+    return true;
+}
+
+enum cv_status cv_offline_claim(struct cv_cli *cli, const char *path,
+                                struct cv_buf *out, struct cv_err *err)
+{
+    enum cv_status s = read_input(cli, path, out, err);
+
+    if (s == CV_OK && !is_plain(out)) {
+        s = cv_fail(err, CV_INTEGRITY,
+                    "%s does not verify: control characters (a changed line "
+                    "end?) or no UTF-8 text",
+                    path);
+        cv_err_state(err, "it was held against nothing");
+        cv_err_hint(err, "get it again, byte for byte as it was made");
+    }
+    return s;
 }

@@ -57,4 +57,12 @@ CV_MUST_USE enum cv_status cv_offline_text(struct cv_cli *cli, const char *path,
                                            struct cv_buf *out,
                                            struct cv_err *err);
 
+/* The same of what is to be proved true: a checkpoint, a proof, a record. What
+ * none of these can hold (control characters but line feeds, no UTF-8) is
+ * CV_INTEGRITY: it does not verify. */
+CV_MUST_USE enum cv_status cv_offline_claim(struct cv_cli *cli,
+                                            const char *path,
+                                            struct cv_buf *out,
+                                            struct cv_err *err);
+
 #endif

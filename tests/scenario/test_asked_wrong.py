@@ -136,3 +136,29 @@ def test_a_proof_that_fails(asked):
         f.write(b"more")
     whole(asked.error(INTEGRITY, "audit", "verify", "--proof", proof,
                       "--key", key, "--record", record))
+
+
+@pytest.mark.parametrize("spoil", (
+    lambda text: text.replace(b"\n", b"\r\n"), lambda text: text + b"\0",
+    lambda text: text[:-2] + b"\xff\n"), ids=("crlf", "nul", "no-utf-8"))
+def test_what_no_note_or_record_holds_does_not_verify(asked, spoil):
+    """H73: a changed line end is 70 like any other change, in the name of the
+    file that was given and not of a message between two programs."""
+    good = {"proof": asked("audit", "prove", "0", code=0).out,
+            "record": asked("audit", "record", "0", code=0).out}
+    key = asked("audit", "key", code=0).out.decode().strip()
+    for bad in good:
+        path = {name: asked.write(name, spoil(text) if name == bad else text)
+                for name, text in good.items()}
+        error = asked.error(INTEGRITY, "audit", "verify", "--proof",
+                            path["proof"], "--key", key, "--record",
+                            path["record"])
+        assert path[bad] in whole(error)["message"]
+    note = asked.write("note", spoil(asked("audit", "checkpoint", code=0).out))
+    bundle = os.path.join(asked.home, "for-a-note")
+    if not os.path.isdir(bundle):
+        asked("audit", "prove", "--since", "1d", "--output", bundle, code=0)
+    for args in (), ("--bundle", bundle):
+        error = asked.error(INTEGRITY, "audit", "verify", *args,
+                            "--checkpoint", note)
+        assert note in whole(error)["message"]
