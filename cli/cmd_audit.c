@@ -333,25 +333,9 @@ static enum cv_status print_text(struct cv_cli *cli, const char *method,
     return cv_output_text(&cli->out, text, err);
 }
 
-/* As it lies in the file: `audit prove --archive` shows whether it was the
- * log's. */
-static enum cv_status archived_record(struct cv_cli *cli, const char *path,
-                                      int64_t seq, struct cv_err *err)
-{
-    struct cv_buf record;
-    enum cv_status s;
-
-    cv_buf_init(&record, NULL, CV_LIMIT_LEAF + 1);
-    s = cv_log_archive_find(path, seq, &record, err);
-    if (s == CV_OK) {
-        s = cv_output_text(&cli->out, cv_buf_text(&record), err);
-    }
-    cv_buf_wipe(&record);
-    return s;
-}
-
 CV_CMD(audit_record)
 {
+    const char *archive = cv_args_value(args, "archive");
     cJSON *parameters;
     int64_t seq = 0;
     enum cv_status s = cv_check_number(args->operands[0], "SEQ", 0,
@@ -360,14 +344,20 @@ CV_CMD(audit_record)
     if (s != CV_OK) {
         return s;
     }
-    if (cv_args_value(args, "archive") != NULL) {
-        return archived_record(cli, cv_args_value(args, "archive"), seq, err);
-    }
     parameters = cv_cli_parameters(cli);
     if (!cv_json_add_int(parameters, "seq", seq)) {
         return no_memory(parameters, err);
     }
-    return print_text(cli, "AuditRecord", parameters, "leaf", err);
+    if (archive == NULL) {
+        return print_text(cli, "AuditRecord", parameters, "leaf", err);
+    }
+    /* The file can hold anything: what is proved by the log's hashes is it. */
+    s = cv_log_archive_add(archive, seq, parameters, err);
+    if (s != CV_OK) {
+        cJSON_Delete(parameters);
+        return s;
+    }
+    return print_text(cli, "AuditProve", parameters, "leaf", err);
 }
 
 CV_CMD(audit_checkpoint)

@@ -13,6 +13,7 @@
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -25,50 +26,75 @@ static enum cv_status no_memory(cJSON *parameters, struct cv_err *err)
     return cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
-/* A proof is no secret: 0644, as for whom it is made. */
-static enum cv_status write_file(const struct cv_cli *cli, const char *path,
-                                 const char *text, struct cv_err *err)
+/* Where the proof goes, looked at before anything is asked for. */
+static enum cv_status look(const struct cv_cli *cli, const char *path, int *dir,
+                           const char **name, struct cv_err *err)
 {
-    struct cv_bytes bytes = {(const uint8_t *)text, strlen(text)};
-    const char *name;
-    int dir = -1;
-    enum cv_status s = cv_path_open_parent(path, &dir, &name, err);
+    struct stat st;
+    enum cv_status s = cv_path_open_parent(path, dir, name, err);
 
-    if (s == CV_OK) {
-        s = cli->yes ? cv_file_replace(dir, name, bytes, 0644, err)
-                     : cv_file_create(dir, name, bytes, 0644, err);
+    if (s == CV_OK && fstatat(*dir, *name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (!cli->yes || !S_ISREG(st.st_mode))) {
+        s = cv_fail(err, CV_EXISTS, "%s is there already", path);
+        cv_err_state(err, "nothing was asked for, nothing was written");
+        cv_err_hint(err, "%s",
+                    S_ISREG(st.st_mode) ? "--yes replaces it"
+                                        : "it is not a file, and stays");
     }
-    if (s == CV_EXISTS) {
-        cv_err_hint(err, "--yes replaces it");
-    }
-    cv_file_close(&dir);
     return s;
 }
 
-/* The record out of an archive: the broker has its hash only. */
-static enum cv_status add_record(cJSON *parameters, const char *archive,
-                                 int64_t seq, struct cv_err *err)
+/* A proof is no secret: 0644, as for whom it is made. */
+static enum cv_status write_file(const struct cv_cli *cli, int dir,
+                                 const char *name, const char *text,
+                                 struct cv_err *err)
 {
-    struct cv_buf record;
-    enum cv_status s;
+    struct cv_bytes bytes = {(const uint8_t *)text, strlen(text)};
 
-    if (archive == NULL) {
-        return CV_OK;
+    return cli->yes ? cv_file_replace(dir, name, bytes, 0644, err)
+                    : cv_file_create(dir, name, bytes, 0644, err);
+}
+
+/* To standard output where `path` is NULL. */
+static enum cv_status prove(struct cv_cli *cli, cJSON *parameters, int64_t seq,
+                            const char *path, struct cv_err *err)
+{
+    const cJSON *answer;
+    const char *proof, *name = NULL;
+    int dir = -1;
+    enum cv_status s = path != NULL ? look(cli, path, &dir, &name, err) : CV_OK;
+
+    if (s != CV_OK) {
+        cv_file_close(&dir);
+        cJSON_Delete(parameters);
+        return s;
     }
-    cv_buf_init(&record, NULL, CV_LIMIT_LEAF + 1);
-    s = cv_log_archive_find(archive, seq, &record, err);
-    if (s == CV_OK &&
-        !cv_json_add_str(parameters, "record", cv_buf_text(&record))) {
-        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    s = cv_call_simple(cli, "AuditProve", parameters, &answer, err);
+    proof = s == CV_OK ? cv_output_table_text(answer, "proof") : NULL;
+    if (s == CV_OK && proof == NULL) {
+        s = cv_fail(err, CV_INVALID, "the broker's answer has no proof");
+    } else if (s == CV_OK && path == NULL) {
+        s = cv_output_write(
+            &cli->out, (struct cv_bytes){(const uint8_t *)proof, strlen(proof)},
+            err);
+    } else if (s == CV_OK) {
+        s = write_file(cli, dir, name, proof, err);
     }
-    cv_buf_wipe(&record);
+    cv_file_close(&dir);
+    if (s == CV_OK && path != NULL) {
+        cv_output_note(&cli->out,
+                       "the proof for record %lld is in %s; it wants the "
+                       "record (audit record %lld) and the log's key (audit "
+                       "key) beside it",
+                       (long long)seq, path, (long long)seq);
+    }
     return s;
 }
 
 CV_CMD(audit_prove)
 {
-    const char *path = cv_args_value(args, "output"), *proof;
-    const cJSON *answer;
+    const char *path = cv_args_value(args, "output");
+    const char *archive = cv_args_value(args, "archive");
     cJSON *parameters;
     int64_t seq = 0;
     enum cv_status s;
@@ -87,33 +113,14 @@ CV_CMD(audit_prove)
     if (!cv_json_add_int(parameters, "seq", seq)) {
         return no_memory(parameters, err);
     }
-    s = add_record(parameters, cv_args_value(args, "archive"), seq, err);
+    s = archive != NULL ? cv_log_archive_add(archive, seq, parameters, err)
+                        : CV_OK;
     if (s != CV_OK) {
         cJSON_Delete(parameters);
         return s;
     }
-    s = cv_call_simple(cli, "AuditProve", parameters, &answer, err);
-    if (s != CV_OK) {
-        return s;
-    }
-    proof = cv_output_table_text(answer, "proof");
-    if (proof == NULL) {
-        return cv_fail(err, CV_INVALID, "the broker's answer has no proof");
-    }
-    if (path == NULL || strcmp(path, "-") == 0) {
-        return cv_output_write(
-            &cli->out, (struct cv_bytes){(const uint8_t *)proof, strlen(proof)},
-            err);
-    }
-    s = write_file(cli, path, proof, err);
-    if (s == CV_OK) {
-        cv_output_note(&cli->out,
-                       "the proof for record %lld is in %s; it wants the "
-                       "record (audit record %lld) and the log's key (audit "
-                       "key) beside it",
-                       (long long)seq, path, (long long)seq);
-    }
-    return s;
+    return prove(cli, parameters, seq,
+                 path != NULL && strcmp(path, "-") != 0 ? path : NULL, err);
 }
 
 static void hashes_cell(const cJSON *item, struct cv_buf *out)

@@ -195,13 +195,9 @@ static enum cv_status judge(const cJSON *report, struct cv_err *err)
 static enum cv_status open_archive(const char *path, cJSON *parameters,
                                    int *out, struct cv_err *err)
 {
-    *out = open(path, O_RDONLY | O_CLOEXEC);
-    if (*out == -1) {
-        const enum cv_status s = cv_fail_errno(
-            err, errno == ENOENT ? CV_NOT_FOUND : CV_IO, "%s", path);
+    const enum cv_status s = cv_file_open_input(path, out, err);
 
-        cv_err_state(err, "nothing was read");
-        cv_err_hint(err, "check the path, and who owns the file");
+    if (s != CV_OK) {
         return s;
     }
     return cv_json_add_bool(parameters, "archive", true)

@@ -5,7 +5,6 @@
 #include "vault/base/limits.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -127,15 +126,37 @@ static enum cv_status find(int fd, int64_t seq, struct cv_buf *out,
                             (long long)first, (long long)(first + n - 1));
 }
 
-enum cv_status cv_log_archive_find(const char *path, int64_t seq,
-                                   struct cv_buf *out, struct cv_err *err)
+/* What is no text is no record, and could not be sent. */
+static bool is_text(const struct cv_buf *record)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum cv_status s =
-        fd >= 0 ? find(fd, seq, out, err)
-                : cv_fail_errno(err, errno == ENOENT ? CV_NOT_FOUND : CV_IO,
-                                "%s", path);
+    for (size_t i = 0; i < record->len; i++) {
+        if (record->data[i] < 0x20 || record->data[i] > 0x7e) {
+            return false;
+        }
+    }
+    return true;
+}
 
+enum cv_status cv_log_archive_add(const char *path, int64_t seq,
+                                  cJSON *parameters, struct cv_err *err)
+{
+    struct cv_buf record;
+    int fd = -1;
+    enum cv_status s = cv_file_open_input(path, &fd, err);
+
+    cv_buf_init(&record, NULL, CV_LIMIT_LEAF + 1);
+    if (s == CV_OK) {
+        s = find(fd, seq, &record, err);
+    }
+    if (s == CV_OK && !is_text(&record)) {
+        s = cv_fail(err, CV_INTEGRITY, "record %lld of the archive is damaged",
+                    (long long)seq);
+    }
+    if (s == CV_OK &&
+        !cv_json_add_str(parameters, "record", cv_buf_text(&record))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&record);
     cv_file_close(&fd);
     return s;
 }

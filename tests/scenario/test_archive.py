@@ -679,10 +679,25 @@ def test_an_archive_that_was_changed(old, tmp_path):
         # The end of it alone is a beginning of what is left.
         code = 0 if text and data.endswith(text) else INTEGRITY
         old("audit", "verify", "--archive", str(bad), code=code)
-    bad.write_bytes(data.replace(b'"count":7}', b'"count":8}'))
-    old("audit", "prove", str(found.index(next(
-        f for f in found if b'"count":7}' in f[1]))), "--archive", str(bad),
-        code=INVALID)
+    # One record that says something else, its checksum as it should be: neither
+    # proved nor shown as the log's. Nor is one that is no text.
+    at = found.index(next(f for f in found if b'"count":7}' in f[1]))
+    was = found[at][1]
+    for text in (was.replace(b'"count":7}', b'"count":8}'),
+                 was.replace(b'"count":7}', b'"count":7\r')):
+        bad.write_bytes(data.replace(
+            merkle.frame(was), merkle.frame(text)))
+        for word in "prove", "record":
+            said = old("audit", word, str(at), "--archive", str(bad),
+                       code=INTEGRITY)
+            assert said.out == b"", said
+    assert old("audit", "record", str(at), "--archive", str(to),
+               code=0).out == was + b"\n"
+    # Whoever gives a FIFO is told so, and waits for nobody.
+    bad.unlink()
+    os.mkfifo(bad)
+    for args in ("record", str(at)), ("prove", str(at)), ("verify",):
+        old("audit", *args, "--archive", str(bad), code=INVALID)
 
 
 def test_a_copy_that_kept_no_hole_gets_it_again(old, tmp_path):

@@ -162,3 +162,23 @@ def test_what_no_note_or_record_holds_does_not_verify(asked, spoil):
         error = asked.error(INTEGRITY, "audit", "verify", *args,
                             "--checkpoint", note)
         assert note in whole(error)["message"]
+
+
+def test_a_proof_replaces_files_alone(asked):
+    """--yes is for files: as root it took /dev/null away."""
+    log = os.path.join(asked.folder, "audit", "log")
+    for name, make in (("a-fifo", os.mkfifo), ("a-folder", os.mkdir),
+                       ("a-link", lambda p: os.symlink("nowhere", p))):
+        path = os.path.join(asked.home, name)
+        make(path)
+        was = os.lstat(path)
+        before = os.path.getsize(log)
+        error = asked.error(INVALID, "audit", "prove", "0", "--output", path,
+                            "--yes")
+        assert "stays" in whole(error)["hint"]
+        now = os.lstat(path)
+        assert (now.st_ino, now.st_mode) == (was.st_ino, was.st_mode)
+        assert os.path.getsize(log) == before
+    path = asked.write("a-proof", b"old")
+    asked("audit", "prove", "0", "--output", path, "--yes", code=0)
+    assert open(path, "rb").read().startswith(b"c2sp.org/tlog-proof")

@@ -24,8 +24,12 @@ static enum cv_status take_record(struct cv_proving *p, uint64_t seq,
     if (s == CV_OK) {
         cv_tree_leaf(cv_buf_bytes(leaf), got);
         if (memcmp(want, got, sizeof(got)) != 0) {
-            s = cv_fail(err, CV_INVALID, "that is not record %llu of this log",
+            s = cv_fail(err, CV_INTEGRITY,
+                        "that is not record %llu of this log: it was changed, "
+                        "or is another log's",
                         (unsigned long long)seq);
+            cv_err_hint(err, "certvault audit verify --archive FILE says "
+                             "where the archive differs");
         }
     }
     return s;
