@@ -9,11 +9,11 @@
 #include "cli/broker_config.h"
 #include "cli/broker_offline.h"
 #include "cli/handed.h"
+#include "cli/private_main.h"
 #include "cli/service.h"
 
 #include "vault/base/limits.h"
 #include "vault/base/process.h"
-#include "vault/broker/broker.h"
 
 #include <getopt.h>
 #include <limits.h>
@@ -198,34 +198,22 @@ static enum cv_status run_agent(const struct arguments *a, bool handed,
     return cv_agent_main_run(&o, err);
 }
 
-static enum cv_status run_private(const struct arguments *a, struct cv_err *err)
+static enum cv_status run_private(const struct arguments *a, bool *told,
+                                  struct cv_err *err)
 {
-    struct cv_broker_options o = {
-        .mode = CV_BROKER_EXEC,
-        .folder = a->vault,
+    const struct cv_private_main o = {
+        .vault = a->vault,
+        .config = a->config,
         .create = a->create,
-        .socket = CV_PROCESS_SOCKET,
-        .programs = {.allow_unlocked = a->allow_unlocked},
+        .allow_unlocked = a->allow_unlocked,
     };
-    char logins[PATH_MAX];
-    enum cv_status s;
 
-    o.logins = cv_broker_config_logins(logins, sizeof(logins));
     if (a->vault == NULL || a->socket != NULL || a->helpers_at != NULL ||
         a->key_file != NULL || a->passphrase_file != NULL ||
         a->key_credential != NULL) {
         return fail_usage(err, "--private wants --vault alone");
     }
-    s = cv_broker_config_load(a->config, false, &o.programs, &o.relay, err);
-    if (s == CV_OK) {
-        s = cv_broker_config_signers(a->config, false, &o.policy_signers, err);
-    }
-    if (s == CV_OK) {
-        s = cv_broker_run(&o, err);
-    }
-    cv_broker_config_free(&o.programs);
-    cv_broker_config_free_signers(o.policy_signers);
-    return s;
+    return cv_private_main_run(&o, told, err);
 }
 
 static enum cv_status run_service(const struct arguments *a, bool handed,
@@ -252,7 +240,7 @@ int main(int argc, char **argv)
     struct arguments a = {0};
     struct cv_err err;
     enum cv_status s;
-    bool handed;
+    bool handed, told = false;
 
     cv_err_init(&err);
     s = read_arguments(argc, argv, &a, &err);
@@ -272,10 +260,10 @@ int main(int argc, char **argv)
     if (s == CV_OK) {
         s = a.offline   ? cv_broker_offline_run(&err)
             : a.agent   ? run_agent(&a, handed, &err)
-            : a.private ? run_private(&a, &err)
+            : a.private ? run_private(&a, &told, &err)
                         : run_service(&a, handed, &err);
     }
-    if (s != CV_OK) {
+    if (s != CV_OK && !told) {
         (void)fprintf(stderr, "certvaultd: %s\n", err.text);
         if (err.hint[0] != '\0') {
             (void)fprintf(stderr, "hint: %s\n", err.hint);

@@ -87,8 +87,9 @@ void cv_connect_free(struct cv_connect *c, struct cv_output *out)
     free(c);
 }
 
-/* A private broker that could not begin says why on standard error and by its
- * exit code; without a code of ours the failed call's own error stays. */
+/* A private broker that could not begin says why in answer to Hello. One that
+ * could not even do that says it on standard error and by its exit code;
+ * without a code of ours the failed call's own error stays. */
 static enum cv_status ended_early(struct cv_connect *c, enum cv_status s,
                                   struct cv_err *err)
 {
@@ -123,7 +124,7 @@ static enum cv_status attach(struct cv_cli *cli, int fd, pid_t pid, bool absent,
     if (s == CV_OK) {
         s = greet(c, absent, cli->vault_id, err);
     }
-    if (s == CV_UNAVAILABLE && pid > 0) {
+    if (s == CV_UNAVAILABLE && pid > 0 && c->greeting.tree == NULL) {
         s = ended_early(c, s, err);
     }
     if (s != CV_OK) {

@@ -975,6 +975,23 @@ def test_the_log_is_verified_by_its_folder(to, broker):
     assert "--vault" in done.note
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_private_broker_that_cannot_begin_says_why(cli, form):
+    """Once, and in JSON mode in the one document that there is."""
+    path = os.path.join(cli.home, "bad.yaml")
+    with open(path, "w", encoding="ascii") as f:
+        f.write("modules: nonsense\n")
+    os.chmod(path, 0o600)
+    done = cli("--no-input", "--vault", os.path.join(cli.home, "v"), "--config",
+               path, "-o", form, "init", "--key",
+               "file:" + os.path.join(cli.home, "key"), code=CONFIG)
+    assert done.note.count("modules") == 1 and path in done.note, done
+    assert "could not begin" not in done.note
+    if form == "json":
+        error = json.loads(done.note)["error"]
+        assert error["code"] == "config" and "modules" in error["message"]
+
+
 def test_doctor(to, broker):
     broker.answers["Status"] = {"status": {"mode": "service", "version": "x",
                                            "entries": 1, "log_size": 2,

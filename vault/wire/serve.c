@@ -16,7 +16,7 @@ struct request {
 };
 
 /* "io.certvault.Broker.Denied" for a status. */
-static void error_name(const struct cv_interface *iface, enum cv_status status,
+static void error_name(const char *iface, enum cv_status status,
                        const char *own, char *out, size_t out_len)
 {
     static const char *const names[CV_STATUS_COUNT] = {
@@ -33,7 +33,7 @@ static void error_name(const struct cv_interface *iface, enum cv_status status,
                        : names[status] != NULL ? names[status]
                                                : "Internal";
 
-    (void)snprintf(out, out_len, "%s.%s", iface->name, name);
+    (void)snprintf(out, out_len, "%s.%s", iface, name);
 }
 
 /* Moves the members of `from` into `to`. */
@@ -48,8 +48,7 @@ static void move_members(cJSON *to, cJSON *from)
     }
 }
 
-static enum cv_status send_failure(const struct cv_interface *iface,
-                                   struct cv_reply *reply,
+static enum cv_status send_failure(const char *iface, struct cv_reply *reply,
                                    const struct cv_err *what,
                                    struct cv_err *err)
 {
@@ -166,7 +165,7 @@ static enum cv_status run_method(const struct cv_interface *iface,
         } else if (s == CV_OK) {
             s = cv_reply_send(reply, err);
         } else {
-            s = send_failure(iface, reply, &what, err);
+            s = send_failure(iface->name, reply, &what, err);
         }
     }
     cv_reply_end(reply);
@@ -253,6 +252,29 @@ enum cv_status cv_serve_loop(const struct cv_interface *iface, void *context,
         }
         cv_message_free(&request);
     }
+    cv_channel_free(ch);
+    return s;
+}
+
+enum cv_status cv_serve_refuse(const char *iface, int fd, int timeout_ms,
+                               const struct cv_err *what, struct cv_err *err)
+{
+    struct cv_channel *ch = NULL;
+    struct cv_message request = {0};
+    enum cv_status s = cv_channel_new(fd, CV_LIMIT_FRAME, &ch, err);
+
+    if (s == CV_OK) {
+        s = cv_channel_recv(ch, true, timeout_ms, &request, err);
+    }
+    if (s == CV_OK && request.tree == NULL) {
+        s = cv_fail(err, CV_UNAVAILABLE, "nobody asked");
+    }
+    if (s == CV_OK) {
+        struct cv_reply reply = {.ch = ch};
+
+        s = send_failure(iface, &reply, what, err);
+    }
+    cv_message_free(&request);
     cv_channel_free(ch);
     return s;
 }

@@ -43,4 +43,12 @@ CV_MUST_USE enum cv_status cv_serve_loop(const struct cv_interface *iface,
                                          void *context, int fd, int idle_ms,
                                          struct cv_err *err);
 
+/* For a program that cannot serve: waits at most `timeout_ms` for the first
+ * request over `fd` (taken) and answers it with `what`, an error of `iface`.
+ * Fails where nobody asked, or the answer could not be sent. */
+CV_MUST_USE enum cv_status cv_serve_refuse(const char *iface, int fd,
+                                           int timeout_ms,
+                                           const struct cv_err *what,
+                                           struct cv_err *err);
+
 #endif
