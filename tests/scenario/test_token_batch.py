@@ -3,6 +3,7 @@ entry with its key there, or none is and nothing is left; cut off at any step.
 The token is the stand-in of test_token_journal.py."""
 
 import contextlib
+import json
 import os
 import subprocess
 
@@ -250,7 +251,28 @@ def test_policy_forbids_what_one_came_to_be(vault):
 def test_dry_run(vault):
     done = batch(vault, 0, "--dry-run")
     assert [e["name"] for e in done.json["items"]] == ENTRIES
+    assert {e["location"] for e in done.json["items"]} == {"token"}
+    assert all(e["token_uri"].startswith("pkcs11:")
+               for e in done.json["items"])
     assert vault.names() == [] and not vault.token.objects
+    assert journal(vault) == []
+
+
+def test_dry_run_of_more_than_a_limit_lets_in(vault):
+    """Each of them would be permitted, all of them are not."""
+    rules = [{"name": "few", "effect": "permit", "actions": ["import"],
+              "limit": {"count": 2, "per": "1h"}},
+             {"name": "rest", "effect": "permit",
+              "actions": ["list", "audit.read"]}]
+    vault("policy", "apply", vault.write("policy.yaml", json.dumps({
+        "apiVersion": "certvault/v1", "kind": "Policy",
+        "metadata": {"name": "test", "version": 1},
+        "rules": [{**r, "subjects": {"users": ["*"]}} for r in rules]})),
+          code=0)
+    for more in ([], ["--dry-run"]):
+        done = batch(vault, None, *more)
+        assert done.code == 75 and "limit" in done.note, done
+        assert vault.names() == [] and journal(vault) == []
 
 
 @some(["begin", "half", "named", "created", "certified", "end"], [0, 1, 2],

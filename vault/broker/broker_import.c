@@ -98,15 +98,9 @@ import_to_token(struct cv_broker *b, const struct import *in,
     if (s == CV_OK) {
         s = cv_held_may_all(&held, takes, n, err);
     }
-    if (s == CV_OK && in->dry_run) {
-        s = cv_broker_enter(b, err);
-        if (s == CV_OK) {
-            cv_take_check_free(b, takes, n);
-            s = cv_take_first_refused(takes, n, err);
-            cv_broker_leave(b);
-        }
-    } else if (s == CV_OK) {
-        s = cv_held_take(&held, takes, n, err);
+    if (s == CV_OK) {
+        s = in->dry_run ? cv_held_rehearse(&held, takes, n, err)
+                        : cv_held_take(&held, takes, n, err);
     }
     if (s != CV_OK && n > 1 && err->state[0] == '\0') {
         cv_err_state(err, "none of the %zu keys was taken in", n);

@@ -217,6 +217,12 @@ CV_MUST_USE enum cv_status cv_held_take(struct cv_held *held,
                                         struct cv_take *takes, size_t n,
                                         struct cv_err *err);
 
+/* Not entered. What cv_held_take would check before anything is changed; the
+ * documents say that the keys are on the token. */
+CV_MUST_USE enum cv_status cv_held_rehearse(struct cv_held *held,
+                                            struct cv_take *takes, size_t n,
+                                            struct cv_err *err);
+
 /* held_remove.c: all that go are checked, then decided, then their rows put
  * (and the leaves durable), then one key after the other is destroyed. */
 
