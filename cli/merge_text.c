@@ -219,16 +219,40 @@ static enum cv_status change_item(struct work *w,
     return cv_buf_status(&p->text, "the new kubeconfig", w->err);
 }
 
+/* With its last item a list in block form is nothing at all, which others read
+ * as null. */
+static enum cv_status close_empty(struct work *w,
+                                  const struct cv_yaml_items *found)
+{
+    size_t end = found->colon;
+    struct piece *p;
+
+    while (end < w->text.len && w->text.data[end] == ' ') {
+        end++;
+    }
+    if (end < w->text.len && w->text.data[end] == '#') {
+        end = found->colon; /* blanks part it from the comment */
+    }
+    p = new_piece(w, found->colon, end);
+    if (p == NULL) {
+        return CV_INVALID;
+    }
+    cv_buf_add_str(&p->text, " []");
+    return cv_buf_status(&p->text, "the new kubeconfig", w->err);
+}
+
 static enum cv_status gather(struct work *w, const char *list)
 {
     struct cv_yaml_items found;
     bool touched = false, adds = false;
+    size_t gone = 0;
     enum cv_status s;
 
     for (size_t i = 0; i < w->n_edits; i++) {
         if (is_of(&w->edits[i], list)) {
             touched = true;
             adds = adds || w->edits[i].index < 0;
+            gone += w->edits[i].index >= 0 && w->edits[i].item == NULL;
         }
     }
     if (!touched) {
@@ -239,6 +263,10 @@ static enum cv_status gather(struct work *w, const char *list)
         if (is_of(&w->edits[i], list) && w->edits[i].index >= 0) {
             s = change_item(w, &found, &w->edits[i]);
         }
+    }
+    if (s == CV_OK && !adds && found.kind == CV_YAML_ITEMS_BLOCK &&
+        gone == found.n && found.colon != 0) {
+        s = close_empty(w, &found);
     }
     return s == CV_OK && adds ? add_new(w, list, &found) : s;
 }

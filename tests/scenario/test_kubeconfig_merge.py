@@ -136,6 +136,21 @@ def test_in_and_out_byte_for_byte(cli, broker, kube):
     assert kube.others() == []
 
 
+def test_in_and_out_of_lists_that_are_empty(cli, broker, kube):
+    """Null, which a list without its last item reads as, is not what was."""
+    text = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\n"
+    kube.write(text)
+    cli("kubeconfig", "prod", "--merge", kube.path, code=0)
+    cli("kubeconfig", "prod", "--unmerge", kube.path, code=0)
+    assert kube.read().decode() == text
+    cli("kubeconfig", "prod", "--merge", kube.path, code=0)
+    merged = kube.read()
+    assert merged.count(b"users: \n") == 1
+    kube.write(merged.replace(b"users: \n", b"users: # of mine\n"))
+    cli("kubeconfig", "prod", "--unmerge", kube.path, code=0)
+    assert kube.tree["users"] == [] and b"# of mine" in kube.read()
+
+
 def test_twice_is_once(cli, broker, kube):
     kube.write(OTHERS)
     cli("kubeconfig", "prod", "--merge", kube.path, code=0)
@@ -240,7 +255,7 @@ def test_forms(cli, broker, kube, form):
     cli("kubeconfig", "prod", "--unmerge", kube.path, code=0)
     tree = kube.tree
     for key, value in (before or {}).items():
-        assert (tree[key] or None) == (value or None)
+        assert tree[key] == ([] if value is None else value)
     kubectl(kube, "config", "view")
     assert kube.others() == []
 

@@ -153,6 +153,15 @@ static bool opens(const yaml_event_t *e)
            e->type == YAML_SEQUENCE_START_EVENT;
 }
 
+/* Behind the colon of a key that ends at `at`. */
+static size_t find_colon(const struct walk *w, size_t at)
+{
+    while (at < w->text.len && w->text.data[at] == ' ') {
+        at++;
+    }
+    return at < w->text.len && w->text.data[at] == ':' ? at + 1 : 0;
+}
+
 /* A scalar, or a container that begins. */
 static enum cv_status take_node(struct walk *w, const yaml_event_t *e,
                                 size_t begin, size_t end)
@@ -165,6 +174,7 @@ static enum cv_status take_node(struct walk *w, const yaml_event_t *e,
         if (e->type == YAML_SCALAR_EVENT &&
             strcmp((const char *)e->data.scalar.value, w->key) == 0) {
             w->out->kind = CV_YAML_ITEMS_SCALAR; /* its value comes next */
+            w->out->colon = find_colon(w, end);
         }
         return CV_OK;
     }

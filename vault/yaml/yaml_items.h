@@ -22,6 +22,8 @@ struct cv_yaml_items {
     enum cv_yaml_items_kind kind;
     struct cv_yaml_items_range value; /* of SCALAR and FLOW */
     size_t indent;                    /* of BLOCK: blanks before a dash */
+    size_t colon; /* of BLOCK: the byte behind the colon of `key: `; 0: it is
+                     written in another way */
     /* FLOW: each item's own text. BLOCK: its lines whole, dash, comments behind
      * it and line feed included (the last of a text may lack that). */
     struct cv_yaml_items_range *items;
