@@ -32,7 +32,8 @@ static void say_cut_off(const struct cv_cli *cli)
     struct cv_buf words;
 
     cv_err_init(&err);
-    (void)cv_fail(&err, CV_BUSY, "interrupted while the broker was at work");
+    (void)cv_fail(&err, CV_INTERRUPTED,
+                  "interrupted while the broker was at work");
     cv_err_state(&err, "each thing that it had begun is done whole, or not at "
                        "all");
     cv_err_hint(&err, "%s",

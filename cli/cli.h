@@ -35,6 +35,8 @@ struct cv_cli {
     bool changes;         /* this command does something, and then ends */
     const char *cut_off;  /* what to do if it was interrupted while the
                              broker did it; NULL: what fits all */
+    const char *unasked;  /* what there is if a question is not answered; NULL:
+                             nothing was done */
     bool break_glass;     /* --break-glass */
     bool wait;            /* --wait: for approval */
     bool no_agent;        /* --no-agent: not even one that runs */

@@ -197,6 +197,9 @@ static enum cv_status batch_send(struct import *in, struct cv_err *err)
                        CV_JSON_ARRAY, &items, err);
     cv_output_progress_end(&in->cli->out);
     if (s == CV_OK) {
+        if (!in->cli->dry_run) {
+            in->cli->unasked = "what was taken in before stays";
+        }
         s = take_items(in, items, in->identities, err);
     } else if (s == CV_EXISTS && in->shred) {
         cv_err_state(err, "the file still has its keys");

@@ -167,6 +167,7 @@ CV_CMD(init)
     if (s == CV_OK && cv_args_has(args, "token")) {
         s = cv_place_uri(cv_args_value(args, "token"), "token", err);
     }
+    cli->unasked = "no vault was made";
     if (s == CV_OK) {
         s = check_absent(cli, err);
     }
@@ -179,6 +180,9 @@ CV_CMD(init)
             cv_err_hint(err, "give the passphrase with --new-passphrase-file "
                              "FILE; --key file:FILE: a key file opens it");
         }
+    }
+    if (made) {
+        cli->unasked = "no vault was made; the new key file stays";
     }
     if (s == CV_OK) {
         s = make(cli, args, arena, &slot, err);

@@ -77,6 +77,9 @@ static enum cv_status send_key(struct cv_cli *cli, const char *method,
     if (s == CV_OK) {
         s = cv_secret_new(cli, spec, file, arena, &slot, &made, err);
     }
+    if (made) {
+        cli->unasked = "the vault is as it was; the new key file stays";
+    }
     if (s == CV_OK) {
         call.arena = arena;
         call.parameters = cv_cli_parameters(cli);

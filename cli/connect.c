@@ -99,7 +99,7 @@ static enum cv_status ended_early(struct cv_connect *c, enum cv_status s,
     c->channel = NULL;
     code = cv_process_wait(c->pid);
     c->pid = 0;
-    for (int i = CV_FAILED; i < CV_STATUS_COUNT; i++) {
+    for (int i = CV_FAILED; i < CV_INTERRUPTED; i++) {
         if (code > 1 && cv_err_exit_code((enum cv_status)i) == code) {
             return cv_fail(err, (enum cv_status)i,
                            "the private broker could not begin");

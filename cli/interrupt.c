@@ -10,18 +10,25 @@ static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
 
 static volatile sig_atomic_t guarded_fd = -1;
 static struct termios guarded;
-static char words[4096];
-static volatile sig_atomic_t n_words;
+/* What is said: of a call, and of a question that stands. */
+struct words {
+    char text[4096];
+    volatile sig_atomic_t n;
+};
+
+static struct words call, question;
 
 /* Only what signal-safety(7) lists. */
 static void end_now(int number)
 {
+    const struct words *said = question.n > 0 ? &question : &call;
+
     if (guarded_fd >= 0) {
         (void)tcsetattr(guarded_fd, TCSANOW, &guarded);
         (void)!write(guarded_fd, "\n", 1);
     }
-    if (n_words > 0) {
-        (void)!write(STDERR_FILENO, words, (size_t)n_words);
+    if (said->n > 0) {
+        (void)!write(STDERR_FILENO, said->text, (size_t)said->n);
     }
     _exit(128 + number);
 }
@@ -53,13 +60,23 @@ void cv_interrupt_unguard(void)
     guarded_fd = -1;
 }
 
+static void keep(struct words *w, const void *text, size_t len)
+{
+    w->n = 0;
+    if (len > 0 && len <= sizeof(w->text)) {
+        memcpy(w->text, text, len);
+        w->n = (sig_atomic_t)len;
+    }
+}
+
 void cv_interrupt_say(const void *text, size_t len)
 {
-    n_words = 0;
-    if (len > 0 && len <= sizeof(words)) {
-        memcpy(words, text, len);
-        n_words = (sig_atomic_t)len;
-    }
+    keep(&call, text, len);
+}
+
+void cv_interrupt_ask(const void *text, size_t len)
+{
+    keep(&question, text, len);
 }
 
 static void mask(int how)

@@ -23,6 +23,10 @@ void cv_interrupt_unguard(void);
  * longer than 4 KiB is not written). `len` 0: nothing any more. */
 void cv_interrupt_say(const void *text, size_t len);
 
+/* The same while a question stands that this program asked: it comes before
+ * what cv_interrupt_say was given, which holds again afterwards (`len` 0). */
+void cv_interrupt_ask(const void *text, size_t len);
+
 /* Puts interrupts off until release; the two nest not. */
 void cv_interrupt_hold(void);
 void cv_interrupt_release(void);

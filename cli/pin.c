@@ -192,6 +192,7 @@ static enum cv_status ask(struct cv_cli *cli, const struct cv_pin_token *token,
                           struct cv_err *err)
 {
     char question[200];
+    enum cv_status s;
 
     (void)snprintf(question, sizeof(question),
                    "%s of the token \"%s\"%s: ", what, token->label,
@@ -202,7 +203,10 @@ static enum cv_status ask(struct cv_cli *cli, const struct cv_pin_token *token,
     }
     if (!tty_only && cv_pinentry_possible(cli)) {
         out->source = "pinentry";
-        return cv_pinentry_ask(question, arena, &out->secret, err);
+        cv_prompt_begin(cli);
+        s = cv_pinentry_ask(question, arena, &out->secret, err);
+        cv_prompt_end();
+        return s;
     }
     return nobody(cli, token->label, err);
 }

@@ -38,6 +38,36 @@ static void say(int fd, const char *text)
     cv_buf_wipe(&b);
 }
 
+/* What an interrupt says while a question stands. */
+static void tell_unanswered(const struct cv_cli *cli)
+{
+    struct cv_err err;
+    struct cv_buf words;
+
+    cv_err_init(&err);
+    (void)cv_fail(&err, CV_INTERRUPTED,
+                  "interrupted, and the question was not answered");
+    cv_err_state(&err, "%s",
+                 cli->unasked != NULL ? cli->unasked : "nothing was done");
+    cv_buf_init(&words, NULL, CV_KIB(4));
+    cv_output_error_words(&cli->out, &err, &words);
+    if (cv_buf_status(&words, "an error", NULL) == CV_OK) {
+        cv_interrupt_ask(words.data, words.len);
+    }
+    cv_buf_wipe(&words);
+}
+
+void cv_prompt_begin(struct cv_cli *cli)
+{
+    cv_output_progress_end(&cli->out);
+    tell_unanswered(cli);
+}
+
+void cv_prompt_end(void)
+{
+    cv_interrupt_ask(NULL, 0);
+}
+
 /* Reads up to the line's end, a byte at a time so that nothing is read ahead.
  * *len is `size` + 1 where the line was longer. False at the terminal's end. */
 static bool read_line(int fd, char *line, size_t size, size_t *len)
@@ -124,8 +154,9 @@ enum cv_status cv_prompt_secret(struct cv_cli *cli, const char *question,
                          "FILE");
         return s;
     }
-    cv_output_progress_end(&cli->out);
+    cv_prompt_begin(cli);
     s = read_hidden(fd, question, arena, out, err ? err : &local);
+    cv_prompt_end();
     cv_file_close(&fd);
     return s;
 }
@@ -161,6 +192,7 @@ enum cv_status cv_prompt_confirm(struct cv_cli *cli, struct cv_err *err,
                                  const char *fmt, ...)
 {
     char question[512], answer[8];
+    struct termios settings;
     size_t len = 0;
     enum cv_status s;
     va_list ap;
@@ -181,12 +213,17 @@ enum cv_status cv_prompt_confirm(struct cv_cli *cli, struct cv_err *err,
         cv_err_hint(err, "add --yes");
         return s;
     }
-    cv_output_progress_end(&cli->out);
+    cv_prompt_begin(cli);
+    if (tcgetattr(fd, &settings) == 0) {
+        cv_interrupt_guard(fd, &settings); /* its line is ended, too */
+    }
     say(fd, question);
     say(fd, " [y/N] ");
     if (!read_line(fd, answer, sizeof(answer) - 1, &len)) {
         len = 0;
     }
+    cv_interrupt_unguard();
+    cv_prompt_end();
     cv_file_close(&fd);
     if ((len == 1 && (answer[0] == 'y' || answer[0] == 'Y')) ||
         (len == 3 && memcmp(answer, "yes", 3) == 0)) {

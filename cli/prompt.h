@@ -26,6 +26,11 @@ CV_MUST_USE enum cv_status
 cv_prompt_confirm(struct cv_cli *cli, struct cv_err *err, const char *fmt, ...)
     CV_PRINTF(3, 4);
 
+/* Around a question that is asked in another way: an interrupt says meanwhile
+ * that it was not answered, and what there is (cli->unasked). */
+void cv_prompt_begin(struct cv_cli *cli);
+void cv_prompt_end(void);
+
 /* Is there a terminal to ask on? */
 bool cv_prompt_possible(const struct cv_cli *cli);
 

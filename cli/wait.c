@@ -138,7 +138,8 @@ static void say_interrupted(const struct cv_cli *cli, const char *id)
     struct cv_buf words;
 
     cv_err_init(&err);
-    (void)cv_fail(&err, CV_BUSY, "interrupted: the request %s still waits", id);
+    (void)cv_fail(&err, CV_INTERRUPTED,
+                  "interrupted: the request %s still waits", id);
     tell_stays(id, &err);
     cv_buf_init(&words, NULL, CV_KIB(4));
     cv_output_error_words(&cli->out, &err, &words);

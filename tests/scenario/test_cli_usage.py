@@ -644,6 +644,59 @@ def test_ctrl_c_gives_the_echo_back(to, broker):
     assert keys(broker) == []
 
 
+QUESTIONS = {
+    "passphrase": (["export", "a"], b"Passphrase: ", "nothing was done"),
+    "new": (["slot", "add", "passphrase"], b"New passphrase: ",
+            "nothing was done"),
+    "key file": (["slot", "add", "file:KEY"], b"Passphrase: ",
+                 "the vault is as it was; the new key file stays"),
+    "yes": (["rm", "a"], b"[y/N] ", "nothing was done"),
+}
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_ctrl_c_at_a_question(to, broker, question, form, tmp_path):
+    words, asked, state = QUESTIONS[question]
+    broker.answers["Export"] = locked("passphrase")
+    broker.answers["SlotAdd"] = locked("passphrase")
+    words = [w.replace("KEY", str(tmp_path / "new.key")) for w in words]
+    with open(tmp_path / "out", "wb") as out:
+        t = Terminal(to, *words, "-o", form, stdout=out.fileno())
+        t.until(asked)
+        t.type(b"begun\x03")
+        t.until(b"interrupted")
+        assert t.end() == 130
+    assert keys(broker) == [] and broker.asked("Remove") == []
+    if form == "json":
+        error = json.loads(t.seen[t.seen.index(b'{"error"'):])["error"]
+        assert error["code"] == "interrupted" and error["state"] == state
+    else:
+        assert f"\r\nstate: {state}\r\n" in t.seen.decode(), t.seen
+        assert b"\ncertvault: interrupted" in t.seen
+
+
+def test_an_answered_question_is_none_any_more(to, broker, tmp_path):
+    """Then the broker is at work."""
+    import threading
+    asked, go = threading.Event(), threading.Event()
+
+    def wait(_):
+        asked.set()
+        go.wait(60)
+        return {"items": []}
+
+    broker.answers["Remove"] = wait
+    t = Terminal(to, "rm", "a")
+    t.until(b"[y/N] ")
+    t.type(b"y\n")
+    assert asked.wait(60)
+    t.type(b"\x03")
+    t.until(b"while the broker was at work")
+    assert t.end() == 130
+    go.set()
+
+
 def test_ctrl_c_while_waiting(to, broker):
     import threading
     asked, go = threading.Event(), threading.Event()

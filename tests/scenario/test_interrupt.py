@@ -97,3 +97,4 @@ def test_what_state_things_are_in_is_said(cloud_vault, standin, form):
     if form == "json":
         error = json.loads(err)["error"]
         assert "interrupted" in error["message"] and error["state"]
+        assert error["code"] == "interrupted"

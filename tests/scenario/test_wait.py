@@ -61,7 +61,7 @@ def test_interrupted_as_root(asking, number):
     out, err = waits.communicate(timeout=120)
     assert waits.returncode == 128 + number and out == b"", err
     error = json.loads(err.splitlines()[-1])["error"]
-    assert error["code"] == "busy"
+    assert error["code"] == "interrupted"
     check_words(error, id)
     assert until(lambda: given(asking.ask(
         BOB, "Requests"))["items"][0]["state"] == "open")

@@ -37,6 +37,7 @@ static void exit_codes_and_words(void **state)
         {CV_REMOTE, 76, "remote"},
         {CV_DENIED, 77, "denied"},
         {CV_CONFIG, 78, "config"},
+        {CV_INTERRUPTED, 130, "interrupted"},
     };
     assert_int_equal(sizeof(table) / sizeof(table[0]), CV_STATUS_COUNT);
     for (size_t i = 0; i < CV_STATUS_COUNT; i++) {

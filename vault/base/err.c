@@ -27,6 +27,7 @@ static const struct {
     [CV_REMOTE] = {"remote", 76},
     [CV_DENIED] = {"denied", 77},
     [CV_CONFIG] = {"config", 78},
+    [CV_INTERRUPTED] = {"interrupted", 130},
 };
 
 /* Is all that is left the beginning of a character? */

@@ -41,6 +41,7 @@ enum cv_status {
     CV_REMOTE,      /* 76 "remote": API, network or TLS                 */
     CV_DENIED,      /* 77 "denied": by policy                           */
     CV_CONFIG,      /* 78 "config": configuration, module not allowed   */
+    CV_INTERRUPTED, /* 130 "interrupted": Ctrl-C or its kin ended it    */
     CV_STATUS_COUNT
 };
 
@@ -121,7 +122,7 @@ void cv_err_state(struct cv_err *e, const char *fmt, ...) CV_PRINTF(2, 3);
 /* Puts "context: " before the text, e.g. a file's name. */
 void cv_err_prefix(struct cv_err *e, const char *fmt, ...) CV_PRINTF(2, 3);
 
-/* The process exit code of a status (0, 1, 64 to 78). */
+/* The process exit code of a status (0, 1, 64 to 78, 130). */
 int cv_err_exit_code(enum cv_status status);
 
 /* The word of a status ("denied"), a literal; and back. A word that is none of
