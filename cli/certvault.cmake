@@ -25,7 +25,7 @@ cv_library(cli LAYER 6
           config_files.c config_rules.c days.c done.c module_setting.c pin_kind.c place_word.c
           ../pkcs11/module_named.c ../vault/broker/policy_signer.c ../vault/fetch/origin.c
           ../vault/fetch/region_entry.c ../vault/fetch/region_list.c
-          cmd_status.c status_http.c status_text.c
+          cmd_status.c inside.c status_http.c status_text.c
           cmd_policy_sign.c cmd_policy_file.c cmd_policy_review.c
           cmd_token.c
           cmd_vault.c cmd_prove.c cmd_verify.c verify_anchors.c witnesses.c command.c command_table.c nearest.c complete.c

@@ -3,6 +3,7 @@
 #include "cli/call.h"
 #include "cli/cmd.h"
 #include "cli/connect.h"
+#include "cli/inside.h"
 #include "cli/interrupt.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
@@ -126,12 +127,18 @@ struct copy {
     struct cv_arrival file;
 };
 
-static enum cv_status look(const struct cv_cli *cli, const char *path,
+static enum cv_status look(struct cv_cli *cli, const char *path,
                            struct cv_err *err)
 {
     bool is_file;
     enum cv_status s = cv_arrival_look(path, cli->yes, &is_file, err);
 
+    if (s == CV_OK) {
+        s = cv_inside_check(cli, path,
+                            "a backup elsewhere, best on another disk: what "
+                            "befalls the vault must not befall it",
+                            err);
+    }
     if (s == CV_EXISTS) {
         cv_err_state(err, "nothing was asked for, nothing was written");
         if (is_file) {

@@ -5,6 +5,7 @@
 #include "cli/cmd.h"
 #include "cli/done.h"
 #include "cli/entry_view.h"
+#include "cli/inside.h"
 #include "cli/interrupt.h"
 #include "cli/output_yaml.h"
 #include "cli/path.h"
@@ -26,12 +27,15 @@ struct target {
     struct cv_receipt receipt;
 };
 
-static enum cv_status look_at_file(const struct cv_cli *cli,
-                                   struct target *target, struct cv_err *err)
+static enum cv_status look_at_file(struct cv_cli *cli, struct target *target,
+                                   struct cv_err *err)
 {
     struct stat st;
     enum cv_status s = cv_path_check_file(target->path, err);
 
+    if (s == CV_OK) {
+        s = cv_inside_check_output(cli, target->path, err);
+    }
     if (s == CV_OK) {
         s = cv_path_open_target(target->path, &target->dir, &target->name, err);
     }
@@ -59,7 +63,7 @@ static enum cv_status look_at_file(const struct cv_cli *cli,
     return CV_OK;
 }
 
-static enum cv_status look(const struct cv_cli *cli, struct target *target,
+static enum cv_status look(struct cv_cli *cli, struct target *target,
                            struct cv_err *err)
 {
     enum cv_status s;

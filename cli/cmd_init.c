@@ -3,6 +3,7 @@
 #include "cli/check.h"
 #include "cli/cmd.h"
 #include "cli/connect.h"
+#include "cli/inside.h"
 #include "cli/output_table.h"
 #include "cli/place.h"
 #include "cli/secret.h"
@@ -160,6 +161,9 @@ CV_CMD(init)
     }
     if (s == CV_OK) {
         s = cv_secret_check(spec, err);
+    }
+    if (s == CV_OK) {
+        s = cv_inside_check_slot(cli, spec, err);
     }
     if (s == CV_OK) {
         s = read_log_key(cli, cv_args_value(args, "log-key"), err);

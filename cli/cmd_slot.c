@@ -2,6 +2,7 @@
 #include "cli/call.h"
 #include "cli/check.h"
 #include "cli/cmd.h"
+#include "cli/inside.h"
 #include "cli/output_table.h"
 #include "cli/prompt.h"
 #include "cli/secret.h"
@@ -110,6 +111,9 @@ CV_CMD(slot_add)
     const char *spec = args->operands[0];
     enum cv_status s = cv_secret_check(spec, err);
 
+    if (s == CV_OK) {
+        s = cv_inside_check_slot(cli, spec, err);
+    }
     return s == CV_OK
                ? send_key(cli, "SlotAdd", NULL, spec,
                           cv_args_value(args, "new-passphrase-file"), err)
@@ -188,6 +192,9 @@ CV_CMD(slot_change)
 
     if (s == CV_OK && spec != NULL) {
         s = cv_secret_check(spec, err);
+    }
+    if (s == CV_OK && spec != NULL) {
+        s = cv_inside_check_slot(cli, spec, err);
     }
     if (s == CV_OK && spec == NULL) {
         s = same_kind(cli, id, same, sizeof(same), err);

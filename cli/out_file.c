@@ -1,5 +1,6 @@
 #include "cli/out_file.h"
 
+#include "cli/inside.h"
 #include "cli/path.h"
 #include "vault/base/limits.h"
 
@@ -27,7 +28,7 @@ static enum cv_status look(const struct cv_cli *cli, int dir, const char *name,
     return s;
 }
 
-enum cv_status cv_out_file_begin(const struct cv_cli *cli, const char *path,
+enum cv_status cv_out_file_begin(struct cv_cli *cli, const char *path,
                                  struct cv_out_file *out, struct cv_err *err)
 {
     const char *name;
@@ -40,6 +41,9 @@ enum cv_status cv_out_file_begin(const struct cv_cli *cli, const char *path,
     out->replace = cli->yes;
     cv_buf_init(&out->pending, NULL, 2 * PENDING);
     s = cv_path_check_file(path, err);
+    if (s == CV_OK) {
+        s = cv_inside_check_output(cli, path, err);
+    }
     if (s == CV_OK) {
         s = cv_path_open_parent(path, &dir, &name, err);
     }

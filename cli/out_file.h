@@ -14,7 +14,7 @@ struct cv_out_file {
 
 /* Looks at `path` before anything is asked for, and begins. CV_EXISTS,
  * CV_NOT_FOUND, CV_IO. cv_out_file_end is to be called in any case. */
-CV_MUST_USE enum cv_status cv_out_file_begin(const struct cv_cli *cli,
+CV_MUST_USE enum cv_status cv_out_file_begin(struct cv_cli *cli,
                                              const char *path,
                                              struct cv_out_file *out,
                                              struct cv_err *err);

@@ -1,4 +1,5 @@
 #include "cli/receipt.h"
+#include "cli/inside.h"
 #include "cli/output_table.h"
 #include "cli/path.h"
 #include "vault/base/file.h"
@@ -8,8 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum cv_status cv_receipt_begin(const struct cv_cli *cli,
-                                const struct cv_args *args,
+enum cv_status cv_receipt_begin(struct cv_cli *cli, const struct cv_args *args,
                                 struct cv_receipt *r, struct cv_err *err)
 {
     struct stat st;
@@ -22,7 +22,10 @@ enum cv_status cv_receipt_begin(const struct cv_cli *cli,
     if (strcmp(r->path, "-") == 0) {
         return cv_fail(err, CV_USAGE, "a receipt is written into a file");
     }
-    s = cv_path_open_target(r->path, &r->dir, &r->name, err);
+    s = cv_inside_check_output(cli, r->path, err);
+    if (s == CV_OK) {
+        s = cv_path_open_target(r->path, &r->dir, &r->name, err);
+    }
     if (s == CV_OK && fstatat(r->dir, r->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         (!cli->yes || !S_ISREG(st.st_mode))) {
         s = cv_fail(err, CV_EXISTS, "%s is there already", r->path);

@@ -16,7 +16,7 @@ struct cv_receipt {
 /* Looks at where it is to go, before anything is asked for. CV_USAGE ("-": it
  * is a file), CV_EXISTS (without --yes), CV_NOT_FOUND, CV_IO. cv_receipt_end
  * also after a failure. */
-CV_MUST_USE enum cv_status cv_receipt_begin(const struct cv_cli *cli,
+CV_MUST_USE enum cv_status cv_receipt_begin(struct cv_cli *cli,
                                             const struct cv_args *args,
                                             struct cv_receipt *r,
                                             struct cv_err *err);
