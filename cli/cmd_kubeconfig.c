@@ -93,6 +93,9 @@ static enum cv_status check(const struct cv_cli *cli,
         s = cv_fail(err, CV_USAGE,
                     "--merge, --unmerge or --output: one of them");
     }
+    if (s == CV_OK && *file != NULL) {
+        s = cv_path_check_file(*file, err);
+    }
     if (s == CV_OK && given == 0 && cli->out.format == CV_OUTPUT_NAME) {
         s = cv_fail(err, CV_USAGE, "kubeconfig prints yaml or json");
     }

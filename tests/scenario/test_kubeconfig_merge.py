@@ -303,6 +303,13 @@ def test_many_items(cli, broker, kube):
     assert len(kube.tree["clusters"]) == n
 
 
+@pytest.mark.parametrize("way", ["--merge", "--unmerge", "--output"])
+def test_a_dash_is_no_file(cli, broker, tmp_path, way):
+    done = cli("kubeconfig", "prod", way, "-", code=USAGE, cwd=tmp_path)
+    assert "./-" in done.note and not (tmp_path / "-").exists()
+    assert broker.calls == []
+
+
 # --- names that are taken ---
 
 @pytest.mark.parametrize("what", ["clusters", "users", "contexts"])
