@@ -304,6 +304,30 @@ def test_large_messages_of_one_user_do_not_wait_for_each_other_as_root(door):
         s.close()
 
 
+def test_half_messages_of_one_user_leave_room_for_others_as_root(door):
+    """More than the broker keeps of all users, begun by one, who goes no
+    further: another one's message is taken while all of them still wait."""
+    path = door.broker.path
+    text = request("Hello", {"no_such": "x" * (6 << 20)})
+    left = {connect(path, FIRST + 1): 0 for _ in range(16)}
+    for s in left:
+        s.setblocking(False)
+    ready = list(left)
+    while ready:
+        for s in ready:
+            left[s] += s.send(text[left[s]:left[s] + 65536])
+            assert left[s] < len(text)
+        _, ready, _ = select.select([], list(left), [], 1)
+    s = connect(path, FIRST + 2, seconds=2 * FRAME_S)
+    s.sendall(text)
+    said = answer(s)
+    assert said is not None and "error" in said, said
+    gone, _, _ = select.select(list(left), [], [], 0)
+    assert not gone
+    for one in (s, *left):
+        one.close()
+
+
 @pytest.mark.skipif(not FULL, reason="takes as long as a message may: CV_FULL")
 def test_h54_one_byte_now_and_then_as_root(door):
     """Closed when its time is over, however often it says a byte."""
