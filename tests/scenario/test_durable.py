@@ -10,6 +10,7 @@ import pytest
 import harness
 import straced
 from kube import Identity, as_yaml, config
+from test_anchors import configure
 
 CALLS = straced.WRITES
 PLACE = re.compile(r'(?:-1|\d+|AT_FDCWD)<([^>]*)>, "((?:\\x[0-9a-f]{2})*)"')
@@ -135,3 +136,20 @@ def test_a_restored_vault(held, tmp_path):
                      gives(c, path))
         assert named is not None, name
         assert is_synced(calls[named:gone], folder), name
+
+
+def test_a_checkpoint_that_others_are_told_of(held, tmp_path):
+    """An anchor knows none that the vault could lose: it would be a log that
+    was put back."""
+    anchor = os.path.join(os.path.realpath(held.home), "anchor")
+    configure(held, "file:" + anchor)
+    calls = watched(held, tmp_path, "export", "a", "--reason", "x", secret=True)
+    told = last(calls, lambda c: c.path == anchor and c.result and
+                c.name in ("write", "pwrite64", "writev"))
+    assert told is not None
+    folder = os.path.join(os.path.realpath(held.folder), "audit")
+    named = last(calls[:told], lambda c: gives(
+        c, os.path.join(os.path.dirname(folder), "audit/checkpoint")) or
+        gives(c, os.path.join(folder, "checkpoint")))
+    assert named is not None
+    assert is_synced(calls[named:told], folder)
