@@ -3,6 +3,7 @@ in a browser, and that nothing in the record can attack whoever reads them."""
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import os
@@ -11,6 +12,8 @@ import shutil
 import sqlite3
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import harness
 import merkle
@@ -323,7 +326,33 @@ def changed(page, tmp_path, change):
     return path
 
 
+def by_another_key(data):
+    """The same checkpoint, signed by a key of another log."""
+    at = data.index(b'id="head"')
+    at = data.index(b"{", at)
+    head, length = json.JSONDecoder().raw_decode(data[at:].decode())
+    name = "other.example/log"
+    key = Ed25519PrivateKey.generate()
+    public = b"\x01" + key.public_key().public_bytes(
+        Encoding.Raw, PublicFormat.Raw)
+    number = hashlib.sha256(name.encode() + b"\n" + public).digest()[:4]
+    text = head["checkpoint"]["note"].split("\n\n")[0] + "\n"
+    head["checkpoint"]["key"] = "+".join(
+        (name, number.hex(), base64.b64encode(public).decode()))
+    head["checkpoint"]["note"] = f"{text}\n\u2014 {name} " + base64.b64encode(
+        number + key.sign(text.encode())).decode() + "\n"
+    end = at + len(data[at:].decode()[:length].encode())
+    return data[:at] + json.dumps(head).encode() + data[end:]
+
+
 CHANGES = {
+    "a byte of the last record": lambda d: re.sub(
+        rb'("mono_ms":\d*)(\d)(\D[^\n]*\n</script>)', lambda m: m.group(1) +
+        (b"1" if m.group(2) != b"1" else b"2") + m.group(3), d, count=1),
+    "the key's id": lambda d: re.sub(
+        rb'("key":"[^"+]+\+)([0-9a-f])', lambda m: m.group(1) +
+        (b"a" if m.group(2) != b"a" else b"b"), d, count=1),
+    "another log's key": by_another_key,
     "a byte of a record": lambda d: d.replace(b'"entry":"a"', b'"entry":"c"',
                                               1),
     "a record is gone": lambda d: re.sub(rb'\n\{[^\n]*"seq":5,[^\n]*', b"", d,
