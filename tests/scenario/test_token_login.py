@@ -225,6 +225,18 @@ def test_the_last_try_is_nobodys(held):
     assert not outcomes(held)
 
 
+@pytest.mark.parametrize("flags", ["final", "locked"])
+def test_nobody_is_asked_for_a_pin_that_is_not_tried(held, flags):
+    """The last try is refused twice: by the broker, which asks nobody then, and
+    by whoever has the module, who sends none (unit/pkcs11_login_test)."""
+    held.token.control("flags=" + flags)
+    asked = Asked(held, *OBJECTS, held.uri)
+    assert asked.end() == harness.UNAVAILABLE, asked.seen
+    assert (b"next wrong PIN" if flags == "final" else b"locked") in asked.seen
+    assert b'": ' not in asked.seen and b"no PIN was tried" in asked.seen
+    assert not outcomes(held)
+
+
 def test_a_token_that_was_not_there_costs_nothing(held):
     held.token.remove()
     assert held(*OBJECTS, held.uri).code in (harness.NOT_FOUND,
