@@ -204,6 +204,25 @@ static void freed_memory(void **state)
     }
 }
 
+/* What is kept for the arenas to come holds nothing of the one before: also
+ * where the next one has less in it. */
+static void what_is_kept_is_wiped(void **state)
+{
+    (void)state;
+    struct cv_arena *a = new_arena(CV_KIB(64));
+    uint8_t *old = cv_arena_alloc(a, 8000, NULL);
+    assert_non_null(old);
+    memset(old, 0x5a, 8000);
+    cv_arena_free(a);
+    a = new_arena(CV_KIB(64));
+    const volatile uint8_t *p = cv_arena_alloc(a, 16, NULL);
+    assert_ptr_equal(p, old);
+    for (int k = 0; k < 8000; k++) {
+        assert_int_equal(p[k], 0);
+    }
+    cv_arena_free(a);
+}
+
 /* Runs `body` in a child without the right to lock memory; its exit code. */
 static int without_locking(int (*body)(void))
 {
@@ -401,6 +420,7 @@ int main(void)
         cmocka_unit_test(growing_elsewhere_wipes),
         cmocka_unit_test(growing_large_gives_back),
         cmocka_unit_test(freed_memory),
+        cmocka_unit_test(what_is_kept_is_wiped),
         cmocka_unit_test(memory_that_cannot_be_locked),
         cmocka_unit_test(comparing),
         cmocka_unit_test(appending),
