@@ -170,6 +170,42 @@ def test_where_the_record_cannot_be_made_durable_nothing_moves(held, tmp_path):
     assert on
 
 
+def opened(call):
+    """The file that was opened beneath the vault."""
+    return call.data.decode() if call.name == "openat2" else ""
+
+
+@pytest.mark.parametrize("action", ["export", "list"])
+def test_what_cannot_be_counted_is_no_yes(held, tmp_path, action):
+    """The limit is used up. Each opening of the record fails once, also that by
+    which it is counted: nothing is permitted, and nobody breaks down."""
+    if "openat2" not in straced.available(("openat2",)):
+        pytest.skip("the kernel or strace has no openat2")
+    me = {"effect": "permit", "subjects": {"uids": [os.getuid()]}}
+    held("policy", "apply", held.write("few", json.dumps({
+        "apiVersion": "certvault/v1", "kind": "Policy",
+        "metadata": {"name": "few", "version": 7}, "rules": [
+            dict(me, name="rest", actions=["audit.read", "policy.apply"]),
+            dict(me, name="few", actions=[action],
+                 limit={"count": 1, "per": "1h"})]})), code=0)
+    words = ("list",) if action == "list" else ("export", "a")
+    held(*words, "--reason", "once", code=0, secret=True)
+    done, calls = straced.watch(held, str(tmp_path / "trace"), ("openat2",),
+                                *words, "--reason", "twice")
+    assert done.code == harness.BUSY and not done.out, done
+    at = [c.nth for c in calls if opened(c) == "audit/log"]
+    assert len(at) > 2, "the log was hardly opened: is the test blind?"
+    for nth in at:
+        done = straced.failed_run(held, "openat2", nth, "EIO", *words,
+                                  "--reason", "twice")
+        assert done.returncode in (harness.IO, harness.BUSY,
+                                   harness.INTEGRITY), (nth, done)
+        assert not done.stdout, (nth, done)
+    assert len([r for r in held.records("--action", action)
+                if r["phase"] == "decision" and r["decision"] == "permit"
+                and r.get("reason")]) == 1
+
+
 @pytest.mark.parametrize("command", [("label", "a", "k=v"),
                                      ("rename", "a", "b"),
                                      ("rm", "a", "--yes")])
