@@ -260,21 +260,47 @@ def test_no_path_of_a_kubeconfig_is_opened(held, tmp_path):
     assert not [c for c in calls if str(secret).encode() in c.data]
 
 
-def test_sandboxes_are_on(held, tmp_path):
-    """Every program but the command line takes no_new_privs and a filter."""
+SANDBOXED = {
+    "export": (("export", "a", "--reason", "x"), {"certvaultd", "token"}),
+    "import": (("import", "FILE", "--name", "b"), {"certvaultd", "intake"}),
+    "merge": (("kubeconfig", "a", "--merge=FILE"), {"certvaultd", "intake"}),
+    "policy": (("policy", "check", "POLICY"), {"certvaultd"}),
+    "restore": (("--vault", "DRILL", "restore", "BACKUP", "--yes"),
+                {"certvaultd"}),
+    "exec": (("exec", "a", "--", "true"), {"certvaultd", "token", "relay"}),
+}
+
+
+@pytest.mark.parametrize("command", SANDBOXED)
+def test_sandboxes_are_on(held, tmp_path, command):
+    """Every program but the command line takes no_new_privs and a filter, also
+    the ones that the caller starts himself to have something read."""
+    names = {"FILE": held.write("kube", as_yaml(config(Identity()))),
+             "POLICY": os.path.join(held.home, "policy.yaml"),
+             "DRILL": os.path.join(held.home, "drill"),
+             "BACKUP": os.path.join(held.home, "backup")}
+    words, wanted = SANDBOXED[command]
+    if command == "restore":
+        held("backup", names["BACKUP"], code=0)
+    if command == "merge":
+        names["FILE"] = os.path.join(held.home, "merged")
+    for name, path in names.items():
+        words = [w.replace(name, path) for w in words]
     _, calls = straced.watch(held, str(tmp_path / "trace"),
-                             ("execve", "prctl", "seccomp"), "export", "a",
-                             "--reason", "x", code=0, secret=True)
+                             ("execve", "prctl", "seccomp"), *words, code=0,
+                             secret=True)
     who = {}
     for c in calls:
         if c.name == "execve" and c.result == 0:
             who[c.pid] = c.data.decode().rsplit("/", 1)[-1]
-    locked = {c.pid for c in calls
-              if (c.name == "prctl" and "PR_SET_NO_NEW_PRIVS" in c.rest) or
-              c.name == "seccomp"}
-    for pid, name in who.items():
-        if name != "certvault":
-            assert pid in locked, (name, sorted(locked), who)
+    assert wanted <= set(who.values()), who
+    for what, mark in (("prctl", "PR_SET_NO_NEW_PRIVS"),
+                       ("seccomp", "SECCOMP_SET_MODE_FILTER")):
+        locked = {c.pid for c in calls if c.name == what and mark in c.rest}
+        for pid, name in who.items():
+            # Another one may have been ended before it got so far.
+            if name in wanted:
+                assert pid in locked, (what, name, sorted(locked), who)
 
 
 def test_a_signature_waits_for_its_leaf(held, tmp_path):
