@@ -303,6 +303,30 @@ def test_sandboxes_are_on(held, tmp_path, command):
                 assert pid in locked, (what, name, sorted(locked), who)
 
 
+def test_who_reads_the_services_key_can_do_nothing_else(held, tmp_path):
+    """No program of its own: a child that the spawner forks for one question.
+    It takes its filter before it opens anything."""
+    held.wrap = straced.command(str(tmp_path / "trace"),
+                                ("seccomp", "openat", "execve"))
+    try:
+        broker = Broker(held, "--key-file", held.key_file)
+        broker.call("io.certvault.Broker.Hello")
+        assert broker.end() == 0
+    finally:
+        held.wrap = []
+    with open(tmp_path / "trace", encoding="ascii", errors="replace") as f:
+        calls = straced.parse(f.read())
+    key = os.path.realpath(held.key_file)
+    readers = [i for i, c in enumerate(calls) if c.name == "openat" and
+               c.result is not None and c.result >= 0 and
+               os.path.realpath(c.data.decode(errors="replace")) == key]
+    assert readers, "nobody read the key file: is the test blind?"
+    for i in readers:
+        assert any(c.pid == calls[i].pid and c.name == "seccomp" and
+                   "SECCOMP_SET_MODE_FILTER" in c.rest and c.result == 0
+                   for c in calls[:i]), calls[i]
+
+
 def test_a_signature_waits_for_its_leaf(held, tmp_path):
     """The key is asked for nothing before the decision is durable; several that
     come together share one sync, and each has its leaf before it."""
