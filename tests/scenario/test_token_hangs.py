@@ -378,6 +378,8 @@ def test_freeze_is_at_once(service):
         if s not in early:
             said = said["parameters"]
             assert said["code"] == "denied" and "frozen" in said["message"]
+    # No key was used behind it, also where nobody would have got the signature.
+    assert service.v.token.state["calls"].count("Sign") == 1
     # What it was to shut was shut before.
     said = wire.answer(thaws)["parameters"]
     assert said == {"frozen": False, "was_frozen": True, "locked": True}, said
