@@ -417,7 +417,8 @@ static void test_large(void **state)
         {"contexts:\n- name: ", "a", 4096, "\n", "contexts[0].name: too long"},
         {"contexts:\n- name: ", "a", 513, "\n", "contexts[0].name: too long"},
         {"contexts:\n- name: ", "a", 512, "\n", "names no user"},
-        {"a: ", "x", 4194302, "", "larger than"},
+        {"a: ", "x", 4194302, "", "the kubeconfig is larger than"},
+        {"{\"a\": \"", "x", 4194304, "\"}", "the kubeconfig is larger than"},
         {GOOD_CLUSTER GOOD_CONTEXT
          "users:\n- name: u\n  user:\n    client-certificate-data: @C1@\n"
          "    client-key-data: ",
