@@ -215,6 +215,27 @@ static void test_refused(void **state)
     }
 }
 
+/* Before anything of it is parsed, in either form. */
+static void test_large(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {"{\"a\": \"", "a: "};
+    for (size_t i = 0; i < COUNT(heads); i++) {
+        struct cv_err e;
+        struct cv_buf out;
+        struct cv_strip_result result;
+        struct cv_buf text = expand(heads[i]);
+        for (size_t n = 0; n < CV_LIMIT_KUBECONFIG; n += 4) {
+            cv_buf_add_str(&text, "QUFB");
+        }
+        cv_buf_add_str(&text, i == 0 ? "\"}" : "");
+        assert_refused(strip(cv_buf_bytes(&text), 1, &out, &result, &e),
+                       CV_INVALID, &e, "the kubeconfig is larger than");
+        cv_buf_wipe(&text);
+        cv_buf_wipe(&out);
+    }
+}
+
 /* A buffer that is too small is an error, not half a file. */
 static void test_small_buffer(void **state)
 {
@@ -246,9 +267,9 @@ static void test_small_buffer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yaml),         cmocka_unit_test(test_json),
-        cmocka_unit_test(test_left),         cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_small_buffer),
+        cmocka_unit_test(test_yaml),  cmocka_unit_test(test_json),
+        cmocka_unit_test(test_left),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_large), cmocka_unit_test(test_small_buffer),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
