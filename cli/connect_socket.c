@@ -75,7 +75,7 @@ enum cv_status cv_connect_unix(const char *path, int *fd, struct cv_err *err)
     }
     if (connect(*fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
         s = cv_fail_errno(err, CV_UNAVAILABLE, "no broker at %s", path);
-        cv_err_hint(err, "is it running? systemctl status certvaultd");
+        cv_err_hint(err, "is it running? systemctl status certvault");
     } else {
         s = check_server(*fd, path, err);
     }

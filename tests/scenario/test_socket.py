@@ -3,6 +3,7 @@ it."""
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -191,6 +192,32 @@ def test_no_broker_there(vault):
           code=UNAVAILABLE)
     done = vault("--broker", "carrier:pigeon", "list")
     assert done.code in (harness.USAGE, harness.CONFIG), done
+
+
+def test_units_that_are_named_are_there():
+    """In hints, manual and README: whoever types it finds the unit."""
+    units = os.path.join(harness.SOURCE, "cli", "systemd")
+    found = set()
+    for top in ("README.md", "cli", "docs", "vault"):
+        path = os.path.join(harness.SOURCE, top)
+        files = [path] if os.path.isfile(path) else [
+            os.path.join(where, leaf) for where, _, leaves in os.walk(path)
+            for leaf in leaves if leaf.endswith((".c", ".md", ".1", ".5", ".8",
+                                                 ".sh"))]
+        for file in files:
+            with open(file, encoding="utf-8") as f:
+                text = f.read()
+            for verb in re.finditer(r"systemctl(?: --user)? (?:enable --now|"
+                                    r"start|stop|status|reload|restart|edit)"
+                                    r"((?:[ \\\n\"]+certvault[\w@.-]*)+)", text):
+                found |= {(os.path.relpath(file, harness.SOURCE), unit)
+                          for unit in re.findall(r"certvault[\w@.-]*",
+                                                 verb.group(1))}
+    assert len(found) > 8, found
+    for file, unit in sorted(found):
+        unit = unit.rstrip(".")
+        unit += "" if "." in unit else ".service"
+        assert unit in os.listdir(units), (file, unit)
 
 
 def test_no_vault_there(home, secrets):
