@@ -95,9 +95,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         standin = self.server.standin
         fault = standin.next_fault(request)
         if fault and fault.delay:
-            standin.waiting += 1
+            standin.wait_more(1)
             (fault.until or standin.stopping).wait(fault.delay)
-            standin.waiting -= 1
+            standin.wait_more(-1)
         if fault and fault.answer is None and fault.cut is None \
                 and not fault.delay:
             self.close_connection = True
@@ -161,6 +161,7 @@ class Standin:
         self.handshake_failures = []
         self.faults = []
         self.waiting = 0               # requests that a fault delays
+        self.waits = threading.Condition()
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.servers = [Server(("127.0.0.1", 0), self)]
@@ -194,6 +195,16 @@ class Standin:
                     fault.count -= 1
                     return fault
         return None
+
+    def wait_more(self, n):
+        with self.waits:
+            self.waiting += n
+            self.waits.notify_all()
+
+    def wait_for_waiting(self, seconds=60):
+        """Until somebody asks for what a fault delays."""
+        with self.waits:
+            assert self.waits.wait_for(lambda: self.waiting > 0, seconds)
 
     def note(self, request, status):
         with self.lock:

@@ -192,7 +192,7 @@ def at_work(release_vault, secrets, standin):
                     "--ca-file", standin.ca_file,
                     env={"HUAWEICLOUD_SDK_AK": cloud.ak,
                          "HUAWEICLOUD_SDK_SK": cloud.sk}, **allow)
-    wait_until(lambda: standin.waiting)
+    standin.wait_for_waiting()
     yield v
     standin.stopping.set()
     for p in (fetch, broker):

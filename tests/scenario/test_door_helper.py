@@ -22,13 +22,6 @@ MAY = {"name": "others", "effect": "permit", "subjects": {"uids": [FIRST]},
        "actions": ["list", "show", "export", "edit", "remove"]}
 
 
-def until(true, seconds=60):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 class Slow:
     """A service whose cloud answers nothing before `go` is set."""
 
@@ -51,7 +44,7 @@ class Slow:
         return p
 
     def wait(self):
-        until(lambda: self.vault.standin.waiting > 0)
+        self.vault.standin.wait_for_waiting()
 
     def other(self):
         return connect(self.broker.path, FIRST, seconds=60)

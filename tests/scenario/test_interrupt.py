@@ -22,10 +22,7 @@ def test_while_the_cloud_is_slow(cloud_vault, standin, number):
                                      delay=60))
     p = cloud_vault.start(*cloud_vault.cloud("fetch", "--cluster", "dev"),
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 60
-    while standin.waiting == 0 and time.monotonic() < end:
-        time.sleep(0.02)
-    assert standin.waiting == 1
+    standin.wait_for_waiting()
     os.killpg(p.pid, number)
     assert p.wait(60) != 0
     standin.stopping.set()          # the cloud answers now
@@ -69,8 +66,8 @@ def test_stdin_that_never_ends(vault):
 
 
 def test_the_command_line_dies_and_the_rest_goes(vault, secrets):
-    p = vault.start("audit", "tail", "-f")
-    time.sleep(0.5)
+    p = vault.start("audit", "tail", "-f", stdout=subprocess.PIPE)
+    assert p.stdout.readline()               # it is there, and goes on
     p.kill()
     p.communicate(timeout=60)
     assert not harness.wait_for_none(10)
@@ -84,9 +81,7 @@ def test_what_state_things_are_in_is_said(cloud_vault, standin, form):
     p = cloud_vault.start("-o", form, *cloud_vault.cloud(
         "fetch", "--cluster", "dev"), stdout=subprocess.PIPE,
         stderr=subprocess.PIPE)
-    end = time.monotonic() + 60
-    while standin.waiting == 0 and time.monotonic() < end:
-        time.sleep(0.02)
+    standin.wait_for_waiting()
     os.killpg(p.pid, signal.SIGINT)
     out, err = p.communicate(timeout=60)
     standin.stopping.set()
