@@ -271,14 +271,15 @@ def test_full_disks(small, tmp_path):   # noqa: F811
     v("restore", target, "--yes", "--accept-rollback", code=0)
     works(v, [before])
     # And the file's own disk.
-    os.mkdir(v.path("stick"))
-    if v.mounts.mount(b"none", v.path("stick").encode(), b"tmpfs", 0,
+    stick = os.path.join(v.home, "stick")
+    os.mkdir(stick)
+    if v.mounts.mount(b"none", stick.encode(), b"tmpfs", 0,
                       b"size=64k,mode=0700"):
         pytest.skip("no tmpfs here")
     try:
-        done = v("backup", v.path("stick/t.backup"), code=IO)
+        done = v("backup", os.path.join(stick, "t.backup"), code=IO)
         assert "room" in done.note
-        assert os.listdir(v.path("stick")) == []
+        assert os.listdir(stick) == []
     finally:
-        v.mounts.umount2(v.path("stick").encode(), 2)
-        os.rmdir(v.path("stick"))
+        v.mounts.umount2(stick.encode(), 2)
+        os.rmdir(stick)
