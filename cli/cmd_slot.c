@@ -206,6 +206,32 @@ CV_CMD(slot_change)
                : s;
 }
 
+/* Not by the trees that other documents are made of: those are not in the
+ * arena. Letters, digits and dashes: nothing to quote. */
+static void add_code(enum cv_output_format format, const char *id,
+                     const char *code, struct cv_buf *out)
+{
+    static const char *const around[][3] = {
+        [CV_OUTPUT_TABLE] = {"", NULL, "\n"},
+        [CV_OUTPUT_JSON] = {"{\"apiVersion\":\"certvault/v1\","
+                            "\"kind\":\"RecoveryCode\",\"slot\":\"",
+                            "\",\"recovery_code\":\"", "\"}\n"},
+        [CV_OUTPUT_YAML] = {"apiVersion: certvault/v1\nkind: RecoveryCode\n"
+                            "slot: \"",
+                            "\"\nrecovery_code: \"", "\"\n"},
+        [CV_OUTPUT_NAME] = {"", NULL, "\n"},
+    };
+    const char *const *words = around[format];
+
+    cv_buf_add_str(out, words[0]);
+    if (words[1] != NULL) {
+        cv_output_escape(out, id);
+        cv_buf_add_str(out, words[1]);
+    }
+    cv_output_escape(out, code);
+    cv_buf_add_str(out, words[2]);
+}
+
 /* The code goes straight from the answer's arena to standard output. */
 static enum cv_status print_code(struct cv_cli *cli, const cJSON *answer,
                                  struct cv_err *err)
@@ -223,16 +249,8 @@ static enum cv_status print_code(struct cv_cli *cli, const cJSON *answer,
     cv_buf_init(&text, arena, CV_KIB(4));
     s = cv_decode_base64(secret ? secret : "", secret ? strlen(secret) : 0,
                          false, "the recovery code", &code, err);
-    if (s == CV_OK && cli->out.format == CV_OUTPUT_JSON) {
-        /* Letters, digits and dashes: nothing to escape. */
-        cv_buf_add_str(&text, "{\"slot\":\"");
-        cv_output_escape(&text, id);
-        cv_buf_add_str(&text, "\",\"recovery_code\":\"");
-        cv_output_escape(&text, cv_buf_text(&code));
-        cv_buf_add_str(&text, "\"}\n");
-    } else if (s == CV_OK) {
-        cv_output_escape(&text, cv_buf_text(&code));
-        cv_buf_add_char(&text, '\n');
+    if (s == CV_OK) {
+        add_code(cli->out.format, id, cv_buf_text(&code), &text);
     }
     if (s == CV_OK) {
         s = cv_buf_status(&text, "the recovery code", err);

@@ -53,6 +53,16 @@ def test_shape(full):
         listed["certificate"]
 
 
+def test_history_says_who(full):
+    """As the record calls them, from the first line on."""
+    full("label", "prod-a", "tier=1", code=0)
+    user = full.records("--action", "import")[0]["actor"]["user"]
+    assert user
+    assert [(h["what"], h["by"]) for h in
+            full.json("show", "prod-a")["history"]] == [("import", user),
+                                                        ("edited", user)]
+
+
 @pytest.mark.parametrize("alg", ["rsa2048", "p256", "ed25519"])
 def test_openssl_sees_the_same_certificate(vault, alg):
     identity = Identity(alg, common="kim")

@@ -1,9 +1,11 @@
 """Key slots: what opens the vault is added, changed and taken away, never the
 last."""
 
+import json
 import os
 
 import pytest
+import yaml
 
 import harness
 from harness import DENIED, INVALID, NOT_FOUND, UNAVAILABLE, USAGE
@@ -126,6 +128,19 @@ def test_recovery_code(held, secrets):
     assert opens(held, "--passphrase-file", typed)
     changed = code[:-1] + ("A" if code[-1] != "A" else "B")
     assert not opens(held, "--passphrase-file", held.write("bad", changed))
+
+
+@pytest.mark.parametrize("form", ["table", "json", "yaml", "name"])
+def test_recovery_code_as_a_document(held, form):
+    done = held("-o", form, "slot", "recovery", code=0, secret=True)
+    if form in ("table", "name"):
+        assert done.text.count("\n") == 1 and ":" not in done.text
+        return
+    doc = yaml.safe_load(done.text)
+    assert list(doc) == ["apiVersion", "kind", "slot", "recovery_code"]
+    assert (doc["apiVersion"], doc["kind"]) == ("certvault/v1", "RecoveryCode")
+    assert doc["slot"] in [s["id"] for s in slots(held)]
+    assert form == "yaml" or json.loads(done.text) == doc
 
 
 def test_every_change_is_recorded(held):

@@ -27,6 +27,25 @@ static const char *mode_name(const struct cv_broker *b)
     return names[b->options->mode];
 }
 
+const char *cv_broker_user(struct cv_broker *b)
+{
+    struct cv_caller *c = b->caller;
+
+    if (c == NULL) {
+        return "";
+    }
+    if (c->user[0] == '\0' && b->user[0] != '\0') {
+        memcpy(c->user, b->user, sizeof(c->user));
+    }
+    if (c->user[0] == '\0') {
+        cv_naming_of(b, c->peer.uid, c->user);
+        if (b->agent != NULL && strncmp(c->user, "uid:", 4) != 0) {
+            memcpy(b->user, c->user, sizeof(b->user));
+        }
+    }
+    return c->user;
+}
+
 /* Who asks and what this broker is, in every leaf. */
 static void leaf_begin(struct cv_broker *b, struct cv_leaf *leaf)
 {
@@ -39,17 +58,8 @@ static void leaf_begin(struct cv_broker *b, struct cv_leaf *leaf)
     if (c == NULL) {
         return;
     }
-    if (c->user[0] == '\0' && b->user[0] != '\0') {
-        memcpy(c->user, b->user, sizeof(c->user));
-    }
-    if (c->user[0] == '\0') {
-        cv_naming_of(b, c->peer.uid, c->user);
-        if (b->agent != NULL && strncmp(c->user, "uid:", 4) != 0) {
-            memcpy(b->user, c->user, sizeof(b->user));
-        }
-    }
     leaf->uid = c->peer.uid;
-    leaf->user = c->user;
+    leaf->user = cv_broker_user(b);
     leaf->gid = c->peer.gid;
     leaf->has_gid = true;
     leaf->gids = c->peer.groups;

@@ -457,8 +457,8 @@ static enum cv_status edit_run(struct edit *e, struct cv_err *err)
                 : cv_fail(err, CV_INTERNAL, "memory is gone");
     }
     if (s == CV_OK) {
-        s = cv_entry_note(e->after, "edited", b->caller->user, cv_clock_now_s(),
-                          err);
+        s = cv_entry_note(e->after, "edited", cv_broker_user(b),
+                          cv_clock_now_s(), err);
     }
     s = s == CV_OK ? edit_decide(e, details, err) : edit_tell(e, s, err);
     cJSON_Delete(details);

@@ -160,6 +160,10 @@ CV_MUST_USE enum cv_status cv_broker_policy_load(struct cv_broker *b,
 /* The folder for ledger.h, open. */
 int cv_broker_logins(const struct cv_broker *b);
 
+/* What the record calls who asks; "" where nobody does. Borrowed from the
+ * caller. */
+const char *cv_broker_user(struct cv_broker *b);
+
 /* Begins a request: reads `reason` and `ticket` out of its parameters and
  * checks them (CV_INVALID). */
 CV_MUST_USE enum cv_status cv_ask_begin(struct cv_broker *b,

@@ -30,7 +30,7 @@ void cv_take_prepare(struct cv_broker *b, enum cv_action action,
                                        &t->doc, &t->err);
         }
         if (s == CV_OK) {
-            s = cv_entry_note(t->doc, cv_action_name(action), b->caller->user,
+            s = cv_entry_note(t->doc, cv_action_name(action), cv_broker_user(b),
                               t->origin.now_s, &t->err);
         }
         t->ask.doc = t->doc;

@@ -432,7 +432,7 @@ static enum cv_status run_install(struct cv_broker *b, struct cv_ask *ask,
         s = load(ask, in, err);
         ask->doc = in->doc;
         if (s == CV_OK) {
-            s = fill(in, b->caller->user, err);
+            s = fill(in, cv_broker_user(b), err);
         }
         if (s == CV_OK) {
             s = install_store(ask, in, err);

@@ -326,7 +326,7 @@ CV_BROKER_METHOD(generate)
         s = cv_held_open(b, g.token, reply, &held, err);
     }
     if (s == CV_OK && g.token != NULL) {
-        doc = pending_doc(&held, &g, b->caller->user);
+        doc = pending_doc(&held, &g, cv_broker_user(b));
         s = doc != NULL ? run_generate(&held, &ask, &g, doc, err)
                         : no_memory(err);
     }
