@@ -228,7 +228,6 @@ static enum cv_status post(struct call *c, struct cv_bytes body,
 {
     const struct cv_signing_pair headers[] = {
         {"Content-Type", "application/x-ndjson"},
-        {"User-Agent", "certvault/" CV_VERSION},
     };
     const struct cv_http_request request = {
         .method = "POST",

@@ -323,6 +323,8 @@ class Collector(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        names = [name.lower() for name in self.headers.keys()]
+        assert len(names) == len(set(names)), names  # each is said once
         self.server.asked.append((self.path, dict(self.headers), body))
         status = self.server.answers.pop(0) if self.server.answers else 200
         self.send_response(status)
