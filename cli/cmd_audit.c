@@ -412,21 +412,17 @@ static enum cv_status key_rotate(struct cv_cli *cli, const char *to,
     return cv_output_text(&cli->out, cv_output_table_text(answer, "vkey"), err);
 }
 
-/* Of what is archived the log does not know any more which keys it had. */
-static void note_keys_archived(struct cv_cli *cli)
+/* Of what is archived the log may not know any more which keys it had. */
+static void note_keys_archived(struct cv_cli *cli, const cJSON *items)
 {
-    const cJSON *status, *before;
+    const cJSON *first = cJSON_GetArrayItem(items, 0);
+    const cJSON *since = cJSON_GetObjectItemCaseSensitive(first, "since");
 
-    if (cv_call_member(cli, "AuditStatus", cJSON_CreateObject(), "status",
-                       CV_JSON_OBJECT, &status, NULL) != CV_OK) {
-        return;
-    }
-    before = cv_output_table_at(status, "archived.before");
-    if (cJSON_IsNumber(before)) {
+    if (cJSON_IsNumber(since) && since->valuedouble > 0) {
         cv_output_note(&cli->out,
-                       "what keys the log had before record %.0f is in the "
-                       "archive, and not among these",
-                       before->valuedouble);
+                       "what keys the log had before record %.0f, if others, "
+                       "is in the archive, and not among these",
+                       since->valuedouble);
     }
 }
 
@@ -451,7 +447,7 @@ CV_CMD(audit_key)
     s = cv_call_member(cli, "AuditKeys", cv_cli_parameters(cli), "items",
                        CV_JSON_ARRAY, &items, err);
     if (s == CV_OK) {
-        note_keys_archived(cli);
+        note_keys_archived(cli, items);
     }
     return s == CV_OK ? cv_output_table_list(&cli->out, &key_view, items, err)
                       : s;

@@ -13,12 +13,15 @@ import subprocess
 import time
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import \
+    Ed25519PrivateKey
 
 import harness
 import merkle
 import straced
 from merkle import included, proof_of
 from harness import INTEGRITY, INVALID, NOT_FOUND, USAGE
+from kube import Identity, as_yaml, config
 
 LONG_AGO = datetime.datetime(2024, 11, 1, tzinfo=datetime.timezone.utc)
 
@@ -401,9 +404,20 @@ def test_records_cannot_be_left_out_by_the_file_alone(old):
     assert "no record says" in done.note, done
 
 
-def forge(vault, size):
+def append(vault, record, **details):
+    """Behind the log, as somebody would who can write the folder."""
+    last = records_of(vault)[-1]
+    record = dict(record, seq=json.loads(last)["seq"] + 1,
+                  prev=base64.b64encode(merkle.leaf(last)).decode(),
+                  details={**record["details"], **details})
+    with open(vault.path("audit/log"), "ab") as f:
+        f.write(merkle.frame(spelt(record)[:-1]))
+
+
+def forge(vault, size, signed=False):
     """The record of an archive that nobody made, behind the log, with all that
-    can be had without the log's key; what audit/archived would be."""
+    can be had without the log's key (or with it: as an older program would
+    have archived); what audit/archived would be."""
     key = vault("audit", "key", code=0).out.decode().strip()
     before, _ = merkle.frames(text_of(vault))
     records = [r for _, r in before]
@@ -415,6 +429,15 @@ def forge(vault, size):
             "frontier": frontier(records, size, before[size][0]),
             "until": max(json.loads(r)["time"] for r in records[:size]),
             "seq": len(records), "signature": signature, "v": 2}
+    if signed:
+        data = text_of(vault)[:before[size][0]]
+        said["digest"] = hashlib.sha256(data).hexdigest()
+        said["signature"] = signature = sign(vault, "\n".join((
+            "certvault log archive", key.split("+")[0], str(size),
+            base64.b64encode(merkle.root(records[:size])).decode(),
+            said["frontier"]["prev"], str(len(data)), said["digest"],
+            said["until"], hashlib.sha256(opening).hexdigest(),
+            "")).encode())
     leaf.update(seq=len(records), phase="event", action="admin", op="ab" * 16,
                 prev=base64.b64encode(merkle.leaf(records[-1])).decode(),
                 details={"method": "ArchiveEnd", "size": size,
@@ -480,39 +503,184 @@ def test_what_was_archived_is_by_the_key_of_then(old, tmp_path):
     old.verify()
 
 
-def test_a_change_of_keys_that_is_archived(old, tmp_path):
-    """What the key of before signed is verified with the archive, which is
-    named; a bundle from before the archive leads from that key to the next."""
-    before = tmp_path / "before"
-    before.write_bytes(old("audit", "checkpoint", code=0).out)
-    first = old("audit", "key", code=0).text.strip()
-    old("audit", "key", "rotate", code=0)
-    now = old("audit", "key", code=0).text.strip()
-    fill(old, 600)
-    old("audit", "checkpoint", code=0)
-    led, alone = tmp_path / "led", tmp_path / "alone"
-    old("audit", "prove", "--output", str(led), code=0)
-    done = old("audit", "key", "--all", code=0)
-    assert first in done.text and "archive" not in done.note
-    archive(old, 768, tmp_path / "log-0")
-    done = old("audit", "key", "--all", code=0)
-    assert now in done.text and first not in done.text
-    assert "before record 768 is in the archive" in done.note
-    done = old("audit", "verify", "--checkpoint", str(before), code=INTEGRITY)
-    digest = hashlib.sha256((tmp_path / "log-0").read_bytes()).hexdigest()
-    assert f"those before: --archive FILE (SHA-256 {digest})" in done.note, done
-    old("audit", "verify", "--checkpoint", str(before), "--archive",
-        str(tmp_path / "log-0"), code=0)
-    # Who knows the first key alone.
-    old("audit", "prove", "--since", "2025-01-01", "--output", str(alone),
-        code=0)
-    done = old("audit", "verify", "--bundle", str(alone), "--key", first,
-               code=INTEGRITY)
-    assert "a bundle from before the archive" in done.note, done
-    said = old.json("audit", "verify", "--bundle", str(led), "--key", first)
-    assert said["key"] == now
-    old("audit", "verify", "--bundle", str(alone), "--key", said["key"],
-        code=0)
+def change_keys(vault, n):
+    """The key is changed `n` times, with records enough before and behind each
+    that the first two tiles of 256 hold a change; (keys, a note of each)."""
+    keys, notes = [vault("audit", "key", code=0).text.strip()], []
+    for _ in range(n):
+        fill(vault, 200)
+        notes.append(vault.write(f"note{len(notes)}", vault(
+            "audit", "checkpoint", code=0).out))
+        keys.append(vault("audit", "key", "rotate", code=0).text.strip())
+    fill(vault, 700)
+    vault("audit", "checkpoint", code=0)
+    return keys, notes
+
+
+def changes_in(vault):
+    """The log's keys by what is left of its records: those that gave it
+    another, and those that carry one."""
+    leaves = []
+    for record in map(json.loads, records_of(vault)):
+        details = record["details"]
+        if details.get("method") == "ArchiveKeys":
+            leaves.append(json.loads("".join(details["leaf"])))
+        elif "new_log_key" in details:
+            leaves.append(record)
+    return sorted({json.dumps(leaf, sort_keys=True) for leaf in leaves},
+                  key=lambda leaf: json.loads(leaf)["seq"])
+
+
+def bundle(vault, name, since="2025-01-01"):
+    """One of what is left."""
+    path = os.path.join(vault.home, name)
+    vault("audit", "prove", "--since", since, "--output", path, code=0)
+    return path
+
+
+def leads(vault, path, keys, notes=()):
+    """From each of these keys, and to the checkpoints that they signed."""
+    for key in keys:
+        said = vault.json("audit", "verify", "--bundle", path, "--key", key)
+        assert said["key"] == keys[-1] and said["rotations"] == len(keys) - 1
+    for note in notes:
+        vault("audit", "verify", "--checkpoint", note, code=0)
+
+
+def test_a_change_of_keys_that_is_archived(vault, tmp_path):
+    """Who knows the first key alone goes on from there by the vault alone: what
+    is archived of the changes of keys the log says once more, and what says
+    it again, too."""
+    keys, notes = change_keys(vault, 3)
+    before = vault.json("audit", "key", "--all")["items"]
+    seqs = [item["since"] - 1 for item in before[1:]]
+    assert seqs[0] < 256 < seqs[1] < 512 < seqs[2]
+    everything = changes_in(vault)
+    whole = [r for _, r in merkle.frames(text_of(vault))[0]]
+    for cut, back in ((256, 0), (512, 0), (1024, 900)):
+        archive(vault, cut, tmp_path / f"log-{cut}")
+        assert beginning(vault)[0] == cut
+        assert changes_in(vault) == everything
+        assert vault.json("audit", "key", "--all")["items"] == before
+        vault.verify()
+        leads(vault, bundle(vault, f"bundle-{cut}"), keys, notes)
+        with open(os.path.join(vault.home, f"bundle-{cut}", "keys.jsonl"),
+                  "rb") as f:
+            assert f.read().splitlines() == [whole[seq] for seq in seqs]
+        fill(vault, back)
+    # The last archive took the records that carried the first two.
+    assert not any(r["details"].get("method") == "ArchiveKeys"
+                   for r in map(json.loads, records_of(vault))
+                   if r["seq"] < 1024)
+    keys.append(vault("audit", "key", "rotate", code=0).text.strip())
+    leads(vault, bundle(vault, "again"), keys, notes)
+    made = str(tmp_path / "made")
+    vault("backup", made, code=0)
+    new = other(vault, "new")
+    new("restore", made, "--yes", code=0)
+    new("list", code=0)
+    new.verify()
+    leads(new, bundle(new, "restored"), keys, notes)
+
+
+def test_what_was_proven_before_the_change_still_is(vault, secrets, tmp_path):
+    """By the key of then, with nothing else of ours: proofs, receipts and
+    bundles from before the change of keys that is archived. Not by the key of
+    now, which has not signed them."""
+    first = vault("audit", "key", code=0).text.strip()
+    vault.policy(harness.MAY_EXPORT)
+    vault.add(as_yaml(config(Identity("p256", secrets=secrets))), "a",
+              "--exportable")
+    receipt = os.path.join(vault.home, "receipt")
+    vault("export", "a", "--reason", "drill", "--output",
+          os.path.join(vault.home, "a.yaml"), "--receipt", receipt, code=0)
+    fill(vault, 300)
+    proof = vault.write("proof", vault("audit", "prove", "7", code=0).out)
+    record = vault.write("record", vault("audit", "record", "7", code=0).out)
+    early = bundle(vault, "early", "2024-11-01")
+    now = vault("audit", "key", "rotate", code=0).text.strip()
+    fill(vault, 400)
+    vault("audit", "checkpoint", code=0)
+    archive(vault, 512, tmp_path / "log-0")
+    nowhere = other(vault, "nowhere")
+    for key, code in ((first, 0), (now, INTEGRITY)):
+        for what in (("--proof", receipt), ("--bundle", early),
+                     ("--proof", proof, "--record", record)):
+            nowhere("audit", "verify", *what, "--key", key, code=code)
+    assert not os.path.exists(nowhere.folder)
+
+
+def sign(vault, text):
+    """What is behind the name in the line of the log's key."""
+    with open(vault.path("audit/log.key"), encoding="ascii") as f:
+        _, _, _, keyid, secret = f.read().strip().split("+", 4)
+    seed = base64.b64decode(secret)[1:]
+    return base64.b64encode(
+        bytes.fromhex(keyid) +
+        Ed25519PrivateKey.from_private_bytes(seed).sign(text)).decode()
+
+
+def test_a_change_of_keys_that_an_older_program_archived(vault):
+    """It said nothing of it once more. All goes on as it did: what the key of
+    before signed is verified with the archive, which is named, or a bundle
+    from before."""
+    keys, notes = change_keys(vault, 1)
+    early = bundle(vault, "early", "2024-11-01")
+    whole = text_of(vault)
+    said, frames = forge(vault, 512, True)
+    vault("audit", "checkpoint", code=0)
+    put_archived(vault, said)
+    vault("list", code=0)
+    assert not any(text_of(vault)[:frames[512][0]])
+    vault.verify()
+    done = vault("audit", "key", "--all", code=0)
+    assert keys[1] in done.text and keys[0] not in done.text
+    assert "before record 512" in done.note
+    done = vault("audit", "verify", "--checkpoint", notes[0], code=INTEGRITY)
+    assert f"--archive FILE (SHA-256 {said['digest']})" in done.note, done
+    to = vault.write("archive", whole[:frames[512][0]])
+    vault("audit", "verify", "--checkpoint", notes[0], "--archive", to, code=0)
+    late = bundle(vault, "late")
+    done = vault("audit", "verify", "--bundle", late, "--key", keys[0],
+                 code=INTEGRITY)
+    assert "before the archive" in done.note, done
+    leads(vault, early, keys)
+    leads(vault, late, keys[1:])
+
+
+def test_a_change_of_keys_that_somebody_made_up(vault, tmp_path):
+    """Signed by two keys that are none of the log's, or by both; but the
+    record that is carried was not there."""
+    vault.spoilt = True
+    change_keys(vault, 1)
+    archive(vault, 512, tmp_path / "log-0")
+    template = os.path.join(vault.home, "template")
+    shutil.copytree(vault.folder, template)
+    carrier = next(json.loads(r) for r in records_of(vault)
+                   if b'"ArchiveKeys"' in r)
+    inner = "".join(carrier["details"]["leaf"])
+    seq = json.loads(inner)["seq"]
+    for change, words in (
+            (lambda t: t.replace('_signature":"', '_signature":"A', 1),
+             "the log's new key"),
+            (lambda t: t.replace('"time":"2', '"time":"3', 1),
+             "two different records"),
+            (lambda t: t.replace(f'"seq":{seq}', f'"seq":{seq + 1}', 1),
+             "is not this record"),
+            (lambda t: "{}", "that changes no key"),
+            (lambda t: "", "that is none")):
+        text = change(inner)
+        assert text != inner
+        append(vault, carrier, leaf=[text[i:i + 1000] for i in
+                                     range(0, len(text), 1000)])
+        vault("list", code=0)
+        done = vault("audit", "verify", code=INTEGRITY)
+        assert words in done.note, (words, done)
+        vault("audit", "prove", "--since", "2025-01-01", "--output",
+              str(tmp_path / "no"), code=INTEGRITY)
+        shutil.rmtree(vault.folder)
+        shutil.copytree(template, vault.folder)
+    vault.verify()
 
 
 def test_records_cannot_be_left_out_by_who_has_not_the_key(old):
@@ -812,8 +980,11 @@ def test_it_is_killed_anywhere(release_vault, tmp_path):
     if not harness.have_strace():
         pytest.skip("strace is not to be used here")
     v = release_vault
+    v("audit", "key", "rotate", code=0)
     fill(v, 300)
     v("audit", "checkpoint", code=0)
+    changes = changes_in(v)
+    assert len(changes) == 1
     whole = text_of(v)
     records = [r for _, r in merkle.frames(whole)[0]]
     template = os.path.join(v.home, "template")
@@ -858,6 +1029,7 @@ def test_it_is_killed_anywhere(release_vault, tmp_path):
         # Whoever opens it next goes on.
         v("list", code=0)
         v.verify()
+        assert changes_in(v) == changes, where
         if size:
             assert not any(text_of(v)[:offset]), where
             assert not os.path.exists(v.path("audit/tile/entries/000")), where

@@ -73,17 +73,16 @@ def test_another_key(vault):
     vault("audit", "key", "rotate", "--all", code=USAGE)
 
 
-def test_a_key_that_the_archive_tells_of(vault, tmp_path):
+def test_a_key_that_was_changed_before_the_archive(vault, tmp_path):
+    """The change is archived, and said once more in what is left."""
     kept = vault.write("kept", vault("audit", "checkpoint", code=0).out)
     vault("audit", "key", "rotate", code=0)
     fill(vault, 600)
     vault("audit", "checkpoint", code=0)
     file = tmp_path / "log-0"
     assert archive(vault, 599, file).json["before"] == 512
-    done = vault("audit", "verify", "--checkpoint", kept, code=INTEGRITY)
-    assert "since record 512" in done.note and "--archive" in done.note, done
-    assert vault.json("audit", "verify", "--checkpoint", kept, "--archive",
-                      str(file))["ok"]
+    for more in ((), ("--archive", str(file))):
+        assert vault.json("audit", "verify", "--checkpoint", kept, *more)["ok"]
 
 
 def test_the_checkpoint_between_is_signed_by_both(vault):

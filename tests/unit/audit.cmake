@@ -13,7 +13,8 @@ target_link_options(audit_log PRIVATE LINKER:--wrap=pwrite
                     LINKER:--wrap=fdatasync LINKER:--wrap=ftruncate)
 cv_unit(audit_ahead SOURCES audit_ahead_test.c audit_test.c LINK audit)
 target_link_options(audit_ahead PRIVATE LINKER:--wrap=pwrite)
-cv_unit(audit_archived SOURCES audit_archived_test.c audit_test.c LINK audit)
+cv_unit(audit_archived SOURCES audit_archived_test.c audit_rotate.c audit_test.c
+        LINK audit)
 cv_unit(audit_tail SOURCES audit_tail_test.c audit_test.c LINK audit)
 cv_unit(audit_verify SOURCES audit_verify_test.c audit_report.c audit_test.c LINK audit)
 cv_unit(audit_verify_keys SOURCES audit_verify_keys_test.c audit_report.c audit_rotate.c

@@ -1,6 +1,6 @@
 /* What a cut leaves is taken away, also where a restored vault has the last
  * bundles alone. */
-#include "audit_test.h"
+#include "audit_rotate.h"
 
 #include "vault/audit/archived.h"
 #include "vault/audit/query_internal.h"
@@ -186,6 +186,86 @@ static void test_another_beside_it(void **state)
     audit_test_remove(&v);
 }
 
+/* Behind the log: a leaf that carries this one. */
+static void carry(struct cv_log *log, const struct cv_carried_one *one)
+{
+    cJSON *leaf =
+        audit_test_leaf(CV_LEAF_EVENT, AUDIT_ROTATE_OP, "admin", NULL, 9);
+    cJSON *details = cv_carried_details(one);
+
+    assert_non_null(details);
+    cJSON_DeleteItemFromObject(leaf, "details");
+    cJSON_DeleteItemFromObject(leaf, "decision");
+    assert_true(cJSON_AddItemToObject(leaf, "details", details));
+    assert_int_equal(cv_log_append(log, leaf, NULL, NULL), CV_OK);
+    assert_int_equal(cv_log_commit(log, NULL), CV_OK);
+    cJSON_Delete(leaf);
+}
+
+static enum cv_status take(void *context, const struct cv_query_cursor *at,
+                           struct cv_bytes leaf, struct cv_err *err)
+{
+    enum cv_status status = cv_carried_take(context, leaf, err);
+
+    (void)at;
+    return status == CV_NOT_FOUND ? CV_OK : status;
+}
+
+/* The same two, in the order of their records, whoever has them. */
+static void are_same(const struct cv_carried *a, const struct cv_carried *b,
+                     bool met)
+{
+    assert_int_equal(a->n, 2);
+    assert_int_equal(b->n, 2);
+    assert_true(a->items[0].seq < a->items[1].seq);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(a->items[i].seq, b->items[i].seq);
+        assert_int_equal(a->items[i].len, b->items[i].len);
+        assert_memory_equal(a->items[i].leaf, b->items[i].leaf,
+                            a->items[i].len);
+        assert_true(b->items[i].met == met);
+    }
+}
+
+/* What is archived of the changes of keys, also when what carries them is. */
+static void test_changes_of_the_key(void **state)
+{
+    struct audit_vault v;
+    struct cv_archived_copy c;
+    struct cv_carried all = {0}, left = {0};
+    struct cv_query_cursor at = {0, 0};
+    struct cv_log *log = NULL;
+
+    (void)state;
+    audit_test_vault(&v);
+    assert_int_equal(cv_log_open(v.fd, CV_LOG_WRITE, &log, NULL), CV_OK);
+    audit_test_fill(log, 100);
+    audit_rotate(&v, log);
+    audit_test_fill(log, 100);
+    audit_rotate(&v, log);
+    audit_test_fill(log, 100);
+    assert_int_equal(cv_query_scan(v.fd, &at, take, &all, NULL), CV_OK);
+    are_same(&all, &all, true);
+    assert_int_equal(cv_archived_copy_begin(v.fd, 256, &c, NULL), CV_OK);
+    copy(&c);
+    are_same(&all, &c.changes, true);
+    /* In whatever order, and more than once. */
+    carry(log, &c.changes.items[1]);
+    carry(log, &c.changes.items[0]);
+    carry(log, &c.changes.items[1]);
+    c.now.seq = cv_log_size(log);
+    sign(&v, &c.now);
+    assert_int_equal(cv_archived_write(v.fd, &c.now, NULL), CV_OK);
+    cv_archived_copy_free(&c);
+    at = (struct cv_query_cursor){0, 0};
+    assert_int_equal(cv_query_scan(v.fd, &at, take, &left, NULL), CV_OK);
+    are_same(&all, &left, false);
+    cv_carried_free(&left);
+    cv_carried_free(&all);
+    cv_log_close(log);
+    audit_test_remove(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_a_reader_under_the_cut),
         cmocka_unit_test(test_a_copy_under_the_cut),
         cmocka_unit_test(test_another_beside_it),
+        cmocka_unit_test(test_changes_of_the_key),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

@@ -240,6 +240,18 @@ struct piece {
     size_t most;
 };
 
+/* Most of them change no key. */
+static enum cv_status take_change(struct cv_archived_copy *c,
+                                  struct cv_bytes leaf, struct cv_err *err)
+{
+    enum cv_status status = cv_carried_take(&c->changes, leaf, err);
+
+    if (status == CV_INTEGRITY) {
+        cv_err_hint(err, "run `certvault audit verify`");
+    }
+    return status == CV_NOT_FOUND ? CV_OK : status;
+}
+
 static enum cv_status copy_one(void *ctx, const struct cv_query_cursor *at,
                                struct cv_bytes leaf, struct cv_err *err)
 {
@@ -247,6 +259,7 @@ static enum cv_status copy_one(void *ctx, const struct cv_query_cursor *at,
     struct cv_archived *now = &p->c->now;
     struct cv_record record;
     const char *wrong;
+    enum cv_status status;
     size_t frame;
 
     /* Else what comes next is behind what another has archived. */
@@ -277,7 +290,10 @@ static enum cv_status copy_one(void *ctx, const struct cv_query_cursor *at,
         memcpy(now->until, record.time.data, record.time.len);
         now->until[record.time.len] = '\0';
     }
-    return cv_buf_status(p->out, "a piece of the archive", err);
+    status = take_change(p->c, leaf, err);
+    return status == CV_OK
+               ? cv_buf_status(p->out, "a piece of the archive", err)
+               : status;
 }
 
 bool cv_archived_copy_is_done(const struct cv_archived_copy *c)
@@ -328,6 +344,11 @@ void cv_archived_copy_end(struct cv_archived_copy *c)
     (void)crypto_hash_sha256_final(&c->sha, digest);
     (void)sodium_bin2hex(c->now.digest, sizeof c->now.digest, digest,
                          sizeof digest);
+}
+
+void cv_archived_copy_free(struct cv_archived_copy *c)
+{
+    cv_carried_free(&c->changes);
 }
 
 /* ---- the cut ---- */

@@ -27,13 +27,15 @@
  * ArchiveEnd), and so is a checkpoint over that leaf: `audit verify` wants it
  * at `seq` among the records that are signed, and no log is opened for writing
  * whose checkpoint ends before it, or where what says so is not signed by the
- * key that the log had then.
+ * key that the log had then. Before that leaf come those that carry the changes
+ * of the log's key which are archived (carried.h).
  *
  * Hash tiles and checkpoints stay; entry bundles of archived records go.
  * Blocking: files. Writing: the caller holds the vault's lock. */
 #ifndef CERTVAULT_AUDIT_ARCHIVED_H
 #define CERTVAULT_AUDIT_ARCHIVED_H
 
+#include "vault/audit/carried.h"
 #include "vault/audit/query.h"
 #include "vault/audit/rotation.h"
 #include "vault/audit/tree.h"
@@ -134,6 +136,7 @@ struct cv_archived_copy {
     struct cv_query_cursor at;
     struct cv_archived now;
     char latest[32]; /* the latest time, as they have it: now.until is capped */
+    struct cv_carried changes; /* of the log's key, that are among them */
     crypto_hash_sha256_state sha;
 };
 CV_MUST_USE enum cv_status cv_archived_copy_begin(int vault, uint64_t before,
@@ -150,6 +153,7 @@ bool cv_archived_copy_is_done(const struct cv_archived_copy *c);
 
 /* After the last piece: fills in the digest. */
 void cv_archived_copy_end(struct cv_archived_copy *c);
+void cv_archived_copy_free(struct cv_archived_copy *c);
 
 /* Can holes be made in the log's file? CV_CONFIG: this file system has none. */
 CV_MUST_USE enum cv_status cv_archived_can(int vault, struct cv_err *err);

@@ -121,9 +121,9 @@ static enum cv_status believe_key(struct check *c, const char *text,
         s = cv_fail(err, CV_INTEGRITY,
                     "log.vkey is not the key that it was to be");
         cv_err_hint(err, "the bundle is of another log, or of the time before "
-                         "the log got this key (audit key --all); or the "
-                         "change from this key to that one is archived: a "
-                         "bundle from before the archive shows it");
+                         "the log got this key (audit key --all); or an older "
+                         "certvault archived the change from this key to that "
+                         "one: a bundle from before the archive shows it");
     }
     return s;
 }

@@ -159,6 +159,7 @@ static const struct rule rules[] = {
     {"admin", "new_log_key", TEXT},   /* the one that is, */
     {"admin", "old_signature", TEXT}, /* and what both signed */
     {"admin", "new_signature", TEXT},
+    {"admin", "leaf", LIST},          /* carried.h: one that did, in pieces */
     {"admin broker", "version", TEXT},
     {"admin", "digest", TEXT},      /* of a backup: the end of its file */
     {"admin", "bytes", COUNT},

@@ -1,6 +1,7 @@
 #include "vault/audit/rotation.h"
 
 #include "vault/audit/archived.h"
+#include "vault/audit/carried.h"
 #include "vault/audit/logkey.h"
 #include "vault/audit/query_internal.h"
 #include "vault/base/json.h"
@@ -185,12 +186,10 @@ static enum cv_status add_link(struct cv_rotation_chain *c,
     return CV_OK;
 }
 
-enum cv_status cv_rotation_chain_take(struct cv_rotation_chain *c,
-                                      struct cv_bytes leaf, struct cv_err *err)
+enum cv_status cv_rotation_leaf(struct cv_bytes leaf, uint64_t *seq,
+                                struct cv_rotation *out, struct cv_err *err)
 {
-    struct cv_rotation r;
     struct cv_record record;
-    enum cv_status status;
 
     if (memmem(leaf.data, leaf.len, MARK, sizeof MARK - 1) == NULL ||
         cv_record_read(leaf, &record) != NULL ||
@@ -198,12 +197,22 @@ enum cv_status cv_rotation_chain_take(struct cv_rotation_chain *c,
         !cv_record_is(record.phase, "outcome")) {
         return cv_fail(err, CV_NOT_FOUND, "not about the log's key");
     }
-    status = cv_rotation_read(cv_canon_get(&record.all, "details"), &r, err);
+    *seq = record.seq;
+    return cv_rotation_read(cv_canon_get(&record.all, "details"), out, err);
+}
+
+enum cv_status cv_rotation_chain_take(struct cv_rotation_chain *c,
+                                      struct cv_bytes leaf, struct cv_err *err)
+{
+    struct cv_rotation r;
+    uint64_t seq = 0;
+    enum cv_status status = cv_rotation_leaf(leaf, &seq, &r, err);
+
     if (status == CV_OK && c->n > 0 &&
         !cv_rotation_is_same(&c->keys[c->n - 1], &r.from)) {
         status = cv_fail(err, CV_INTEGRITY,
                          "record %llu gives another key's place away",
-                         (unsigned long long)record.seq);
+                         (unsigned long long)seq);
     }
     return status == CV_OK ? add_link(c, &r, err) : status;
 }
@@ -230,23 +239,16 @@ void cv_rotation_chain_free(struct cv_rotation_chain *c)
     *c = (struct cv_rotation_chain){NULL, 0};
 }
 
-struct list {
-    cJSON *items;
-    uint64_t since;
-    struct cv_note_key before, last;
-    bool any;
-};
-
-static bool add_item(struct list *l, const struct cv_note_key *key,
-                     uint64_t until)
+static bool add_item(cJSON *items, const struct cv_note_key *key,
+                     uint64_t since, uint64_t until)
 {
     cJSON *item = cJSON_CreateObject();
     bool ok = add_key(item, "vkey", key) &&
-              cv_json_add_int(item, "since", (int64_t)l->since) &&
+              cv_json_add_int(item, "since", (int64_t)since) &&
               (until == 0 || cv_json_add_int(item, "until", (int64_t)until)) &&
               cv_json_add_bool(item, "current", until == 0);
 
-    if (!ok || !cJSON_AddItemToArray(l->items, item)) {
+    if (!ok || !cJSON_AddItemToArray(items, item)) {
         cJSON_Delete(item);
         return false;
     }
@@ -256,73 +258,74 @@ static bool add_item(struct list *l, const struct cv_note_key *key,
 static enum cv_status list_one(void *ctx, const struct cv_query_cursor *at,
                                struct cv_bytes leaf, struct cv_err *err)
 {
-    struct list *l = ctx;
-    struct cv_rotation r;
     struct cv_record record;
-    struct cv_err why;
-    enum cv_status status;
+    enum cv_status status = cv_carried_take(ctx, leaf, err);
 
-    if (memmem(leaf.data, leaf.len, MARK, sizeof MARK - 1) == NULL) {
-        return CV_OK; /* most of them */
-    }
-    status = cv_query_check(at, leaf, &record, err);
-    if (status != CV_OK || !cv_record_is(record.action, "admin") ||
-        !cv_record_is(record.phase, "outcome")) {
-        return status;
-    }
-    cv_err_init(&why);
-    status = cv_rotation_read(cv_canon_get(&record.all, "details"), &r, &why);
-    if (status == CV_NOT_FOUND) {
-        return CV_OK;
-    }
-    if (status != CV_OK) {
-        *err = why;
-        return status;
-    }
-    if (l->any && !cv_rotation_is_same(&l->last, &r.from)) {
-        return cv_fail(err, CV_INTEGRITY,
-                       "record %llu gives another key's place away",
-                       (unsigned long long)at->seq);
-    }
-    l->any = true;
-    l->before = r.from;
-    l->last = r.to;
-    if (!add_item(l, &r.from, at->seq + 1)) {
-        return cv_fail(err, CV_INTERNAL, "out of memory");
-    }
-    l->since = at->seq + 1;
-    return CV_OK;
+    return status == CV_OK          ? cv_query_check(at, leaf, &record, err)
+           : status == CV_NOT_FOUND ? CV_OK
+                                    : status;
 }
 
-/* Also where the change is recorded and its checkpoint is still to come. */
-static bool leads_to(const struct list *l, int vault,
-                     const struct cv_note_key *now)
+/* They are a chain to the key of now; also where the last change is recorded
+ * and its checkpoint is still to come. */
+static enum cv_status check_chain(const struct cv_carried *c, int vault,
+                                  const struct cv_note_key *now,
+                                  struct cv_err *err)
 {
-    return !l->any || cv_rotation_is_same(&l->last, now) ||
-           (cv_rotation_is_same(&l->before, now) &&
-            cv_logkey_next_is_there(vault));
+    for (size_t i = 1; i < c->n; i++) {
+        if (!cv_rotation_is_same(&c->items[i - 1].change.to,
+                                 &c->items[i].change.from)) {
+            return cv_fail(err, CV_INTEGRITY,
+                           "record %llu gives another key's place away",
+                           (unsigned long long)c->items[i].seq);
+        }
+    }
+    if (c->n == 0 || cv_rotation_is_same(&c->items[c->n - 1].change.to, now) ||
+        (cv_rotation_is_same(&c->items[c->n - 1].change.from, now) &&
+         cv_logkey_next_is_there(vault))) {
+        return CV_OK;
+    }
+    return cv_fail(err, CV_INTEGRITY,
+                   "the log's key is not the one that its last change of "
+                   "keys gives");
+}
+
+static enum cv_status tell(const struct cv_carried *c, uint64_t begins,
+                           const struct cv_note_key *now, cJSON *items,
+                           struct cv_err *err)
+{
+    uint64_t since = c->n > 0 && c->items[0].seq < begins ? 0 : begins;
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < c->n; i++) {
+        const struct cv_carried_one *one = &c->items[i];
+
+        ok = add_item(items, &one->change.from, since, one->seq + 1);
+        since = one->seq + 1;
+        now = &one->change.to;
+    }
+    return ok && add_item(items, now, since, 0)
+               ? CV_OK
+               : cv_fail(err, CV_INTERNAL, "out of memory");
 }
 
 enum cv_status cv_rotation_list(int vault, const struct cv_note_key *now,
                                 cJSON *items, struct cv_err *err)
 {
-    struct list l = {.items = items};
     struct cv_query_cursor from = {0, 0};
+    struct cv_carried changes = {0};
     struct cv_archived gone;
     enum cv_status status = cv_archived_read(vault, &gone, err);
 
-    l.since = gone.tree.size; /* keys from before it are in the archive */
     if (status == CV_OK) {
-        status = cv_query_scan(vault, &from, list_one, &l, err);
+        status = cv_query_scan(vault, &from, list_one, &changes, err);
     }
-
-    if (status == CV_OK && !leads_to(&l, vault, now)) {
-        status = cv_fail(err, CV_INTEGRITY,
-                         "the log's key is not the one that its last change of "
-                         "keys gives");
+    if (status == CV_OK) {
+        status = check_chain(&changes, vault, now, err);
     }
-    if (status == CV_OK && !add_item(&l, l.any ? &l.last : now, 0)) {
-        status = cv_fail(err, CV_INTERNAL, "out of memory");
+    if (status == CV_OK) {
+        status = tell(&changes, gone.tree.size, now, items, err);
     }
+    cv_carried_free(&changes);
     return status;
 }

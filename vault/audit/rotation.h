@@ -45,6 +45,12 @@ CV_MUST_USE enum cv_status cv_rotation_read(struct cv_bytes details,
                                             struct cv_rotation *out,
                                             struct cv_err *err);
 
+/* Reads a leaf, and its number. CV_NOT_FOUND: it gives the log no other key;
+ * CV_INTEGRITY: it does, and is not signed by both. */
+CV_MUST_USE enum cv_status cv_rotation_leaf(struct cv_bytes leaf, uint64_t *seq,
+                                            struct cv_rotation *out,
+                                            struct cv_err *err);
+
 bool cv_rotation_is_same(const struct cv_note_key *a,
                          const struct cv_note_key *b);
 
@@ -70,10 +76,12 @@ cv_rotation_chain_open(const struct cv_rotation_chain *c, struct cv_bytes note,
                        struct cv_err *err);
 void cv_rotation_chain_free(struct cv_rotation_chain *c);
 
-/* Adds the log's keys to `items`, oldest first, out of the leaves of the log:
- * {"vkey", "since": size from which on it signs, "until"?: size, "current"}.
- * `now` is the last one, or the one before where the change to the last is
- * under way. CV_INTEGRITY: the leaves are no chain that leads to it; CV_IO. */
+/* Adds the log's keys to `items`, oldest first, out of the leaves of the log
+ * and those that they carry (carried.h): {"vkey", "since": size from which on
+ * it signs, "until"?: size, "current"}. Where records are archived and none is
+ * carried, nobody knows what came before: the first is since then. `now` is the
+ * last one, or the one before where the change to the last is under way.
+ * CV_INTEGRITY: the leaves are no chain that leads to it; CV_IO. */
 CV_MUST_USE enum cv_status cv_rotation_list(int vault,
                                             const struct cv_note_key *now,
                                             cJSON *items, struct cv_err *err);

@@ -609,7 +609,7 @@ static enum cv_status verify_once(int vault,
     *again = status == CV_INTEGRITY && key_changed(&v, options);
     cv_file_close(&v.fd);
     cv_ops_wipe(&v.ops);
-    free(v.keys);
+    cv_carried_free(&v.changes);
     free(v.kept);
     free(v.placed);
     cv_tiles_check_free(v.tiles);

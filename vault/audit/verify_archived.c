@@ -260,20 +260,42 @@ void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf)
 {
     if (!v->gone_told && cv_archived_is_told(&v->gone, leaf)) {
         v->gone_told = true;
-        v->gone_keys = v->n_keys;
     }
+}
+
+bool cv_verify_archived_has(const struct cv_verify *v, uint64_t seq,
+                            const uint8_t hash[CV_TREE_HASH])
+{
+    struct cv_tiles_reader *reader = calloc(1, sizeof *reader);
+    struct cv_proof_source source;
+    uint8_t there[CV_TREE_HASH];
+    bool has = false;
+
+    if (reader != NULL && seq < v->gone.tree.size) {
+        reader->vault = v->vault;
+        reader->size = v->tiles_size;
+        source = cv_tiles_source(reader);
+        has = source.subtree(reader, 0, seq, there, NULL) == CV_OK &&
+              memcmp(there, hash, sizeof there) == 0;
+    }
+    free(reader);
+    return has;
 }
 
 /* By the key that the log had then, which is not always the one of now. */
 static bool is_by_key(const struct cv_verify *v)
 {
-    const struct cv_note_key *then = v->gone_keys < v->n_keys
-                                         ? &v->keys[v->gone_keys]
-                                     : v->n_keys > 0 ? &v->last_key
-                                                     : &v->key;
+    const struct cv_carried *c = &v->changes;
+    const struct cv_note_key *then = &v->key;
+    size_t i = 0;
 
-    return (v->n_keys > 0 || v->has_key) &&
-           cv_archived_is_signed_by(&v->gone, then);
+    while (i < c->n && c->items[i].seq < v->gone.seq) {
+        i++;
+    }
+    if (c->n > 0) {
+        then = i > 0 ? &c->items[i - 1].change.to : &c->items[0].change.from;
+    }
+    return (c->n > 0 || v->has_key) && cv_archived_is_signed_by(&v->gone, then);
 }
 
 /* Its leaf must be signed; the checkpoint was read before audit/archived. */

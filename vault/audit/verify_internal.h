@@ -7,6 +7,7 @@
 
 #include "vault/audit/anchored.h"
 #include "vault/audit/archived.h"
+#include "vault/audit/carried.h"
 #include "vault/audit/checkpoint.h"
 #include "vault/audit/ops_internal.h"
 #include "vault/audit/record_internal.h"
@@ -31,7 +32,8 @@ struct cv_verify_look {
     bool read; /* such a permit has no outcome */
     bool outcome;
     bool clock; /* an event that says that the clock was set */
-    bool key;   /* perhaps one that gives the log another key */
+    bool key;   /* perhaps one that gives the log another key, or carries
+                   one that did */
     bool cut;   /* perhaps one that says that older ones were archived */
 };
 
@@ -93,10 +95,8 @@ struct cv_verify {
     struct cv_verify_claim witness[CV_ANCHORED_MOST]; /* the same, as claims */
     int64_t given_s; /* when a witness signed the note that was given, or 0 */
     const char *given_by;
-    bool anchor_unsigned;     /* by the key: perhaps by one before it */
-    struct cv_note_key *keys; /* that the log had before, oldest first */
-    size_t n_keys;
-    struct cv_note_key last_key; /* that the last of them gave way to */
+    bool anchor_unsigned;        /* by the key: perhaps by one before it */
+    struct cv_carried changes;   /* of the log's key */
     struct cv_verify_kept *kept; /* by size */
     size_t n_kept;
     uint64_t kept_passed; /* lines that say nothing that is believed */
@@ -110,8 +110,7 @@ struct cv_verify {
     struct cv_state state;
     bool state_seen[CV_STATE_FRONTIERS];
     struct cv_archived gone; /* before the log's beginning */
-    bool gone_told;          /* a record says so, */
-    size_t gone_keys;        /* behind so many of `keys` */
+    bool gone_told;          /* a record says so */
     uint64_t first;          /* that is looked at: those before are archived */
     uint64_t unpaired;       /* outcomes, of permits before it perhaps */
     struct cv_frontier at;   /* behind the last frame */
@@ -139,8 +138,9 @@ void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
                     const struct cv_tree_made *made, struct cv_bytes leaf,
                     bool whole);
 
-/* A leaf that may give the log another key (rotation.h): both must have signed
- * it, and the one before must have been the log's. */
+/* A leaf that may give the log another key (rotation.h), or carry one that did
+ * (carried.h): both must have signed it. At the end each must have followed the
+ * one before. */
 void cv_verify_key(struct cv_verify *v, struct cv_bytes leaf);
 
 /* verify_archived.c. Where the log begins, read before it; what was claimed
@@ -154,12 +154,16 @@ cv_verify_archived_begin(struct cv_verify *v,
                          const struct cv_verify_options *options,
                          struct cv_err *err);
 void cv_verify_archived_leaf(struct cv_verify *v, struct cv_bytes leaf);
+/* Has the leaf of this number, which is archived, that hash? */
+bool cv_verify_archived_has(const struct cv_verify *v, uint64_t seq,
+                            const uint8_t hash[CV_TREE_HASH]);
 CV_MUST_USE enum cv_status cv_verify_archived_end(struct cv_verify *v,
                                                   struct cv_err *err);
 bool cv_verify_archived_report(const struct cv_verify *v, cJSON *report);
 
-/* At the end: are the keys a chain that leads to the one which is believed, and
- * has one of them signed the note that was given? */
+/* At the end: are the keys a chain that leads to the one which is believed, was
+ * what is carried there, by the hash tiles, and has one of them signed the note
+ * that was given? */
 void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor);
 
 /* Is the store's key, `vkey`, one that the log has or had? NULL is fine. */

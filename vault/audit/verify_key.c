@@ -16,43 +16,32 @@ static bool same(const struct cv_note_key *a, const struct cv_note_key *b)
 
 void cv_verify_key(struct cv_verify *v, struct cv_bytes leaf)
 {
-    struct cv_note_key *more;
-    struct cv_rotation r;
-    struct cv_record record;
+    struct cv_err why;
     enum cv_status status;
 
-    if (cv_record_read(leaf, &record) != NULL) {
-        return;
+    cv_err_init(&why);
+    status = cv_carried_take(&v->changes, leaf, &why);
+    v->memory = v->memory || status == CV_INTERNAL;
+    if (status == CV_INTEGRITY) {
+        cv_verify_add_here(v, "key", why.text);
     }
-    status = cv_rotation_read(cv_canon_get(&record.all, "details"), &r, NULL);
-    if (status == CV_NOT_FOUND) {
-        return;
-    }
-    if (status != CV_OK) {
-        cv_verify_add_here(v, "key", "the log's new key is not signed by both");
-        return;
-    }
-    if (v->n_keys > 0 && !same(&v->last_key, &r.from)) {
-        cv_verify_add_here(v, "key", "it gives the place of another key away");
-        return;
-    }
-    more = realloc(v->keys, (v->n_keys + 1) * sizeof *more);
-    if (more == NULL) {
-        v->memory = true;
-        return;
-    }
-    v->keys = more;
-    v->keys[v->n_keys++] = r.from;
-    v->last_key = r.to;
+}
+
+/* NULL: it was never changed, as far as is known. */
+static const struct cv_rotation *last_of(const struct cv_verify *v)
+{
+    return v->changes.n == 0 ? NULL
+                             : &v->changes.items[v->changes.n - 1].change;
 }
 
 /* A change whose checkpoint is still to come: the next command ends it. */
-static bool is_under_way(const struct cv_verify *v)
+static bool is_under_way(const struct cv_verify *v,
+                         const struct cv_rotation *last)
 {
     struct cv_note_key now;
 
     return cv_logkey_read(v->vault, &now, NULL) == CV_OK &&
-           !same(&now, &v->last_key) && same(&now, &v->keys[v->n_keys - 1]) &&
+           !same(&now, &last->to) && same(&now, &last->from) &&
            cv_logkey_next_is_there(v->vault);
 }
 
@@ -63,13 +52,22 @@ bool cv_verify_is_signed(const struct cv_verify *v, struct cv_bytes note)
     if (v->has_key && cv_checkpoint_open(note, &v->key, &c, NULL) == CV_OK) {
         return true;
     }
-    for (size_t i = 0; i < v->n_keys; i++) {
-        if (cv_checkpoint_open(note, &v->keys[i], &c, NULL) == CV_OK) {
+    for (size_t i = 0; i < v->changes.n; i++) {
+        const struct cv_rotation *change = &v->changes.items[i].change;
+
+        if (cv_checkpoint_open(note, &change->from, &c, NULL) == CV_OK ||
+            cv_checkpoint_open(note, &change->to, &c, NULL) == CV_OK) {
             return true;
         }
     }
-    return v->n_keys > 0 &&
-           cv_checkpoint_open(note, &v->last_key, &c, NULL) == CV_OK;
+    return false;
+}
+
+/* The first record from which on all changes of the log's key are known. */
+static uint64_t known_since(const struct cv_verify *v)
+{
+    return v->changes.n > 0 && v->changes.items[0].seq < v->first ? 0
+                                                                  : v->first;
 }
 
 /* What came before the first record that is read may have had other keys. */
@@ -78,7 +76,7 @@ static void not_signed(struct cv_verify *v)
     const bool last = v->first == v->gone.tree.size;
     char why[CV_REPORT_MESSAGE];
 
-    if (v->first == 0) {
+    if (known_since(v) == 0) {
         cv_verify_add(v, "anchor",
                       "the given checkpoint is signed by no key of this log");
         return;
@@ -96,16 +94,17 @@ static void not_signed(struct cv_verify *v)
  * had is no other log's. */
 static bool is_ours(const struct cv_verify *v, const struct cv_note_key *key)
 {
-    if (same(key, &v->key) || (v->n_keys > 0 && same(key, &v->last_key))) {
+    if (same(key, &v->key)) {
         return true;
     }
-    for (size_t i = 0; i < v->n_keys; i++) {
-        if (same(key, &v->keys[i])) {
+    for (size_t i = 0; i < v->changes.n; i++) {
+        if (same(key, &v->changes.items[i].change.from) ||
+            same(key, &v->changes.items[i].change.to)) {
             return true;
         }
     }
     /* Those before what is archived nobody knows; the name stays. */
-    return v->first > 0 && strcmp(key->name, v->key.name) == 0;
+    return known_since(v) > 0 && strcmp(key->name, v->key.name) == 0;
 }
 
 void cv_verify_keys_store(struct cv_verify *v, const char *vkey)
@@ -119,10 +118,31 @@ void cv_verify_keys_store(struct cv_verify *v, const char *vkey)
     }
 }
 
+/* What is carried was there, and each followed the one before. */
+static void check_changes(struct cv_verify *v)
+{
+    for (size_t i = 0; i < v->changes.n; i++) {
+        const struct cv_carried_one *one = &v->changes.items[i];
+
+        if (!one->met && !cv_verify_archived_has(v, one->seq, one->hash)) {
+            cv_report_add(&v->report, "key", one->seq, CV_REPORT_NOWHERE,
+                          "a change of the log's key that a later record "
+                          "carries is not this record");
+        }
+        if (i > 0 && !same(&one[-1].change.to, &one->change.from)) {
+            cv_report_add(&v->report, "key", one->seq, CV_REPORT_NOWHERE,
+                          "it gives the place of another key away");
+        }
+    }
+}
+
 void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor)
 {
-    if (v->n_keys > 0 && v->has_key && !same(&v->last_key, &v->key) &&
-        !is_under_way(v)) {
+    const struct cv_rotation *last = last_of(v);
+
+    check_changes(v);
+    if (last != NULL && v->has_key && !same(&last->to, &v->key) &&
+        !is_under_way(v, last)) {
         cv_verify_add(v, "key",
                       "the log's key is not the one that its last "
                       "change of keys gives");

@@ -8,6 +8,7 @@
 
 #define NEW_KEY "\"new_log_key\""
 #define CUT "\"" CV_ARCHIVED_METHOD "\""
+#define CARRIED "\"" CV_CARRIED_METHOD "\""
 
 static int64_t digits(const uint8_t *p, int n)
 {
@@ -48,6 +49,11 @@ static bool is_read(const struct cv_record *r, struct cv_bytes leaf)
             memmem(leaf.data, leaf.len, read, sizeof read - 1) != NULL);
 }
 
+static bool has(struct cv_bytes leaf, const char *word)
+{
+    return memmem(leaf.data, leaf.len, word, strlen(word)) != NULL;
+}
+
 /* All but the hash. */
 static void read_record(struct cv_bytes leaf, struct cv_record *r,
                         struct cv_verify_look *out)
@@ -66,11 +72,13 @@ static void read_record(struct cv_bytes leaf, struct cv_record *r,
     out->read = out->permit && is_read(r, leaf);
     out->outcome = cv_record_is(r->phase, "outcome");
     out->clock = cv_record_is(r->action, "clock");
-    out->key = out->outcome && cv_record_is(r->action, "admin") &&
-               memmem(leaf.data, leaf.len, NEW_KEY, sizeof NEW_KEY - 1) != NULL;
-    out->cut = cv_record_is(r->phase, "event") &&
-               cv_record_is(r->action, "admin") &&
-               memmem(leaf.data, leaf.len, CUT, sizeof CUT - 1) != NULL;
+    if (cv_record_is(r->action, "admin")) {
+        const bool event = cv_record_is(r->phase, "event");
+
+        out->key = (out->outcome && has(leaf, NEW_KEY)) ||
+                   (event && has(leaf, CARRIED));
+        out->cut = event && has(leaf, CUT);
+    }
     out->time_s = seconds(r->time);
     out->mono_ms = cv_canon_uint(r->mono, &mono) ? (int64_t)mono : -1;
     out->boot = cv_ops_hash(r->boot);

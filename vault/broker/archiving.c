@@ -3,7 +3,8 @@
  *
  * The caller gets the log's frames piece by piece, each checked on the way;
  * when it has them on its disk, read back, it names their digest. Then the
- * leaf that says what is archived, a checkpoint over it, audit/archived, the
+ * leaves that carry the changes of the log's key that go, the one that says
+ * what is archived, a checkpoint over it, audit/archived, the
  * hole in the log. Cut off before audit/archived is there, nothing happened,
  * and nobody can make it happen later (its opening is gone with this process);
  * after that, whoever opens the log next goes on (cv_archived_finish). */
@@ -33,6 +34,9 @@ struct cv_archiving {
 
 void cv_archiving_drop(struct cv_broker *b)
 {
+    if (b->archiving != NULL) {
+        cv_archived_copy_free(&b->archiving->copy);
+    }
     free(b->archiving);
     b->archiving = NULL;
 }
@@ -481,11 +485,30 @@ static enum cv_status sign_cut(struct cv_broker *b, struct cv_archived *now,
     return s;
 }
 
+/* Entered. Whoever has a key of before goes on by the changes of keys: what
+ * goes of them is said once more, in the same commit as what is archived. */
+static enum cv_status carry(struct cv_broker *b, const struct cv_carried *c,
+                            struct cv_err *err)
+{
+    enum cv_status s = CV_OK;
+
+    for (size_t i = 0; s == CV_OK && i < c->n; i++) {
+        cJSON *details = cv_carried_details(&c->items[i]);
+
+        s = details == NULL
+                ? cv_fail(err, CV_INTERNAL, "memory is gone")
+                : cv_broker_event_queue(b, "admin", NULL, details, err);
+        cJSON_Delete(details);
+    }
+    return s;
+}
+
 /* Entered. The leaf that says what is archived, durable; its number. It is
  * signed by the key that the log has where that leaf is. */
-static enum cv_status tell(struct cv_broker *b, struct cv_archived *now,
+static enum cv_status tell(struct cv_broker *b, struct cv_archived_copy *c,
                            const struct cv_note_key *key, struct cv_err *err)
 {
+    struct cv_archived *now = &c->now;
     cJSON *details;
     char commitment[2 * crypto_hash_sha256_BYTES + 1];
     enum cv_status s;
@@ -493,6 +516,10 @@ static enum cv_status tell(struct cv_broker *b, struct cv_archived *now,
     if (b->vault->rotating || !cv_rotation_is_same(key, &b->vault->log_key)) {
         s = cv_fail(err, CV_BUSY, "the log's key is being changed");
         cv_err_hint(err, "certvault audit checkpoint, then archive again");
+        return s;
+    }
+    s = carry(b, &c->changes, err);
+    if (s != CV_OK) {
         return s;
     }
     details = cJSON_CreateObject();
@@ -587,7 +614,7 @@ static enum cv_status finish(struct cv_broker *b, bool *done,
     if (s == CV_OK) {
         s = look_again(b, c, err);
         if (s == CV_OK) {
-            s = tell(b, &c->now, &key, err);
+            s = tell(b, c, &key, err);
         }
         cv_broker_leave(b);
     }

@@ -519,14 +519,13 @@ void cv_broker_event(struct cv_broker *b, const char *action,
     (void)!cv_door_keep(b, &leaf, NULL);
 }
 
-enum cv_status cv_broker_event_now(struct cv_broker *b, const char *action,
-                                   const cJSON *doc, const cJSON *details,
-                                   struct cv_err *err)
+enum cv_status cv_broker_event_queue(struct cv_broker *b, const char *action,
+                                     const cJSON *doc, const cJSON *details,
+                                     struct cv_err *err)
 {
     const cJSON *key = cJSON_GetObjectItemCaseSensitive(doc, "key");
     char op[CV_LEAF_OP + 1];
     struct cv_leaf leaf;
-    enum cv_status s;
 
     cv_leaf_new_op(op);
     leaf_begin(b, &leaf);
@@ -537,7 +536,15 @@ enum cv_status cv_broker_event_now(struct cv_broker *b, const char *action,
     leaf.entry_id = cv_door_text_of(doc, "entry_id");
     leaf.spki = cv_door_text_of(key, "spki_sha256");
     leaf.details = details;
-    s = cv_door_queue(b, &leaf, NULL, err);
+    return cv_door_queue(b, &leaf, NULL, err);
+}
+
+enum cv_status cv_broker_event_now(struct cv_broker *b, const char *action,
+                                   const cJSON *doc, const cJSON *details,
+                                   struct cv_err *err)
+{
+    enum cv_status s = cv_broker_event_queue(b, action, doc, details, err);
+
     return s == CV_OK ? cv_broker_commit(b, err) : s;
 }
 

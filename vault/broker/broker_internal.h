@@ -311,6 +311,11 @@ void cv_ask_refuse(struct cv_ask *ask, const cJSON *details,
 void cv_broker_event(struct cv_broker *b, const char *action,
                      enum cv_status status, const cJSON *details);
 
+/* Entered. An event that joins the next commit. */
+CV_MUST_USE enum cv_status
+cv_broker_event_queue(struct cv_broker *b, const char *action, const cJSON *doc,
+                      const cJSON *details, struct cv_err *err);
+
 /* Entered. An event about an entry (`doc`, may be NULL), durable. */
 CV_MUST_USE enum cv_status
 cv_broker_event_now(struct cv_broker *b, const char *action, const cJSON *doc,

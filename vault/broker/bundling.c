@@ -3,6 +3,7 @@
 #include "vault/audit/anchored.h"
 #include "vault/audit/archived.h"
 #include "vault/audit/bundle.h"
+#include "vault/audit/carried.h"
 #include "vault/audit/kept.h"
 #include "vault/audit/rotation.h"
 #include "vault/audit/span.h"
@@ -87,12 +88,39 @@ static uint64_t end_of(const struct cv_bundling_period *p, uint64_t size)
 static enum cv_status take_change(void *ctx, uint64_t seq, struct cv_bytes leaf,
                                   struct cv_err *err)
 {
-    struct head *h = ctx;
-    enum cv_status s = cv_rotation_chain_take(&h->keys, leaf, err);
+    enum cv_status s = cv_carried_take(ctx, leaf, err);
 
     (void)seq;
-    if (s == CV_NOT_FOUND) {
-        return CV_OK;
+    return s == CV_NOT_FOUND ? CV_OK : s;
+}
+
+/* What a record carries of what is archived: was it there? */
+static enum cv_status was_there(const struct cv_proving *p,
+                                const struct cv_carried_one *one,
+                                struct cv_err *err)
+{
+    struct cv_proof proof;
+    enum cv_status s = CV_OK;
+
+    if (!one->met) {
+        s = cv_proof_make_inclusion(&p->source, p->checkpoint.size, one->seq,
+                                    &proof, err);
+    }
+    if (s == CV_OK && !one->met) {
+        s = cv_proof_check_inclusion(one->seq, p->checkpoint.size, one->hash,
+                                     &proof, p->checkpoint.root, err);
+    }
+    return cv_proving_distrust(s == CV_INVALID ? CV_INTEGRITY : s, err);
+}
+
+static enum cv_status
+add_change(struct head *h, const struct cv_carried_one *one, struct cv_err *err)
+{
+    const struct cv_bytes leaf = {one->leaf, one->len};
+    enum cv_status s = was_there(h->p, one, err);
+
+    if (s == CV_OK) {
+        s = cv_rotation_chain_take(&h->keys, leaf, err);
     }
     if (s == CV_OK) {
         cv_buf_add(&h->changes, leaf.data, leaf.len);
@@ -102,15 +130,22 @@ static enum cv_status take_change(void *ctx, uint64_t seq, struct cv_bytes leaf,
     return s;
 }
 
-/* By the index, like the period. */
+/* By the index, like the period; those that are archived, too. */
 static enum cv_status find_keys(struct head *h, struct cv_err *err)
 {
     struct cv_query_filter admin;
+    struct cv_carried all = {0};
+    enum cv_status s;
 
     cv_query_init(&admin);
     admin.action = "admin";
     admin.indexed = true;
-    return cv_query_run(h->b->vault->dir, &admin, take_change, h, err);
+    s = cv_query_run(h->b->vault->dir, &admin, take_change, &all, err);
+    for (size_t i = 0; s == CV_OK && i < all.n; i++) {
+        s = add_change(h, &all.items[i], err);
+    }
+    cv_carried_free(&all);
+    return s;
 }
 
 /* Checkpoints beside the last */
