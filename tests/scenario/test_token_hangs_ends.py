@@ -8,9 +8,11 @@ import pytest
 
 import users
 import wire
+from approval_rig import DAVE, approvals, asked
 from test_token_hangs import (ALL, NO_GRANT, is_answered, permit_to,  # noqa: F401
                               service, serving, sign_parameters)
 from test_token_journal import TO, fake_build, vault  # noqa: F401
+from users import ALICE, BOB, CAROL, permit
 
 NO_REQUEST = "0" * 12
 POLICY = json.dumps({**ALL, "metadata": {"name": "t", "version": 9}})
@@ -31,7 +33,7 @@ EXPORT = {"name": "sealed", "dry_run": False}
 def test_a_stranger_holds_nobody_up(service):
     users.open_way(service.broker.path)
     waits = service.hang("Tokens.begin", "TokenList")
-    asked = [service.send(m, users.ALICE, **p) for m, p in ASKED.items()]
+    asked = [service.send(m, ALICE, **p) for m, p in ASKED.items()]
     assert "error" not in service.call("Status")
     assert not any(is_answered(s) for s in asked)
     assert "error" not in wire.answer(service.send("Export", **EXPORT))
@@ -47,15 +49,15 @@ def test_a_stranger_holds_nobody_up(service):
 @users.needs_root
 @pytest.mark.parametrize("method", ["UseEnd", "GrantsRevoke"])
 def test_ones_own_grants_hold_up_oneself(service, method):
-    permit_to(service, users.ALICE)
-    holds = service.send("Use", users.ALICE, name="sealed", kind="credential",
+    permit_to(service, ALICE)
+    holds = service.send("Use", ALICE, name="sealed", kind="credential",
                          read_only=False)
     grant = wire.answer(holds)["parameters"]["grant"]["id"]
     waits = service.hang("Tokens.begin", "TokenList")
-    ends = service.send(method, users.ALICE, **(
+    ends = service.send(method, ALICE, **(
         {"grant": grant} if method == "UseEnd" else {"ids": [grant]}))
     assert "error" not in service.call("Status")
-    own = service.send("Export", users.ALICE, **EXPORT)
+    own = service.send("Export", ALICE, **EXPORT)
     assert "error" not in service.call("Status")
     assert "error" not in wire.answer(service.send("Export", **EXPORT))
     assert not any(is_answered(s) for s in (waits, ends, own))
@@ -63,6 +65,39 @@ def test_ones_own_grants_hold_up_oneself(service, method):
     for s in (waits, ends, own):
         assert "error" not in wire.answer(s)
     assert service.call("Grants")["parameters"]["items"] == []
+
+
+# Who denies another's request, and whether it waits for that: Carol may
+# approve, but counts for nobody; Dave would count, and may not.
+DENIES = {"counts": (BOB, True), "counts for nobody": (CAROL, False),
+          "may not approve": (DAVE, False)}
+
+
+@users.needs_root
+@pytest.mark.parametrize("who, bars", DENIES.values(), ids=DENIES)
+def test_who_may_deny_a_request(service, who, bars):
+    said = service.call("PolicyApply", dry_run=False, text=json.dumps({
+        **ALL, "metadata": {"name": "t", "version": 2}, "rules": [
+            *ALL["rules"], permit("approvers", [BOB, CAROL], ["approve"]),
+            permit("copies", [ALICE], ["export"],
+                   **approvals(uids=[BOB, DAVE]))]}))
+    assert "error" not in said, said
+    users.open_way(service.broker.path)
+    id = asked(wire.answer(service.send("Export", ALICE, **EXPORT)))
+    waits = service.hang("Tokens.begin", "TokenList")
+    denies = service.send("Deny", who, id=id, reason="no")
+    assert "error" not in service.call("Status")
+    key = service.send("Export", **EXPORT)
+    for _ in range(3):
+        assert "error" not in service.call("Status")
+    assert is_answered(key) != bars
+    assert not is_answered(denies) and not is_answered(waits)
+    service.go()
+    assert "error" not in wire.answer(key)
+    assert ("error" in wire.answer(denies)) != bars
+    left = wire.answer(service.send("Requests", ALICE, all=True))
+    assert [r["state"] for r in left["parameters"]["items"]] == \
+        ["denied" if bars else "open"]
 
 
 def test_what_ends_is_done_first(service):

@@ -388,6 +388,10 @@ cJSON *cv_broker_grant_item(const struct cv_grant *g);
 enum cv_loop_ends cv_broker_grants_reach(struct cv_broker *b,
                                          const cJSON *parameters);
 
+/* Whose approvals a Deny of b->caller takes away. */
+enum cv_loop_ends cv_broker_deny_reach(struct cv_broker *b,
+                                       const cJSON *parameters);
+
 /* broker_entries.c */
 CV_MUST_USE enum cv_status cv_broker_load_entry(struct cv_broker *b,
                                                 const char *name, bool sealed,

@@ -1,7 +1,6 @@
 #include "vault/broker/ending.h"
 
 #include "vault/base/clock.h"
-#include "vault/store/store_request.h"
 #include "vault/wire/interface.h"
 
 #include <string.h>
@@ -84,32 +83,12 @@ static enum cv_loop_ends of_grants(struct cv_broker *b, const cJSON *parameters)
     return reach;
 }
 
-/* One's own is withdrawn. Who may approve another's is told its id; whether he
- * may is seen when he is answered. */
-static enum cv_loop_ends of_request(struct cv_broker *b,
-                                    const cJSON *parameters)
-{
-    struct cv_store_request *row = NULL;
-    enum cv_loop_ends reach = CV_LOOP_ENDS_NOTHING;
-
-    if (b->vault != NULL &&
-        cv_store_request_by_id(b->vault->store, cv_entry_text(parameters, "id"),
-                               &row, NULL) == CV_OK &&
-        (row->state == CV_STORE_REQUEST_OPEN ||
-         row->state == CV_STORE_REQUEST_APPROVED)) {
-        reach = row->uid == (int64_t)b->caller->peer.uid ? CV_LOOP_ENDS_OWN
-                                                         : CV_LOOP_ENDS_ALL;
-    }
-    cv_store_request_free(row);
-    return reach;
-}
-
 static const struct {
     const char *method;
     enum cv_loop_ends (*reach)(struct cv_broker *b, const cJSON *parameters);
 } ends[] = {
     {"Lock", of_admin},          {"UseEnd", of_use},
-    {"GrantsRevoke", of_grants}, {"Deny", of_request},
+    {"GrantsRevoke", of_grants}, {"Deny", cv_broker_deny_reach},
     {"PolicyApply", of_policy},  {"SlotRemove", of_admin},
     {"Destroy", of_admin},       {"TokenLost", of_admin},
     {"Remove", of_remove},
