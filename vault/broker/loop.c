@@ -389,6 +389,15 @@ static bool has_to_wait(const struct cv_loop *l,
            !l->hooks->meanwhile(l->hooks->context, &seat->caller, request);
 }
 
+/* What was kept while the loop was held is looked at anew where a cloud is
+ * waited for since: what came later would be answered before it. */
+static bool stays_kept(const struct cv_loop *l, const struct cv_loop_seat *seat)
+{
+    return seat->kept.tree != NULL &&
+           (l->held ||
+            (l->waiting != NULL && has_to_wait(l, seat, &seat->kept)));
+}
+
 /* Until the loop is free; or, where it is, until what it may not overtake is
  * done (*held: this user's turn is over). */
 static void keep(struct cv_loop *l, struct cv_loop_seat *seat,
@@ -420,10 +429,7 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
     enum cv_status s;
     int cost = 1;
 
-    if ((((l->waiting != NULL && seat->ends == CV_LOOP_ENDS_NOTHING) ||
-          l->held) &&
-         seat->kept.tree != NULL) ||
-        seat->is_answered) {
+    if (seat->is_answered || stays_kept(l, seat)) {
         cv_loop_wait_keep(l, seat);
         return 0;
     }
@@ -437,6 +443,7 @@ static int serve_in_turn(struct cv_loop *l, struct cv_loop_seat *seat,
         keep(l, seat, &request, held);
     } else if (s == CV_OK && what == CV_LOOP_READ_MESSAGE) {
         cv_loop_wait_ends(l, seat, CV_LOOP_ENDS_NOTHING);
+        cv_loop_wait_forget(l, seat);
         seat->caller.last_ms = cv_clock_boot_ms();
         (void)cv_loop_account_take(seat->account, seat->caller.last_ms);
         s = answer_one(l, &seat->caller, &request, &cost, &err);
@@ -493,16 +500,19 @@ static void serve_account(struct cv_loop *l, struct cv_loop_account *a,
  * *wait_ms: how long those who are late may wait, or TICK_MS. */
 static void serve_ready(struct cv_loop *l, int64_t *wait_ms)
 {
+    struct cv_loop_account *before = l->serving;
     size_t n = l->n_busy;
     struct cv_loop_account *a;
 
     *wait_ms = TICK_MS;
     while (n-- > 0 && (a = cv_loop_line_account(l)) != NULL) {
+        l->serving = a;
         serve_account(l, a, wait_ms);
         if (a->first != NULL) {
             cv_loop_line_busy(l, a);
         }
     }
+    l->serving = before;
     answer_gathered(l);
 }
 

@@ -64,6 +64,7 @@ struct cv_loop {
     struct cv_loop_account *accounts[CV_LOOP_ACCOUNT_HASH];
     struct cv_loop_account *busy, *busy_last; /* those with a line */
     size_t n_busy;
+    struct cv_loop_account *serving; /* whose turn it is: not among these */
     int waited_fd;
     bool held; /* as cv_loop_hold says; waited_fd is then whose answer it is */
     size_t n_ends, n_ends_all;    /* seats with `ends`; of anybody's things */

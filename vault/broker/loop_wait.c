@@ -19,6 +19,15 @@ static void watch_wait(struct cv_loop *l, int how, int fd)
     }
 }
 
+/* Whoever else is in line of the user whose request waits has a turn too, and
+ * not only when one of them says something more. */
+static void go_on(struct cv_loop *l)
+{
+    if (l->serving != NULL && l->serving->first != NULL) {
+        cv_loop_line_busy(l, l->serving);
+    }
+}
+
 bool cv_loop_wait(struct cv_loop *l, struct cv_caller *caller, int fd)
 {
     if (!l->hooks->shared || l->waiting != NULL || l->held || l->over ||
@@ -28,6 +37,7 @@ bool cv_loop_wait(struct cv_loop *l, struct cv_caller *caller, int fd)
     l->waiting = (struct cv_loop_seat *)caller;
     l->waited_fd = fd;
     watch_wait(l, EPOLL_CTL_ADD, fd);
+    go_on(l);
     return true;
 }
 
@@ -184,6 +194,7 @@ bool cv_loop_hold(struct cv_loop *l, int fd)
     l->waited_fd = fd;
     watch_wait(l, EPOLL_CTL_ADD, fd);
     watch_attached(l, true);
+    go_on(l);
     return true;
 }
 
