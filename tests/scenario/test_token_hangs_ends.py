@@ -12,6 +12,7 @@ from approval_rig import DAVE, approvals, asked
 from test_token_hangs import (ALL, NO_GRANT, is_answered, permit_to,  # noqa: F401
                               service, serving, sign_parameters)
 from test_token_journal import TO, fake_build, vault  # noqa: F401
+from together_rig import request
 from users import ALICE, BOB, CAROL, permit
 
 NO_REQUEST = "0" * 12
@@ -27,6 +28,7 @@ ASKED = {"UseEnd": {"grant": NO_GRANT}, "Lock": {},
          "Destroy": {"keep_keys": True, "with_record": False,
                      "dry_run": False}}
 EXPORT = {"name": "sealed", "dry_run": False}
+BURST = 600                  # CV_LIMIT_UID_BURST
 
 
 @users.needs_root
@@ -114,6 +116,41 @@ def test_what_ends_is_done_first(service):
     assert "error" not in wire.answer(lock)
     for s in asked:
         assert wire.answer(s)["parameters"]["code"] == "locked"
+
+
+@users.needs_root
+def test_what_ends_is_not_too_often(service):
+    """Who locks is not made to wait by what else he asked: he was too often
+    here by then, and another's change was there before his lock."""
+    permit_to(service, ALICE)
+    waits = service.hang("Tokens.begin", "TokenList")
+    change = service.send("Label", name="sealed", set={"x": "y"}, remove=[])
+    assert "error" not in service.call("Status")
+    lock = service.send("Lock", ALICE)
+    assert "error" not in service.call("Status")
+    # Three times what he may ask at once; the rest comes at his rate.
+    flood = [service.connect(ALICE) for _ in range(20)]
+    for s in flood:
+        s.sendall(request("Hello") * 100)
+    told = 0
+    while told < BURST:
+        told += sum(n_answers(s) for s in flood)
+    service.go()
+    for s in (waits, lock, change):
+        assert "error" not in wire.answer(s)
+    assert told + sum(n_answers(s) for s in flood) < 20 * 100
+    told = service.call("AuditQuery", filter={})["parameters"]["items"]
+    told = [r["details"].get("method", r["action"]) for r in told
+            if r["phase"] == "decision"]
+    assert told.index("Lock") < told.index("edit"), told
+
+
+def n_answers(s):
+    """That are there by now."""
+    got = b""
+    while is_answered(s):
+        got += s.recv(1 << 16)
+    return got.count(b"\0")
 
 
 def test_a_receipt_waits_for_the_logs_key(vault):
