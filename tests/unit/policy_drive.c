@@ -197,7 +197,14 @@ static void check_explanation(const struct cv_policy *policy,
                               const struct cv_decide_request *r,
                               const struct cv_decide_result *result)
 {
+    struct cv_decide_result command;
     cJSON *o;
+
+    /* Of a list without an entry it is the command's answer that is told. */
+    if (cv_decide_command(policy, r, &command, NULL) == CV_INTERNAL)
+        stop("no decision of the command");
+    if (r->action == CV_ACTION_LIST && r->entry == NULL)
+        result = &command;
     if (cv_explain_make(policy, r, &o, NULL) != CV_OK)
         stop("no explanation");
     const char *offer = text(o, "offer");
