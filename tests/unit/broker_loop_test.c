@@ -6,7 +6,9 @@
 #include "vault/broker/loop.h"
 #include "vault/wire/client.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -31,8 +33,8 @@ struct seen {
     _Atomic int turns;    /* of `idle` */
     _Atomic int64_t took; /* ms that the last Flood took */
     _Atomic int flooded;  /* Floods that ended */
-    _Atomic bool slow;    /* one began to wait */
-    _Atomic bool held;    /* the loop is */
+    sem_t slow;           /* posted as one begins to wait */
+    sem_t held;           /* posted as the loop is */
     int order[32];        /* of those who waited, as they ended */
     _Atomic int n_order;
 };
@@ -42,6 +44,15 @@ static int lifeline = -1;
 static int release = -1; /* a datagram in it ends one Slow */
 static struct cv_loop *loop;
 static struct cv_caller *asking;
+
+/* Waits until it was posted, and leaves it so for whoever awaits it next. */
+static void await(sem_t *posted)
+{
+    while (sem_wait(posted) != 0) {
+        assert_int_equal(errno, EINTR);
+    }
+    (void)sem_post(posted);
+}
 
 static enum cv_status ping(void *context, const cJSON *parameters,
                            struct cv_reply *reply, struct cv_err *err)
@@ -86,7 +97,7 @@ static enum cv_status slow(void *context, const cJSON *parameters,
     (void)reply;
     (void)err;
     assert_true(cv_loop_wait(loop, asking, release));
-    seen->slow = true;
+    (void)sem_post(&seen->slow);
     while (recv(release, &byte, 1, MSG_DONTWAIT) < 0) {
         cv_loop_wait_turn(loop, -1);
     }
@@ -106,7 +117,7 @@ static enum cv_status hold(void *context, const cJSON *parameters,
     (void)reply;
     (void)err;
     assert_true(cv_loop_hold(loop, release));
-    seen->held = true;
+    (void)sem_post(&seen->held);
     while (recv(release, &byte, 1, MSG_DONTWAIT) < 0) {
         cv_loop_hold_turn(loop, -1);
     }
@@ -263,6 +274,8 @@ static int up(void **state)
     seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(seen != MAP_FAILED);
+    assert_int_equal(sem_init(&seen->slow, 1, 0), 0);
+    assert_int_equal(sem_init(&seen->held, 1, 0), 0);
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, go),
@@ -430,9 +443,7 @@ static void ask_and_see(struct cv_channel *ch, const char *method, int n,
                         struct cv_channel *other)
 {
     ask(ch, method, n);
-    while (!seen->held) {
-        (void)usleep(1000);
-    }
+    await(&seen->held);
     assert_true(pinged(other) >= 0);
     assert_true(pinged(other) >= 0);
 }
@@ -464,9 +475,7 @@ static void those_who_wait(void **state)
         assert_true(pinged(ch[i]) >= 0);
     }
     ask_slow(ch[0], 0);
-    while (!seen->slow) {
-        (void)usleep(1000);
-    }
+    await(&seen->slow);
     for (int i = N - 1; i > 0; i--) {
         ask_slow(ch[i], i);
     }
@@ -509,9 +518,7 @@ static void those_who_wait_and_go(void **state)
         assert_true(pinged(ch[i]) >= 0);
     }
     ask_slow(ch[0], 0);
-    while (!seen->slow) {
-        (void)usleep(1000);
-    }
+    await(&seen->slow);
     for (int i = 1; i < 4; i++) {
         ask_slow(ch[i], i);
     }
@@ -554,9 +561,7 @@ static void what_ends_is_first(void **state)
     }
     assert_int_equal(seen->n_order, 0);
     let_go(sv);
-    while (!seen->slow) {
-        (void)usleep(1000);
-    }
+    await(&seen->slow);
     ask(other, "Give", N);
     assert_int_equal(cv_channel_recv(other, false, 60000, &m, NULL), CV_OK);
     cv_message_free(&m);
@@ -596,7 +601,7 @@ static void what_was_kept_goes_on(void **state)
     assert_int_equal(cv_channel_recv(ch[2], false, 60000, &m, NULL), CV_OK);
     assert_non_null(m.tree);
     cv_message_free(&m);
-    assert_true(seen->slow);
+    assert_int_equal(sem_trywait(&seen->slow), 0);
     assert_int_equal(seen->n_order, 1);
     assert_int_equal(seen->order[0], 2);
     let_go(sv);

@@ -263,7 +263,6 @@ CV_BROKER_METHOD(unlock)
     return s;
 }
 
-/* Decided like any change: whoever may lock everybody out may also not. */
 /* Every connection is torn down; the relay stays, with no grant, so that who
  * asks is told why. */
 static void lock_now(struct cv_broker *b)
@@ -303,6 +302,7 @@ static enum cv_status lock_entered(struct cv_ask *ask, const cJSON *details,
     return s;
 }
 
+/* Decided like any change: whoever may lock everybody out may also not. */
 CV_BROKER_METHOD(lock)
 {
     struct cv_broker *b = context;
