@@ -405,18 +405,17 @@ static enum cv_status is_longer(const struct cv_log *log, uint64_t size,
 
 bool cv_log_is_behind(const struct cv_log *log)
 {
-    struct stat st;
     bool longer = false;
+    uint64_t size;
 
-    return log->alive && fstat(log->fd, &st) == 0 &&
-           is_longer(log, (uint64_t)st.st_size, &longer, NULL) == CV_OK &&
-           longer;
+    return log->alive && cv_log_measure(log, &size) &&
+           is_longer(log, size, &longer, NULL) == CV_OK && longer;
 }
 
 enum cv_status cv_log_refresh(struct cv_log *log, struct cv_err *err)
 {
     bool longer = false;
-    struct stat st;
+    uint64_t size = 0;
     enum cv_status status;
 
     if (!log->alive) {
@@ -429,14 +428,14 @@ enum cv_status cv_log_refresh(struct cv_log *log, struct cv_err *err)
     if (status == CV_OK) {
         status = look_archived(log, err);
     }
-    if (status == CV_OK && fstat(log->fd, &st) != 0) {
+    if (status == CV_OK && !cv_log_measure(log, &size)) {
         status = cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
     }
     if (status == CV_OK) {
-        status = is_longer(log, (uint64_t)st.st_size, &longer, err);
+        status = is_longer(log, size, &longer, err);
     }
     if (status == CV_OK && longer) {
-        status = cv_log_scan(log, (uint64_t)st.st_size, NULL, err);
+        status = cv_log_scan(log, size, NULL, err);
     }
     log->alive = status == CV_OK;
     return status;

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define GIVE_TRIES 8           /* to make room for one commit */
@@ -20,36 +19,6 @@ enum cv_status cv_log_dead(struct cv_err *err)
     return cv_fail(err, CV_IO,
                    "the audit log failed before and is not used "
                    "any more by this process");
-}
-
-enum cv_status cv_log_check_place(const struct cv_log *log, uint64_t size,
-                                  bool longer, struct cv_err *err)
-{
-    struct stat open_one, named;
-    const char *why = NULL;
-
-    if (fstat(log->fd, &open_one) != 0) {
-        return cv_fail_errno(err, CV_IO, "cannot look at %s", CV_LOG_PATH);
-    }
-    if (open_one.st_nlink == 0) {
-        why = "was removed";
-    } else if (fstatat(log->vault, CV_LOG_PATH, &named, AT_SYMLINK_NOFOLLOW) !=
-               0) {
-        why = "is not at its place any more";
-    } else if (named.st_dev != log->dev || named.st_ino != log->ino) {
-        why = "was replaced";
-    } else if ((uint64_t)open_one.st_size < size) {
-        why = "was cut shorter";
-    } else if ((uint64_t)open_one.st_size > size && !longer) {
-        why = "was written to by somebody who does not hold the lock";
-    }
-    if (why == NULL) {
-        return CV_OK;
-    }
-    cv_fail(err, CV_IO, "the audit log %s (%s)", why, CV_LOG_PATH);
-    cv_err_state(err, "nothing was released");
-    cv_err_hint(err, "put the file back as it was, then try again");
-    return CV_IO;
 }
 
 /* Puts v, seq and prev into the leaf. */

@@ -60,6 +60,10 @@ CV_MUST_USE enum cv_status cv_log_settle(struct cv_log *log,
 /* It failed before. CV_IO. */
 enum cv_status cv_log_dead(struct cv_err *err);
 
+/* How many bytes the open file has; false, with errno, where that cannot be
+ * seen. */
+CV_MUST_USE bool cv_log_measure(const struct cv_log *log, uint64_t *size);
+
 /* Is the open file still the one at its path, with one name and `size` bytes
  * (`longer`: at least so many)? A file that was unlinked or replaced goes on
  * taking writes that nobody will ever read. CV_IO. */
