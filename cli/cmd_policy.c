@@ -462,7 +462,9 @@ static enum cv_status show_again(struct cv_cli *cli, const cJSON *leaf,
     if (s == CV_OK) {
         s = cv_output_text(&cli->out, words, err);
     }
-    if (s == CV_OK && strcmp(then, now) != 0) {
+    /* What the record itself says needs no guess. */
+    if (s == CV_OK && strcmp(then, now) != 0 &&
+        cv_output_table_text(out, "because") == NULL) {
         cv_output_warn(&cli->out,
                        "then it was %s: the entry's labels, the duration asked "
                        "for, what a denied request had of approvals and which "
@@ -473,12 +475,26 @@ static enum cv_status show_again(struct cv_cli *cli, const cJSON *leaf,
     return s;
 }
 
+/* Some denials are no rule's: a freeze's above all. */
+static enum cv_status say_decision(struct cv_cli *cli, const cJSON *leaf,
+                                   const char *decision, const char *because,
+                                   struct cv_err *err)
+{
+    if (because != NULL) {
+        return cv_output_line(&cli->out, err, "%s: %s", decision, because);
+    }
+    return cv_output_line(
+        &cli->out, err, "%s, by policy version %.0f", decision,
+        cJSON_GetNumberValue(cv_output_table_at(leaf, "policy.version")));
+}
+
 static enum cv_status show_recorded(struct cv_cli *cli, const cJSON *leaf,
                                     struct cv_err *err)
 {
     static const char *const keys[] = {"decision", "seq",   "time",
                                        "action",   "entry", "policy"};
     const char *decision = cv_output_table_text(leaf, "decision");
+    const char *because = cv_output_table_text(leaf, "details.because");
     cJSON *out = cv_cli_keep(cli, cJSON_CreateObject(), err);
     bool ok = out != NULL;
     enum cv_status s;
@@ -492,7 +508,8 @@ static enum cv_status show_recorded(struct cv_cli *cli, const cJSON *leaf,
         ok = item == NULL ||
              cv_json_add_item(out, keys[i], cJSON_Duplicate(item, true));
     }
-    if (!ok || !cv_json_add_item(out, "rules", recorded_rules(leaf)) ||
+    if (!ok || !cv_json_add_str(out, "because", because) ||
+        !cv_json_add_item(out, "rules", recorded_rules(leaf)) ||
         !cv_json_add_item(out, "obligations", cJSON_CreateObject())) {
         return cv_fail(err, CV_INTERNAL, "memory is gone");
     }
@@ -504,10 +521,7 @@ static enum cv_status show_recorded(struct cv_cli *cli, const cJSON *leaf,
         return cv_output_document(&cli->out, out, err);
     }
     s = cli->out.format == CV_OUTPUT_TABLE
-            ? cv_output_line(&cli->out, err, "%s, by policy version %.0f",
-                             decision,
-                             cJSON_GetNumberValue(
-                                 cv_output_table_at(leaf, "policy.version")))
+            ? say_decision(cli, leaf, decision, because, err)
             : CV_OK;
     if (s == CV_OK) {
         s = cv_output_table_list(&cli->out, &rule_view,

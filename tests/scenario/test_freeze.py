@@ -79,6 +79,9 @@ def test_what_is_refused_and_what_goes_on(rig):
         leaf = json.loads(ask(rig, "audit", "record",
                               str(done.error["audit_seq"]), code=0).text)
         assert leaf["decision"] == "deny" and leaf["rules"] == []
+        because = leaf["details"]["because"]
+        assert because.startswith("the vault is frozen since "), leaf
+        assert "stolen" not in because
     s = rig.broker.connect()
     said = rig.broker.call(BROKER + "Sign", {
         "name": "a", "purpose": "challenge", "data": "AAAA",
@@ -86,6 +89,13 @@ def test_what_is_refused_and_what_goes_on(rig):
     assert said["parameters"]["code"] == "denied" and "frozen" in \
         said["parameters"]["message"]
     s.close()
+    # Who could fetch nothing has no cloud asked.
+    said = rig.broker.call(BROKER + "Fetch", {
+        "cloud": {}, "cluster_id": "c", "dry_run": False})["parameters"]
+    assert said["code"] == "denied" and "frozen" in said["message"], said
+    leaf = json.loads(ask(rig, "audit", "record", str(said["audit_seq"]),
+                          code=0).text)
+    assert leaf["details"]["because"].startswith("the vault is frozen since ")
     for words in GOES_ON:
         assert ask(rig, *words).code in ((0, 1) if words == ("doctor",)
                                          else (0,)), words

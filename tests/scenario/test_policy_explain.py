@@ -1,18 +1,21 @@
 """`policy explain` of rules with limits: it counts what the door counts, and
 never says no where it only does not know."""
 
+import json
 import os
 import pwd
+import select
 
 import pytest
 
 import harness
 import kube
 import users
-from harness import BUSY
+from harness import BUSY, DENIED
 from relay_stub import Stub, install, use
+from test_audit import grow
 from users import ALICE, permit
-from wire import Broker
+from wire import Broker, answer
 
 NAME = pwd.getpwuid(os.getuid()).pw_name
 LIMITED = {"name": "lim", "effect": "permit", "subjects": {"users": [NAME]},
@@ -105,6 +108,95 @@ def test_another_time_is_no_denial(limited):
     assert rule_of(said)["limit"] == {"count": 2, "per": 3600}
     assert limited("policy", "explain", *question, code=0).text.startswith(
         "permit by rule lim, if its limit of 2 in 1h is not used up: ")
+
+
+def test_a_freeze_is_the_cause(limited):
+    """No rule denied it then: the record says what did, and so does who is
+    asked about now."""
+    export(limited, 0)
+    limited("lock", "--all", "--reason", "stolen", code=0)
+    seq = str(export(limited, 1, code=DENIED).error["audit_seq"])
+    leaf = json.loads(limited("audit", "record", seq, code=0).text)
+    assert leaf["details"]["because"].startswith("the vault is frozen since ")
+    assert "stolen" not in leaf["details"]["because"]
+    now = explain(limited, *QUESTION)
+    assert now["decision"] == "permit" and now["frozen"] is True
+    assert now["frozen_reason"] == "stolen" and now["frozen_since"]
+    first, second = limited("policy", "explain", *QUESTION,
+                            code=0).text.splitlines()[:2]
+    assert first.startswith("deny: the vault is frozen since ")
+    assert first.endswith("; but for that:")
+    assert second == "permit by rule lim"
+    # Of what goes on, of another time and of a record it is not told.
+    for words in (("--user", NAME, "--action", "list", "--entry", "a"),
+                  (*QUESTION, "--at", "2040-01-01T10:00:00Z")):
+        assert "frozen" not in explain(limited, *words)
+    limited("unlock", "--all", code=0)
+    for _ in range(2):          # now, and when it is long over
+        said = explain(limited, "--seq", seq)
+        assert said["decision"] == "deny" and said["rules"] == []
+        assert said["because"] == leaf["details"]["because"]
+        assert said["again"]["decision"] == "permit"
+        done = limited("policy", "explain", "--seq", seq, code=0)
+        assert done.text.startswith(
+            f"deny: {leaf['details']['because']}\n"), done
+        assert "then it was" not in done.note
+        export(limited, 2, code=None)
+    assert "frozen" not in explain(limited, *QUESTION)
+    later = [r for r in limited.records("--action", "export")
+             if r["phase"] == "decision"][-1]
+    assert "because" not in explain(limited, "--seq", str(later["seq"]))
+
+
+def asked_together(broker, request):
+    """A record's decision is asked about, then somebody else lists, and asks
+    the same. Did the list come first? All three answers."""
+    asks, other, third = (broker.connect() for _ in range(3))
+
+    def ask(s, method, **parameters):
+        s.sendall(json.dumps({"method": "io.certvault.Broker." + method,
+                              "parameters": parameters}).encode() + b"\0")
+    ask(asks, "PolicyExplain", request=request)
+    ask(other, "List")
+    ask(third, "PolicyExplain", request=request)
+    listed = answer(other)
+    first = not select.select([asks], [], [], 0)[0]
+    said = [answer(s)["parameters"] for s in (asks, third)]
+    for s in (asks, other, third):
+        s.close()
+    assert "items" in listed["parameters"], listed
+    return first, said
+
+
+def test_others_are_served_while_the_log_is_read(vault):
+    """What was used before a record is counted in steps; who else comes has his
+    turn between two of them, and who asks the same is told to come again. On a
+    busy machine he may be late: he has some tries."""
+    n = 20000
+    vault.add(kube.as_yaml(kube.config(kube.Identity("p256"))), "a",
+              "--exportable")
+    vault.policy({**LIMITED, "limit": {"count": 100000, "per": "1h"}})
+    export(vault, 0)
+    grow(vault, n, 100)
+    export(vault, 1)
+    leaf = [r for r in vault.records("--action", "export", "--limit", "4")
+            if r["phase"] == "decision"][-1]
+    request = {"uid": os.getuid(), "action": "export", "entry": "a",
+               "at": leaf["time"], "seq": leaf["seq"],
+               "version": leaf["policy"]["version"]}
+    broker = Broker(vault)
+    try:
+        for _ in range(10):
+            first, (said, third) = asked_together(broker, request)
+            assert rule_of(said["explanation"])["limit"]["used"] == n + 1
+            assert third.get("code") == "busy" or "explanation" in third
+            if first:
+                break
+        assert first, "nobody was served meanwhile"
+    finally:
+        broker.end()
+    said = explain(vault, "--seq", str(leaf["seq"]))
+    assert rule_of(said["again"])["limit"]["used"] == n + 1
 
 
 @pytest.fixture

@@ -136,6 +136,20 @@ static void what_counts(void **state)
     assert_int_equal(used(r, 1, "a", 3 * HOUR), 4);
 }
 
+/* As it was when that record was made, read whole; in how many steps. */
+static struct cv_tally *before(struct rig *r, uint64_t seq, int64_t back_s,
+                               size_t *steps)
+{
+    struct cv_tally *then = NULL;
+    bool done = false;
+
+    assert_int_equal(cv_tally_before(r->v.fd, seq, back_s, &then, NULL), CV_OK);
+    for (*steps = 0; !done; ++*steps) {
+        assert_int_equal(cv_tally_read(then, r->v.fd, &done, NULL), CV_OK);
+    }
+    return then;
+}
+
 /* What a record's decision counted: what was before it, as old as it was then.
  */
 static void before_a_record(void **state)
@@ -144,6 +158,7 @@ static void before_a_record(void **state)
     struct cv_tally *live = r->t;
     struct cv_tally *then = NULL;
     uint64_t seq, n;
+    size_t steps;
     int64_t free_in_s;
 
     permit(r, 1, "a", 3 * HOUR);
@@ -153,9 +168,8 @@ static void before_a_record(void **state)
     seq = append(r, 1, "a", true, 2 * HOUR, false);
     permit(r, 1, "a", HOUR);
     commit(r);
-    assert_int_equal(cv_tally_before(r->v.fd, seq, 50 * MINUTE, &then, NULL),
-                     CV_OK);
-    r->t = then;
+    then = r->t = before(r, seq, 50 * MINUTE, &steps);
+    assert_int_equal(steps, 1);
     assert_int_equal(used(r, 1, "a", 50 * MINUTE), 1);
     assert_int_equal(used(r, 1, "a", 5 * MINUTE), 0);
     assert_int_equal(used(r, 2, "a", 50 * MINUTE), 1);
@@ -165,19 +179,38 @@ static void before_a_record(void **state)
     assert_false(cv_tally_used(then, 1, "a", HOUR, 1, &n, &free_in_s));
     cv_tally_free(then);
     /* The last one counts the one before; the first has none. */
-    assert_int_equal(cv_tally_before(r->v.fd, seq + 1, 3 * HOUR, &then, NULL),
-                     CV_OK);
-    r->t = then;
+    then = r->t = before(r, seq + 1, 3 * HOUR, &steps);
     assert_int_equal(used(r, 1, "a", 3 * HOUR), 3);
     cv_tally_free(then);
-    assert_int_equal(cv_tally_before(r->v.fd, 0, HOUR, &then, NULL), CV_OK);
-    r->t = then;
+    then = r->t = before(r, 0, HOUR, &steps);
     assert_int_equal(used(r, 1, "a", HOUR), 0);
     cv_tally_free(then);
     r->t = live;
     assert_int_equal(cv_tally_before(r->v.fd, seq + 2, HOUR, &then, NULL),
                      CV_NOT_FOUND);
     assert_null(then);
+}
+
+/* A long log is read in steps, each of a bounded number of records. */
+static void before_a_record_in_steps(void **state)
+{
+    struct rig *r = *state;
+    struct cv_tally *live = r->t;
+    uint64_t seq = 0;
+    size_t steps;
+
+    for (int i = 0; i < 2 * CV_TALLY_STEP + 10; i++) {
+        seq = append(r, 1, i % 1000 == 0 ? "a" : "b", true, 60, false);
+        if (i % 256 == 0) {
+            commit(r);
+        }
+    }
+    commit(r);
+    r->t = before(r, seq, HOUR, &steps);
+    assert_in_range(steps, 3, 20);
+    assert_int_equal(used(r, 1, "a", HOUR), 2 * CV_TALLY_STEP / 1000 + 1);
+    cv_tally_free(r->t);
+    r->t = live;
 }
 
 /* Nothing is known before the log was read, nor farther back than it was. */
@@ -291,10 +324,15 @@ static void many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(what_counts),           CASE(what_is_not_known),
-        CASE(before_a_record),       CASE(what_is_queued),
-        CASE(when_it_is_free_again), CASE(many),
-        CASE(what_is_supposed),      CASE(from_the_future),
+        CASE(what_counts),
+        CASE(what_is_not_known),
+        CASE(before_a_record),
+        CASE(before_a_record_in_steps),
+        CASE(what_is_queued),
+        CASE(when_it_is_free_again),
+        CASE(many),
+        CASE(what_is_supposed),
+        CASE(from_the_future),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

@@ -96,7 +96,8 @@ enum cv_status cv_ask_run(struct cv_ask *ask, struct cv_err *err)
     enum cv_status s;
 
     no_answer(&ask->result);
-    if (cv_freeze_check(ask, err) != CV_OK) {
+    ask->frozen = cv_freeze_check(ask, err) != CV_OK;
+    if (ask->frozen) {
         return CV_DENIED;
     }
     request_of(ask, &a);
@@ -133,6 +134,7 @@ enum cv_status cv_ask_run_list(struct cv_ask *ask, struct cv_ask_list **out,
     }
     request_of(ask, &l->asked);
     s = cv_freeze_check(ask, err);
+    ask->frozen = s != CV_OK;
     s = s != CV_OK ? s : cv_facts_gather(ask, &l->asked.rq, &l->facts, err);
     if (s == CV_OK) {
         s = cv_decide_list_new(ask->broker->policy, &l->asked.rq, &l->list,

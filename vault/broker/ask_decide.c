@@ -118,6 +118,33 @@ static cJSON *copy_details(const cJSON *details)
     return copy;
 }
 
+/* Entered. A decision that came to `s`: what the freeze denied says so, because
+ * no rule is named that did. */
+static enum cv_status deny(struct cv_ask *ask, const cJSON *details,
+                           bool with_context, enum cv_status s,
+                           struct cv_err *err)
+{
+    char words[CV_FREEZE_WORDS];
+    struct cv_arena *before;
+    struct cv_leaf leaf;
+    cJSON *more = NULL;
+
+    if (ask->frozen && !cJSON_HasObjectItem(details, "because")) {
+        more = copy_details(details);
+        cv_freeze_words(ask->broker, words);
+        before = cv_json_use(NULL);
+        (void)cv_json_add_str(more, "because", words);
+        (void)cv_json_use(before);
+        details = more != NULL ? more : details;
+    }
+    decision_leaf(ask, details, &leaf);
+    leaf.context = with_context ? leaf.context : NULL;
+    leaf.status = s;
+    s = record_denial(ask, &leaf, err);
+    cJSON_Delete(more);
+    return s;
+}
+
 /* Entered. Approvals are missing: the denial names the request for them, which
  * is filed once that is durable. */
 static enum cv_status
@@ -160,7 +187,6 @@ ask_for_approvals(struct cv_ask *ask, const cJSON *details, struct cv_err *err)
 enum cv_status cv_ask_check(struct cv_ask *ask, const cJSON *doc,
                             const cJSON *details, struct cv_err *err)
 {
-    struct cv_leaf leaf;
     enum cv_status s;
 
     ask->doc = doc;
@@ -172,9 +198,7 @@ enum cv_status cv_ask_check(struct cv_ask *ask, const cJSON *doc,
         !ask->dry_run) {
         return ask_for_approvals(ask, details, err);
     }
-    decision_leaf(ask, details, &leaf);
-    leaf.status = s;
-    return record_denial(ask, &leaf, err);
+    return deny(ask, details, true, s, err);
 }
 
 /* Not what is asked for failed, but what it is asked of. */
@@ -187,7 +211,6 @@ static bool is_broken(enum cv_status s)
 static enum cv_status deny_first(struct cv_ask *ask, enum cv_status s,
                                  struct cv_err *err)
 {
-    struct cv_leaf leaf;
     struct cv_err why;
 
     cv_err_init(&why);
@@ -197,11 +220,8 @@ static enum cv_status deny_first(struct cv_ask *ask, enum cv_status s,
     if (err != NULL) {
         *err = why;
     }
-    decision_leaf(ask, NULL, &leaf);
-    /* It may be a text that no entry has. */
-    leaf.context = NULL;
-    leaf.status = CV_DENIED;
-    return record_denial(ask, &leaf, err);
+    /* Its context may be a text that no entry has. */
+    return deny(ask, NULL, false, CV_DENIED, err);
 }
 
 enum cv_status cv_ask_tell(struct cv_ask *ask, const cJSON *doc,
@@ -507,7 +527,6 @@ enum cv_status cv_ask_could(struct cv_ask *ask, struct cv_err *err)
     struct cv_broker *b = ask->broker;
     struct cv_ask_list *list = NULL;
     struct cv_err why;
-    struct cv_leaf leaf;
     enum cv_status s = cv_broker_enter(b, err);
 
     if (s != CV_OK) {
@@ -522,10 +541,7 @@ enum cv_status cv_ask_could(struct cv_ask *ask, struct cv_err *err)
         if (err != NULL) {
             *err = why;
         }
-        decision_leaf(ask, NULL, &leaf);
-        leaf.decision = CV_LEAF_DENY;
-        leaf.status = s;
-        s = record_denial(ask, &leaf, err);
+        s = deny(ask, NULL, true, s, err);
     }
     cv_broker_leave(b);
     return s;

@@ -350,6 +350,9 @@ CV_BROKER_METHOD(audit_record)
         s = cv_fail(err, CV_NOT_FOUND, "there is no such record");
     }
     if (s == CV_OK) {
+        s = cv_broker_index_for(b, seq, err);
+    }
+    if (s == CV_OK) {
         s = cv_query_record(b->vault->dir, (uint64_t)seq, &leaf, err);
     }
     if (s == CV_OK && !cv_json_add_str(cv_reply_parameters(reply), "leaf",

@@ -60,3 +60,23 @@ enum cv_status cv_broker_index(struct cv_broker *b, struct cv_err *err)
     b->indexing = false;
     return s;
 }
+
+bool cv_broker_index_may(struct cv_broker *b)
+{
+    if (b->options->mode != CV_BROKER_SERVICE) {
+        return true; /* nobody else waits */
+    }
+    if (!cv_meanwhile_begin(b)) {
+        return false;
+    }
+    cv_meanwhile_end(b);
+    return true;
+}
+
+enum cv_status cv_broker_index_for(struct cv_broker *b, int64_t seq,
+                                   struct cv_err *err)
+{
+    return seq > CV_INDEX_STEP && cv_broker_index_may(b)
+               ? cv_broker_index(b, err)
+               : CV_OK;
+}

@@ -132,6 +132,7 @@ struct cv_ask {
     char op[CV_LEAF_OP + 1];
     const cJSON *doc; /* the entry, NULL: none; borrowed */
     struct cv_decide_result result;
+    bool frozen; /* what denies it is a freeze, and no rule */
     /* A full disk must not stop it: what it puts into the store has room out of
      * the reserve, and had so much (room.h). */
     bool urgent;
@@ -419,6 +420,12 @@ cv_broker_audit_begin(struct cv_broker *b, const cJSON *parameters,
  * CV_INTEGRITY, CV_IO: the log cannot be read. */
 CV_MUST_USE enum cv_status cv_broker_index(struct cv_broker *b,
                                            struct cv_err *err);
+/* Would others be served between its steps, or is there nobody else? */
+bool cv_broker_index_may(struct cv_broker *b);
+/* The same for a look at record `seq`, where that is far from the log's
+ * beginning, and cv_broker_index_may. */
+CV_MUST_USE enum cv_status cv_broker_index_for(struct cv_broker *b, int64_t seq,
+                                               struct cv_err *err);
 /* A question could not use the index: it is removed, and the record tells. */
 void cv_broker_index_distrust(struct cv_broker *b);
 

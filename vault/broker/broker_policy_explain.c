@@ -2,9 +2,8 @@
 #include "policy/explain.h"
 #include "vault/base/clock.h"
 #include "vault/broker/anchor.h"
-#include "vault/broker/facts.h"
+#include "vault/broker/counted.h"
 #include "vault/broker/policies_internal.h"
-#include "vault/broker/tally.h"
 #include "vault/store/store_policy.h"
 
 #include <stdlib.h>
@@ -124,159 +123,29 @@ static enum cv_status load_subject(struct cv_broker *b, const char *name,
                : cv_fail(err, CV_INTERNAL, "memory is gone");
 }
 
-/* What was used of limits, found out when a rule first asks for it. */
-struct counting {
-    struct cv_broker *b;
-    const struct question *q;
-    const struct cv_policy *policy; /* that is asked */
-    struct cv_decide_counts counts;
-    bool tried;
-    bool nobody;            /* this host has no such user: nothing was used */
-    struct cv_facts *facts; /* of now; may be NULL, */
-    const struct cv_decide_counts *now; /* and so may these */
-    struct cv_tally *then;              /* of a record's time; may be NULL */
-    uid_t uid;
-    enum cv_status status; /* of finding out: nothing may be explained */
-    struct cv_err err;
-};
-
-/* Whom the host knows as `name`. */
-static enum cv_status look_up(struct cv_broker *b, const char *name,
-                              int64_t *uid, struct cv_err *err)
-{
-    cJSON *users = cJSON_CreateArray(), *none = cJSON_CreateArray();
-    struct cv_message reply = {0};
-    const cJSON *found;
-    enum cv_status s = CV_INTERNAL;
-
-    (void)cJSON_AddItemToArray(users, cJSON_CreateString(name));
-    if (cJSON_GetArraySize(users) == 1 && none != NULL) {
-        s = cv_helper_open(&b->names, err);
-    }
-    if (s == CV_OK) {
-        s = cv_names_resolve(b->names.channel, users, none, none, &reply, err);
-    }
-    cv_helper_stop(&b->names);
-    found = cJSON_GetObjectItemCaseSensitive(
-        cJSON_GetObjectItemCaseSensitive(reply.tree, "users"), name);
-    *uid = cJSON_IsNumber(found) ? (int64_t)found->valuedouble : -1;
-    cv_message_free(&reply);
-    cJSON_Delete(users);
-    cJSON_Delete(none);
-    return s;
-}
-
-/* Who is asked about, by number; -1: nobody here. CV_BUSY, CV_UNAVAILABLE: the
- * host does not say. */
-static enum cv_status number_of(struct counting *c, int64_t *uid)
-{
-    const char *user = c->q->user;
-    char *end = NULL;
-
-    *uid = c->q->uid;
-    if (user == NULL) {
-        return CV_OK;
-    }
-    if (user[0] != '\0' && strspn(user, "0123456789") == strlen(user)) {
-        *uid = strtoll(user, &end, 10);
-        return CV_OK;
-    }
-    if (strcmp(user, c->b->caller->user) == 0) {
-        *uid = (int64_t)c->b->caller->peer.uid;
-        return CV_OK;
-    }
-    return look_up(c->b, user, uid, NULL);
-}
-
-/* Looks once. What nobody can tell stays unknown: of another time than now or a
- * record's, of records that were archived, of a user whom nobody looks up. */
-static void find_out(struct counting *c)
-{
-    const struct question *q = c->q;
-    int64_t uid = -1;
-
-    c->tried = true;
-    if (q->seq == -1 && (q->at != NULL || q->version != -1)) {
-        return;
-    }
-    if (number_of(c, &uid) != CV_OK) {
-        return;
-    }
-    c->nobody = uid < 0 || uid > UINT32_MAX;
-    c->uid = c->nobody ? 0 : (uid_t)uid;
-    if (c->nobody) {
-        return;
-    }
-    if (q->seq == -1) {
-        c->status = cv_facts_of(c->b, c->uid, &c->facts, &c->now, &c->err);
-        return;
-    }
-    c->status =
-        cv_tally_before(c->b->vault->dir, (uint64_t)q->seq,
-                        cv_policy_longest_per_s(c->policy), &c->then, &c->err);
-    if (c->status == CV_NOT_FOUND) {
-        c->status = CV_OK;
-    }
-}
-
-static bool count_used(void *context, const char *rule, int64_t per_s,
-                       uint64_t count, uint64_t *used, int64_t *free_in_s)
-{
-    struct counting *c = context;
-
-    if (!c->tried) {
-        find_out(c);
-    }
-    *used = 0;
-    *free_in_s = 0;
-    if (c->then != NULL) {
-        return cv_tally_used(c->then, c->uid, rule, per_s, count, used,
-                             free_in_s);
-    }
-    return c->nobody ||
-           (c->now != NULL && c->now->used != NULL &&
-            c->now->used(c->now->context, rule, per_s, count, used, free_in_s));
-}
-
-/* How many lived when a record was made no record says. */
-static bool count_live(void *context, const char *rule, uint64_t *live)
-{
-    struct counting *c = context;
-
-    if (!c->tried) {
-        find_out(c);
-    }
-    *live = 0;
-    return c->nobody || (c->now != NULL && c->now->sessions != NULL &&
-                         c->now->sessions(c->now->context, rule, live));
-}
-
-static enum cv_status explain_with(struct cv_broker *b,
-                                   const struct question *q,
+static enum cv_status explain_with(struct cv_counted *counted,
                                    const struct cv_policy *policy,
                                    struct cv_decide_request *rq, cJSON **out,
                                    struct cv_err *err)
 {
-    struct counting c = {.b = b, .q = q, .policy = policy};
     enum cv_status s;
 
-    c.counts = (struct cv_decide_counts){&c, count_used, count_live};
-    rq->counts = &c.counts;
+    rq->counts = cv_counted_by(counted, policy);
     s = cv_explain_make(policy, rq, out, err);
     rq->counts = NULL;
-    cv_facts_free(c.facts);
-    cv_tally_free(c.then);
-    if (s == CV_OK && c.status != CV_OK) {
-        *err = c.err;
-        s = c.status;
-        cJSON_Delete(*out);
-        *out = NULL;
+    if (s == CV_OK) {
+        s = cv_counted_status(counted, err);
+        if (s != CV_OK) {
+            cJSON_Delete(*out);
+            *out = NULL;
+        }
     }
     return s;
 }
 
 /* By the policy in force, or by that of a version. */
 static enum cv_status explain_by(struct cv_broker *b, const struct question *q,
+                                 struct cv_counted *counted,
                                  struct cv_decide_request *rq, cJSON **out,
                                  struct cv_err *err)
 {
@@ -286,14 +155,14 @@ static enum cv_status explain_by(struct cv_broker *b, const struct question *q,
     enum cv_status s;
 
     if (q->version == -1) {
-        return explain_with(b, q, b->policy, rq, out, err);
+        return explain_with(counted, b->policy, rq, out, err);
     }
     s = cv_store_policy_version(b->vault->store, q->version, &row, err);
     if (s == CV_OK) {
         s = cv_broker_policy_row(row, &policy, &resolution, err);
     }
     if (s == CV_OK) {
-        s = explain_with(b, q, policy, rq, out, err);
+        s = explain_with(counted, policy, rq, out, err);
     }
     cJSON_Delete(resolution);
     cv_policy_free(policy);
@@ -302,7 +171,8 @@ static enum cv_status explain_by(struct cv_broker *b, const struct question *q,
 }
 
 static enum cv_status explain(struct cv_broker *b, const struct question *q,
-                              cJSON **out, struct cv_err *err)
+                              struct cv_counted *counted, cJSON **out,
+                              struct cv_err *err)
 {
     const char *groups[CV_DECIDE_GROUPS];
     gid_t gids[CV_DECIDE_GROUPS];
@@ -353,9 +223,71 @@ static enum cv_status explain(struct cv_broker *b, const struct question *q,
         }
     }
     if (s == CV_OK) {
-        s = explain_by(b, q, &rq, out, err);
+        s = explain_by(b, q, counted, &rq, out, err);
     }
     cJSON_Delete(doc);
+    return s;
+}
+
+/* Where a rule asks for what was used before a record, that is read between two
+ * decisions and not in the middle of one: others have their turn meanwhile. */
+static enum cv_status explain_whole(struct cv_broker *b,
+                                    const struct question *q, cJSON **out,
+                                    struct cv_err *err)
+{
+    struct cv_counted *counted =
+        cv_counted_new(b, q->user, q->uid, q->seq,
+                       q->seq == -1 && (q->at != NULL || q->version != -1));
+    enum cv_status s = counted != NULL
+                           ? explain(b, q, counted, out, err)
+                           : cv_fail(err, CV_INTERNAL, "memory is gone");
+
+    if (s == CV_OK && cv_counted_wants(counted)) {
+        cJSON_Delete(*out);
+        *out = NULL;
+        s = cv_counted_read(counted, err);
+        s = s == CV_OK ? explain(b, q, counted, out, err) : s;
+    }
+    cv_counted_free(counted);
+    return s;
+}
+
+/* A freeze is no rule's: of now it is told beside what policy says. */
+static enum cv_status add_freeze(struct cv_broker *b, const struct question *q,
+                                 cJSON *explanation, struct cv_buf *words,
+                                 struct cv_err *err)
+{
+    char why[CV_FREEZE_WORDS];
+    enum cv_status s = CV_OK;
+
+    if (q->seq != -1 || q->at != NULL || q->version != -1) {
+        return CV_OK;
+    }
+    s = cv_freeze_look(b, err);
+    if (s == CV_OK && cv_freeze_bars(b, cv_action_from_name(q->action))) {
+        cv_freeze_words(b, why);
+        cv_buf_add_format(words, "deny: %s; but for that:\n", why);
+        s = cv_freeze_add(b, explanation)
+                ? CV_OK
+                : cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    return s;
+}
+
+static enum cv_status answer(struct cv_broker *b, const struct question *q,
+                             cJSON *explanation, cJSON *reply,
+                             struct cv_err *err)
+{
+    struct cv_buf words;
+    enum cv_status s;
+
+    cv_buf_init(&words, NULL, CV_MIB(1));
+    s = add_freeze(b, q, explanation, &words, err);
+    cv_explain_words(explanation, &words);
+    if (s == CV_OK && !cv_json_add_str(reply, "words", cv_buf_text(&words))) {
+        s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    cv_buf_wipe(&words);
     return s;
 }
 
@@ -384,19 +316,16 @@ CV_BROKER_METHOD(policy_explain)
         s = cv_ask_read(&ask, NULL, err);
     }
     if (s == CV_OK) {
-        s = explain(b, &q, &explanation, err);
+        s = explain_whole(b, &q, &explanation, err);
     }
     if (s == CV_OK) {
-        struct cv_buf words;
-
-        cv_buf_init(&words, NULL, CV_MIB(1));
-        cv_explain_words(explanation, &words);
-        (void)cv_json_add_str(cv_reply_parameters(reply), "words",
-                              cv_buf_text(&words));
+        s = answer(b, &q, explanation, cv_reply_parameters(reply), err);
+    }
+    if (s == CV_OK) {
         (void)cv_json_add_item(cv_reply_parameters(reply), "explanation",
                                explanation);
-        cv_buf_wipe(&words);
     } else {
+        cJSON_Delete(explanation);
         cv_ask_refused(&ask, err);
     }
     return s;

@@ -75,18 +75,32 @@ enum cv_status cv_freeze_look(struct cv_broker *b, struct cv_err *err)
     return s;
 }
 
+bool cv_freeze_bars(const struct cv_broker *b, enum cv_action action)
+{
+    return b->freeze.is && !goes_on(action);
+}
+
+void cv_freeze_words(const struct cv_broker *b, char out[CV_FREEZE_WORDS])
+{
+    const struct cv_freeze *f = &b->freeze;
+    char since[CV_CLOCK_TEXT_LEN];
+
+    (void)snprintf(out, CV_FREEZE_WORDS, "the vault is frozen since %s by %s",
+                   cv_clock_format(f->since_s, since),
+                   f->by[0] != '\0' ? f->by : "an administrator");
+}
+
 enum cv_status cv_freeze_check(const struct cv_ask *ask, struct cv_err *err)
 {
     const struct cv_freeze *f = &ask->broker->freeze;
-    char since[CV_CLOCK_TEXT_LEN];
+    char words[CV_FREEZE_WORDS];
     enum cv_status s;
 
-    if (!f->is || goes_on(ask->action)) {
+    if (!cv_freeze_bars(ask->broker, ask->action)) {
         return CV_OK;
     }
-    s = cv_fail(err, CV_DENIED, "the vault is frozen since %s by %s%s%s",
-                cv_clock_format(f->since_s, since),
-                f->by[0] != '\0' ? f->by : "an administrator",
+    cv_freeze_words(ask->broker, words);
+    s = cv_fail(err, CV_DENIED, "%s%s%s", words,
                 f->reason[0] != '\0' ? ": " : "", f->reason);
     cv_err_hint(err, "%s", hint);
     return s;

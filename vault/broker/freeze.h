@@ -14,6 +14,7 @@
 #ifndef CERTVAULT_BROKER_FREEZE_H
 #define CERTVAULT_BROKER_FREEZE_H
 
+#include "policy/action.h"
 #include "vault/base/json.h"
 #include "vault/base/limits.h"
 #include "vault/broker/names.h"
@@ -37,6 +38,13 @@ struct cv_freeze {
  */
 CV_MUST_USE enum cv_status cv_freeze_look(struct cv_broker *b,
                                           struct cv_err *err);
+
+/* By the last look: is it frozen, and does that deny this action? */
+bool cv_freeze_bars(const struct cv_broker *b, enum cv_action action);
+
+/* It is: "the vault is frozen since TIME by NAME", nobody's own words. */
+#define CV_FREEZE_WORDS (CV_NAMES_LEN + 64)
+void cv_freeze_words(const struct cv_broker *b, char out[CV_FREEZE_WORDS]);
 
 /* By the last look: may what is asked for be decided at all? CV_DENIED. */
 CV_MUST_USE enum cv_status cv_freeze_check(const struct cv_ask *ask,

@@ -4,8 +4,8 @@
 #include "vault/audit/query.h"
 #include "vault/base/clock.h"
 #include "vault/base/json.h"
-#include "vault/base/limits.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +34,9 @@ struct cv_tally {
     struct cv_query_cursor cursor;
     int64_t back_s; /* how far back it counts; < 0: not at all yet */
     bool past;      /* it counts as of: */
-    int64_t now_ms;
+    uint64_t end;   /* this record, of */
+    int64_t now_s, now_ms;
+    char boot[64];   /* whose axis that is */
     int64_t from_ms; /* of before that it may not know all */
 };
 
@@ -207,6 +209,9 @@ struct reading {
     const char *boot; /* whose axis it is */
     uint64_t end;     /* the first leaf that is not looked at */
     bool ended;       /* and it came */
+    uint64_t n;       /* leaves that were, of at most so many ... */
+    uint64_t most;    /* ... in one go */
+    size_t bytes;     /* theirs */
 };
 
 /* When it was, on that boot's axis. */
@@ -277,6 +282,11 @@ static enum cv_status read_leaf(void *context, uint64_t seq,
         r->ended = true;
         return CV_BUSY;
     }
+    if (r->n >= r->most || r->bytes >= CV_TALLY_STEP_BYTES) {
+        return CV_BUSY;
+    }
+    r->n++;
+    r->bytes += r->most == UINT64_MAX ? 0 : leaf.len;
     /* Quotes in texts are escaped: these are members. */
     if (!has(leaf, "\"phase\":\"decision\"") ||
         !has(leaf, "\"decision\":\"permit\"")) {
@@ -314,6 +324,7 @@ enum cv_status cv_tally_catch_up(struct cv_tally *t, int vault, int64_t back_s,
         .now_ms = cv_clock_boot_ms(),
         .boot = cv_clock_boot_id(),
         .end = UINT64_MAX,
+        .most = UINT64_MAX,
     };
     enum cv_status s;
 
@@ -335,15 +346,15 @@ enum cv_status cv_tally_catch_up(struct cv_tally *t, int vault, int64_t back_s,
     return CV_OK;
 }
 
-/* As of the leaf `tree`: what is to be read up to it, into r->t. */
-static enum cv_status as_of(struct reading *r, int vault, const cJSON *tree,
+/* As of the leaf `tree`: its time, and from when on the log has all. */
+static enum cv_status as_of(struct cv_tally *t, int vault, const cJSON *tree,
                             struct cv_err *err)
 {
-    const char *time = NULL;
+    const char *time = NULL, *boot = NULL;
     const struct cv_json_field fields[] = {
-        {"boot", CV_JSON_STRING, true, &r->boot, 64},
+        {"boot", CV_JSON_STRING, true, &boot, sizeof(t->boot) - 1},
         {"time", CV_JSON_STRING, true, &time, 64},
-        {"mono_ms", CV_JSON_INT, true, &r->now_ms, 0},
+        {"mono_ms", CV_JSON_INT, true, &t->now_ms, 0},
     };
     struct cv_archived gone;
     int64_t until_s = 0;
@@ -351,23 +362,23 @@ static enum cv_status as_of(struct reading *r, int vault, const cJSON *tree,
         cv_json_read(tree, "an audit record", fields, 3, false, err);
 
     if (s == CV_OK) {
-        s = cv_clock_parse(time, &r->now_s, err);
+        (void)snprintf(t->boot, sizeof(t->boot), "%s", boot);
+        s = cv_clock_parse(time, &t->now_s, err);
     }
     if (s == CV_OK) {
         s = cv_archived_read(vault, &gone, err);
     }
     if (s == CV_OK && gone.tree.size > 0) {
         s = cv_clock_parse(gone.until, &until_s, err);
-        r->t->from_ms = r->now_ms - (r->now_s - until_s) * 1000;
+        t->from_ms = t->now_ms - (t->now_s - until_s) * 1000;
     }
-    r->t->now_ms = r->now_ms;
     return s;
 }
 
 enum cv_status cv_tally_before(int vault, uint64_t seq, int64_t back_s,
                                struct cv_tally **out, struct cv_err *err)
 {
-    struct reading r = {.t = cv_tally_new(), .end = seq};
+    struct cv_tally *t = cv_tally_new();
     struct cv_arena *before = cv_json_use(NULL);
     cJSON *tree = NULL;
     struct cv_buf leaf;
@@ -375,33 +386,57 @@ enum cv_status cv_tally_before(int vault, uint64_t seq, int64_t back_s,
 
     *out = NULL;
     cv_buf_init(&leaf, NULL, CV_LIMIT_LEAF);
-    if (r.t == NULL) {
+    if (t == NULL) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
     } else {
-        r.t->past = true;
-        r.t->back_s = back_s;
-        r.t->from_ms = INT64_MIN;
+        t->past = true;
+        t->end = seq;
+        t->back_s = back_s;
+        t->from_ms = INT64_MIN;
         s = cv_query_record(vault, seq, &leaf, err);
     }
     if (s == CV_OK) {
         s = cv_json_parse(NULL, cv_buf_bytes(&leaf), &tree, err);
     }
     if (s == CV_OK) {
-        s = as_of(&r, vault, tree, err);
-    }
-    if (s == CV_OK) {
-        s = cv_query_follow(vault, &r.t->cursor, read_leaf, &r, err);
-        s = r.ended ? CV_OK : s;
+        s = as_of(t, vault, tree, err);
     }
     cJSON_Delete(tree);
     (void)cv_json_use(before);
     cv_buf_wipe(&leaf);
     if (s != CV_OK) {
-        cv_tally_free(r.t);
+        cv_tally_free(t);
         return s;
     }
-    *out = r.t;
+    *out = t;
     return CV_OK;
+}
+
+enum cv_status cv_tally_read(struct cv_tally *t, int vault, bool *done,
+                             struct cv_err *err)
+{
+    struct reading r = {
+        .t = t,
+        .now_s = t->now_s,
+        .now_ms = t->now_ms,
+        .boot = t->boot,
+        .end = t->end,
+        .most = CV_TALLY_STEP,
+    };
+    struct cv_err why;
+    enum cv_status s;
+
+    cv_err_init(&why);
+    s = cv_query_follow(vault, &t->cursor, read_leaf, &r, &why);
+    /* A callback ended it: at the record itself, or for this time. */
+    *done = r.ended || s == CV_OK;
+    if (s == CV_BUSY) {
+        return CV_OK;
+    }
+    if (s != CV_OK && err != NULL) {
+        *err = why;
+    }
+    return s;
 }
 
 enum cv_status cv_tally_queued(struct cv_tally *t, uid_t uid, const char *rule,

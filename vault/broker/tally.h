@@ -17,6 +17,7 @@
 #define CERTVAULT_BROKER_TALLY_H
 
 #include "vault/base/err.h"
+#include "vault/base/limits.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -49,15 +50,23 @@ void cv_tally_suppose(struct cv_tally *t, uid_t uid, const char *rule);
 void cv_tally_suppose_end(struct cv_tally *t);
 
 /* As it was when record `seq` was made: of the records before it, by their age
- * then. For explanations: nothing is queued into such a tally, and it is not
- * caught up; cv_tally_used is false where it would count what was archived.
- * Reads the log from its beginning. *out is freed with cv_tally_free, NULL on
+ * then, once cv_tally_read has read them. For explanations: nothing is queued
+ * into such a tally, and it is not caught up; cv_tally_used is false where it
+ * would count what was archived. *out is freed with cv_tally_free, NULL on
  * failure. CV_NOT_FOUND: no such record, or it was archived; CV_IO,
  * CV_INTEGRITY, CV_INTERNAL. */
 CV_MUST_USE enum cv_status cv_tally_before(int vault, uint64_t seq,
                                            int64_t back_s,
                                            struct cv_tally **out,
                                            struct cv_err *err);
+
+/* For one of cv_tally_before: reads the next CV_TALLY_STEP records or
+ * CV_TALLY_STEP_BYTES, from the log's beginning on; *done: all are. CV_IO,
+ * CV_INTEGRITY, CV_INTERNAL. */
+#define CV_TALLY_STEP 8192
+#define CV_TALLY_STEP_BYTES CV_MIB(4)
+CV_MUST_USE enum cv_status cv_tally_read(struct cv_tally *t, int vault,
+                                         bool *done, struct cv_err *err);
 
 /* How many permits of `uid` by `rule` are at most `per_s` old. *free_in_s:
  * where that is `count` or more, when it is less again (at least 1), else 0.
