@@ -59,6 +59,11 @@ static uint64_t place_hash(enum place_kind kind, uint64_t h)
     return cv_hash_mix(h + kind);
 }
 
+static uint64_t name_hash(const char *name)
+{
+    return place_hash(PLACE_NAME, cv_hash_more(CV_HASH_BEGIN, name));
+}
+
 static uint64_t label_hash(const char *key, const char *value)
 {
     uint64_t h = cv_hash_more(CV_HASH_BEGIN, key);
@@ -116,17 +121,13 @@ static void post_names(struct list *l, uint64_t subject,
     for (size_t i = 0; i < names->n; i++) {
         const char *glob = names->list[i];
         size_t len = literal_len(glob);
-        uint64_t place;
         if (glob[len] == '\0') {
             l->names = true;
-            place = place_hash(PLACE_NAME, cv_hash_more(CV_HASH_BEGIN, glob));
-        } else if (len < PREFIXES) {
+            post(l, pair_key(subject, name_hash(glob)), number);
+        } else if (len < PREFIXES) { /* else it is longer than any name */
             l->has_prefix[len] = true;
-            place = prefix_place(glob, len);
-        } else {
-            continue; /* longer than any name */
+            post(l, pair_key(subject, prefix_place(glob, len)), number);
         }
-        post(l, pair_key(subject, place), number);
     }
 }
 

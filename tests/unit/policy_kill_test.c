@@ -266,9 +266,9 @@ static void pools(void **state)
 
 static void hours_are_digits(void **state)
 {
-    static const char *const bad[] = {"1/:00-18:00", "0::00-18:00",
-                                      "08:0/-18:00", "08:00-1/:00",
-                                      "08x00-18:00", "08:00-18x00"};
+    static const char *const bad[] = {
+        "1/:00-18:00", "0::00-18:00", "08:0/-18:00", "08:00-1/:00",
+        "08x00-18:00", "08:00-18x00", "08:0:-18:00", "08:00-18:0:"};
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char text[512];
