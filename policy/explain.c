@@ -205,8 +205,7 @@ static void decide(struct cv_explained *e,
     struct cv_err why;
     cv_err_init(&e->why);
     cv_err_init(&why);
-    if (cv_decide_command(e->policy, asked, &e->result, &e->why) == CV_OK ||
-        e->result.cause == CV_DECIDE_FORBIDDEN)
+    if (cv_decide_command(e->policy, asked, &e->result, &e->why) == CV_OK)
         return;
     *counts = (struct cv_decide_counts){(void *)(uintptr_t)e->known,
                                         used_or_none, live_or_none};

@@ -196,6 +196,8 @@ static void is_about_what_is_not_named(void **state)
             assert_int_equal(result.grant.max_duration_s, 7200);
             assert_true(result.grant.read_only);
         }
+        assert_int_equal(result.permit, actions[i].may);
+        assert_int_equal(result.n_rules, actions[i].may ? 1 : 0);
         assert_string_equal(shown, actions[i].shown);
         cv_decide_list_free(list);
     }

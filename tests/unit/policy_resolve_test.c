@@ -447,6 +447,8 @@ static void says_which_zone(void **state)
              "- {name: a, effect: permit, subjects: {uids: [1]}, actions: "
              "[use], when: {days: [mon], timezone: Europe/Berlin}}\n"
              "- {name: b, effect: permit, subjects: {uids: [1]}, actions: "
+             "[use], when: {days: [mon], timezone: Europe}}\n"
+             "- {name: c, effect: permit, subjects: {uids: [1]}, actions: "
              "[use], when: {days: [mon], timezone: Europe}}\n";
     static const char says[] =
         "line 7, column 98: rule \"b\": time zone \"Europe\": this host has "
