@@ -200,8 +200,37 @@ static enum cv_status parse_entries(struct cv_parser *p, const cJSON *node,
     return st;
 }
 
-/* A list that limits: kept for the relay, which is who knows what can be in it.
- */
+/* What the relay tells apart; whoever writes another verb means one of these. A
+ * text that was applied before this was looked at stays what it is: there such
+ * a verb permits nothing. */
+static enum cv_status check_verbs(struct cv_parser *p, const cJSON *node)
+{
+    static const char *const verbs[] = {
+        "get",    "list",  "watch",  "create",
+        "update", "patch", "delete", "deletecollection",
+        "*",      NULL};
+    static const char *const creates[] = {"exec", "attach", "portforward",
+                                          "proxy"};
+    const cJSON *item;
+    unsigned word;
+    if (p->reader.notes == NULL)
+        return CV_OK;
+    cJSON_ArrayForEach(item, node)
+    {
+        enum cv_status st =
+            cv_reader_word(&p->reader, item, "verbs", verbs, &word);
+        for (size_t i = 0; st != CV_OK && i < 4; i++) {
+            if (cJSON_IsString(item) &&
+                strcmp(item->valuestring, creates[i]) == 0)
+                cv_err_hint(p->reader.err, "%s needs \"create\"", creates[i]);
+        }
+        if (st != CV_OK)
+            return st;
+    }
+    return CV_OK;
+}
+
+/* A list that limits, kept for the relay. */
 static enum cv_status parse_limits(struct cv_parser *p, const cJSON *node,
                                    const char *what, const char *const **out)
 {
@@ -241,6 +270,8 @@ static enum cv_status parse_grant(struct cv_parser *p, const cJSON *node,
     g->record = (enum cv_policy_record)word;
     if (st == CV_OK)
         st = parse_limits(p, verbs, "verbs", &g->verbs);
+    if (st == CV_OK)
+        st = check_verbs(p, verbs);
     if (st == CV_OK)
         st = parse_limits(p, namespaces, "namespaces", &g->namespaces);
     if (st == CV_OK)

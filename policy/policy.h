@@ -51,7 +51,8 @@ struct cv_policy;
 /* Parses `text`. On success *out is the policy, which keeps nothing of `text`;
  * the caller frees it. On failure *out is NULL: CV_INVALID, the text begins
  * with "line L, column C: " and `notes` has the place; or CV_INTERNAL (memory).
- * `notes` may be NULL. */
+ * `notes` is NULL for a text that was applied already: its grants' verbs are
+ * not looked at, which was not always done. */
 CV_MUST_USE enum cv_status cv_policy_parse(struct cv_bytes text,
                                            struct cv_policy **out,
                                            struct cv_policy_notes *notes,

@@ -455,3 +455,8 @@ def test_the_schema_has_the_keys_that_the_parser_has(cli):
     cli("policy", "check", cli.write("p.yaml", policy(rule(
         "r", actions="[" + ", ".join(f'"{a}"' for a in actions) + "]"))),
         code=0)
+    verbs = schema["$defs"]["rule"]["properties"]["grant"]["properties"][
+        "verbs"]["items"]["enum"]
+    cli("policy", "check", cli.write("p.yaml", policy(rule(
+        "r", more="grant: {verbs: [" + ", ".join(f'"{v}"' for v in verbs) +
+        "]}"))), code=0)

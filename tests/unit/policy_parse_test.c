@@ -302,6 +302,12 @@ static const struct {
      "off"},
     {HEAD RULE "  grant: {verbs: get}\n", 9, 18, "verbs must be a list", ""},
     {HEAD RULE "  grant: {verbs: []}\n", 9, 18, "empty list", ""},
+    {HEAD RULE "  grant: {verbs: [get, fly]}\n", 9, 24,
+     "verbs cannot be \"fly\"", "there are: get, list, watch, create"},
+    {HEAD RULE "  grant: {verbs: [lst]}\n", 9, 19, "verbs cannot be \"lst\"",
+     "did you mean \"list\"?"},
+    {HEAD RULE "  grant: {verbs: [exec]}\n", 9, 19, "verbs cannot be",
+     "exec needs \"create\""},
     {HEAD RULE "  grant: {namespaces: [5]}\n", 9, 24, "must be a text", ""},
     {HEAD RULE "  grant: {verb: [get]}\n", 9, 11, "unknown key \"verb\"",
      "did you mean \"verbs\"?"},
@@ -337,6 +343,19 @@ static void refuses(void **state)
             fail_msg("%u:%u: %s\n%s", notes.error_line, notes.error_column,
                      err.text, refused[i].text);
     }
+}
+
+/* What is in force stays so: a verb that nothing has permits nothing. */
+static void takes_what_was_applied_before(void **state)
+{
+    static const char text[] = HEAD RULE "  grant: {verbs: [get, fly, exec]}\n";
+    struct cv_policy_notes notes = {0};
+    struct cv_policy *p;
+    (void)state;
+    assert_int_equal(cv_policy_parse(bytes_of(text), &p, NULL, NULL), CV_OK);
+    cv_policy_free(p);
+    assert_int_equal(cv_policy_parse(bytes_of(text), &p, &notes, NULL),
+                     CV_INVALID);
 }
 
 /* A text is made of `n` rules, the last one with `tail` behind it. */
@@ -566,6 +585,7 @@ int main(void)
         cmocka_unit_test(takes_the_whole_schema),
         cmocka_unit_test(tells_the_digest),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(takes_what_was_applied_before),
         cmocka_unit_test(has_ceilings),
         cmocka_unit_test(limits_items),
         cmocka_unit_test(limits_zones),
