@@ -203,22 +203,22 @@ static cJSON *missing(const cJSON *wanted, const cJSON *found)
     return out;
 }
 
-/* Names that nobody has here; NULL where that cannot be told. */
-static cJSON *unknown_names(const struct cv_policy *policy)
+/* Names that nobody has here, into `out`; false where that cannot be told. */
+static bool add_unknown_names(const struct cv_policy *policy, cJSON *out)
 {
     cJSON *wanted = cv_policy_names(policy), *none = cJSON_CreateArray();
     const cJSON *users = cJSON_GetObjectItemCaseSensitive(wanted, "users");
     const cJSON *groups = cJSON_GetObjectItemCaseSensitive(wanted, "groups");
     struct cv_channel *channel = NULL;
     struct cv_message reply = {0};
-    cJSON *out = NULL;
+    bool told = false;
 
     if (names != -1 &&
         cv_channel_new(names, CV_LIMIT_FRAME, &channel, NULL) == CV_OK) {
         names = -1;
         if (cv_names_resolve(channel, users, groups, none, &reply, NULL) ==
             CV_OK) {
-            out = cJSON_CreateObject();
+            told = true;
             (void)cv_json_add_item(
                 out, "users",
                 missing(users,
@@ -233,7 +233,7 @@ static cJSON *unknown_names(const struct cv_policy *policy)
     }
     cJSON_Delete(wanted);
     cJSON_Delete(none);
-    return out;
+    return told;
 }
 
 static enum cv_status parse(struct cv_reply *reply, const char *text,
@@ -287,8 +287,9 @@ CV_POLICY_OFFLINE(lint)
     };
     struct cv_policy_notes notes = {0};
     struct cv_policy *policy = NULL;
-    cJSON *unknown = NULL, *found = NULL, *warnings, *item;
+    cJSON *unknown = cJSON_CreateObject(), *found = NULL, *warnings, *item;
     int64_t more = 0;
+    bool told = false;
     enum cv_status s =
         cv_json_read(parameters, "PolicyLint", FIELDS(fields), true, err);
 
@@ -297,7 +298,10 @@ CV_POLICY_OFFLINE(lint)
         s = parse(reply, text, &policy, &notes, err);
     }
     if (s == CV_OK) {
-        unknown = unknown_names(policy);
+        told = add_unknown_names(policy, unknown);
+        (void)cv_json_add_item(
+            unknown, "zones",
+            cv_policy_missing_zones(policy, CV_POLICY_ZONE_FOLDER));
         s = cv_lint_run(policy, unknown, &found, err);
     }
     if (s == CV_OK) {
@@ -308,7 +312,7 @@ CV_POLICY_OFFLINE(lint)
         }
         (void)cJSON_SetNumberHelper(warnings,
                                     warnings->valuedouble + (double)more);
-        (void)cv_json_add_bool(found, "names", unknown != NULL);
+        (void)cv_json_add_bool(found, "names", told);
         (void)cv_json_add_item(found, "policy", cv_policy_describe(policy));
     }
     while (s == CV_OK && (item = found->child) != NULL) {

@@ -117,6 +117,43 @@ static void look_never(struct lint *l, const struct cv_rule *rule)
              first_word(actions & WHOLE));
 }
 
+/* Users with keys who could be among those that consent, at most. */
+static size_t signers_of(const struct cv_policy *policy,
+                         const struct cv_rule_subjects *from)
+{
+    size_t named = 0;
+    size_t others = 0;
+    for (size_t i = 0; i < policy->n_signers; i++) {
+        bool is = false;
+        for (size_t u = 0; u < from->users.n && !is; u++)
+            is = from->users.list[u] == policy->signers[i].user;
+        named += is;
+        others += !is;
+    }
+    /* Who is in a group, or has a number, is not known here. */
+    if (!from->everyone && from->groups.n == 0 && others > from->uids.n)
+        others = from->uids.n;
+    return named + others;
+}
+
+/* Signatures want keys. */
+static void look_signed(struct lint *l, const struct cv_rule *rule)
+{
+    static const char hint[] = "list their keys under keys";
+    uint64_t wanted = rule->require.approvals;
+    size_t most = signers_of(l->policy, &rule->from);
+    if (l->policy->n_signers == 0)
+        find(
+            l, rule, ERROR, "never", hint,
+            "it wants signed approvals, and the policy lists no keys: it never "
+            "permits");
+    else if (wanted > most)
+        find(l, rule, ERROR, "never", hint,
+             "it wants %llu signed approvals, and only %zu of those who could "
+             "give one have keys",
+             (unsigned long long)wanted, most);
+}
+
 /* Who could consent, and is there anybody? */
 static void look_require(struct lint *l, const struct cv_rule *rule,
                          bool anybody_approves)
@@ -135,6 +172,8 @@ static void look_require(struct lint *l, const struct cv_rule *rule,
         find(l, rule, ERROR, "never", NULL,
              "it wants %llu approvals, and only %zu could give one",
              (unsigned long long)rule->require.approvals, most);
+    else if (rule->require.is_signed)
+        look_signed(l, rule);
     if (!anybody_approves)
         find(l, rule, ERROR, "never",
              "permit the action approve to those who are to consent",
@@ -255,6 +294,12 @@ static void look_unresolved(struct lint *l, const struct cv_rule *rule,
                      true);
     (void)look_names(l, rule, unknown, "groups", &p->groups, &rule->from.groups,
                      true);
+    if (rule->when.zone != CV_TEXTS_NONE &&
+        is_unknown(unknown, "zones", rule->when.zone_text))
+        find(l, rule, ERROR, "unresolved",
+             "correct the name, or install the package tzdata",
+             "there is no time zone \"%s\" on this host: apply refuses it",
+             rule->when.zone_text);
     if (n > 0 && n == s->users.n + s->groups.n && s->uids.n == 0 &&
         !s->everyone && !rule->forbid)
         find(l, rule, ERROR, "never", NULL,

@@ -12,7 +12,8 @@
 #define CV_LINT_FINDINGS 1000
 
 /* Looks through a policy. `unknown` (may be NULL) is {"users": [...], "groups":
- * [...]}: names that nobody has on this host. *out, the caller's to delete:
+ * [...], "zones": [...]}: names that nobody has on this host, and time zones
+ * that it does not have. Each may be left out. *out, the caller's to delete:
  *     {"items": [{"code", "severity": "error" | "warning" | "info", "line",
  *                 "rule"?, "text", "hint"?}],
  *      "omitted": count, "errors": count, "warnings": count}

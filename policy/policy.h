@@ -103,15 +103,20 @@ CV_MUST_USE enum cv_status cv_policy_set_zones(struct cv_policy *policy,
                                                struct cv_err *err);
 
 /* The zones that `policy` mentions as an object for the two calls above, read
- * from `folder` (CV_POLICY_ZONE_FOLDER); the one function of this library that
- * opens files. CV_INVALID when a zone is not there or is no time zone file: the
- * text has the rule, and `notes` (may be NULL) the place. *out is the caller's
- * to delete. */
+ * from `folder` (CV_POLICY_ZONE_FOLDER); this function and the next are those
+ * of this library that open files. CV_INVALID when a zone is not there or is no
+ * time zone file: the text has the rule, and `notes` (may be NULL) the place.
+ * *out is the caller's to delete. */
 #define CV_POLICY_ZONE_FOLDER "/usr/share/zoneinfo"
 CV_MUST_USE enum cv_status cv_policy_read_zones(const struct cv_policy *policy,
                                                 const char *folder, cJSON **out,
                                                 struct cv_policy_notes *notes,
                                                 struct cv_err *err);
+
+/* The zones that `policy` mentions and cv_policy_read_zones would refuse, each
+ * once. NULL when memory is gone. */
+cJSON *cv_policy_missing_zones(const struct cv_policy *policy,
+                               const char *folder);
 
 /* Shows a place of `text`: the line, cut to a width and made safe for a
  * terminal, and a caret below the column.

@@ -409,3 +409,25 @@ enum cv_status cv_policy_read_zones(const struct cv_policy *policy,
     *out = o;
     return CV_OK;
 }
+
+cJSON *cv_policy_missing_zones(const struct cv_policy *policy,
+                               const char *folder)
+{
+    struct cv_buf file;
+    cJSON *list = cJSON_CreateArray();
+    bool good = list != NULL;
+    cv_buf_init(&file, NULL, CV_ZONE_FILE);
+    for (size_t i = 0; i < policy->zones.n && good; i++) {
+        const char *name = policy->zones.list[i];
+        enum cv_status st = read_zone(folder, name, &file, NULL);
+        good = st == CV_OK ||
+               (st != CV_INTERNAL &&
+                cJSON_AddItemToArray(list, cJSON_CreateString(name)));
+        cv_buf_wipe(&file);
+    }
+    if (!good) {
+        cJSON_Delete(list);
+        return NULL;
+    }
+    return list;
+}

@@ -89,6 +89,12 @@ ONE = {
         ("r", "unresolved", "error")),
     "nobody-is-there": (
         rule("r", who="users: [no-such-user]"), ("r", "never", "error")),
+    "signatures-without-keys": (
+        rule("r", more="require: {approvals: {count: 1, from: {users: [bin]}, "
+             "signed: true}}"), ("r", "never", "error")),
+    "no-such-time-zone": (
+        rule("r", more="when: {days: [mon], timezone: Europe/Nowhere}"),
+        ("r", "unresolved", "error")),
     "any-label-is-enough": (
         rule("r", more="entries: {labels: {a: b, c: d}}"),
         (None, "doubtful", "warning")),

@@ -36,6 +36,8 @@ static cJSON *lint(const char *text)
     cJSON *unknown = cJSON_CreateObject();
     collect_unknown(unknown, names, "users");
     collect_unknown(unknown, names, "groups");
+    assert_true(cv_json_add_item(names, "zones", cv_policy_zones(policy)));
+    collect_unknown(unknown, names, "zones");
     assert_int_equal(cv_lint_run(policy, unknown, &out, NULL), CV_OK);
     cJSON_Delete(unknown);
     cJSON_Delete(names);
@@ -77,7 +79,7 @@ static void ask(const char *question, struct cv_buf *answer)
 static void finds_to_the_word(void **state)
 {
     (void)state;
-    blocks_ask("lint.txt", 36, ask);
+    blocks_ask("lint.txt", 39, ask);
 }
 
 /* `n` rules that all say the same; the last is about an export. */

@@ -580,6 +580,21 @@ static enum cv_status read_zones(struct cv_policy *p, const cJSON *resolution)
     return st;
 }
 
+static enum cv_status miss_zones(struct cv_policy *p, const cJSON *resolution)
+{
+    (void)resolution;
+    cJSON *here = cv_policy_missing_zones(p, folder);
+    cJSON *nowhere =
+        here != NULL ? cv_policy_missing_zones(p, "/nowhere") : NULL;
+    left = -1;
+    enum cv_status st = nowhere != NULL ? CV_OK : CV_INTERNAL;
+    assert_int_equal(cJSON_GetArraySize(here), 0);
+    assert_int_equal(cJSON_GetArraySize(nowhere), st == CV_OK ? 1 : 0);
+    cJSON_Delete(here);
+    cJSON_Delete(nowhere);
+    return st;
+}
+
 static enum cv_status set_zones(struct cv_policy *p, const cJSON *resolution)
 {
     const cJSON *zones = cJSON_GetObjectItemCaseSensitive(resolution, "zones");
@@ -725,6 +740,7 @@ static void loading(void **state)
 {
     (void)state;
     try_all(read_zones, false, false);
+    try_all(miss_zones, false, false);
     try_all(set_zones, false, false);
 }
 

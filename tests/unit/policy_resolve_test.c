@@ -483,6 +483,17 @@ static void says_which_zone(void **state)
     assert_int_equal(notes.error_line, 7);
     assert_int_equal(notes.error_column, 98);
 
+    /* All that are missing, each once. */
+    found = cv_policy_missing_zones(p, folder);
+    assert_int_equal(cJSON_GetArraySize(found), 1);
+    assert_string_equal(found->child->valuestring, "Europe");
+    cJSON_Delete(found);
+    put(folder, "Europe/Berlin", "TZif", 4);
+    found = cv_policy_missing_zones(p, folder);
+    assert_int_equal(cJSON_GetArraySize(found), 2);
+    assert_string_equal(found->child->valuestring, "Europe/Berlin");
+    cJSON_Delete(found);
+
     cJSON *given = cJSON_CreateObject();
     cJSON_AddItemToObject(given, "Europe/Berlin", berlin);
     cv_err_init(&err);
