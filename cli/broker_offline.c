@@ -132,6 +132,9 @@ static enum cv_status policy_test(void *context, const cJSON *parameters,
     (void)context;
     if (s == CV_OK) {
         s = load(reply, text, &policy, &notes, err);
+        if (s != CV_OK) {
+            (void)cv_json_add_str(cv_reply_failure(reply), "of", "policy");
+        }
     }
     if (s == CV_OK) {
         memset(&notes, 0, sizeof(notes));
@@ -139,6 +142,7 @@ static enum cv_status policy_test(void *context, const cJSON *parameters,
                          &notes, err);
         if (s != CV_OK) {
             add_excerpt(reply, cases, &notes);
+            (void)cv_json_add_str(cv_reply_failure(reply), "of", "cases");
         }
     }
     while (s == CV_OK && (item = result->child) != NULL) {

@@ -6,6 +6,7 @@
 #include "vault/base/limits.h"
 #include "vault/base/name.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,7 +127,11 @@ void cv_cli_note_excerpt(struct cv_cli *cli, const cJSON *parameters)
 {
     const char *text = cJSON_GetStringValue(
         cJSON_GetObjectItemCaseSensitive(parameters, "excerpt"));
+    const char *of = cJSON_GetStringValue(
+        cJSON_GetObjectItemCaseSensitive(parameters, "of"));
 
+    (void)snprintf(cli->error_of, sizeof(cli->error_of), "%s",
+                   of != NULL ? of : "");
     if (text != NULL) {
         free(cli->excerpt);
         cli->excerpt = strdup(text);

@@ -51,7 +51,8 @@ struct cv_cli {
     struct cv_connect *connect; /* NULL until the broker is wanted */
     struct cv_config *settings; /* NULL until the configuration is */
     cJSON *kept;                /* heap trees freed at the end */
-    char *excerpt; /* lines that show the place of an error; NULL: none */
+    char *excerpt;     /* lines that show the place of an error; NULL: none */
+    char error_of[16]; /* which of several texts it is about; "": not told */
 };
 
 /* Fills it from the flags and the environment. CV_USAGE, CV_INVALID (a reason
@@ -70,8 +71,8 @@ cJSON *cv_cli_keep(struct cv_cli *cli, cJSON *tree, struct cv_err *err);
 /* Frees all that was kept so far. */
 void cv_cli_forget(struct cv_cli *cli);
 
-/* Notes the `excerpt` that came along with an error's parameters (may be NULL).
- */
+/* Notes the `excerpt` that came along with an error's parameters (may be NULL),
+ * and its `of`. */
 void cv_cli_note_excerpt(struct cv_cli *cli, const cJSON *parameters);
 
 /* An empty object for a call's parameters, with reason, ticket and break_glass

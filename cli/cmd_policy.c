@@ -606,6 +606,18 @@ static enum cv_status add_current(struct cv_cli *cli, cJSON *parameters,
     return s;
 }
 
+/* Two texts were sent, and each has lines. */
+static void name_text(const struct cv_cli *cli, const char *cases,
+                      const char *policy, struct cv_err *err)
+{
+    if (strcmp(cli->error_of, "cases") == 0) {
+        cv_err_prefix(err, "%s", cases);
+    } else if (strcmp(cli->error_of, "policy") == 0) {
+        cv_err_prefix(err, "%s",
+                      policy != NULL ? policy : "the policy in force");
+    }
+}
+
 CV_CMD(policy_test)
 {
     const char *policy = cv_args_value(args, "policy");
@@ -633,6 +645,7 @@ CV_CMD(policy_test)
             cJSON_GetObjectItemCaseSensitive(answer, "items"), err);
     }
     if (s != CV_OK) {
+        name_text(cli, args->operands[0], policy, err);
         return s;
     }
     failed = cJSON_GetObjectItemCaseSensitive(answer, "failed");

@@ -181,19 +181,51 @@ enum cv_status cv_offline_once(struct cv_cli *cli, const char *method,
     return s;
 }
 
+/* What no text that is sent on may hold: `point`, of `n` bytes; 0: there is no
+ * code point at `rest`. */
+static void refuse_text(struct cv_bytes rest, size_t n, uint32_t point,
+                        struct cv_err *err)
+{
+    if (n == 0) {
+        (void)cv_fail(err, CV_INVALID, "this is not UTF-8 text");
+        cv_err_hint(err, "save it as UTF-8");
+    } else if (point == 0) {
+        (void)cv_fail(err, CV_INVALID, "a NUL byte");
+        cv_err_hint(err, "save it as UTF-8 text");
+    } else if (rest.len > 1 && memcmp(rest.data, "\r\n", 2) == 0) {
+        (void)cv_fail(err, CV_INVALID,
+                      "this line ends with CR LF, as on Windows");
+        cv_err_hint(err, "save it with line feeds alone: tr -d '\\r' < FILE");
+    } else {
+        (void)cv_fail(err, CV_INVALID, "a control character (U+%04X)",
+                      (unsigned)point);
+    }
+}
+
+static bool is_control(uint32_t point)
+{
+    return (point < 0x20 && point != '\n' && point != '\t') ||
+           (point >= 0x7f && point <= 0x9f);
+}
+
 static enum cv_status check_text(const char *path, const struct cv_buf *text,
                                  struct cv_err *err)
 {
+    unsigned line = 1, column = 1;
     size_t at = 0;
 
     while (at < text->len) {
         uint32_t point = 0;
         size_t n = cv_utf8_next(text->data + at, text->len - at, &point);
 
-        if (n == 0 || point == 0) {
-            return cv_fail(err, CV_INVALID, "%s: not UTF-8 text (byte %zu)",
-                           path, at);
+        if (n == 0 || is_control(point)) {
+            refuse_text((struct cv_bytes){text->data + at, text->len - at}, n,
+                        point, err);
+            cv_err_prefix(err, "%s: line %u, column %u", path, line, column);
+            return CV_INVALID;
         }
+        line += point == '\n';
+        column = point == '\n' ? 1 : column + 1;
         at += n;
     }
     return CV_OK;
@@ -239,8 +271,7 @@ static bool is_plain(const struct cv_buf *text)
         uint32_t point = 0;
         size_t n = cv_utf8_next(text->data + at, text->len - at, &point);
 
-        if (n == 0 || (point < 0x20 && point != '\n') ||
-            (point >= 0x7f && point <= 0x9f)) {
+        if (n == 0 || is_control(point) || point == '\t') {
             return false;
         }
         at += n;

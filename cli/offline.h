@@ -52,7 +52,9 @@ cv_offline_once(struct cv_cli *cli, const char *method, cJSON *parameters,
                 const cJSON **answer, struct cv_err *err);
 
 /* Reads the public text file `path` ("-": standard input) into `out`, at most
- * its ceiling; it must be UTF-8 text without NUL. CV_NOT_FOUND, CV_INVALID. */
+ * its ceiling; it must be UTF-8 text whose control characters are line feeds
+ * and tabs alone, as what takes it over the socket wants it. CV_NOT_FOUND,
+ * CV_INVALID (with the line). */
 CV_MUST_USE enum cv_status cv_offline_text(struct cv_cli *cli, const char *path,
                                            struct cv_buf *out,
                                            struct cv_err *err);

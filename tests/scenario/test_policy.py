@@ -305,7 +305,54 @@ def test_test(vault):
     done = vault("policy", "test", cases, "--policy", rules, code=1)
     assert "bob" in done.text + done.note
     broken = vault.write("cases3.yaml", "kind: PolicyTest\n")
-    vault("policy", "test", broken, "--policy", rules, code=INVALID)
+    done = vault("policy", "test", broken, "--policy", rules, code=INVALID)
+    assert f"{broken}: line 1, column 1: " in done.note, done
+
+
+def test_test_names_the_file(vault):
+    """Two texts come together: which of them has that line is said."""
+    cases = vault.write("cases.yaml", yaml.safe_dump(CASES))
+    wrong = vault.write("wrong.yaml", yaml.safe_dump(CASES).replace(
+        "expect: deny", "expect: maybe"))
+    rules = vault.write("p.yaml", policy(ALL))
+    bad = vault.write("bad.yaml", policy({**ALL, "effect": "maybe"}))
+    for words, name in (((wrong, "--policy", rules), wrong),
+                        ((cases, "--policy", bad), bad), ((wrong,), wrong)):
+        error = vault.error(INVALID, "policy", "test", *words)
+        assert error["message"].startswith(f"{name}: line "), error
+        assert "maybe" in error["message"]
+
+
+NO_TEXT = {
+    "crlf": (b"\n", b"\r\n", "line 1, column 25: this line ends with CR LF",
+             "tr -d"),
+    "a-carriage-return": (b"kind:", b"kind:\r", "line 2, column 6: a control "
+                          "character (U+000D)", ""),
+    "nul": (b"kind:", b"ki\0nd:", "line 2, column 3: a NUL byte", "UTF-8"),
+    "latin-1": (b"kind:", "# gr\u00fc\u00df\nkind:".encode("latin-1"),
+                "line 2, column 5: this is not UTF-8", "UTF-8"),
+    "utf-16": (b"apiVersion", b"\xff\xfea\0p\0",
+               "line 1, column 1: this is not UTF-8", "UTF-8"),
+    "escape": (b"kind:", "# \u00fc \x1b[2J\nkind:".encode(),
+               "line 2, column 5: a control character (U+001B)", ""),
+    "c1": (b"kind:", "# \u0085\nkind:".encode(),
+           "line 2, column 3: a control character (U+0085)", ""),
+}
+
+
+@pytest.mark.parametrize("name", NO_TEXT)
+def test_what_is_no_text(vault, name):
+    """Whatever reads the file says in plain words what is wrong with it, and
+    where."""
+    old, new, says, hint = NO_TEXT[name]
+    text = b"apiVersion: certvault/v1\nkind: Policy\n" \
+        b"metadata: {name: a, version: 9}\nrules: []\n"
+    path = vault.write("p.yaml", text.replace(old, new))
+    for words in (("check", path), ("apply", path), ("lint", path),
+                  ("fmt", path), ("test", path), ("diff", path)):
+        error = vault.error(INVALID, "policy", *words)
+        assert error["message"].startswith(f"{path}: {says}"), error
+        assert hint in error.get("hint", ""), error
 
 
 def test_test_against_the_policy_in_force(vault):
