@@ -409,6 +409,30 @@ def test_a_key_that_becomes_somebody_elses(rig):
     assert asked(waits) == id and "0 of 1" in waits["parameters"]["state"]
 
 
+def test_each_request_has_the_same_members(rig):
+    """What one has and another has not is null there."""
+    rig.policy(permit("all", [ALICE], ["export", "show", "audit.read", "edit"],
+                      **approvals()))
+    asked(rig.export(ALICE, ticket="OPS-1", context="main"))
+    asked(rig.ask(ALICE, "Show", name="a"))
+    asked(rig.ask(ALICE, "AuditQuery", filter={}))
+    asked(rig.ask(ALICE, "Rename", name="a", new_name="b"))
+    given(rig.ask(BOB, "Deny", id=rig.requests(BOB)[0]["id"]))
+    seen = rig.requests(BOB, all=True)
+    assert len(seen) == 4 and len({frozenset(r) for r in seen}) == 1, seen
+    by = {r["action"]: r for r in seen}
+    assert by["export"]["ticket"] == "OPS-1" and by["export"]["call"] is None
+    for key in ("entry", "entry_id", "reason", "ticket", "context", "server"):
+        assert by["audit.read"][key] is None, key
+    assert by["show"]["reason"] is None and by["show"]["entry"] == "a"
+    assert by["edit"]["does"] == "rename to b"
+    assert sum(r["closed"] is None for r in seen) == 3
+    assert not any(r["break_glass"] for r in seen)
+    shown = json.loads(person(rig, BOB, "-o", "json", "requests", "--all",
+                              code=0).out)
+    assert shown["items"] == seen
+
+
 @needs_keygen
 def test_what_is_signed_to_the_byte(rig, tmp_path):
     """What `approve --sign-key` signs is what docs/formats.md says, and what

@@ -575,6 +575,23 @@ static bool add_does(cJSON *view, const cJSON *call)
     return ok;
 }
 
+/* What one request has and another has not: there in each, so that nobody has
+ * to know which. */
+static bool add_absent(cJSON *view)
+{
+    static const char *const keys[] = {
+        "entry",  "entry_id", "reason", "ticket", "context",
+        "server", "cluster",  "call",   "does",   "closed"};
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < sizeof(keys) / sizeof(keys[0]); i++) {
+        ok = member(view, keys[i]) != NULL ||
+             cv_json_add_item(view, keys[i], cJSON_CreateNull());
+    }
+    return ok && (member(view, "break_glass") != NULL ||
+                  cv_json_add_bool(view, "break_glass", false));
+}
+
 cJSON *cv_approval_view(const struct cv_store_request *row, const cJSON *doc)
 {
     static const char *const hidden[] = {"boot", "mono_ms", "subject"};
@@ -597,7 +614,7 @@ cJSON *cv_approval_view(const struct cv_store_request *row, const cJSON *doc)
     if (!cv_json_add_str(view, "id", row->id) || !add_times(view, row) ||
         !cv_json_add_str(view, "state", cv_store_request_word(state)) ||
         !cv_json_add_str(view, "digest", row->key) ||
-        !add_does(view, member(doc, "call"))) {
+        !add_does(view, member(doc, "call")) || !add_absent(view)) {
         cJSON_Delete(view);
         view = NULL;
     }
