@@ -1,5 +1,7 @@
 #include "tests/unit/policy_test.h"
 
+#include "policy/explain_internal.h"
+
 static const char rules[] = HEAD
     "- {name: use-prod, effect: permit, subjects: {groups: [sre]}, actions: "
     "[use], entries: {names: [\"prod-*\"]}, when: {reason: required}, grant: "
@@ -495,6 +497,31 @@ static void keeps_its_word(void **state)
     assert_null(strstr(at, "```yaml"));
 }
 
+/* Whatever was there before: of a rule that gave what is held, nothing. */
+static void forgets_the_use_of_what_is_held(void **state)
+{
+    struct cv_decide_request r = {.action = CV_ACTION_USE, .held_rule = "lim"};
+    struct cv_policy *p = policy_of(
+        HEAD "- {name: lim, effect: permit, subjects: {users: [alice]}, "
+             "actions: [use], limit: {count: 2, per: 1h, sessions: 1}}\n");
+    const struct cv_explained e = {.policy = p, .request = &r};
+    struct cv_explain_use use;
+    (void)state;
+    memset(&use, 1, sizeof(use));
+    cv_explain_use_of(&e, cv_policy_permit(p, "lim"), &use);
+    assert_false(use.counts || use.counted || use.lives || use.lived);
+    assert_int_equal(use.used, 0);
+    assert_int_equal(use.live, 0);
+    r.held_rule = NULL;
+    memset(&use, 1, sizeof(use));
+    cv_explain_use_of(&e, cv_policy_permit(p, "lim"), &use);
+    assert_true(use.counts && use.lives);
+    assert_false(use.counted || use.lived);
+    assert_int_equal(use.used, 0);
+    assert_int_equal(use.live, 0);
+    cv_policy_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +537,7 @@ int main(void)
         cmocka_unit_test(takes_numbers_for_uids),
         cmocka_unit_test(words_of_what_is_there),
         cmocka_unit_test(keeps_its_word),
+        cmocka_unit_test(forgets_the_use_of_what_is_held),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -229,7 +229,7 @@ static void gives_what_one_rule_gives(void **state)
         HEAD RULE("p", "permit",
                   ", entries: {names: [a]}, limit: {count: 5, per: 1h}")
             RULE("q", "permit",
-                 ", entries: {names: [b]}, limit: {count: 5, per: 1h}")
+                 ", entries: {names: [b]}, limit: {count: 1, per: 1h}")
                 RULE("f", "forbid", ", entries: {names: [c]}"));
     r.counts = &counts;
     assert_int_equal(cv_decide_list_new(p, &r, &list, &result, NULL), CV_OK);

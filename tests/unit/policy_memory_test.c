@@ -744,6 +744,22 @@ static void loading(void **state)
     try_all(set_zones, false, false);
 }
 
+/* Also where there is none to be read. */
+static void loading_none(void **state)
+{
+    struct cv_policy *p = policy_of(
+        HEAD "- {name: a, effect: permit, subjects: {uids: [5]}, actions: "
+             "[use]}\n");
+    cJSON *o = (cJSON *)p;
+    (void)state;
+    left = 0;
+    enum cv_status st = cv_policy_read_zones(p, folder, &o, NULL, NULL);
+    left = -1;
+    assert_int_equal(st, CV_INTERNAL);
+    assert_null(o);
+    cv_policy_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -753,7 +769,7 @@ int main(void)
         cmocka_unit_test(testing),    cmocka_unit_test(waiting),
         cmocka_unit_test(comparing),  cmocka_unit_test(linting),
         cmocka_unit_test(formatting), cmocka_unit_test(loading),
-        cmocka_unit_test(freeing),
+        cmocka_unit_test(freeing),    cmocka_unit_test(loading_none),
     };
     return cmocka_run_group_tests(tests, begin, drop_zone);
 }

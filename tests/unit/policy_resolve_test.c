@@ -364,6 +364,15 @@ static void put(const char *folder, const char *name, const void *data,
     (void)fclose(f);
 }
 
+/* The lowest descriptor that is free. */
+static int next_fd(void)
+{
+    int fd = dup(STDERR_FILENO);
+    assert_int_not_equal(fd, -1);
+    assert_int_equal(close(fd), 0);
+    return fd;
+}
+
 static void reads_zone_files(void **state)
 {
     (void)state;
@@ -391,17 +400,22 @@ static void reads_zone_files(void **state)
     assert_non_null(strstr(err.hint, "tzdata"));
 
     put(folder, "Europe/Berlin", "TZif", 4);
+    cv_err_init(&err);
     assert_int_equal(cv_policy_read_zones(p, folder, &found, NULL, &err),
                      CV_INVALID);
     assert_null(found);
+    assert_non_null(strstr(err.text, "time zone \"Europe/Berlin\": "));
+    assert_null(strstr(err.text, "this host has none"));
 
     cv_buf_init(&file, NULL, CV_KIB(64));
     assert_int_equal(
         cv_decode_base64(berlin, strlen(berlin), false, "zone", &file, NULL),
         CV_OK);
     put(folder, "Europe/Berlin", file.data, file.len);
+    const int free_fd = next_fd();
     assert_int_equal(cv_policy_read_zones(p, folder, &found, NULL, &err),
                      CV_OK);
+    assert_int_equal(next_fd(), free_fd); /* it holds no file open */
     assert_string_equal(
         cJSON_GetObjectItemCaseSensitive(found, "Europe/Berlin")->valuestring,
         berlin);
