@@ -455,7 +455,7 @@ def test_tiles_of_records_that_are_not_there(written, extra):
     old, = os.listdir(os.path.join(tile, "0", "000.p"))
     left = os.path.join(tile, "0", "000.p", str(int(old) - 1))
     with open(left, "wb") as f:
-        f.write(b"of a moment before, damaged")
+        f.write(b"")                  # a power failure leaves it so
     os.chmod(left, 0o600)
     assert written.verify()["ok"]
     path = os.path.join(tile, extra)
@@ -468,6 +468,38 @@ def test_tiles_of_records_that_are_not_there(written, extra):
     assert fault["message"].startswith(f"audit/tile/{extra}: ")
     written("audit", "rebuild", code=0)
     assert written.verify()["ok"]
+
+
+def test_tiles_of_which_nothing_is_said(written):
+    """What lies there is held against the log, with or without the files that
+    say how far the tiles go; that there are none is told."""
+    assert written.verify()["notes"] == []
+    for name in ("tiles", "tiles.last"):
+        os.unlink(written.path("audit/" + name))
+    note, = written.verify()["notes"]
+    assert note["what"] == "tiles" and "audit rebuild" in note["message"]
+    folder = written.path("audit/tile/entries/000.p")
+    name, = os.listdir(folder)
+    tile = os.path.join(folder, name)
+    with open(tile, "rb") as f:
+        good = f.read()
+    with open(tile, "wb") as f:
+        f.write(good.replace(b"k1=v", b"k1=x").replace(b"import", b"exporT"))
+    error, = written.verify(INTEGRITY)["errors"]
+    assert error["what"] == "tiles"
+    assert error["message"].startswith(f"audit/tile/entries/000.p/{name}: ")
+    assert "audit rebuild" in written.error(INTEGRITY, "audit", "verify")["hint"]
+    written("audit", "rebuild", code=0)
+    assert written.verify()["notes"] == []
+
+
+def test_a_tile_that_others_may_read_was_not_changed(written):
+    folder = written.path("audit/tile/0/000.p")
+    name, = os.listdir(folder)
+    os.chmod(os.path.join(folder, name), 0o644)
+    report = written.verify()
+    note, = report["notes"]
+    assert report["ok"] and "open to other users" in note["message"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: another user")

@@ -17,6 +17,7 @@ cv_unit(audit_archived SOURCES audit_archived_test.c audit_rotate.c audit_test.c
         LINK audit)
 cv_unit(audit_tail SOURCES audit_tail_test.c audit_test.c LINK audit)
 cv_unit(audit_verify SOURCES audit_verify_test.c audit_report.c audit_test.c LINK audit)
+cv_unit(audit_verify_tiles SOURCES audit_verify_tiles_test.c audit_report.c audit_test.c LINK audit)
 cv_unit(audit_verify_keys SOURCES audit_verify_keys_test.c audit_report.c audit_rotate.c
                                   audit_test.c LINK audit)
 cv_unit(audit_open SOURCES audit_open_test.c audit_rotate.c audit_test.c LINK audit)

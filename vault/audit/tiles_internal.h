@@ -52,42 +52,72 @@ CV_MUST_USE enum cv_status cv_tiles_set_mark(int vault, uint64_t size,
 CV_MUST_USE enum cv_status cv_tiles_set_last(int vault, uint64_t size,
                                              struct cv_err *err);
 
-/* Holding the tiles against the log while that is read. */
-struct cv_tiles_check;
+/* A partial tile, by its name. */
+struct cv_tiles_partial {
+    int level; /* -1: of records */
+    uint64_t n;
+    unsigned width;
+};
 
-/* CV_NOT_FOUND: there are none. CV_INTEGRITY: audit/tiles is not what it
- * should be. CV_IO, CV_CONFIG, CV_INTERNAL. */
-CV_MUST_USE enum cv_status
-cv_tiles_check_open(int vault, struct cv_tiles_check **out, struct cv_err *err);
-
-/* The next record and its hash; `subtree`, when it is the last of
- * CV_TILE_WIDTH, the root over these (else NULL); `offset`: where the one
- * behind it begins in the log. NULL when all is well, else what is wrong: no
- * further one may be added then. */
-const char *cv_tiles_check_add(struct cv_tiles_check *c, struct cv_bytes record,
-                               const uint8_t hash[CV_TREE_HASH],
-                               const uint8_t *subtree, uint64_t offset);
-
-/* In place of the first records, which are archived: the hash tiles over them,
- * level above level, up to `gone`. As cv_tiles_check_add. */
-const char *cv_tiles_check_archived(struct cv_tiles_check *c,
-                                    const struct cv_tree *gone);
-
-/* How many leaves the tiles say they have. */
-uint64_t cv_tiles_check_size(const struct cv_tiles_check *c);
-
-/* The log ended. As cv_tiles_check_add. */
-const char *cv_tiles_check_end(struct cv_tiles_check *c);
-
-void cv_tiles_check_free(struct cv_tiles_check *c);
-
-/* The furthest of the files beneath audit/tile, whoever made them: of how many
- * leaves it speaks, and its path. 0: there is none. What cannot be read, or has
- * no tile's name, is passed over. */
+/* The files beneath audit/tile by their names, whoever made them: the furthest,
+ * of how many leaves it speaks (0: there is none) and its path; and the partial
+ * tiles, of which a crash leaves a few. What cannot be read, or has no tile's
+ * name, is passed over. */
+#define CV_TILES_PARTIALS 64
 struct cv_tiles_reach {
     uint64_t size;
     char path[CV_TILES_PATH];
+    struct cv_tiles_partial partial[CV_TILES_PARTIALS];
+    unsigned n_partials;
+    bool more; /* than there is room for */
 };
 void cv_tiles_reach(int vault, struct cv_tiles_reach *out);
+
+/* Holding the tiles against the log while that is read.
+ *
+ * Those that audit/tiles and audit/tiles.last speak of count: they are there,
+ * and byte for byte what the log says. Whatever else lies there of records that
+ * the log has is what the log says, too, or what a power failure makes of a
+ * file that was not synced: it is short, or zero from some 512-byte boundary to
+ * its end. */
+struct cv_tiles_check;
+
+/* What is found. CV_TILES_MEMORY: there is none left; `why` is NULL. */
+enum cv_tiles_finding { CV_TILES_WRONG, CV_TILES_NOTE, CV_TILES_MEMORY };
+typedef void cv_tiles_say(void *ctx, enum cv_tiles_finding kind,
+                          const char *why);
+
+/* `there` is borrowed until it is freed; the rest as it says. Without
+ * audit/tiles no tile counts. CV_INTEGRITY: audit/tiles is not what it should
+ * be. CV_IO, CV_CONFIG, CV_INTERNAL. */
+CV_MUST_USE enum cv_status
+cv_tiles_check_open(int vault, const struct cv_tiles_reach *there,
+                    cv_tiles_say *say, void *ctx, struct cv_tiles_check **out,
+                    struct cv_err *err);
+
+/* The next record and its hash; `subtree`, when it is the last of
+ * CV_TILE_WIDTH, the root over these (else NULL); `offset`: where the one
+ * behind it begins in the log. */
+void cv_tiles_check_add(struct cv_tiles_check *c, struct cv_bytes record,
+                        const uint8_t hash[CV_TREE_HASH],
+                        const uint8_t *subtree, uint64_t offset);
+
+/* In place of the first records, which are archived: the hash tiles over them,
+ * level above level, up to `gone`; `offset`: where the log begins behind them.
+ * NULL when all is well, else what is wrong (nothing is said then, and nothing
+ * may be added). */
+const char *cv_tiles_check_archived(struct cv_tiles_check *c,
+                                    const struct cv_tree *gone,
+                                    uint64_t offset);
+
+/* How many leaves the tiles have that count; of them in full tiles, and is
+ * there a word of these at all (audit/tiles)? */
+uint64_t cv_tiles_check_size(const struct cv_tiles_check *c);
+uint64_t cv_tiles_check_full(const struct cv_tiles_check *c, bool *marked);
+
+/* The log ended. */
+void cv_tiles_check_end(struct cv_tiles_check *c);
+
+void cv_tiles_check_free(struct cv_tiles_check *c);
 
 #endif

@@ -30,6 +30,16 @@ static void reached(struct cv_tiles_reach *out, const struct at *at, uint64_t n,
     }
 }
 
+static void keep(struct cv_tiles_reach *out, int level, uint64_t n,
+                 unsigned width)
+{
+    out->more = out->more || out->n_partials == CV_TILES_PARTIALS;
+    if (!out->more) {
+        out->partial[out->n_partials++] =
+            (struct cv_tiles_partial){level, n, width};
+    }
+}
+
 /* A number of `len` digits; false: it is none. */
 static bool digits(const char *text, size_t len, unsigned *out)
 {
@@ -67,6 +77,7 @@ static void look_partial(int above, const char *name, const struct at *at,
             digits(item->d_name, strlen(item->d_name), &width) && width > 0 &&
             width < CV_TILE_WIDTH) {
             reached(out, at, n, width);
+            keep(out, at->level, n, width);
         }
     }
     if (list != NULL) {

@@ -17,8 +17,7 @@
 #define LOG_PATH "audit/log"
 #define RETRIES 8
 
-/* Failures that are no finding about the log. */
-static bool is_fatal(enum cv_status status)
+bool cv_verify_is_fatal(enum cv_status status)
 {
     return status == CV_IO || status == CV_INTERNAL || status == CV_CONFIG;
 }
@@ -53,7 +52,7 @@ static enum cv_status read_key(struct cv_verify *v,
     status = cv_logkey_read(v->vault, &v->key, &why);
     status = judge_file(v, "audit/key.pub", status);
     v->has_key = status == CV_OK;
-    if (is_fatal(status)) {
+    if (cv_verify_is_fatal(status)) {
         *err = why;
         return status;
     }
@@ -80,7 +79,7 @@ static enum cv_status read_checkpoint(struct cv_verify *v, struct cv_err *err)
                          "there is a checkpoint, but audit/key.pub is gone");
     }
     v->checkpoint.there = status == CV_OK;
-    if (is_fatal(status)) {
+    if (cv_verify_is_fatal(status)) {
         *err = why;
         return status;
     }
@@ -157,7 +156,7 @@ static enum cv_status read_cosigned(struct cv_verify *v,
     cv_err_init(&why);
     status = cv_anchored_read(v->vault, &v->key, options->witnesses,
                               options->n_witnesses, &v->cosigned, &why);
-    if (is_fatal(status)) {
+    if (cv_verify_is_fatal(status)) {
         *err = why;
         return status;
     }
@@ -181,7 +180,7 @@ static enum cv_status read_state(struct cv_verify *v, struct cv_err *err)
     cv_err_init(&why);
     status =
         judge_file(v, "audit/state", cv_state_read(v->vault, &v->state, &why));
-    if (is_fatal(status)) {
+    if (cv_verify_is_fatal(status)) {
         *err = why;
         return status;
     }
@@ -191,25 +190,6 @@ static enum cv_status read_state(struct cv_verify *v, struct cv_err *err)
     if (v->state.n > 0 && !v->checkpoint.there && !v->checkpoint_bad) {
         cv_verify_add(v, "checkpoint", "the last checkpoint is gone");
     }
-    return CV_OK;
-}
-
-static enum cv_status read_tiles(struct cv_verify *v, struct cv_err *err)
-{
-    struct cv_err why;
-    enum cv_status status;
-
-    cv_err_init(&why);
-    status = cv_tiles_check_open(v->vault, &v->tiles, &why);
-    if (is_fatal(status)) {
-        *err = why;
-        return status;
-    }
-    if (status == CV_INTEGRITY) {
-        cv_verify_add(v, "tiles", why.text);
-    }
-    v->tiles_size = v->tiles == NULL ? 0 : cv_tiles_check_size(v->tiles);
-    cv_tiles_reach(v->vault, &v->tiles_reach);
     return CV_OK;
 }
 
@@ -234,7 +214,7 @@ static enum cv_status open_all(struct cv_verify *v,
         status = read_state(v, err);
     }
     if (status == CV_OK) {
-        status = read_tiles(v, err);
+        status = cv_verify_tiles_read(v, err);
     }
     if (status == CV_OK) {
         status = cv_verify_kept_read(v, err);
@@ -371,21 +351,6 @@ static enum cv_status scan(struct cv_verify *v,
     return status;
 }
 
-/* A crash leaves tiles behind of records that are in the log, never of others:
- * they are made when a checkpoint is over these. */
-static void check_reach(struct cv_verify *v)
-{
-    char why[CV_REPORT_MESSAGE];
-
-    if (v->report.found == 0 && v->tiles_reach.size > v->at.tree.size) {
-        (void)snprintf(why, sizeof why,
-                       "%s: the log has no such records; take it away, or run "
-                       "certvault audit rebuild",
-                       v->tiles_reach.path);
-        cv_verify_add(v, "tiles", why);
-    }
-}
-
 /* Nothing tells then how far the log once went. */
 static void note_bare(struct cv_verify *v)
 {
@@ -398,10 +363,8 @@ static void note_bare(struct cv_verify *v)
 /* What speaks of a size that the log did not reach. */
 static void check_short(struct cv_verify *v)
 {
-    const char *wrong = v->tiles == NULL ? NULL : cv_tiles_check_end(v->tiles);
-
-    if (wrong != NULL) {
-        cv_verify_add(v, "tiles", wrong);
+    if (v->tiles != NULL) {
+        cv_tiles_check_end(v->tiles);
     }
     if (v->checkpoint.there && !v->checkpoint.seen) {
         cv_verify_add(v, "size", "the log is shorter than its checkpoint");
@@ -590,7 +553,7 @@ static enum cv_status verify_once(int vault,
     if (status == CV_OK) {
         check_short(&v);
         note_bare(&v);
-        check_reach(&v);
+        cv_verify_tiles_end(&v);
         cv_verify_keys_end(&v, options == NULL ? (struct cv_bytes){NULL, 0}
                                                : options->checkpoint);
         cv_verify_keys_store(&v, options == NULL ? NULL : options->store_key);

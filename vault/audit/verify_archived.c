@@ -239,7 +239,8 @@ enum cv_status cv_verify_archived_begin(struct cv_verify *v,
     }
     begin_at(v);
     wrong = v->tiles == NULL ? "the hash tiles of the archived records are gone"
-                             : cv_tiles_check_archived(v->tiles, &v->gone.tree);
+                             : cv_tiles_check_archived(v->tiles, &v->gone.tree,
+                                                       v->gone.offset);
     if (wrong != NULL) {
         cv_verify_add(v, WHAT, wrong);
         cv_tiles_check_free(v->tiles);

@@ -116,8 +116,8 @@ struct cv_verify {
     struct cv_frontier at;   /* behind the last frame */
     uint64_t records;        /* frames that are right */
     struct cv_ops ops;
-    struct cv_tiles_check *tiles; /* NULL: none, or found wrong */
-    uint64_t tiles_size;
+    struct cv_tiles_check *tiles;      /* NULL: not looked at (any more) */
+    uint64_t tiles_size;               /* of those that count */
     struct cv_tiles_reach tiles_reach; /* whatever is said of them */
     int64_t last_s;                    /* since the clock was last set */
     int64_t last_ms;                   /* of this boot */
@@ -137,6 +137,15 @@ void cv_verify_take(struct cv_verify *v, const struct cv_verify_look *look,
                     const uint8_t hash[CV_TREE_HASH],
                     const struct cv_tree_made *made, struct cv_bytes leaf,
                     bool whole);
+
+/* Is it no finding about the log, but a failure of the reading? */
+bool cv_verify_is_fatal(enum cv_status status);
+
+/* verify_tiles.c. Before the log is opened, and at its end. CV_IO, CV_CONFIG,
+ * CV_INTERNAL. */
+CV_MUST_USE enum cv_status cv_verify_tiles_read(struct cv_verify *v,
+                                                struct cv_err *err);
+void cv_verify_tiles_end(struct cv_verify *v);
 
 /* A leaf that may give the log another key (rotation.h), or carry one that did
  * (carried.h): both must have signed it. At the end each must have followed the

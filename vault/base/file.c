@@ -296,6 +296,39 @@ static int make_blocking(int fd)
     return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
+/* Why it was not opened, which errno says. */
+static enum cv_status not_opened(const char *name, struct cv_err *err)
+{
+    if (errno == EEXIST) {
+        char text[SHOWN];
+        return cv_fail(err, CV_EXISTS, "%s is there already",
+                       shown(text, name));
+    }
+    if (errno == ELOOP || errno == EXDEV) {
+        return refuse_path(name, "is a link, or leads out of the folder", err);
+    }
+    if (errno == ENXIO || errno == EISDIR) {
+        return refuse_path(name, "is not a regular file", err);
+    }
+    return cv_file_fail("open", name, err);
+}
+
+enum cv_status cv_file_open_loose(int dir, const char *name, int *fd,
+                                  struct cv_err *err)
+{
+    struct stat st;
+    *fd = open_any(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (*fd < 0) {
+        *fd = -1;
+        return not_opened(name, err);
+    }
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        cv_file_close(fd);
+        return refuse_path(name, "is not a regular file", err);
+    }
+    return CV_OK;
+}
+
 enum cv_status cv_file_open(int dir, const char *name, int flags, int *fd,
                             struct cv_err *err)
 {
@@ -303,19 +336,7 @@ enum cv_status cv_file_open(int dir, const char *name, int flags, int *fd,
     *fd = open_any(dir, name, how);
     if (*fd < 0) {
         *fd = -1;
-        if (errno == EEXIST) {
-            char text[SHOWN];
-            return cv_fail(err, CV_EXISTS, "%s is there already",
-                           shown(text, name));
-        }
-        if (errno == ELOOP || errno == EXDEV) {
-            return refuse_path(name, "is a link, or leads out of the folder",
-                               err);
-        }
-        if (errno == ENXIO || errno == EISDIR) {
-            return refuse_path(name, "is not a regular file", err);
-        }
-        return cv_file_fail("open", name, err);
+        return not_opened(name, err);
     }
     enum cv_status status = check_file(*fd, name, err);
     if (status == CV_OK &&

@@ -34,6 +34,12 @@ CV_MUST_USE enum cv_status cv_file_make_folder(const char *path, int *fd,
 CV_MUST_USE enum cv_status cv_file_open(int dir, const char *name, int flags,
                                         int *fd, struct cv_err *err);
 
+/* cv_file_open for reading, whoever else may read or write the file, and
+ * whatever other names it has: for what is compared with what is known anyway.
+ * CV_CONFIG: no regular file, or a link on the way. */
+CV_MUST_USE enum cv_status cv_file_open_loose(int dir, const char *name,
+                                              int *fd, struct cv_err *err);
+
 /* Opens a caller's file for reading: any owner, regular file, link followed;
  * opened so that a FIFO or device does not block and is refused. *fd is -1 on
  * failure: CV_NOT_FOUND, CV_INVALID (not a regular file), CV_IO (no
