@@ -610,6 +610,25 @@ def test_what_was_proven_before_the_change_still_is(vault, secrets, tmp_path):
     assert not os.path.exists(nowhere.folder)
 
 
+def test_an_archive_hides_no_other_key(old, secrets, tmp_path):
+    """Another log under the name of this one, whole and signed, that says that
+    its oldest records are archived: vault.db knows the log's key."""
+    name = old("audit", "key", code=0).text.split("+")[0]
+    (tmp_path / "other").mkdir()
+    other = harness.Vault(str(tmp_path / "other"), secrets, init=False)
+    other("init", "--key", "file:" + other.key_file, "--log-origin", name,
+          code=0)
+    fill(other, 600)
+    other("audit", "checkpoint", code=0)
+    archive(other, 600, tmp_path / "log-0")
+    assert other.verify()["ok"]
+    old.spoilt = True
+    shutil.rmtree(old.path("audit"))
+    shutil.copytree(other.path("audit"), old.path("audit"))
+    fault, = old.verify(INTEGRITY)["errors"]
+    assert fault["what"] == "key" and "two different vaults" in fault["message"]
+
+
 def sign(vault, text):
     """What is behind the name in the line of the log's key."""
     with open(vault.path("audit/log.key"), encoding="ascii") as f:

@@ -3,6 +3,7 @@ whose log is not what it should be."""
 
 import json
 import os
+import pathlib
 import shutil
 import sqlite3
 
@@ -428,6 +429,29 @@ def test_a_store_behind_by_a_change_of_keys(written):
     with open(written.path("vault.db"), "wb") as f:
         f.write(before)
     assert written.verify()["ok"]
+
+
+def test_a_change_of_keys_is_not_undone(written):
+    """Who has the key that was given up can make the log's folder look as if
+    the change were under way, and sign in its place: vault.db knows better."""
+    names = ("key.pub", "log.key", "checkpoint")
+    before = {name: pathlib.Path(written.path("audit/" + name)).read_bytes()
+              for name in names}
+    written("audit", "key", "rotate", code=0)
+    os.rename(written.path("audit/log.key"), written.path("audit/log.key.next"))
+    for name in names:
+        written.write("vault/audit/" + name, before[name])
+    fault, = written.verify(INTEGRITY)["errors"]
+    assert fault["what"] == "key" and "two different vaults" in fault["message"]
+    nothing_goes(written)
+
+
+def test_a_key_that_is_gone(written):
+    """With it goes what would show whose log it is."""
+    cut_off(written, 1)
+    os.unlink(written.path("audit/key.pub"))
+    fault, = written.verify(INTEGRITY)["errors"]
+    assert fault["what"] == "key" and "audit/key.pub" in fault["message"]
 
 
 @pytest.mark.parametrize("name", ["log", "checkpoint", "key.pub"])

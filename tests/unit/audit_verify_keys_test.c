@@ -83,26 +83,79 @@ static void take_next(void *context, const struct cv_verify_progress *now)
     }
 }
 
+/* The decision that a change of keys has before its leaf. */
+static void decide_change(struct cv_log *log)
+{
+    cJSON *leaf =
+        audit_test_leaf(CV_LEAF_DECISION, AUDIT_ROTATE_OP, "admin", NULL, 8);
+
+    assert_int_equal(cv_log_append(log, leaf, NULL, NULL), CV_OK);
+    assert_int_equal(cv_log_commit(log, NULL), CV_OK);
+    cJSON_Delete(leaf);
+}
+
 /* The log's key changes between what was read of it and the end. */
 static void test_rotated_meanwhile(void **state)
 {
     struct audit_vault v;
     struct cv_log *log;
     struct cv_verify_options options = {.progress = take_next, .context = &v};
-    cJSON *leaf, *report;
+    cJSON *report;
 
     (void)state;
     audit_test_vault(&v);
     log = audit_test_open(&v);
     audit_test_fill(log, 4);
-    leaf = audit_test_leaf(CV_LEAF_DECISION, AUDIT_ROTATE_OP, "admin", NULL, 8);
-    assert_int_equal(cv_log_append(log, leaf, NULL, NULL), CV_OK);
-    assert_int_equal(cv_log_commit(log, NULL), CV_OK);
-    cJSON_Delete(leaf);
+    decide_change(log);
     audit_rotate_leaf(&v, log);
     cv_log_close(log);
     report = audit_report_run(&v, &options, CV_OK);
     cJSON_Delete(report);
+    audit_test_remove(&v);
+}
+
+/* Of the store's key: the log's, or one before it; none that comes after, as
+ * where the log's folder was put back to a time before. */
+static void test_the_stores_key(void **state)
+{
+    struct cv_verify_options options = {.vkey = NULL};
+    struct cv_buf first, second;
+    struct audit_vault v;
+    struct cv_log *log;
+    uint8_t *note, *pub, *secret;
+    size_t note_len, pub_len, secret_len;
+
+    (void)state;
+    cv_buf_init(&first, NULL, 1024);
+    cv_buf_init(&second, NULL, 1024);
+    audit_test_vault(&v);
+    log = audit_test_open(&v);
+    audit_test_fill(log, 2);
+    audit_test_checkpoint(&v, log);
+    note = audit_test_read(&v, "audit/checkpoint", &note_len);
+    pub = audit_test_read(&v, "audit/key.pub", &pub_len);
+    secret = audit_test_read(&v, "audit/log.key", &secret_len);
+    cv_note_key_text(&v.key, &first);
+    decide_change(log);
+    audit_rotate(&v, log);
+    cv_note_key_text(&v.key, &second);
+    cv_log_close(log);
+    options.store_key = cv_buf_text(&first);
+    cJSON_Delete(audit_report_run(&v, &options, CV_OK));
+    options.store_key = cv_buf_text(&second);
+    cJSON_Delete(audit_report_run(&v, &options, CV_OK));
+    /* The change was under way, it seems. */
+    audit_test_write(&v, "audit/checkpoint", note, note_len);
+    audit_test_write(&v, "audit/key.pub", pub, pub_len);
+    audit_test_write(&v, "audit/log.key.next", secret, secret_len);
+    cJSON_Delete(audit_report_run(&v, &options, CV_INTEGRITY));
+    options.store_key = cv_buf_text(&first);
+    cJSON_Delete(audit_report_run(&v, &options, CV_OK));
+    free(note);
+    free(pub);
+    free(secret);
+    cv_buf_wipe(&first);
+    cv_buf_wipe(&second);
     audit_test_remove(&v);
 }
 
@@ -111,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_torn_below_a_kept_one),
         cmocka_unit_test(test_rotated_meanwhile),
+        cmocka_unit_test(test_the_stores_key),
     };
 
     return cmocka_run_group_tests(tests, audit_test_start, NULL);

@@ -175,7 +175,8 @@ bool cv_verify_archived_report(const struct cv_verify *v, cJSON *report);
  * that was given? */
 void cv_verify_keys_end(struct cv_verify *v, struct cv_bytes anchor);
 
-/* Is the store's key, `vkey`, one that the log has or had? NULL is fine. */
+/* Is the store's key, `vkey`, the one that is believed, or one before it? NULL
+ * is fine. */
 void cv_verify_keys_store(struct cv_verify *v, const char *vkey);
 
 /* verify_kept.c. The checkpoints of earlier times (kept.h), read before the

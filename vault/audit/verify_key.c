@@ -90,29 +90,39 @@ static void not_signed(struct cv_verify *v)
     cv_verify_add(v, "anchor", why);
 }
 
-/* The store changes its key with the log's, or a moment later: one that the log
- * had is no other log's. */
+/* The store changes its key a moment after the log: it has the log's of now, or
+ * one that came before it. One that comes after: the log's folder was put back
+ * to a time before that (or made to look so, with a key that was given up). */
 static bool is_ours(const struct cv_verify *v, const struct cv_note_key *key)
 {
     if (same(key, &v->key)) {
         return true;
     }
     for (size_t i = 0; i < v->changes.n; i++) {
-        if (same(key, &v->changes.items[i].change.from) ||
-            same(key, &v->changes.items[i].change.to)) {
+        const struct cv_note_key *from = &v->changes.items[i].change.from;
+
+        if (same(from, &v->key)) {
+            return false;
+        }
+        if (same(from, key)) {
             return true;
         }
     }
-    /* Those before what is archived nobody knows; the name stays. */
-    return known_since(v) > 0 && strcmp(key->name, v->key.name) == 0;
+    return false;
 }
 
 void cv_verify_keys_store(struct cv_verify *v, const char *vkey)
 {
     struct cv_note_key key;
 
-    if (vkey != NULL && v->has_key &&
-        cv_note_key_parse(vkey, &key, NULL) == CV_OK && !is_ours(v, &key)) {
+    if (vkey == NULL || cv_note_key_parse(vkey, &key, NULL) != CV_OK) {
+        return;
+    }
+    if (!v->has_key) {
+        if (v->report.found == 0) {
+            cv_verify_add(v, "key", "the log's key is gone (audit/key.pub)");
+        }
+    } else if (!is_ours(v, &key)) {
         cv_verify_add(v, "key",
                       "vault.db and the audit log are of two different vaults");
     }
