@@ -266,3 +266,16 @@ enum cv_status cv_check_labels(const struct cv_args *args, bool bare,
     }
     return s;
 }
+
+const char *cv_check_vkey(const char *text, char room[CV_CHECK_VKEY])
+{
+    size_t len = text != NULL ? strlen(text) : 0;
+
+    if (len == 0 || len >= CV_CHECK_VKEY || text[len - 1] != '\n') {
+        return text;
+    }
+    len -= len > 1 && text[len - 2] == '\r' ? 2 : 1;
+    memcpy(room, text, len);
+    room[len] = '\0';
+    return room;
+}

@@ -68,4 +68,10 @@ CV_MUST_USE enum cv_status cv_check_labels(const struct cv_args *args,
                                            bool bare, cJSON **out,
                                            struct cv_err *err);
 
+/* A key as `audit key` prints it: one line end (LF or CRLF) that came with it
+ * out of a file is no part of it. In `room`, or the text itself where that has
+ * none, or is too long to be a key. NULL is fine. */
+#define CV_CHECK_VKEY 512
+const char *cv_check_vkey(const char *text, char room[CV_CHECK_VKEY]);
+
 #endif

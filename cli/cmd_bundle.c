@@ -118,8 +118,9 @@ enum cv_status cv_cmd_bundle_verify(struct cv_cli *cli,
                                     const struct cv_args *args,
                                     struct cv_err *err)
 {
+    char room[CV_CHECK_VKEY];
     const char *path = cv_args_value(args, "bundle");
-    const char *key = cv_args_value(args, "key");
+    const char *key = cv_check_vkey(cv_args_value(args, "key"), room);
     cJSON *parameters, *report = NULL;
     enum cv_status s;
     int dir;

@@ -41,7 +41,8 @@ static bool add_signers(cJSON *parameters, const struct cv_args *args)
     size_t at = 0;
 
     while ((vkey = cv_args_next(args, "policy-signer", &at)) != NULL) {
-        cJSON *item = cJSON_CreateString(vkey);
+        char room[CV_CHECK_VKEY];
+        cJSON *item = cJSON_CreateString(cv_check_vkey(vkey, room));
 
         if (list == NULL) {
             list = cJSON_AddArrayToObject(parameters, "policy_signers");

@@ -261,7 +261,8 @@ enum cv_status cv_cmd_prove_verify(struct cv_cli *cli,
                                    struct cv_err *err)
 {
     const char *proof = cv_args_value(args, "proof");
-    const char *key = cv_args_value(args, "key");
+    char room[CV_CHECK_VKEY];
+    const char *key = cv_check_vkey(cv_args_value(args, "key"), room);
     const char *record = cv_args_value(args, "record");
     cJSON *parameters, *keys, *report;
     const cJSON *answer;

@@ -53,6 +53,10 @@ def test_an_export_and_its_receipt(held):
     assert said["ok"] and said["index"] == leaf["seq"] and said["leaf"] == leaf
     shown = held("audit", "verify", "--proof", path, "--key", key, code=0).out
     assert b"export" in shown and b"drill" in shown
+    # The key as it stands in a file: with one line end, and no more.
+    for end, code in (("\n", 0), ("\r\n", 0), ("\n\n", INVALID),
+                      (" ", INVALID)):
+        held("audit", "verify", "--proof", path, "--key", key + end, code=code)
     # With another record, or changed, it is no proof.
     other = held.write("other.json", held("audit", "record", "0", code=0).out)
     held("audit", "verify", "--proof", path, "--key", key, "--record", other,
