@@ -139,6 +139,17 @@ def test_following_in_every_form(busy, form):
     assert shown[0] > last and shown == list(range(shown[0], shown[-1] + 1))
 
 
+def test_following_ends_with_its_reader(busy):
+    """`audit tail -f | head -1`: not with the next record only, which may be
+    long in coming."""
+    process = follow(busy, "json", "-n", "1")
+    assert os.read(process.stdout.fileno(), 1 << 16)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
 def test_who_is_far_behind_gets_all(busy):
     """An answer has a thousand records; what is behind it is asked for at
     once, and nothing is passed over."""
