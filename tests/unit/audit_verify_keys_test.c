@@ -3,6 +3,8 @@
 #include "audit_rotate.h"
 
 #include "vault/audit/kept.h"
+#include "vault/audit/query_internal.h"
+#include "vault/audit/rotation.h"
 #include "vault/audit/verify.h"
 #include "vault/base/file.h"
 
@@ -114,6 +116,42 @@ static void test_rotated_meanwhile(void **state)
     audit_test_remove(&v);
 }
 
+static enum cv_status take_change(void *ctx, const struct cv_query_cursor *at,
+                                  struct cv_bytes leaf, struct cv_err *err)
+{
+    enum cv_status s = cv_rotation_chain_take(ctx, leaf, err);
+
+    (void)at;
+    return s == CV_NOT_FOUND ? CV_OK : s;
+}
+
+/* As many as a key that is changed each week has in six years. */
+#define CHANGES 300
+static void test_many_changes(void **state)
+{
+    struct cv_rotation_chain chain = {NULL, 0};
+    struct cv_query_cursor from = {0, 0};
+    struct audit_vault v;
+    struct cv_log *log;
+    cJSON *items = cJSON_CreateArray();
+
+    (void)state;
+    audit_test_vault(&v);
+    log = audit_test_open(&v);
+    for (int i = 0; i < CHANGES; i++) {
+        audit_rotate(&v, log);
+    }
+    cv_log_close(log);
+    assert_int_equal(cv_query_scan(v.fd, &from, take_change, &chain, NULL),
+                     CV_OK);
+    assert_int_equal(chain.n, CHANGES + 1);
+    assert_int_equal(cv_rotation_list(v.fd, &v.key, items, NULL), CV_OK);
+    assert_int_equal(cJSON_GetArraySize(items), CHANGES + 1);
+    cJSON_Delete(items);
+    cv_rotation_chain_free(&chain);
+    audit_test_remove(&v);
+}
+
 /* Of the store's key: the log's, or one before it; none that comes after, as
  * where the log's folder was put back to a time before. */
 static void test_the_stores_key(void **state)
@@ -164,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_torn_below_a_kept_one),
         cmocka_unit_test(test_rotated_meanwhile),
+        cmocka_unit_test(test_many_changes),
         cmocka_unit_test(test_the_stores_key),
     };
 

@@ -18,9 +18,11 @@
  * now. */
 #define CV_ARCHIVED_PLACES "audit/archived.places"
 
+#define CV_ARCHIVED_PLACES_MOST 257 /* with more the log is read */
+
 struct cv_archived_places {
     size_t n;
-    struct cv_query_cursor at[CV_LIMIT_LOG_KEYS + 1];
+    struct cv_query_cursor at[CV_ARCHIVED_PLACES_MOST];
 };
 
 /* Does the log, read at these places and behind its tiles, say that the key

@@ -152,7 +152,8 @@
 #define CV_LIMIT_READING_S 3600 /* from a report's or bundle's beginning */
 #define CV_LIMIT_BUNDLE_PROOFS 1000
 #define CV_LIMIT_BUNDLE_STEP_PROOFS 64 /* sent at once */
-#define CV_LIMIT_LOG_KEYS 256          /* changes of a log's key, in a bundle */
+#define CV_LIMIT_LOG_KEYS 2048         /* changes of a log's key, in a bundle */
+#define CV_LIMIT_BUNDLE_KEYS CV_MIB(4) /* the leaves that say so */
 #define CV_LIMIT_BUNDLE_POLICIES 1000
 #define CV_LIMIT_BUNDLE_IDS 64     /* entries that bore one name */
 #define CV_LIMIT_PROOF CV_KIB(160) /* a proof file: note, hashes, a record */

@@ -465,7 +465,7 @@ enum cv_status cv_bundling_head(struct cv_broker *b, struct cv_proving *p,
     struct head h = {.b = b, .p = p, .w = w, .out = out};
     enum cv_status s;
 
-    cv_buf_init(&h.changes, NULL, CV_LIMIT_BUNDLE_HEAD);
+    cv_buf_init(&h.changes, NULL, CV_LIMIT_BUNDLE_KEYS);
     h.manifest = cJSON_AddObjectToObject(out, "manifest");
     s = fill(&h, w, err);
     *first = h.first;
