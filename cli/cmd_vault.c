@@ -4,7 +4,6 @@
 #include "cli/cmd_agent.h"
 #include "cli/connect.h"
 #include "cli/done.h"
-#include "cli/unlock.h"
 
 /* What it was done to, for a document: the run's. */
 static cJSON *lock_object(struct cv_cli *cli, bool locked, struct cv_err *err)
@@ -54,11 +53,10 @@ static enum cv_status thaw(struct cv_cli *cli, struct cv_err *err)
                          cv_json_add_bool(o, "frozen", false), err);
 }
 
-/* The vault says by itself which slots it has when something needs it open;
- * SlotList tells the same to those who may ask. */
+/* The call says that it is locked, and is opened like any. */
 CV_CMD(vault_unlock)
 {
-    const cJSON *slots;
+    const cJSON *answer;
     enum cv_status s;
 
     if (cv_args_has(args, "all")) {
@@ -72,11 +70,7 @@ CV_CMD(vault_unlock)
         cv_output_note(&cli->out, "it is open already");
         return print_lock(cli, false, err);
     }
-    s = cv_call_member(cli, "SlotList", cv_cli_parameters(cli), "items",
-                       CV_JSON_ARRAY, &slots, err);
-    if (s == CV_OK) {
-        s = cv_unlock_run(cli, slots, err);
-    }
+    s = cv_call_simple(cli, "Unlock", cJSON_CreateObject(), &answer, err);
     if (s == CV_OK && cv_connect_is_private(cli)) {
         cv_output_note(&cli->out, "it opens; this broker was for one command, "
                                   "so it is locked again");

@@ -3,6 +3,8 @@ entry, a grant, a request that is not there the answer is that of one that is.
 As root, because the others are other users, by number."""
 
 import json
+import os
+import shutil
 
 import pytest
 
@@ -10,6 +12,7 @@ import harness
 import kube
 from approval_rig import (Rig, approvals, asked, given, person, refused,
                           vault_with_entry)
+from harness import UNAVAILABLE
 from kube import Identity, as_yaml, config
 from users import ALICE, BOB, CAROL, needs_root, permit
 
@@ -190,3 +193,37 @@ def test_offline_66_stays(home, secrets):
     v("exec", "a", "--context", "nosuch", "--", "true",
       code=harness.NOT_FOUND)
     v.verify()
+
+
+def test_opening_is_not_decided_as_root(served):
+    """Whoever has what opens the vault opens it, and leaves no denial; who has
+    not learns of which kind it is, and not where it lies."""
+    v = served.v
+    kept = os.path.join("/tmp", f"cv-key-{EVE}-{os.getpid()}")
+    shutil.copy(v.key_file, kept)
+    os.chown(kept, EVE, EVE)
+    os.chmod(kept, 0o600)
+    try:
+        v(*v.to, "lock", code=0)
+        error = refused(served.ask(EVE, "Unlock"), "locked")
+        assert [s.keys() for s in error["slots"]] == [{"kind"}], error
+        done = person(served, EVE, "unlock", code=UNAVAILABLE)
+        assert "name the key file with --key-file" in done.note
+        assert v.key_file not in done.note
+        with open(kept, "r+b") as f:
+            right = f.read()
+            f.seek(0)
+            f.write(bytes(len(right)))
+        person(served, EVE, "--key-file", kept, "unlock", code=UNAVAILABLE)
+        assert v.json(*v.to, "status")["locked"]
+        with open(kept, "r+b") as f:
+            f.write(right)
+        person(served, EVE, "--key-file", kept, "unlock", code=0)
+        assert not v.json(*v.to, "status")["locked"]
+        assert given(served.ask(EVE, "Unlock")) == {}
+    finally:
+        os.unlink(kept)
+    mine = [r for r in served.leaves() if r["actor"]["uid"] == EVE]
+    assert [(r["phase"], r["outcome"]) for r in mine] == \
+        [("event", "failed"), ("event", "ok")], mine
+    assert {r["details"]["method"] for r in mine} == {"Unlock"}

@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The slots as they are stored, in an array. */
 static enum cv_status add_slot(void *context, const char *id, const char *doc,
@@ -232,21 +233,55 @@ enum cv_status cv_broker_open_box(struct cv_broker *b, const cJSON *key,
     return s;
 }
 
+/* Of the slots that a locked vault names to somebody who may do nothing: of
+ * which kinds they are, and which token; not where their files lie. */
+static void hide_places(cJSON *slots)
+{
+    static const char *const keys[] = {"id", "path", "name", "created"};
+    cJSON *slot;
+
+    cJSON_ArrayForEach(slot, slots)
+    {
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+            cJSON_DeleteItemFromObjectCaseSensitive(slot, keys[i]);
+        }
+    }
+}
+
+/* Without a key: what would open it. Nothing was tried, and what it answers is
+ * in no record. */
+static enum cv_status open_already(struct cv_broker *b, struct cv_reply *reply,
+                                   struct cv_err *err)
+{
+    enum cv_status s = cv_broker_need_open(b, reply, err);
+
+    if (s == CV_LOCKED && b->caller->peer.uid != geteuid()) {
+        hide_places(
+            cJSON_GetObjectItemCaseSensitive(cv_reply_failure(reply), "slots"));
+    }
+    return s;
+}
+
+/* Not decided: whoever has what opens it may open it. */
 CV_BROKER_METHOD(unlock)
 {
     struct cv_broker *b = context;
     const cJSON *key = NULL;
     const char *slot_id;
     const struct cv_json_field fields[] = {
-        {"key", CV_JSON_OBJECT, true, &key, 0},
+        {"key", CV_JSON_OBJECT, false, &key, 0},
     };
-    cJSON *details = cJSON_CreateObject();
+    cJSON *details;
     enum cv_status s =
         cv_json_read(parameters, "Unlock", CV_BROKER_FIELDS(fields), true, err);
 
     if (s == CV_OK && b->vault == NULL) {
         s = no_vault(b, err);
     }
+    if (s == CV_OK && key == NULL) {
+        return open_already(b, reply, err);
+    }
+    details = cJSON_CreateObject();
     if (s == CV_OK) {
         s = cv_broker_open_box(b, key, reply, &slot_id, err);
         if (s == CV_OK) {
