@@ -187,6 +187,47 @@ def test_asked_beforehand(rig):
     refused(rig.ask(ALICE, "Request", action="fly", name="a"), "usage")
 
 
+@pytest.mark.parametrize("action,name", [
+    (action, None) for action in "show use sign.raw export issue renew rotate "
+    "revoke remove".split()] + [
+    (action, "a") for action in ("list", "audit.read", "policy.read")])
+def test_what_no_command_would_ask(rig, action, name):
+    """Approved, it would be of no use to anybody."""
+    rig.policy(permit("all", [ALICE], [action], **approvals()))
+    named = {} if name is None else {"name": name}
+    refused(rig.ask(ALICE, "Request", action=action, **named), "usage")
+    other = {"name": "a"} if name is None else {}
+    id = given(rig.ask(ALICE, "Request", action=action,
+                       **other))["request"]["id"]
+    assert [r["id"] for r in rig.requests(ALICE, all=True)] == [id]
+
+
+def test_nobody_is_asked_for_what_cannot_be(rig):
+    """Another context than there are; an entry that is never exported: 77 at
+    once, and recorded."""
+    rig.v(*rig.v.to, "import", "-", "--name", "kept", code=0,
+          input=kube.as_yaml(kube.config(kube.Identity("p256"))))
+    rig.policy(EXPORT)
+    refused(rig.ask(ALICE, "Request", action="export", name="a",
+                    context="nosuch"), "not-found")
+    refused(rig.ask(ALICE, "Request", action="show", name="a",
+                    context="internal"), "usage")
+    for method, more in (("Export", {"dry_run": False}),
+                         ("Export", {"dry_run": True}),
+                         ("Request", {"action": "export"})):
+        error = refused(rig.ask(ALICE, method, name="kept", reason="copy",
+                                **more), "denied")
+        assert error["message"] == "the entry kept is not exportable"
+        leaf = rig.v.json(*rig.v.to, "audit", "record",
+                          str(error["audit_seq"]))
+        assert leaf["decision"] == "deny" and leaf["entry"] == "kept"
+        assert leaf["actor"]["uid"] == ALICE
+        # Who may not is told what the policy says, as ever.
+        error = refused(rig.ask(DAVE, method, name="kept", **more), "denied")
+        assert "no rule permits" in error["message"]
+    assert rig.requests(ALICE, all=True) == []
+
+
 def test_a_dry_run_files_nothing(rig):
     rig.policy(EXPORT)
     error = refused(rig.ask(ALICE, "Export", name="a", dry_run=True,

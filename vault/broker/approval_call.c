@@ -106,7 +106,7 @@ static const struct call *call_of(const char *method)
     return NULL;
 }
 
-bool cv_approval_call_is_own(enum cv_action action)
+static bool is_own(enum cv_action action)
 {
     switch (action) {
     case CV_ACTION_FETCH:
@@ -120,6 +120,38 @@ bool cv_approval_call_is_own(enum cv_action action)
     default:
         return false;
     }
+}
+
+/* Of what is not asked for by the command itself. */
+static bool is_of_entry(enum cv_action action)
+{
+    return action != CV_ACTION_LIST && action != CV_ACTION_AUDIT_READ &&
+           action != CV_ACTION_POLICY_READ;
+}
+
+enum cv_status cv_approval_call_check(enum cv_action action, bool named,
+                                      struct cv_err *err)
+{
+    const char *word = cv_action_name(action);
+    enum cv_status s;
+
+    if (action == CV_ACTION_NONE) {
+        s = cv_fail(err, CV_USAGE, "there is no such action");
+        cv_err_hint(err, "certvault(1) lists the actions");
+    } else if (is_own(action)) {
+        s = cv_fail(err, CV_USAGE, "%s is asked for by the command itself",
+                    word);
+        cv_err_hint(err, "run it: what it lacks is filed, and it says so");
+    } else if (is_of_entry(action) && !named) {
+        s = cv_fail(err, CV_USAGE, "%s is asked for of an entry", word);
+        cv_err_hint(err, "certvault request %s NAME", word);
+    } else if (!is_of_entry(action) && named) {
+        s = cv_fail(err, CV_USAGE, "%s is not asked for of one entry", word);
+        cv_err_hint(err, "certvault request %s", word);
+    } else {
+        s = CV_OK;
+    }
+    return s;
 }
 
 /* "cloud.region" in the parameters; NULL: it is not there. */

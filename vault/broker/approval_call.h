@@ -18,8 +18,11 @@
 CV_MUST_USE enum cv_status cv_approval_call(const struct cv_ask *ask,
                                             cJSON **out, struct cv_err *err);
 
-/* Is there always more to it, so that `request` cannot ask for it? */
-bool cv_approval_call_is_own(enum cv_action action);
+/* Can `request` ask for it, with the entry that it names or without? Not where
+ * there is always more to it, or where it is of an entry and none is named, or
+ * the other way round: no command would ever ask for that. CV_USAGE. */
+CV_MUST_USE enum cv_status
+cv_approval_call_check(enum cv_action action, bool named, struct cv_err *err);
 
 /* Appends it in words: "rename to prod-b". */
 void cv_approval_call_words(const cJSON *call, struct cv_buf *out);

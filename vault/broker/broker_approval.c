@@ -32,19 +32,15 @@ static enum cv_status read_request(const cJSON *parameters, struct call *c,
 
     if (s == CV_OK) {
         ask->action = cv_action_from_name(c->action);
-    }
-    if (s == CV_OK && ask->action == CV_ACTION_NONE) {
-        s = cv_fail(err, CV_USAGE, "there is no such action");
-        cv_err_hint(err, "certvault(1) lists the actions");
-    }
-    if (s == CV_OK && cv_approval_call_is_own(ask->action)) {
-        s = cv_fail(err, CV_USAGE, "%s is asked for by the command itself",
-                    c->action);
-        cv_err_hint(err, "run it: what it lacks is filed, and it says so");
+        s = cv_approval_call_check(ask->action, c->name != NULL, err);
     }
     if (s == CV_OK && ask->action != CV_ACTION_USE &&
         (ask->duration_s != 0 || ask->read_only)) {
         s = cv_fail(err, CV_USAGE, "only use has a duration, or is read-only");
+    }
+    if (s == CV_OK && c->context != NULL && ask->action != CV_ACTION_USE &&
+        ask->action != CV_ACTION_EXPORT) {
+        s = cv_fail(err, CV_USAGE, "only use and export have a context");
     }
     if (s == CV_OK &&
         (ask->duration_s < 0 || ask->duration_s > CV_LIMIT_GRANT_S)) {
@@ -71,11 +67,12 @@ static enum cv_status load_asked(struct cv_broker *b, struct call *c,
         s = cv_broker_load_entry(b, c->name, false, &c->use.row, &c->use.doc,
                                  err);
     }
+    if (s == CV_OK && ask->action == CV_ACTION_EXPORT) {
+        s = cv_entry_check_context(c->use.doc, c->context, err);
+        s = s == CV_OK ? cv_broker_check_exportable(c->use.doc, err) : s;
+    }
     if (s != CV_OK || ask->action != CV_ACTION_USE) {
-        ask->context =
-            ask->action == CV_ACTION_USE || ask->action == CV_ACTION_EXPORT
-                ? c->context
-                : NULL;
+        ask->context = c->context;
     }
     if (s != CV_OK) {
         s = cv_ask_tell(ask, c->use.doc, c->name, s, err);

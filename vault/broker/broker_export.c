@@ -18,26 +18,6 @@ struct export
     cJSON *doc;
 };
 
-static enum cv_status check_context(const struct export *x, struct cv_err *err)
-{
-    const cJSON *item;
-    enum cv_status s;
-
-    if (x->context == NULL) {
-        return CV_OK;
-    }
-    cJSON_ArrayForEach(item,
-                       cJSON_GetObjectItemCaseSensitive(x->doc, "contexts"))
-    {
-        if (strcmp(cv_entry_text(item, "name"), x->context) == 0) {
-            return CV_OK;
-        }
-    }
-    s = cv_fail(err, CV_NOT_FOUND, "the entry %s has no such context", x->name);
-    cv_err_hint(err, "certvault show %s names its contexts", x->name);
-    return s;
-}
-
 static enum cv_status read_export(const cJSON *parameters, struct export *x,
                                   struct cv_err *err)
 {
@@ -54,6 +34,26 @@ static enum cv_status read_export(const cJSON *parameters, struct export *x,
                         err);
 }
 
+/* An entry that was not taken in as exportable is never exported, whatever the
+ * policy says: nobody is asked to approve it either. */
+enum cv_status cv_broker_check_exportable(const cJSON *doc, struct cv_err *err)
+{
+    enum cv_status s;
+
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(doc, "exportable"))) {
+        return CV_OK;
+    }
+    s = cv_fail(err, CV_DENIED, "the entry %s is not exportable",
+                cv_entry_text(doc, "name"));
+    cv_err_state(err, "nothing was released; the denial is recorded");
+    cv_err_hint(err, "%s",
+                cv_entry_token_has(doc)
+                    ? "its key is on a token, which does not give it back"
+                    : "only an entry fetched or imported with --exportable can "
+                      "be exported");
+    return s;
+}
+
 /* Entered: what is decided on is what there is now. */
 static enum cv_status load(struct export *x, struct cv_err *err)
 {
@@ -62,34 +62,16 @@ static enum cv_status load(struct export *x, struct cv_err *err)
 
     x->ask.doc = x->doc;
     if (s == CV_OK) {
-        s = check_context(x, err);
+        s = cv_entry_check_context(x->doc, x->context, err);
+    }
+    if (s == CV_OK) {
+        s = cv_broker_check_exportable(x->doc, err);
     }
     x->ask.context = x->context;
     if (s != CV_OK) {
         s = cv_ask_tell(&x->ask, x->doc, x->name, s, err);
         x->ask.context = NULL;
     }
-    return s;
-}
-
-/* An entry that was not taken in as exportable is never exported, whatever the
- * policy says. */
-static enum cv_status check_exportable(const struct export *x,
-                                       struct cv_err *err)
-{
-    enum cv_status s;
-
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(x->doc, "exportable"))) {
-        return CV_OK;
-    }
-    s = cv_fail(err, CV_DENIED, "the entry %s is not exportable",
-                cv_entry_text(x->doc, "name"));
-    cv_err_state(err, "nothing was released; the denial is recorded");
-    cv_err_hint(err, "%s",
-                cv_entry_token_has(x->doc)
-                    ? "its key is on a token, which does not give it back"
-                    : "only an entry fetched or imported with --exportable can "
-                      "be exported");
     return s;
 }
 
@@ -100,9 +82,6 @@ static enum cv_status decide_loaded(struct cv_broker *b, struct export *x,
     cJSON *details;
     enum cv_status s = cv_ask_check(&x->ask, x->doc, NULL, err);
 
-    if (s == CV_OK) {
-        s = check_exportable(x, err);
-    }
     if (s == CV_OK && x->dry_run) {
         details = cJSON_CreateObject();
         (void)cv_json_add_bool(details, "dry_run", true);

@@ -445,6 +445,10 @@ extern const struct cv_interface cv_broker_door_interface;
         "break_glass", CV_JSON_ANY, false, &(const cJSON *){0}, 0 \
     }
 
+/* May it leave at all? CV_DENIED: it was not taken in so (broker_export.c). */
+CV_MUST_USE enum cv_status cv_broker_check_exportable(const cJSON *doc,
+                                                      struct cv_err *err);
+
 #define CV_BROKER_METHOD(name)                                              \
     enum cv_status cv_broker_##name(void *context, const cJSON *parameters, \
                                     struct cv_reply *reply,                 \

@@ -94,6 +94,11 @@ CV_MUST_USE enum cv_status cv_entry_kubeconfig(const cJSON *doc,
                                                const char *key_base64,
                                                cJSON **out, struct cv_err *err);
 
+/* Has `doc` this context? NULL: all of them, which it has. CV_NOT_FOUND. */
+CV_MUST_USE enum cv_status cv_entry_check_context(const cJSON *doc,
+                                                  const char *context,
+                                                  struct cv_err *err);
+
 /* Keys on tokens (entry_token.c). `key_ref` is a KeyRef of io.certvault.Module;
  * lists do not show it, `token_uri` says the same for people. */
 

@@ -131,3 +131,24 @@ enum cv_status cv_entry_kubeconfig(const cJSON *doc, const char *context,
     return cv_fail(err, CV_NOT_FOUND, "the entry %s has no such context",
                    name_of(doc));
 }
+
+enum cv_status cv_entry_check_context(const cJSON *doc, const char *context,
+                                      struct cv_err *err)
+{
+    const cJSON *item;
+    enum cv_status s;
+
+    if (context == NULL) {
+        return CV_OK;
+    }
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(doc, "contexts"))
+    {
+        if (strcmp(cv_entry_text(item, "name"), context) == 0) {
+            return CV_OK;
+        }
+    }
+    s = cv_fail(err, CV_NOT_FOUND, "the entry %s has no such context",
+                name_of(doc));
+    cv_err_hint(err, "certvault show %s names its contexts", name_of(doc));
+    return s;
+}
