@@ -338,14 +338,23 @@ static enum cv_status add_identity(struct import *in, size_t file,
     return CV_OK;
 }
 
+/* --name without a hole fits one entry. */
+static bool is_literal(const char *name)
+{
+    return name != NULL && strstr(name, "{context}") == NULL &&
+           strstr(name, "{file}") == NULL;
+}
+
 /* A new target of the token, for the next reading. */
 static enum cv_status take_target(struct import *in, struct cv_err *err)
 {
-    cJSON *p = cJSON_CreateObject(), *target = cJSON_CreateObject();
+    cJSON *p = cv_cli_parameters(in->cli), *target = cJSON_CreateObject();
     const cJSON *answer = NULL;
     enum cv_status s;
 
-    if (!cv_json_add_str(p, "to", in->to)) {
+    if (!cv_json_add_str(p, "to", in->to) ||
+        !cv_json_add_str(p, "name", is_literal(in->name) ? in->name : NULL) ||
+        !cv_json_add_item(p, "labels", cJSON_Duplicate(in->labels, true))) {
         cJSON_Delete(p);
         cJSON_Delete(target);
         return cv_fail(err, CV_INTERNAL, "memory is gone");
@@ -375,13 +384,6 @@ static void tell_left(struct import *in, const struct cv_import_read_file *f)
         cv_output_note(&in->cli->out, "%s: user %s was left alone: %s", f->name,
                        text_of(item, "user"), text_of(item, "why"));
     }
-}
-
-/* --name without a hole fits one entry. */
-static bool is_literal(const char *name)
-{
-    return name != NULL && strstr(name, "{context}") == NULL &&
-           strstr(name, "{file}") == NULL;
 }
 
 static enum cv_status one_name(const struct import *in, struct cv_err *err)

@@ -169,14 +169,16 @@ bool cv_decide_may_approve(const struct cv_policy *policy, const char *rule,
  * entry.
  *
  * cv_decide_list_new: `request` as for cv_decide_run, its entry NULL, its
- * action CV_ACTION_LIST; or CV_ACTION_FETCH(_SERVICE), to ask whether there is
- * any entry that could be fetched. CV_DENIED when no permit could match the
- * caller for any entry (that is the exit code 77), CV_BUSY when all that could
- * wait for approvals or for their limits. result->offer is what the record says
- * of all of the list: a rule that wants nothing more, if there is one; else the
- * best of those with a limit or approvals; one that breaks the glass where that
- * was asked for, or is alone. On success *out must be freed, and `policy` and
- * what `request` points to must outlive it. CV_INTERNAL: memory.
+ * action CV_ACTION_LIST; or CV_ACTION_FETCH(_SERVICE) or CV_ACTION_IMPORT, to
+ * ask whether there is any entry that could be fetched or taken in. CV_DENIED
+ * when no permit could match the caller for any entry (that is the exit code
+ * 77), CV_BUSY when all that could wait for approvals or for their limits.
+ * result->offer is what the record says of all of the list: a rule that wants
+ * nothing more, if there is one; else the best of those with a limit or
+ * approvals; one that breaks the glass where that was asked for, or is alone.
+ * On success *out must be freed, and `policy` and what `request` points to must
+ * outlive it. CV_INTERNAL: memory.
+ *
  * cv_decide_list_shows: would cv_decide_run permit this entry, by a rule that
  * wants nothing more, or by result->offer? What other rules would count, use up
  * or tell is not shown. */

@@ -158,7 +158,7 @@ static enum cv_status deny(const struct cv_decide_list *l,
 static bool is_for_many(enum cv_action action)
 {
     return action == CV_ACTION_LIST || action == CV_ACTION_FETCH ||
-           action == CV_ACTION_FETCH_SERVICE;
+           action == CV_ACTION_FETCH_SERVICE || action == CV_ACTION_IMPORT;
 }
 
 bool cv_decide_is_list(const struct cv_decide_request *request)

@@ -174,7 +174,7 @@ static void is_about_what_is_not_named(void **state)
     } actions[] = {{CV_ACTION_LIST, true, "abc"},
                    {CV_ACTION_FETCH, true, "ab"},
                    {CV_ACTION_FETCH_SERVICE, true, "ab"},
-                   {CV_ACTION_IMPORT, false, ""},
+                   {CV_ACTION_IMPORT, true, "ab"},
                    {CV_ACTION_USE, false, ""},
                    {CV_ACTION_EXPORT, false, ""}};
     (void)state;

@@ -665,6 +665,9 @@ CV_BROKER_METHOD(fetch)
         s = find_cluster(b, &f, err);
     }
     if (s == CV_OK && f.to != NULL) {
+        s = cv_held_may_go_as(&ask, f.base_name, f.labels, err);
+    }
+    if (s == CV_OK && f.to != NULL) {
         f.held = &held;
         s = cv_held_open(b, f.to, reply, &held, err);
     }

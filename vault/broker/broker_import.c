@@ -91,6 +91,9 @@ import_to_token(struct cv_broker *b, const struct import *in,
 
     cv_take_prepare(b, CV_ACTION_IMPORT, parameters, takes, n);
     s = cv_take_first_refused(takes, n, err);
+    for (size_t i = 0; i < n && s == CV_OK; i++) {
+        s = cv_held_may_go(&takes[i].ask, takes[i].doc, err);
+    }
     if (s != CV_OK) {
         return s;
     }
@@ -298,9 +301,13 @@ CV_BROKER_METHOD(check)
 CV_BROKER_METHOD(target)
 {
     struct cv_broker *b = context;
-    const char *to = NULL, *key = NULL;
+    const char *to = NULL, *name = NULL, *key = NULL;
+    const cJSON *labels = NULL;
     const struct cv_json_field fields[] = {
         {"to", CV_JSON_STRING, true, &to, CV_HELD_URI},
+        {"name", CV_JSON_STRING, false, &name, CV_LIMIT_NAME},
+        {"labels", CV_JSON_OBJECT, false, &labels, 0},
+        CV_BROKER_ASK_FIELDS,
     };
     const struct cv_json_field answer_fields[] = {
         {"public_key", CV_JSON_STRING, true, &key, 64},
@@ -308,9 +315,16 @@ CV_BROKER_METHOD(target)
     struct cv_held held = {.lock = -1};
     struct cv_message answer = {0};
     cJSON *out = cv_reply_parameters(reply);
-    enum cv_status s =
-        cv_json_read(parameters, "Target", CV_BROKER_FIELDS(fields), true, err);
+    struct cv_ask ask;
+    enum cv_status s = cv_ask_begin(b, CV_ACTION_IMPORT, parameters, &ask, err);
 
+    if (s == CV_OK) {
+        s = cv_json_read(parameters, "Target", CV_BROKER_FIELDS(fields), true,
+                         err);
+    }
+    if (s == CV_OK) {
+        s = cv_held_may_go_as(&ask, name, labels, err);
+    }
     if (s == CV_OK) {
         s = cv_held_open(b, to, reply, &held, err);
     }
@@ -325,6 +339,9 @@ CV_BROKER_METHOD(target)
                        !cv_json_add_str(out, "public_key", key) ||
                        !cv_json_add_str(out, "token_uri", held.uri))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");
+    }
+    if (s != CV_OK) {
+        cv_ask_refused(&ask, err);
     }
     cv_message_free(&answer);
     cv_held_close(&held);

@@ -227,6 +227,9 @@ static enum cv_status run_adopt(struct cv_broker *b, struct cv_ask *ask,
     enum cv_status s = t != NULL ? CV_OK : no_memory(err);
 
     if (s == CV_OK) {
+        s = cv_held_may_be(ask, a->name, a->labels, "adopted", err);
+    }
+    if (s == CV_OK) {
         s = cv_held_open(b, a->uri, reply, &held, err);
     }
     /* Whoever is about to destroy the key has looked whose it is already. */

@@ -196,6 +196,28 @@ cv_held_recover(struct cv_broker *b, const char *token, struct cv_err *err);
 /* Not entered: somebody logged in to this token just now. */
 void cv_held_logged_in(struct cv_broker *b, const char *token);
 
+/* held_may.c: by policy alone, before the token is asked for anything. Who may
+ * not is told so here, and nobody is asked for a PIN; what is permitted is
+ * decided later, when all is known. Not entered. CV_DENIED: recorded. */
+
+/* An entry of this name and provenance, with these labels (may be NULL).
+ * CV_INVALID: a name or labels that no entry has. */
+CV_MUST_USE enum cv_status cv_held_may_be(struct cv_ask *ask, const char *name,
+                                          const cJSON *labels,
+                                          const char *provenance,
+                                          struct cv_err *err);
+
+/* A key on its way to a token, in one of the ways in which tokens take them:
+ * `doc` is what is known of the entry, its provenance is set. */
+CV_MUST_USE enum cv_status cv_held_may_go(struct cv_ask *ask, cJSON *doc,
+                                          struct cv_err *err);
+
+/* The same for an entry of this name (NULL: for any at all). */
+CV_MUST_USE enum cv_status cv_held_may_go_as(struct cv_ask *ask,
+                                             const char *name,
+                                             const cJSON *labels,
+                                             struct cv_err *err);
+
 /* held_import.c */
 
 /* Not entered. May a key of this kind be taken to the token, by policy and by

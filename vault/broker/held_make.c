@@ -323,6 +323,9 @@ CV_BROKER_METHOD(generate)
     if (s == CV_OK && g.token == NULL) {
         s = find_pending(&ask, g.name, g.dry_run, &doc, err);
     } else if (s == CV_OK) {
+        s = cv_held_may_be(&ask, g.name, g.labels, "born", err);
+    }
+    if (s == CV_OK && g.token != NULL) {
         s = cv_held_open(b, g.token, reply, &held, err);
     }
     if (s == CV_OK && g.token != NULL) {
