@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +59,8 @@ struct table {
     char *environment[VARIABLES + 2]; /* of module processes */
     int modules;                      /* the text for them; -1: none */
     struct child children[CHILDREN];
-    uint32_t last; /* number given to a child */
+    uint32_t last;    /* number given to a child */
+    sigset_t signals; /* blocked in its children, and while it waits */
 };
 
 static char locale[] = "LC_ALL=C";
@@ -139,6 +141,13 @@ struct pairs {
     int second[2]; /* the relay's; else -1 */
 };
 
+/* A child may have children of its own. */
+static void usual_signals(const struct table *t)
+{
+    (void)signal(SIGCHLD, SIG_DFL);
+    (void)sigprocmask(SIG_SETMASK, &t->signals, NULL);
+}
+
 /* A child without execve: it keeps nothing but its socket. */
 static int fork_child(const struct table *t, unsigned program, int socket,
                       int other_end, pid_t *child)
@@ -151,6 +160,7 @@ static int fork_child(const struct table *t, unsigned program, int socket,
     *child = pid;
     if (pid == 0) {
         (void)signal(SIGTERM, SIG_DFL);
+        usual_signals(t);
         (void)close(CV_PROCESS_SOCKET);
         (void)close(other_end);
         if (t->modules != -1) {
@@ -235,22 +245,28 @@ static void answer_with(int socket, int error, uint32_t child,
     (void)sendmsg(socket, &m, MSG_NOSIGNAL);
 }
 
-/* A place for one more child; what ended in the meantime is waited for. */
-static struct child *child_place(struct table *t)
+/* What ended is waited for. */
+static void reap(struct table *t)
 {
-    struct child *place = NULL;
-
     for (size_t i = 0; i < CHILDREN; i++) {
         struct child *c = &t->children[i];
 
         if (c->pid != 0 && waitpid(c->pid, NULL, WNOHANG) == c->pid) {
             c->pid = 0;
         }
-        if (c->pid == 0 && place == NULL) {
-            place = c;
+    }
+}
+
+/* A place for one more child. */
+static struct child *child_place(struct table *t)
+{
+    reap(t);
+    for (size_t i = 0; i < CHILDREN; i++) {
+        if (t->children[i].pid == 0) {
+            return &t->children[i];
         }
     }
-    return place;
+    return NULL;
 }
 
 /* A number is given once, and a child that was not waited for keeps its pid:
@@ -410,6 +426,7 @@ static bool read_modules(const struct table *t, int fd)
     pid_t pid = fork();
 
     if (pid == 0) {
+        usual_signals(t);
         (void)close(CV_PROCESS_SOCKET);
         _exit(t->options->modules_now(t->options->context, fd) ? 0 : 1);
     }
@@ -492,6 +509,36 @@ static void leave_terminal(void)
     }
 }
 
+static void on_child(int signal_number)
+{
+    (void)signal_number; /* and ppoll returns */
+}
+
+/* The end of a child is heard of in `await` alone. */
+static void hear_of_children(struct table *t)
+{
+    const struct sigaction wake = {.sa_handler = on_child,
+                                   .sa_flags = SA_NOCLDSTOP};
+    sigset_t child;
+
+    (void)sigemptyset(&child);
+    (void)sigaddset(&child, SIGCHLD);
+    (void)sigaction(SIGCHLD, &wake, NULL);
+    (void)sigprocmask(SIG_BLOCK, &child, &t->signals);
+    (void)sigdelset(&t->signals, SIGCHLD);
+}
+
+/* Until the broker says something. What ends meanwhile is waited for at once:
+ * the next word may be a day away, and so long it would stay as a zombie. */
+static void await(struct table *t)
+{
+    struct pollfd p = {.fd = CV_PROCESS_SOCKET, .events = POLLIN};
+
+    do {
+        reap(t);
+    } while (ppoll(&p, 1, NULL, &t->signals) == -1 && errno == EINTR);
+}
+
 static void spawner_main(struct table *t, int socket)
 {
     unsigned program;
@@ -521,10 +568,12 @@ static void spawner_main(struct table *t, int socket)
     /* Likewise what tells a service to read its configuration again. */
     (void)signal(SIGHUP, t->options->settings != NULL ? SIG_IGN : SIG_DFL);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    hear_of_children(t);
     for (;;) {
-        ssize_t n =
-            recv(CV_PROCESS_SOCKET, &program, sizeof(program), MSG_WAITALL);
+        ssize_t n;
 
+        await(t);
+        n = recv(CV_PROCESS_SOCKET, &program, sizeof(program), MSG_WAITALL);
         if (n == -1 && errno == EINTR) {
             continue;
         }
