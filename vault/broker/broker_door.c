@@ -70,6 +70,19 @@ static void leaf_begin(struct cv_broker *b, struct cv_leaf *leaf)
     leaf->loginuid = c->peer.loginuid;
 }
 
+/* What a leaf says that nobody asked for; `op` is its own. */
+static void event_begin(struct cv_broker *b, const char *action,
+                        const cJSON *details, char op[CV_LEAF_OP + 1],
+                        struct cv_leaf *leaf)
+{
+    cv_leaf_new_op(op);
+    leaf_begin(b, leaf);
+    leaf->op = op;
+    leaf->phase = CV_LEAF_EVENT;
+    leaf->action = action;
+    leaf->details = details;
+}
+
 /* A text of the entry, NULL where it has none. */
 const char *cv_door_text_of(const cJSON *doc, const char *key)
 {
@@ -179,12 +192,7 @@ static enum cv_status tell_log(struct cv_broker *b, cJSON *details,
     struct cv_leaf leaf;
     enum cv_status s;
 
-    cv_leaf_new_op(op);
-    leaf_begin(b, &leaf);
-    leaf.op = op;
-    leaf.phase = CV_LEAF_EVENT;
-    leaf.action = "log";
-    leaf.details = details;
+    event_begin(b, "log", details, op, &leaf);
     s = cv_door_queue(b, &leaf, NULL, err);
     cJSON_Delete(details);
     return s;
@@ -508,14 +516,9 @@ void cv_broker_event(struct cv_broker *b, const char *action,
     char op[CV_LEAF_OP + 1];
     struct cv_leaf leaf;
 
-    cv_leaf_new_op(op);
-    leaf_begin(b, &leaf);
-    leaf.op = op;
-    leaf.phase = CV_LEAF_EVENT;
-    leaf.action = action;
+    event_begin(b, action, details, op, &leaf);
     leaf.outcome = status == CV_OK ? "ok" : "failed";
     leaf.status = status;
-    leaf.details = details;
     (void)!cv_door_keep(b, &leaf, NULL);
 }
 
@@ -527,15 +530,10 @@ enum cv_status cv_broker_event_queue(struct cv_broker *b, const char *action,
     char op[CV_LEAF_OP + 1];
     struct cv_leaf leaf;
 
-    cv_leaf_new_op(op);
-    leaf_begin(b, &leaf);
-    leaf.op = op;
-    leaf.phase = CV_LEAF_EVENT;
-    leaf.action = action;
+    event_begin(b, action, details, op, &leaf);
     leaf.entry = cv_door_text_of(doc, "name");
     leaf.entry_id = cv_door_text_of(doc, "entry_id");
     leaf.spki = cv_door_text_of(key, "spki_sha256");
-    leaf.details = details;
     return cv_door_queue(b, &leaf, NULL, err);
 }
 
