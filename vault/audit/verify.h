@@ -56,9 +56,9 @@ struct cv_verify_options {
 /* Checks the log of the vault whose folder is `vault`: frames, CRC, canonical
  * form, members, seq, prev, each outcome after a permit of its op; the
  * checkpoint's signature, size and root; those of earlier times (kept.h), where
- * a key of the log signed them; audit/state; the tiles, where there
- * are some (entry bundles too, byte by byte), the index (index.h) likewise; the
- * note given. `options` may be NULL.
+ * a key of the log signed them; audit/state; all tiles that are there (entry
+ * bundles too, byte by byte), the index (index.h) likewise; the note given; the
+ * store's key. `options` may be NULL.
  *
  * CV_OK or CV_INTEGRITY, and in both cases *report, which the caller frees:
  *     {"ok", "records", "size", "root": base64, "checkpoint":
@@ -69,15 +69,15 @@ struct cv_verify_options {
  *      "tiles": leaves that are in tiles, "permits",
  *      "without_outcome": of the permits of what is no read, "errors":
  * [{"what", "seq"?, "offset"?, "message"}], "notes": the same, of times that go
- * back, of a checkpoint that is missing, of anchors that were not read, and
- * where records are archived (archived.h) "archived": {"before", "until",
- * "digest", "from": the first record that was read, "unpaired": outcomes whose
- * permit may lie before that}} (the error's text is then the first of them). A
- * permit without an outcome is no error: a process that was killed leaves one.
- * Reads have none where they go well. What is wrong with tiles alone can be
- * mended (`audit rebuild`), and the hint says so. Without a report:
- * CV_NOT_FOUND (there is no log and nothing derived from one), CV_INVALID
- * (vkey), CV_IO, CV_CONFIG. */
+ * back, of a checkpoint or of tiles that are missing, of anchors that were not
+ * read, and where records are archived (archived.h) "archived": {"before",
+ * "until", "digest", "from": the first record that was read, "unpaired":
+ * outcomes whose permit may lie before that}} (the error's text is then the
+ * first of them). A permit without an outcome is no error: a process that was
+ * killed leaves one. Reads have none where they go well. What is wrong with
+ * tiles alone can be mended (`audit rebuild`), and the hint says so. Without a
+ * report: CV_NOT_FOUND (there is no log and nothing derived from one),
+ * CV_INVALID (vkey), CV_IO, CV_CONFIG. */
 CV_MUST_USE enum cv_status
 cv_verify_log(int vault, const struct cv_verify_options *options,
               cJSON **report, struct cv_err *err);
