@@ -198,6 +198,29 @@ static void lies_everywhere(void **state)
     cv_buf_wipe(&b);
 }
 
+/* One label that is a pattern keeps the rule from being filed under labels,
+ * wherever it stands. */
+static void finds_a_pattern_among_labels(void **state)
+{
+    static const char *const labels[] = {
+        "{a: x, b: \"v*\"}", "{b: \"v*\", a: x}", "{a: x, c: y, b: \"v?\"}"};
+    static const char *const keys[] = {"b"};
+    static const char *const values[] = {"v1"};
+    struct cv_decide_entry e = {"n", keys, values, 1, "born", false};
+    struct cv_decide_request r = asked(CV_ACTION_USE);
+    struct cv_err err;
+    (void)state;
+    r.entry = &e;
+    for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof(text),
+                       HEAD "- {name: r, effect: permit, subjects: {uids: "
+                            "[1001]}, actions: [use], entries: {labels: %s}}\n",
+                       labels[i]);
+        assert_true(permits(text, &r, &err));
+    }
+}
+
 /* More than the index has room for at first, twice. */
 static void files_many(void **state)
 {
@@ -349,6 +372,7 @@ int main(void)
         cmocka_unit_test(long_names),
         cmocka_unit_test(looks_in_vain),
         cmocka_unit_test(lies_everywhere),
+        cmocka_unit_test(finds_a_pattern_among_labels),
         cmocka_unit_test(files_many),
         cmocka_unit_test(pools),
         cmocka_unit_test(hours_are_digits),
