@@ -57,7 +57,7 @@ static enum cv_status look_at_file(struct cv_cli *cli, struct target *target,
     if (!cli->yes) {
         s = cv_fail(err, CV_EXISTS, "%s is there already", target->path);
         cv_err_state(err, "nothing was asked for, nothing was written");
-        cv_err_hint(err, "--yes replaces it");
+        cv_err_hint(err, "--yes replaces it, once the new one is whole");
         return s;
     }
     return CV_OK;
@@ -85,6 +85,39 @@ static enum cv_status look(struct cv_cli *cli, struct target *target,
     return CV_OK;
 }
 
+/* What was there stays until the new one is whole and on the disk. Not by
+ * cv_file_replace: killed at its work that would leave a key in a file of some
+ * other name, while this one has none until its last moment. */
+static enum cv_status replace(const struct target *target, struct cv_bytes text,
+                              struct cv_err *err)
+{
+    struct cv_file_draft draft;
+    enum cv_status s =
+        cv_file_draft_begin(target->dir, target->name, &draft, err);
+
+    if (s == CV_OK) {
+        s = cv_file_write(draft.fd, text, target->path, err);
+    }
+    if (s == CV_OK) {
+        s = cv_file_draft_publish(&draft, true, err);
+    }
+    cv_file_draft_end(&draft);
+    return s;
+}
+
+static enum cv_status put(const struct cv_cli *cli, const struct target *target,
+                          struct cv_bytes text, struct cv_err *err)
+{
+    enum cv_status s =
+        cv_file_create(target->dir, target->name, text, 0600, err);
+
+    if (s == CV_EXISTS && cli->yes) {
+        cv_err_init(err);
+        s = replace(target, text, err);
+    }
+    return s;
+}
+
 static enum cv_status deliver(struct cv_cli *cli, const struct target *target,
                               const cJSON *kubeconfig, struct cv_arena *arena,
                               struct cv_err *err)
@@ -107,13 +140,7 @@ static enum cv_status deliver(struct cv_cli *cli, const struct target *target,
         return cv_output_write(&cli->out, cv_buf_bytes(&text), err);
     }
     cv_interrupt_hold();
-    /* Not cv_file_replace: killed at its work it would leave a key in a file of
-     * some other name. */
-    if (cli->yes) {
-        (void)unlinkat(target->dir, target->name, 0);
-    }
-    s = cv_file_create(target->dir, target->name, cv_buf_bytes(&text), 0600,
-                       err);
+    s = put(cli, target, cv_buf_bytes(&text), err);
     cv_interrupt_release();
     return s;
 }

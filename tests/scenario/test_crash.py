@@ -189,3 +189,24 @@ def test_the_command_line_is_killed_between_answer_and_output(prepared):
     straced.killed_run(v, "write", 1, *CHANGES["export"](v))
     harness.wait_for_none()
     check_recovery(v, "export", "killed at the first write")
+
+
+def test_an_export_over_a_file_leaves_the_old_one_or_the_new(prepared):
+    """Killed before its last step --yes has replaced nothing."""
+    v = prepared
+    out = os.path.join(v.home, "out.yaml")
+    seen = set()
+    for call in straced.available(("fsync", "linkat", "renameat")):
+        for nth in (1, 2, 3):
+            with open(out, "w", encoding="ascii") as f:
+                f.write("the old one")
+            done = straced.killed_run(v, call, nth, *CHANGES["export"](v),
+                                      "--yes")
+            assert not harness.wait_for_none(), (call, nth)
+            with open(out, encoding="ascii") as f:
+                text = f.read()
+            is_old = text == "the old one"
+            assert is_old or text.endswith("\n") and "client-key-data" in text
+            assert not is_old or done.returncode != 0, (call, nth)
+            seen.add((is_old, done.returncode == 0))
+    assert (True, False) in seen and (False, True) in seen, seen

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import shutil
+import stat
 import time
 
 import pytest
@@ -129,6 +130,39 @@ def test_nothing_is_released_for_a_file_that_cannot_be_made(
     assert error["state"] == "nothing was asked for, nothing was written"
     assert "folder" in error["hint"], error
     assert not vault.records("--action", "export")
+
+
+def test_a_file_stays_where_there_is_no_room_for_the_new_one(mounts, vault,
+                                                             secrets):
+    """--yes replaces it once the new one is whole, and not before."""
+    vault.policy(harness.MAY_EXPORT)
+    vault.add(as_yaml(config(Identity("p256", secrets=secrets))), "a",
+              "--exportable")
+    folder = os.path.join(vault.home, "narrow")
+    path, filler = (os.path.join(folder, n) for n in ("out", "filler"))
+    export = ("export", "a", "--reason", "x", "--output", path, "--yes")
+    os.mkdir(folder)
+    if mounts.mount(b"none", folder.encode(), b"tmpfs", 0,
+                    b"size=64k,mode=0700"):
+        pytest.skip("no tmpfs here")
+    try:
+        with open(path, "w", encoding="ascii") as f:
+            f.write("the old one")
+        with open(filler, "wb") as f:
+            f.write(b"\0" * 4096 * os.statvfs(folder).f_bavail)
+        error = vault.error(IO, *export)
+        assert "the release stands in the record" in error["state"], error
+        with open(path, encoding="ascii") as f:
+            assert f.read() == "the old one"
+        assert sorted(os.listdir(folder)) == ["filler", "out"]
+        os.unlink(filler)
+        vault(*export, code=0)
+        with open(path, encoding="ascii") as f:
+            assert "client-key-data" in f.read()
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        assert os.listdir(folder) == ["out"]
+    finally:
+        mounts.umount2(folder.encode(), 2)
 
 
 @pytest.fixture
