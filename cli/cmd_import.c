@@ -11,9 +11,12 @@
 #include "cli/prompt.h"
 #include "vault/base/limits.h"
 
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Well below what a broker takes from a client in one message. */
 #define BATCH_BYTES (CV_LIMIT_FRAME_CLIENT / 2)
@@ -396,6 +399,32 @@ static enum cv_status one_name(const struct import *in, struct cv_err *err)
     return s;
 }
 
+/* Nothing of it was taken in yet. */
+static enum cv_status not_strippable(const struct import *in, size_t i,
+                                     const struct cv_import_read_file *f,
+                                     struct cv_err *err)
+{
+    struct stat st = {.st_nlink = 1};
+    enum cv_status s;
+
+    (void)fstatat(in->read.fd, in->read.names[i], &st, AT_SYMLINK_NOFOLLOW);
+    if (st.st_nlink > 1) {
+        s = cv_fail(err, CV_INVALID,
+                    "%s has %ju names (hard links): the others would keep its "
+                    "keys",
+                    f->name, (uintmax_t)st.st_nlink);
+        cv_err_hint(err, "remove the others first (find -samefile shows them), "
+                         "or import it without --shred");
+    } else {
+        s = cv_fail(err, CV_INVALID,
+                    "%s cannot be written anew without its keys", f->name);
+        cv_err_hint(err, "check who owns its folder and its mode, or import it "
+                         "without --shred");
+    }
+    cv_err_state(err, "the file has its keys; none of them was taken in");
+    return s;
+}
+
 static enum cv_status take_file(struct import *in, size_t i,
                                 struct cv_import_read_file *f,
                                 struct cv_err *err)
@@ -415,10 +444,7 @@ static enum cv_status take_file(struct import *in, size_t i,
         return cv_fail(err, CV_INVALID, "%s: no client key is in it", f->name);
     }
     if (in->shred && !shred->strippable) {
-        s = cv_fail(err, CV_INVALID,
-                    "%s cannot be written anew without its keys", f->name);
-        cv_err_state(err, "nothing was taken out of it");
-        return s;
+        return not_strippable(in, i, f, err);
     }
     if (n > 1 && in->name != NULL && strstr(in->name, "{context}") == NULL) {
         s = cv_fail(err, CV_USAGE,
@@ -559,6 +585,19 @@ static enum cv_status shred_all(struct import *in, struct cv_err *err)
     return s;
 }
 
+/* Of one alone its own hint says what to do. */
+static void tell_next(const struct import *in, struct cv_err *err)
+{
+    if (in->refused == 1 && in->first.hint[0] != '\0') {
+        cv_err_hint(err, "%s", in->first.hint);
+    } else if (in->read.many) {
+        cv_err_hint(err, "each is named above; once they are mended import "
+                         "those files again, each by itself");
+    } else {
+        cv_err_hint(err, "--context NAME takes one of the file alone");
+    }
+}
+
 /* What was refused among many decides the exit code. */
 static enum cv_status finish(struct import *in, struct cv_err *err)
 {
@@ -578,6 +617,9 @@ static enum cv_status finish(struct import *in, struct cv_err *err)
     if (err != NULL) {
         *err = in->first;
     }
+    if (in->refused == 1 && in->first.hint[0] == '\0') {
+        tell_next(in, err);
+    }
     if (in->refused > 1 || n > 0) {
         s = cv_fail(err, in->first.status,
                     "%zu of them were refused, first: %s", in->refused,
@@ -587,6 +629,7 @@ static enum cv_status finish(struct import *in, struct cv_err *err)
         } else {
             cv_err_state(err, "%d entries were made", n);
         }
+        tell_next(in, err);
         return s;
     }
     return in->first.status;

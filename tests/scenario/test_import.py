@@ -332,3 +332,32 @@ def test_the_file_is_not_changed_without_shred(vault):
     with open(path, "rb") as f:
         assert f.read() == before
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
+
+
+def test_shred_of_a_file_with_another_name(vault, secrets):
+    """The other name would keep the keys: it is told before any is taken."""
+    identity = Identity(secrets=secrets)
+    path = vault.write("kube", as_yaml(config(identity)))
+    os.link(path, path + ".twin")
+    error = vault.error(INVALID, "import", path, "--name", "a", "--shred",
+                        "--yes")
+    assert "2 names (hard links)" in error["message"], error
+    assert "none of them was taken in" in error["state"], error
+    assert "without --shred" in error["hint"], error
+    assert vault.names() == []
+    with open(path, encoding="ascii") as f:
+        assert f.read() == as_yaml(config(identity))
+    os.unlink(path + ".twin")
+    shredded(vault, path, code=0)
+
+
+def test_refusals_in_a_folder_say_what_to_do(vault):
+    folder = os.path.join(vault.home, "configs")
+    os.mkdir(folder)
+    vault.write("configs/good", as_yaml(config(Identity(), "good")))
+    for name in ("bad", "worse"):
+        vault.write("configs/" + name, "kind: Config\nusers: [")
+    error = vault.error(INVALID, "import", folder)
+    assert "2 of them were refused" in error["message"], error
+    assert error["state"] == "1 entries were made"
+    assert "named above" in error["hint"], error
