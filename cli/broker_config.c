@@ -10,6 +10,7 @@
 #include "vault/broker/anchor_config.h"
 #include "vault/yaml/yaml.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,9 @@ static enum cv_status read_file(const char *path, struct cv_buf *text,
     int fd;
     enum cv_status s = cv_file_open_input(path, &fd, err);
 
+    if (s == CV_IO && err != NULL && err->native == EACCES) {
+        s = err->status = CV_CONFIG;
+    }
     if (s != CV_OK) {
         return s;
     }

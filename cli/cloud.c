@@ -118,7 +118,7 @@ static enum cv_status add_public(cJSON *cloud, const char *key,
 {
     struct cv_buf b;
     int fd = -1;
-    enum cv_status s = cv_file_open_input(path, &fd, err);
+    enum cv_status s = cv_path_open_input(path, &fd, err);
 
     if (s != CV_OK) {
         return s;

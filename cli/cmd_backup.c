@@ -7,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
+#include "cli/path.h"
 #include "cli/prompt.h"
 #include "cli/scratch.h"
 #include "vault/base/file.h"
@@ -433,7 +434,7 @@ CV_CMD(backup_restore)
 {
     struct target t = {.dir = -1};
     int file = -1;
-    enum cv_status s = cv_file_open_input(args->operands[0], &file, err);
+    enum cv_status s = cv_path_open_input(args->operands[0], &file, err);
 
     if (s == CV_OK) {
         s = open_target(cli, &t, err);

@@ -130,7 +130,7 @@ static enum cv_status compose(struct cv_cli *cli, const struct cv_args *args,
     }
     /* Unread: a kubeconfig may hold keys of others. */
     if (s == CV_OK && cluster != NULL) {
-        s = cv_file_open_input(cluster, &fd, err);
+        s = cv_path_open_input(cluster, &fd, err);
     }
     if (s == CV_OK) {
         s = call_intake(cli, fd, "Compose", p, &answer, err);

@@ -3,6 +3,7 @@
 #include "cli/check.h"
 #include "cli/cmd.h"
 #include "cli/output_table.h"
+#include "cli/path.h"
 #include "cli/receipt.h"
 #include "cli/secret.h"
 #include "cli/wait.h"
@@ -407,7 +408,7 @@ static enum cv_status read_signature(const char *path, struct cv_buf *out,
                                      struct cv_err *err)
 {
     int fd = -1;
-    enum cv_status s = cv_file_open_input(path, &fd, err);
+    enum cv_status s = cv_path_open_input(path, &fd, err);
 
     if (s == CV_OK) {
         s = cv_file_read(fd, path, out, err);

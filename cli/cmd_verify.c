@@ -6,6 +6,7 @@
 #include "cli/connect.h"
 #include "cli/offline.h"
 #include "cli/output_table.h"
+#include "cli/path.h"
 #include "cli/verify_anchors.h"
 #include "cli/witnesses.h"
 #include "vault/base/file.h"
@@ -195,7 +196,7 @@ static enum cv_status judge(const cJSON *report, struct cv_err *err)
 static enum cv_status open_archive(const char *path, cJSON *parameters,
                                    int *out, struct cv_err *err)
 {
-    const enum cv_status s = cv_file_open_input(path, out, err);
+    const enum cv_status s = cv_path_open_input(path, out, err);
 
     if (s != CV_OK) {
         return s;

@@ -79,6 +79,10 @@ static enum cv_status read_tree(struct cv_cli *cli, struct cv_config *config,
     if (s == CV_OK) {
         s = cv_offline_text(cli, config->path, &text, err);
     }
+    /* It was there just now: it may not be read. */
+    if (s == CV_NOT_FOUND && err != NULL) {
+        s = err->status = CV_CONFIG;
+    }
     if (s == CV_OK &&
         !cv_json_add_str(parameters, "text", cv_buf_text(&text))) {
         s = cv_fail(err, CV_INTERNAL, "memory is gone");

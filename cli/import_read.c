@@ -98,13 +98,13 @@ static enum cv_status list_folder(struct cv_import_read *r, struct cv_err *err)
     return s;
 }
 
-/* By errno. */
+/* By errno: what may not be read is as good as not there. */
 static enum cv_status no_file(const struct cv_import_read *r,
                               struct cv_err *err)
 {
-    const bool missing = errno == ENOENT || errno == ENOTDIR;
+    const bool none = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
     const enum cv_status s =
-        cv_fail_errno(err, missing ? CV_NOT_FOUND : CV_IO, "%s", r->path);
+        cv_fail_errno(err, none ? CV_NOT_FOUND : CV_IO, "%s", r->path);
 
     cv_err_state(err, "nothing was taken in");
     cv_err_hint(err, "check the path, and who owns the file");
@@ -140,8 +140,7 @@ static enum cv_status open_plain(struct cv_import_read *r, bool strip,
     if (S_ISDIR(st.st_mode)) {
         r->named = r->many = true;
         r->fd = open(r->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return r->fd >= 0 ? list_folder(r, err)
-                          : cv_fail_errno(err, CV_IO, "%s", r->path);
+        return r->fd >= 0 ? list_folder(r, err) : no_file(r, err);
     }
     if (!S_ISREG(st.st_mode)) {
         return cv_fail(err, CV_INVALID, "%s: neither file nor folder", r->path);
@@ -150,7 +149,7 @@ static enum cv_status open_plain(struct cv_import_read *r, bool strip,
         return open_in_folder(r, err);
     }
     r->n = 1;
-    return cv_file_open_input(r->path, &r->fd, err);
+    return cv_path_open_input(r->path, &r->fd, err);
 }
 
 enum cv_status cv_import_read_open(struct cv_import_read *r, const char *path,

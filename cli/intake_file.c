@@ -41,6 +41,7 @@ static enum cv_status open_named(struct cv_intake_file *f, bool write,
                                  struct cv_err *err)
 {
     char name[SHOWN];
+    enum cv_status s;
 
     if (!is_plain_name(f->name)) {
         return cv_fail(err, CV_USAGE, "not the name of a file in that folder");
@@ -61,7 +62,11 @@ static enum cv_status open_named(struct cv_intake_file *f, bool write,
     if (errno == ELOOP || errno == ENXIO) {
         return cv_fail(err, CV_INVALID, "%s: no regular file", shown(f, name));
     }
-    return cv_fail_errno(err, CV_IO, "cannot read %s", shown(f, name));
+    /* What is to be changed is there all the same. */
+    s = cv_fail_errno(err, errno == EACCES && !write ? CV_NOT_FOUND : CV_IO,
+                      "cannot read %s", shown(f, name));
+    cv_err_hint(err, "check who owns it and its mode");
+    return s;
 }
 
 static enum cv_status open_it(struct cv_intake_file *f, int input, bool write,

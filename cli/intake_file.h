@@ -24,8 +24,9 @@ struct cv_intake_file {
 /* Reads `name` in the folder `input`, or (`name` NULL) `input` itself. With
  * `write` it is opened so that its bytes can be overwritten, where its mode
  * lets us. CV_USAGE (a name where there is no folder, or none where there is),
- * CV_NOT_FOUND, CV_INVALID (a link, no regular file, over
- * CV_LIMIT_KUBECONFIG), CV_IO. Call cv_intake_file_close in every case. */
+ * CV_NOT_FOUND (also where it may not be read, but with `write`), CV_INVALID (a
+ * link, no regular file, over CV_LIMIT_KUBECONFIG), CV_IO. Call
+ * cv_intake_file_close in every case. */
 CV_MUST_USE enum cv_status cv_intake_file_read(int input, const char *name,
                                                bool write,
                                                struct cv_arena *arena,

@@ -1,5 +1,7 @@
 #include "cli/log_archive.h"
 
+#include "cli/path.h"
+
 #include "vault/base/file.h"
 #include "vault/base/json.h"
 #include "vault/base/limits.h"
@@ -142,7 +144,7 @@ enum cv_status cv_log_archive_add(const char *path, int64_t seq,
 {
     struct cv_buf record;
     int fd = -1;
-    enum cv_status s = cv_file_open_input(path, &fd, err);
+    enum cv_status s = cv_path_open_input(path, &fd, err);
 
     cv_buf_init(&record, NULL, CV_LIMIT_LEAF + 1);
     if (s == CV_OK) {

@@ -1,5 +1,7 @@
 #include "cli/offline.h"
 
+#include "cli/path.h"
+
 #include "vault/base/file.h"
 #include "vault/base/limits.h"
 #include "vault/base/process.h"
@@ -238,7 +240,7 @@ static enum cv_status read_input(struct cv_cli *cli, const char *path,
     int fd = -1;
 
     if (strcmp(path, "-") != 0) {
-        s = cv_file_open_input(path, &fd, err);
+        s = cv_path_open_input(path, &fd, err);
     } else if (cli->stdin_taken) {
         s = cv_fail(err, CV_USAGE,
                     "only one thing can come from standard input");

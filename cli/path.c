@@ -1,5 +1,7 @@
 #include "cli/path.h"
 
+#include "vault/base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -94,6 +96,18 @@ enum cv_status cv_path_check_file(const char *path, struct cv_err *err)
     s = cv_fail(err, CV_USAGE, "this goes into a file, and - is none");
     cv_err_state(err, "nothing was asked for, nothing was written");
     cv_err_hint(err, "name a file; one that is called so is ./-");
+    return s;
+}
+
+enum cv_status cv_path_open_input(const char *path, int *fd, struct cv_err *err)
+{
+    const enum cv_status s = cv_file_open_input(path, fd, err);
+
+    if (s == CV_IO && err != NULL && err->domain == CV_DOMAIN_ERRNO &&
+        (err->native == EACCES || err->native == EPERM)) {
+        err->status = CV_NOT_FOUND;
+        return CV_NOT_FOUND;
+    }
     return s;
 }
 

@@ -21,6 +21,12 @@ CV_MUST_USE enum cv_status cv_path_absolute(const char *path, char *out,
 CV_MUST_USE enum cv_status cv_path_check_file(const char *path,
                                               struct cv_err *err);
 
+/* Opens a file that a command was told to read, as cv_file_open_input does: one
+ * that may not be read is as good as none. CV_NOT_FOUND (both), CV_INVALID,
+ * CV_IO. */
+CV_MUST_USE enum cv_status cv_path_open_input(const char *path, int *fd,
+                                              struct cv_err *err);
+
 /* Opens the folder that holds `path` for reading; *name is `path`'s last part,
  * borrowed. CV_INVALID (no last part), CV_NOT_FOUND, CV_IO. */
 CV_MUST_USE enum cv_status cv_path_open_parent(const char *path, int *dir,

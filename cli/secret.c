@@ -34,7 +34,7 @@ static enum cv_status open_source(struct cv_cli *cli, const char *path,
         return *fd >= 0 ? CV_OK
                         : cv_fail_errno(err, CV_INTERNAL, "standard input");
     }
-    s = cv_file_open_input(path, fd, err);
+    s = cv_path_open_input(path, fd, err);
     if (s != CV_OK) {
         cv_err_prefix(err, "%s", what);
         return s;

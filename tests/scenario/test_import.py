@@ -361,3 +361,49 @@ def test_refusals_in_a_folder_say_what_to_do(vault):
     assert "2 of them were refused" in error["message"], error
     assert error["state"] == "1 entries were made"
     assert "named above" in error["hint"], error
+
+
+@pytest.fixture
+def shut(vault):
+    """A file that this user may not read. Root may, but for this."""
+    path = vault.write("shut", as_yaml(config(Identity())), mode=0)
+    if os.geteuid() == 0:
+        vault.wrap = ["setpriv", "--bounding-set",
+                      "-dac_override,-dac_read_search"]
+    return path
+
+
+def test_what_may_not_be_read_is_as_good_as_not_there(vault, shut):
+    for args in (("import", shut), ("import", shut, "--shred", "--yes"),
+                 ("policy", "check", shut), ("policy", "apply", shut),
+                 ("restore", shut), ("audit", "verify", "--archive", shut),
+                 ("slot", "add", "file:" + shut),
+                 ("slot", "add", "passphrase", "--new-passphrase-file", shut)):
+        error = vault.error(NOT_FOUND, *args)
+        assert "Permission denied" in error["message"], (args, error)
+        assert error["hint"], (args, error)
+    error = vault.error(harness.CONFIG, "--config", shut, "list")
+    assert "Permission denied" in error["message"], error
+
+
+def test_of_a_folder_the_rest_is_taken(vault, shut):
+    folder = os.path.join(vault.home, "configs")
+    os.mkdir(folder)
+    os.rename(shut, os.path.join(folder, "a"))
+    vault.write("configs/b", as_yaml(config(Identity(), "b")))
+    error = vault.error(NOT_FOUND, "import", folder)
+    assert error["state"] == "1 entries were made" and error["hint"], error
+    assert vault.names() == ["b"]
+    os.chmod(folder, 0)
+    error = vault.error(NOT_FOUND, "import", folder)
+    assert "Permission denied" in error["message"], error
+    os.chmod(folder, 0o700)
+
+
+def test_a_kubeconfig_that_may_not_be_read_is_not_replaced(vault, shut):
+    """It is not taken for one that is not there."""
+    vault.add(as_yaml(config(Identity())), "a")
+    for way in ("--merge", "--unmerge"):
+        vault.error(harness.IO, "kubeconfig", "a", way, shut)
+    with open(shut, encoding="ascii") as f:
+        assert "client-key-data" in f.read()
