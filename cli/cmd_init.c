@@ -4,11 +4,14 @@
 #include "cli/cmd.h"
 #include "cli/connect.h"
 #include "cli/inside.h"
+#include "cli/interrupt.h"
 #include "cli/output_table.h"
 #include "cli/place.h"
 #include "cli/secret.h"
 #include "vault/base/limits.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -146,8 +149,32 @@ static enum cv_status read_log_key(struct cv_cli *cli, const char *spec,
     return s;
 }
 
+/* The folder that this run is about to make; "": it is there, or another
+ * broker's. */
+static void find_new_folder(struct cv_cli *cli, char *out, size_t out_len)
+{
+    if (cv_connect_place(cli, out, out_len, NULL) != CV_OK ||
+        access(out, F_OK) == 0 || errno != ENOENT) {
+        out[0] = '\0';
+    }
+    cv_interrupt_drop_folder(out[0] != '\0' ? out : NULL);
+}
+
+/* A broker that made no vault leaves the folder that it made for one. Of
+ * several at once another may be about to use it. */
+static void drop_new_folder(struct cv_cli *cli, const char *folder,
+                            enum cv_status s)
+{
+    if (folder[0] != '\0' && s != CV_OK && s != CV_EXISTS && s != CV_BUSY) {
+        cv_connect_close(cli);
+        (void)rmdir(folder);
+    }
+    cv_interrupt_drop_folder(NULL);
+}
+
 CV_CMD(init)
 {
+    char folder[PATH_MAX];
     const char *spec = cv_args_value(args, "key");
     const char *file = cv_args_value(args, "new-passphrase-file");
     struct cv_secret_slot slot = {0};
@@ -173,6 +200,7 @@ CV_CMD(init)
         s = cv_place_uri(cv_args_value(args, "token"), "token", err);
     }
     cli->unasked = "no vault was made";
+    find_new_folder(cli, folder, sizeof(folder));
     if (s == CV_OK) {
         s = check_absent(cli, err);
     }
@@ -199,5 +227,6 @@ CV_CMD(init)
         (void)unlink(slot.path);
     }
     cv_arena_free(arena);
+    drop_new_folder(cli, folder, s);
     return s;
 }

@@ -1,5 +1,6 @@
 #include "cli/interrupt.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -18,6 +19,9 @@ struct words {
 
 static struct words call, question;
 
+static char dropped[PATH_MAX];
+static volatile sig_atomic_t drops = 0;
+
 /* Only what signal-safety(7) lists. */
 static void end_now(int number)
 {
@@ -29,6 +33,9 @@ static void end_now(int number)
     }
     if (said->n > 0) {
         (void)!write(STDERR_FILENO, said->text, (size_t)said->n);
+    }
+    if (drops) {
+        (void)rmdir(dropped);
     }
     _exit(128 + number);
 }
@@ -77,6 +84,15 @@ void cv_interrupt_say(const void *text, size_t len)
 void cv_interrupt_ask(const void *text, size_t len)
 {
     keep(&question, text, len);
+}
+
+void cv_interrupt_drop_folder(const char *path)
+{
+    drops = 0;
+    if (path != NULL && strlen(path) < sizeof(dropped)) {
+        memcpy(dropped, path, strlen(path) + 1);
+        drops = 1;
+    }
 }
 
 static void mask(int how)

@@ -27,6 +27,10 @@ void cv_interrupt_say(const void *text, size_t len);
  * what cv_interrupt_say was given, which holds again afterwards (`len` 0). */
 void cv_interrupt_ask(const void *text, size_t len);
 
+/* From now on an interrupt removes this folder, if nothing is in it (a copy; a
+ * path that is too long is not taken). NULL: no longer. */
+void cv_interrupt_drop_folder(const char *path);
+
 /* Puts interrupts off until release; the two nest not. */
 void cv_interrupt_hold(void);
 void cv_interrupt_release(void);

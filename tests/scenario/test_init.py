@@ -77,7 +77,7 @@ def test_passphrase(home, secrets):
 def test_a_passphrase_is_asked_for_under_no_input(home, secrets):
     v = Vault(home, secrets, init=False)
     v("init", code=UNAVAILABLE)
-    assert not os.path.exists(v.path("vault.db"))
+    assert not os.path.exists(v.folder)
 
 
 def test_what_a_new_vault_wants_is_named(home, secrets):
