@@ -177,3 +177,36 @@ def test_the_flag_for_a_new_passphrase_is_named(vault):
                         "passphrase")
     assert "--new-passphrase-file" in error["hint"]
     assert len(vault.json("slot", "list")["items"]) == 1
+
+
+def test_a_key_file_opens_one_slot(held):
+    """Of two slots with one file, taking one away would change nothing."""
+    (first,) = slots(held)
+    again = "file:" + held.key_file
+    error = held.error(INVALID, "slot", "add", again)
+    assert error["code"] == "exists" and first["id"] in error["message"]
+    assert error["state"] == "nothing was changed"
+    assert f"slot change {first['id']}" in error["hint"], error
+    other = os.path.join(held.home, "second.key")
+    held("slot", "add", "file:" + other, code=0)
+    second = [s["id"] for s in slots(held) if s["path"] == other][0]
+    error = held.error(INVALID, "slot", "change", second, "--key", again)
+    assert error["code"] == "exists" and first["id"] in error["message"]
+    assert len(slots(held)) == 2
+
+
+def test_a_slot_is_not_changed_to_the_key_that_it_has(held):
+    """Who changes it to its own file wants another key, and is told."""
+    (first,) = slots(held)
+    change = ("slot", "change", first["id"], "--key", "file:" + held.key_file)
+    error = held.error(INVALID, *change)
+    assert error["code"] == "exists", error
+    assert error["state"] == "nothing was changed"
+    assert "--key-file" in error["hint"], error
+    assert slots(held) == [first] and opens(held)
+    # As the hint says.
+    old = os.path.join(held.home, "old.key")
+    os.rename(held.key_file, old)
+    held.write("vault.key", b"another key of 32 bytes and more")
+    held(*change, "--key-file", old, code=0)
+    assert opens(held) and not opens(held, "--key-file", old)

@@ -6,6 +6,7 @@
 #include "vault/broker/grant_internal.h"
 #include "vault/broker/module_internal.h"
 #include "vault/broker/service_internal.h"
+#include "vault/broker/slot_file_internal.h"
 #include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_slot.h"
 #include "vault/wire/interface.h"
@@ -181,9 +182,9 @@ void cv_broker_open_also(struct cv_broker *b, struct cv_reply *reply)
 }
 
 /* By what is typed or read from a file: one call of the token process. */
-static enum cv_status open_by_secret(struct cv_broker *b, cJSON *slots,
-                                     const cJSON *key, char *slot_id,
-                                     size_t slot_id_len, struct cv_err *err)
+enum cv_status cv_broker_open_by_secret(struct cv_broker *b, const cJSON *slots,
+                                        const cJSON *key, char *slot_id,
+                                        size_t slot_id_len, struct cv_err *err)
 {
     const char *opened = NULL;
     const struct cv_json_field fields[] = {
@@ -222,7 +223,7 @@ enum cv_status cv_broker_open_box(struct cv_broker *b, const cJSON *key,
     if (s == CV_OK) {
         s = cv_slot_token_is(key)
                 ? cv_slot_token_open(b, slots, key, reply, id, sizeof(id), err)
-                : open_by_secret(b, slots, key, id, sizeof(id), err);
+                : cv_broker_open_by_secret(b, slots, key, id, sizeof(id), err);
         cJSON_Delete(slots);
     }
     if (s == CV_OK) {
@@ -662,6 +663,9 @@ static enum cv_status slot_make(struct cv_broker *b, const cJSON *parameters,
     if (s == CV_OK) {
         s = slot_allowed(&ask, err);
     }
+    if (s == CV_OK && !recovery) {
+        s = cv_slot_file_is_free(slots, call.key, "", err);
+    }
     if (s == CV_OK) {
         s = need_open(b, recovery ? NULL : call.key, reply, err);
     }
@@ -738,7 +742,13 @@ CV_BROKER_METHOD(slot_change)
                                               : slot_allowed(&ask, err);
     }
     if (s == CV_OK) {
+        s = cv_slot_file_is_free(slots, call.key, call.id, err);
+    }
+    if (s == CV_OK) {
         s = need_open(b, call.key, reply, err);
+    }
+    if (s == CV_OK) {
+        s = cv_slot_file_is_new(b, slots, call.id, call.key, err);
     }
     if (s == CV_OK) {
         s = wrap(b, call.id, call.key, reply, &answer, &change.record, err);
