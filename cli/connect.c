@@ -41,6 +41,8 @@ static void fill(struct cv_connect *c)
         .token_uri = TEXT("token_uri"),
         .build = TEXT("build"),
         .locked = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(g, "locked")),
+        .log_key_gone =
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(g, "log_key_gone")),
         .pid = -1,
     };
 #undef TEXT
@@ -130,6 +132,12 @@ static enum cv_status attach(struct cv_cli *cli, int fd, pid_t pid, bool absent,
     if (s != CV_OK) {
         cv_connect_free(c, NULL);
         return s;
+    }
+    if (c->greets.log_key_gone) {
+        cv_output_warn(&cli->out,
+                       "audit/log.key is gone: records are written, and "
+                       "nothing signs them; put it back from a copy of the "
+                       "vault's folder or a backup (docs/operations.md)");
     }
     if (cli->out.verbose) {
         cv_output_note(&cli->out, "broker: %s, pid %lld, vault %s",

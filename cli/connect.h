@@ -24,6 +24,7 @@ struct cv_connect_greeting {
     const char *token_uri;  /* where keys go, as init was told; NULL: sealed */
     const char *build;      /* an agent's; see cv_process_identity */
     bool locked;
+    bool log_key_gone; /* told to the vault's owner alone */
     int64_t pid;
 };
 

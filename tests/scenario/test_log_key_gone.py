@@ -12,6 +12,7 @@ import harness
 import straced
 from harness import IO, NOT_FOUND, UNAVAILABLE
 from held import Held
+from kube import Identity, as_yaml, config
 from test_log_key import key_of
 from test_log_key_kills import held, keys_on
 from test_log_key_waits import waiting
@@ -56,7 +57,11 @@ def test_a_restore_without_the_token(held, tmp_path):
 
 def check_gone(v, put_back):
     """Records go on; what is missing is named; put back, it is as before."""
-    v("list", code=0)
+    # Also by commands that need no checkpoint.
+    for args in (("list",), ("import", "-", "--name", "n", "--dry-run")):
+        done = v(*args, input=as_yaml(config(Identity())), code=0)
+        assert "audit/log.key is gone" in done.note, done
+        assert "backup" in done.note
     for args in (("audit", "checkpoint"), ("audit", "key", "rotate")):
         done = v(*args, code=NOT_FOUND)
         assert "there is no audit/log.key" in done.note, done
@@ -68,6 +73,7 @@ def check_gone(v, put_back):
     put_back()
     v("audit", "checkpoint", code=0)
     assert status(v)["location"] == "file" and checked(v) is None
+    assert "log.key" not in v("list", code=0).note
     assert v.verify()["ok"]
 
 

@@ -7,6 +7,7 @@
 #include "vault/broker/module_internal.h"
 #include "vault/broker/policies_internal.h"
 #include "vault/broker/policy_signer.h"
+#include "vault/broker/signer.h"
 #include "vault/broker/slot_token_internal.h"
 #include "vault/store/store_entry.h"
 #include "vault/store/store_policy.h"
@@ -63,6 +64,10 @@ CV_BROKER_METHOD(hello)
         (void)cv_json_add_str(out, "vault_id", b->vault->id);
         (void)cv_json_add_str(out, "public_key", b->vault->public_key);
         (void)cv_json_add_str(out, "token_uri", token_of(b->vault));
+        /* For who can put it back. */
+        if (b->caller->peer.uid == geteuid() && cv_signer_is_gone(b)) {
+            (void)cv_json_add_bool(out, "log_key_gone", true);
+        }
     }
     if (!cv_json_add_str(out, "folder", b->options->folder) ||
         !cv_json_add_str(out, "mode", mode_name(b)) ||

@@ -34,7 +34,7 @@ static enum cv_status where(const struct cv_broker *b, bool next,
 
 /* A restore has it sealed until the vault is opened, which is asked for where a
  * checkpoint is. */
-static bool is_gone(const struct cv_broker *b)
+bool cv_signer_is_gone(const struct cv_broker *b)
 {
     return !cv_logkey_is_there(b->vault->dir) &&
            !cv_backup_is_log_key_sealed(b);
@@ -168,7 +168,7 @@ enum cv_status cv_signer_line(struct cv_broker *b,
     s = cv_logkey_token_uri(b->vault->dir, next, key, &uri, &why);
     if (s == CV_OK) {
         s = cv_signer_line_at(b, key, cv_buf_text(&uri), text, line, err);
-    } else if (s == CV_NOT_FOUND && !next && is_gone(b)) {
+    } else if (s == CV_NOT_FOUND && !next && cv_signer_is_gone(b)) {
         s = gone(err);
     } else if (s == CV_NOT_FOUND) {
         s = by_seed(b, key, next, text, line, err);
@@ -416,7 +416,7 @@ static cJSON *describe(struct cv_broker *b, struct cv_buf *uri,
 
     cv_err_init(&err);
     *on_token = where(b, false, uri, &err);
-    none = *on_token == CV_NOT_FOUND && is_gone(b);
+    none = *on_token == CV_NOT_FOUND && cv_signer_is_gone(b);
     ok = cv_json_add_str(o, "location",
                          none                 ? "gone"
                          : *on_token == CV_OK ? "token"

@@ -66,6 +66,10 @@ bool cv_signer_may(struct cv_broker *b);
 /* Is there anything to look for, where it may not be signed now? */
 bool cv_signer_waits(const struct cv_broker *b);
 
+/* Is the file gone that has the log's key, or says which token has it? Then
+ * leaves are written as ever, and nothing signs them. */
+bool cv_signer_is_gone(const struct cv_broker *b);
+
 /* How signing went. */
 void cv_signer_ended(struct cv_broker *b, enum cv_status s,
                      const struct cv_err *err, int64_t took_ms);
