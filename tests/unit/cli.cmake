@@ -1,4 +1,5 @@
 cv_unit(cli_args_test SOURCES cli_args_test.c LINK cli)
+cv_unit(cli_examples_test SOURCES cli_examples_test.c LINK cli)
 cv_unit(cli_check_test SOURCES cli_check_test.c LINK cli)
 cv_unit(cli_config_schema_test SOURCES cli_config_schema_test.c LINK cli)
 cv_unit(cli_doctor_service_test SOURCES cli_doctor_service_test.c LINK cli)
