@@ -134,6 +134,25 @@ static bool ends_line(const struct work *w, size_t at)
     return at == 0 || w->text.data[at - 1] == '\n';
 }
 
+/* Where the line ends if only a comment stands behind `at`; else `at`. */
+static size_t behind_comment(const struct work *w, size_t at)
+{
+    size_t i = at;
+
+    while (i < w->text.len &&
+           (w->text.data[i] == ' ' || w->text.data[i] == '\t')) {
+        i++;
+    }
+    if (i == w->text.len || w->text.data[i] != '#') {
+        return at;
+    }
+    while (i < w->text.len && w->text.data[i] != '\r' &&
+           w->text.data[i] != '\n') {
+        i++;
+    }
+    return i;
+}
+
 /* New items of a list, `before` and between them what parts them. */
 static enum cv_status add_new(struct work *w, const char *list,
                               const struct cv_yaml_items *found)
@@ -141,17 +160,22 @@ static enum cv_status add_new(struct work *w, const char *list,
     bool flow = found->kind == CV_YAML_ITEMS_FLOW && found->n > 0;
     size_t at =
         found->n > 0 ? found->items[found->n - 1].end : found->value.begin;
-    size_t end = found->n > 0 ? at : found->value.end;
+    size_t end = found->n > 0 ? at : found->value.end, behind = end;
     struct piece *p;
 
     if (found->kind == CV_YAML_ITEMS_ABSENT) {
-        at = end = w->text.len;
+        at = end = behind = w->text.len;
+    } else if (found->n == 0) {
+        behind = behind_comment(w, end);
+        at -= behind > end && at < end && at > 0 && w->text.data[at - 1] == ' ';
     }
-    p = new_piece(w, at, end);
+    p = new_piece(w, at, behind);
     if (p == NULL) {
         return CV_INVALID;
     }
     if (!flow && found->kind != CV_YAML_ITEMS_ABSENT && found->n == 0) {
+        /* Behind the last item it would go with that. */
+        cv_buf_add(&p->text, w->text.data + end, behind - end);
         cv_buf_add_char(&p->text, '\n');
     } else if (!flow && !ends_line(w, at)) {
         cv_buf_add_char(&p->text, '\n');

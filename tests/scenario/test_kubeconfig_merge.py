@@ -151,6 +151,17 @@ def test_in_and_out_of_lists_that_are_empty(cli, broker, kube):
     assert kube.tree["users"] == [] and b"# of mine" in kube.read()
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_a_comment_behind_an_empty_list_stays(cli, broker, kube, end):
+    text = "clusters: [] # a\ncontexts: []   # b\nusers: [] # of mine" + end
+    kube.write(text)
+    for way in ("--merge", "--unmerge"):
+        cli("kubeconfig", "prod", way, kube.path, code=0)
+        for comment in (b" # a\n", b"   # b\n", b" # of mine"):
+            assert comment in kube.read(), kube.read()
+    assert kube.read().decode().rstrip() == text.rstrip()
+
+
 def test_twice_is_once(cli, broker, kube):
     kube.write(OTHERS)
     cli("kubeconfig", "prod", "--merge", kube.path, code=0)
