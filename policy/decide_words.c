@@ -87,6 +87,20 @@ static void not_now(const struct cv_decide_request *request,
     cv_buf_wipe(&advice);
 }
 
+/* Who may not read the policy is sent to nobody who would show it. */
+static void say_where(const struct cv_decide_request *request, const char *then,
+                      struct cv_err *err)
+{
+    if (request->action == CV_ACTION_POLICY_READ) {
+        cv_err_hint(err, "%s",
+                    then[0] != '\0' ? then
+                                    : "who may apply a policy can change that");
+    } else {
+        cv_err_hint(err, "`certvault policy explain` shows the rules%s%s",
+                    then[0] != '\0' ? "; " : "", then);
+    }
+}
+
 enum cv_status cv_decide_words(const struct cv_decide_request *request,
                                const struct cv_decide_result *result,
                                struct cv_err *err)
@@ -101,7 +115,7 @@ enum cv_status cv_decide_words(const struct cv_decide_request *request,
         say_rules(result, &rules);
         (void)cv_fail(err, CV_DENIED, "%s is forbidden by %s",
                       cv_buf_text(&what), cv_buf_text(&rules));
-        cv_err_hint(err, "`certvault policy explain` shows the rules");
+        say_where(request, "", err);
         break;
     case CV_DECIDE_UNMET:
         unmet(result, cv_buf_text(&what), err);
@@ -129,8 +143,7 @@ enum cv_status cv_decide_words(const struct cv_decide_request *request,
         break;
     default:
         (void)cv_fail(err, CV_DENIED, "no rule permits %s", cv_buf_text(&what));
-        cv_err_hint(err, "`certvault policy explain` shows the rules; who may "
-                         "apply a policy can add one");
+        say_where(request, "who may apply a policy can add one", err);
         break;
     }
     cv_buf_wipe(&what);

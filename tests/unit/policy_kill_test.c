@@ -68,6 +68,17 @@ static void words(void **state)
     assert_non_null(strstr(err.text, "\"c\""));
     assert_null(strstr(err.text, "others"));
     assert_string_equal(err.hint, "`certvault policy explain` shows the rules");
+    /* Who may not read the policy is not sent to what shows it. */
+    r.action = CV_ACTION_POLICY_READ;
+    r.subject.uid = 1002;
+    assert_false(permits(RULE "}\n", &r, &err));
+    assert_string_equal(err.hint, "who may apply a policy can add one");
+    r.subject.uid = 1001;
+    static const char shut[] = HEAD "- {name: a, effect: forbid, subjects: "
+                                    "{uids: [1001]}, actions: [\"*\"]}\n";
+    assert_false(permits(shut, &r, &err));
+    assert_string_equal(err.hint, "who may apply a policy can change that");
+    r.action = CV_ACTION_USE;
     assert_false(permits(RULE ", when: {anchor_age: 90m}}\n", &r, &err));
     assert_string_equal(err.text, "use is denied: the log was not anchored "
                                   "within 90m (rule \"r\")");
