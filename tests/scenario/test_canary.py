@@ -12,6 +12,7 @@ import time
 import pytest
 
 import cce_standin
+import filters
 import harness
 import straced
 from kube import Identity, as_yaml, config
@@ -241,3 +242,57 @@ def test_processes_are_locked_down(at_work):
         assert b"HUAWEICLOUD" not in given
     assert filtered["token"] == [True] and filtered["intake"] == [True]
     assert filtered["certvaultd"].count(True) == 1
+
+
+# Of read, openat, unlinkat, connect, accept4, listen, execve, ptrace.
+A, R, K = "allow", "refuse", "kill"
+CALLS = ("read", "openat", "unlinkat", "connect", "accept4", "listen", "execve",
+         "ptrace")
+FILTERS = {
+    "certvaultd": (A, A, A, R, A, R, K, K),
+    "certvaultd --offline": (A, A, A, R, R, R, K, K),
+    "intake": (A, A, R, A, R, R, K, K),
+    "intake --offline": (A, A, A, R, R, R, K, K),
+    "relay": (A, A, R, A, A, A, K, K),
+    "token": (A, R, R, R, R, R, K, K),
+    "token --pkcs11": (A, A, A, A, A, A, R, K),
+}
+
+
+def test_each_program_has_its_own_filter(release_vault, secrets, standin,
+                                         tmp_path):
+    """Any of them would do for most of what is tested elsewhere."""
+    if not harness.have_strace():
+        pytest.skip("strace is not to be used here")
+    v, cloud = release_vault, standin.cloud
+    v.policy(harness.MAY_EXPORT)
+    kube = v.write("kube", as_yaml(config(Identity(secrets=secrets))))
+    runs = [
+        (("import", kube, "--name", "a", "--exportable"), {}),
+        (("export", "a", "--reason", "x", "--output", v.home + "/out"), {}),
+        (("exec", "a", "--", "true"), {}),
+        (("policy", "check", v.write("policy", "no: policy")), {}),
+        (("fetch", "--cluster", "prod", "--region", cloud.region, "--endpoint",
+          standin.url, "--iam-endpoint", standin.url, "--ca-file",
+          standin.ca_file), {"HUAWEICLOUD_SDK_AK": cloud.ak,
+                             "HUAWEICLOUD_SDK_SK": cloud.sk}),
+        (("token", "list"), {}),
+    ]
+    found = {}
+    for n, (args, env) in enumerate(runs):
+        out = str(tmp_path / f"trace{n}")
+        v.wrap = filters.command(out)
+        try:
+            v(*args, env=env, secret=True)
+        finally:
+            v.wrap = []
+        with open(out, encoding="ascii") as f:
+            found.update(filters.read(f.read()))
+    # The last is there only where a module is configured.
+    assert set(found) | {"token --pkcs11"} == set(FILTERS), set(found)
+    seen = {name: tuple(filters.verdict(f, call) for call in CALLS)
+            for name, f in found.items()}
+    assert seen == {name: FILTERS[name] for name in found}
+    for name in ("intake", "relay"):
+        packet = filters.verdict(found[name], "socket", 17)
+        assert packet == R, name
