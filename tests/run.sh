@@ -67,7 +67,7 @@ build() {
     step "build $1"
     mkdir -p build
     log=build/$1.log
-    if cmake --preset "$1" \
+    if cmake --preset "$1" -DCV_WERROR=ON \
         -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache)" \
         >"$log" 2>&1 </dev/null &&
         cmake --build "build/$1" -j "$CV_JOBS" --target "${2:-all}" \

@@ -73,7 +73,7 @@ bool cv_der_take_uint(struct cv_bytes *in, struct cv_bytes *magnitude)
 
 bool cv_der_take_version(struct cv_bytes *in, uint8_t value)
 {
-    struct cv_bytes c;
+    struct cv_bytes c = {0};
     return cv_der_take_uint(in, &c) && c.len == 1 && c.data[0] == value;
 }
 
