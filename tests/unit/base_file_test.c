@@ -404,6 +404,35 @@ static void writing(void **state)
     close(fd);
 }
 
+/* Whoever opens it meanwhile finds the old file or the new one, and no fault
+ * with one that has lost its name since. */
+static void replaced_while_opened(void **state)
+{
+    const struct place *p = *state;
+    write_file(p, "often", "x", 0600);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        bool good = true;
+        while (good) {
+            good =
+                cv_file_replace_unsynced(
+                    p->dir, "often", (struct cv_bytes){(const uint8_t *)"x", 1},
+                    0, NULL) == CV_OK;
+        }
+        _exit(1);
+    }
+    unsigned wrong = 0;
+    for (int i = 0; i < 40000; i++) {
+        int fd = -1;
+        wrong += cv_file_open(p->dir, "often", O_RDONLY, &fd, NULL) != CV_OK;
+        cv_file_close(&fd);
+    }
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(wrong, 0);
+}
+
 static void staging(void **state)
 {
     struct place *p = *state;
@@ -579,21 +608,14 @@ static int without_openat2(const struct CMUnitTest *tests, size_t n)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(folders_opened),
-        IN_PLACE(another_s_folder),
-        IN_PLACE(folders_made),
-        IN_PLACE(files_opened),
-        IN_PLACE(files_refused),
-        IN_PLACE(names_that_lead_out),
-        IN_PLACE(inputs),
-        IN_PLACE(names_are_quoted),
-        IN_PLACE(reading),
-        IN_PLACE(writing),
-        IN_PLACE(replacing),
-        IN_PLACE(staging),
-        IN_PLACE(replacing_what_cannot_be),
-        IN_PLACE(no_room),
-        IN_PLACE(creating),
+        IN_PLACE(folders_opened), IN_PLACE(another_s_folder),
+        IN_PLACE(folders_made),   IN_PLACE(files_opened),
+        IN_PLACE(files_refused),  IN_PLACE(names_that_lead_out),
+        IN_PLACE(inputs),         IN_PLACE(names_are_quoted),
+        IN_PLACE(reading),        IN_PLACE(writing),
+        IN_PLACE(replacing),      IN_PLACE(replaced_while_opened),
+        IN_PLACE(staging),        IN_PLACE(replacing_what_cannot_be),
+        IN_PLACE(no_room),        IN_PLACE(creating),
         IN_PLACE(syncing),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,10 +149,14 @@ bool cv_tiles_check_file(struct cv_tiles_check *c,
     cv_err_init(&why);
     cv_tiles_path(tile->level, tile->n, tile->width, path);
     status = cv_file_open(c->vault, path, O_RDONLY, fd, &why);
-    if (status == CV_CONFIG &&
-        cv_file_open_loose(c->vault, path, fd, NULL) == CV_OK) {
-        note_open(c, why.text);
-        return true;
+    if (status == CV_CONFIG) {
+        enum cv_status loose = cv_file_open_loose(c->vault, path, fd, NULL);
+
+        if (loose == CV_OK) {
+            note_open(c, why.text);
+            return true;
+        }
+        status = loose == CV_NOT_FOUND ? loose : status;
     }
     if (status == CV_NOT_FOUND && counts && !went_on(c, tile->width)) {
         cv_tiles_check_tell(c, tile, "it is not there");

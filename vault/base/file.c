@@ -13,6 +13,7 @@
 
 #define SHOWN 160 /* characters of a path in an error */
 #define READ_STEP 65536U
+#define REPLACED 8 /* times that a file may be, while it is opened */
 
 void cv_file_close(int *fd)
 {
@@ -266,22 +267,23 @@ static int open_any(int dir, const char *name, int flags)
     return cv_file_open_beneath(dir, name, flags, 0600);
 }
 
-static enum cv_status check_file(int fd, const char *name, struct cv_err *err)
+static enum cv_status check_file(const struct stat *st, const char *name,
+                                 struct cv_err *err)
 {
-    struct stat st;
-    if (fstat(fd, &st) != 0) {
-        return cv_file_fail("look at", name, err);
-    }
-    if (!S_ISREG(st.st_mode)) {
+    if (!S_ISREG(st->st_mode)) {
         return refuse_path(name, "is not a regular file", err);
     }
-    if (st.st_uid != geteuid()) {
+    if (st->st_uid != geteuid()) {
         return refuse_path(name, "belongs to another user", err);
     }
-    if (st.st_nlink != 1) {
-        return refuse_path(name, "has more than one name (hard link)", err);
+    if (st->st_nlink != 1) {
+        return refuse_path(name,
+                           st->st_nlink == 0
+                               ? "was taken away, or replaced, meanwhile"
+                               : "has more than one name (hard link)",
+                           err);
     }
-    if ((st.st_mode & 077) != 0) {
+    if ((st->st_mode & 077) != 0) {
         refuse_path(name, "is open to other users", err);
         cv_err_hint(err, "chmod 600 it, if only you have used it so far");
         return CV_CONFIG;
@@ -313,16 +315,37 @@ static enum cv_status not_opened(const char *name, struct cv_err *err)
     return cv_file_fail("open", name, err);
 }
 
+/* Opens it and looks at it. One that has no name any more when it is looked at
+ * was replaced in between, and is opened again: what is at the name counts.
+ * False: it is not open, as errno says. */
+static bool open_named(int dir, const char *name, int how, int *fd,
+                       struct stat *st)
+{
+    for (int tries = 0; tries < REPLACED; tries++) {
+        *fd = open_any(dir, name, how);
+        if (*fd < 0 || fstat(*fd, st) != 0) {
+            int number = errno;
+            cv_file_close(fd);
+            errno = number;
+            return false;
+        }
+        if (st->st_nlink > 0 || (how & O_CREAT) != 0 || tries + 1 == REPLACED) {
+            break;
+        }
+        cv_file_close(fd);
+    }
+    return true;
+}
+
 enum cv_status cv_file_open_loose(int dir, const char *name, int *fd,
                                   struct cv_err *err)
 {
     struct stat st;
-    *fd = open_any(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (*fd < 0) {
-        *fd = -1;
+    int how = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    if (!open_named(dir, name, how, fd, &st)) {
         return not_opened(name, err);
     }
-    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (!S_ISREG(st.st_mode)) {
         cv_file_close(fd);
         return refuse_path(name, "is not a regular file", err);
     }
@@ -333,12 +356,11 @@ enum cv_status cv_file_open(int dir, const char *name, int flags, int *fd,
                             struct cv_err *err)
 {
     int how = (flags & ~O_TRUNC) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    *fd = open_any(dir, name, how);
-    if (*fd < 0) {
-        *fd = -1;
+    struct stat st;
+    if (!open_named(dir, name, how, fd, &st)) {
         return not_opened(name, err);
     }
-    enum cv_status status = check_file(*fd, name, err);
+    enum cv_status status = check_file(&st, name, err);
     if (status == CV_OK &&
         (((flags & O_TRUNC) != 0 && ftruncate(*fd, 0) != 0) ||
          ((flags & O_NONBLOCK) == 0 && make_blocking(*fd) != 0))) {
