@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#define BEING_MADE_S 2
+
 static void say(void *ctx, enum cv_tiles_finding kind, const char *why)
 {
     struct cv_verify *v = ctx;
@@ -70,8 +72,9 @@ static void note_missing(struct cv_verify *v)
         return;
     }
     full = cv_tiles_check_full(v->tiles, &marked);
-    /* Unless they were made meanwhile: each checkpoint comes before them. */
-    if ((marked && full + CV_TILE_WIDTH > size) ||
+    /* Unless they are being made: each checkpoint comes before them. */
+    if ((marked &&
+         (full + CV_TILE_WIDTH > size || v->checkpoint_age_s < BEING_MADE_S)) ||
         (cv_tiles_mark(v->vault, &full, &offset, NULL) == CV_OK &&
          full + CV_TILE_WIDTH > size)) {
         return;
