@@ -79,7 +79,7 @@ static void ask(const char *question, struct cv_buf *answer)
 static void finds_to_the_word(void **state)
 {
     (void)state;
-    blocks_ask("lint.txt", 39, ask);
+    blocks_ask("lint.txt", 40, ask);
 }
 
 /* `n` rules that all say the same; the last is about an export. */

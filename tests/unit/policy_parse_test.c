@@ -228,6 +228,8 @@ static const struct {
     {HEAD RULE "  entries:\n", 9, 11, "entries must be a mapping", ""},
     {HEAD RULE "  entries: {name: [x]}\n", 9, 13, "unknown key \"name\"",
      "did you mean \"names\"?"},
+    {HEAD RULE "  entries: {names: [x], name: [x]}\n", 9, 25,
+     "unknown key \"name\"", "did you mean \"names\"?"},
     {HEAD RULE "  entries: {names: []}\n", 9, 20, "empty list", ""},
     {HEAD RULE "  entries: {names: [\"a b\"]}\n", 9, 21,
      "this pattern can match nothing", "letters"},
