@@ -43,6 +43,8 @@ def test_it_is_waited_for(served):
     v(*v.to, "lock", "--all", code=0)
     ready(v.pid)
     pid = int(os.read(v.pid, 100))
+    # What signs the checkpoint was ended by the freeze, and is started again.
+    v(*v.to, "audit", "checkpoint", code=0)
     command = os.pidfd_open(pid)
     try:
         os.write(v.go, b"\n")
