@@ -105,6 +105,9 @@ static void nss_takes_all_but_ed25519(void **state)
     takes("rsa", CV_CREATE_UNWRAPPED);
     takes("ec-p256", CV_CREATE_UNWRAPPED);
     takes("ec-p384", CV_CREATE_UNWRAPPED);
+    if (scratch_has(&t, CKM_EDDSA)) { /* a later one */
+        return;
+    }
     cv_err_init(&err);
     assert_int_equal(cv_create_accepts(t.f, t.s, "ed25519", 0, &way, &err),
                      CV_INVALID);

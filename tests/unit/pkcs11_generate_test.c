@@ -78,9 +78,14 @@ static void nss_makes_all_but_ed25519(void **state)
     born("rsa2048", "rsa", 2048, true);
     cv_buf_init(&spki, NULL, CV_LIMIT_KEY_DER);
     assert_int_equal(make("ed25519", true, &spki), CV_INVALID);
-    assert_non_null(strstr(err.text, "CKM_EC_EDWARDS_KEY_PAIR_GEN"));
+    /* A later one makes it, and then cannot sign with it. */
+    assert_non_null(
+        strstr(err.text, scratch_has(&t, CKM_EC_EDWARDS_KEY_PAIR_GEN)
+                             ? "C_Sign"
+                             : "CKM_EC_EDWARDS_KEY_PAIR_GEN"));
     assert_int_equal(make("dsa1024", true, &spki), CV_INVALID);
     assert_int_equal(scratch_all(&t), 0);
+    cv_buf_wipe(&spki);
 }
 
 /* What a module can do wrong leaves nothing, and is not taken for a key. */

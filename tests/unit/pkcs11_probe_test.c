@@ -150,8 +150,10 @@ static void nss_as_it_is_known(void **state)
     is(json, "findings.extractable", false);
     is(json, "keys.1.import.works", true);
     says(json, "keys.1.way", "unwrapped");
-    is(json, "keys.3.generate.works", false); /* Ed25519 */
-    says(json, "keys.3.way", "none");
+    if (!scratch_has(&t, CKM_EDDSA)) { /* a later one has it */
+        is(json, "keys.3.generate.works", false);
+        says(json, "keys.3.way", "none");
+    }
     says(json, "transport", "rsa-oaep-sha256");
     is(json, "unwrap.0.works", true);  /* 0x210B */
     is(json, "unwrap.1.works", false); /* 0x210A as others understand it */

@@ -161,6 +161,16 @@ struct scratch_key scratch_make_key(struct scratch *t, const char *kind)
     return out;
 }
 
+bool scratch_has(struct scratch *t, CK_MECHANISM_TYPE mechanism)
+{
+    CK_SESSION_INFO session;
+    CK_MECHANISM_INFO info;
+
+    assert_int_equal(t->real->C_GetSessionInfo(t->s, &session), CKR_OK);
+    return t->real->C_GetMechanismInfo(session.slotID, mechanism, &info) ==
+           CKR_OK;
+}
+
 int scratch_flag(struct scratch *t, CK_OBJECT_HANDLE object,
                  CK_ATTRIBUTE_TYPE type)
 {

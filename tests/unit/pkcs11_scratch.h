@@ -40,6 +40,9 @@ struct scratch_key {
 };
 struct scratch_key scratch_make_key(struct scratch *t, const char *kind);
 
+/* Does the token say that it has this mechanism? */
+bool scratch_has(struct scratch *t, CK_MECHANISM_TYPE mechanism);
+
 /* One boolean attribute: 0, 1, or -1 where the token does not tell. */
 int scratch_flag(struct scratch *t, CK_OBJECT_HANDLE object,
                  CK_ATTRIBUTE_TYPE type);

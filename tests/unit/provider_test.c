@@ -208,6 +208,7 @@ static void has_a_digest_of_its_own(void **state)
         X509_REQ *request = X509_REQ_new();
 
         begin_subject(tls_rig_kinds[i], &s);
+        assert_int_equal(X509_REQ_set_version(request, X509_REQ_VERSION_1), 1);
         assert_int_equal(X509_REQ_set_pubkey(request, s.key), 1);
         assert_true(X509_REQ_sign(request, s.key, NULL) > 0);
         assert_string_equal(s.signer.algorithm, own[i]);
