@@ -26,7 +26,7 @@ struct relay_pair relay_pair_new(int version);
 struct relay_pair relay_pair_refused(void);
 
 /* A client that has already sent `text` when the server's handshake ends, with
- * reading ahead: the server's libssl holds it. TLS 1.3. */
+ * reading ahead: the server's libssl holds it (that of 3.0). TLS 1.3. */
 struct relay_pair relay_pair_eager(const char *text);
 
 /* Random numbers of a round, told with its seed, which CV_SEED gives back. */

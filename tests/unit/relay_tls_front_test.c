@@ -3,10 +3,13 @@
 #include "tests/unit/tls_rig.h"
 
 #include "vault/relay/tls_front.h"
+#include "vault/relay/tls_internal.h"
 #include "vault/relay/upstream.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -425,6 +428,22 @@ static void knows_who_listens(void **state)
     close(wide);
 }
 
+/* An end that is gone is not what was wrong with it. */
+static void tells_the_cause(void **state)
+{
+    (void)state;
+    ERR_clear_error();
+    assert_int_equal(cv_tls_cause(), 0);
+    ERR_raise(ERR_LIB_EVP, ERR_R_INTERNAL_ERROR);
+    ERR_raise(ERR_LIB_SSL, SSL_R_BAD_SIGNATURE);
+    ERR_raise(ERR_LIB_SYS, EPIPE);
+    assert_int_equal(ERR_GET_REASON(cv_tls_cause()), SSL_R_BAD_SIGNATURE);
+    assert_int_equal(ERR_peek_error(), 0);
+    ERR_raise(ERR_LIB_SYS, ECONNRESET);
+    ERR_raise(ERR_LIB_SYS, EPIPE);
+    assert_int_equal(ERR_GET_REASON(cv_tls_cause()), EPIPE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +455,7 @@ int main(void)
         cmocka_unit_test(needs_a_pair_and_a_ca),
         cmocka_unit_test(knows_whose_socket_it_is),
         cmocka_unit_test(knows_who_listens),
+        cmocka_unit_test(tells_the_cause),
     };
 
     return cmocka_run_group_tests(tests, begin, end);

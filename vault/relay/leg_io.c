@@ -1,6 +1,7 @@
 /* Bytes in and out of a socket, with TLS or without. */
 #include "vault/relay/leg_internal.h"
 
+#include "vault/relay/tls_internal.h"
 #include "vault/relay/upstream.h"
 
 #include <errno.h>
@@ -22,10 +23,10 @@ static enum cv_leg_io broken_errno(struct cv_leg *leg, int number)
     return CV_LEG_IO_BROKEN;
 }
 
-/* What libssl says: its queue's last error is the nearest to the cause. */
+/* What libssl says. */
 static enum cv_leg_io broken_tls(struct cv_leg *leg)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = cv_tls_cause();
     int reason = ERR_GET_REASON(code);
     const char *word = ERR_reason_error_string(code);
     const char *alert = word != NULL ? strstr(word, " alert ") : NULL;

@@ -3,6 +3,7 @@
 #include "vault/base/limits.h"
 #include "vault/relay/leg.h"
 #include "vault/relay/tls_front.h"
+#include "vault/relay/tls_internal.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -109,7 +110,7 @@ void cv_listener_free(struct cv_listener *l)
  * went, or did not like us. */
 static const char *failure(void)
 {
-    switch (ERR_GET_REASON(ERR_peek_last_error())) {
+    switch (ERR_GET_REASON(cv_tls_cause())) {
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
         return "no client certificate";
     case SSL_R_CERTIFICATE_VERIFY_FAILED:

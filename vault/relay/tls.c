@@ -42,6 +42,21 @@ bool cv_tls_prepare(SSL_CTX *ctx)
            SSL_CTX_set_num_tickets(ctx, 0) == 1;
 }
 
+/* Behind it may come that an alert could not be sent (OpenSSL 3.2 and later);
+ * before it, what another library had to say of a certificate or signature. */
+unsigned long cv_tls_cause(void)
+{
+    unsigned long cause = 0, code;
+
+    while ((code = ERR_get_error()) != 0) {
+        if (ERR_GET_LIB(code) == ERR_LIB_SSL ||
+            ERR_GET_LIB(cause) != ERR_LIB_SSL) {
+            cause = code;
+        }
+    }
+    return cause;
+}
+
 void cv_tls_free(STACK_OF(X509) * certificates)
 {
     sk_X509_pop_free(certificates, X509_free);

@@ -12,6 +12,10 @@
  * released when idle. False: libssl refuses. */
 CV_MUST_USE bool cv_tls_prepare(SSL_CTX *ctx);
 
+/* Why a call of libssl failed: the last error that is libssl's own, else the
+ * last one; 0: there is none. The queue is empty then. */
+unsigned long cv_tls_cause(void);
+
 /* The CERTIFICATE blocks of `pem`, 1 to `max` of them (X509_free_all). Other
  * blocks are passed over, text between them too. CV_INVALID, naming `what`;
  * CV_INTERNAL. */
