@@ -16,7 +16,7 @@
 #                      builds nothing
 #
 # Installs packages (as root or with sudo) and builds build/release first, where
-# that is not done yet. Works on Debian 12 and Ubuntu 24.04.
+# that is not done yet. Works on Debian 12, Debian 13 and Ubuntu 24.04.
 set -u
 src=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd) || exit 1
 . "$src/cli/packages.sh"
