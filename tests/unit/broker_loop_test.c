@@ -541,6 +541,22 @@ static void those_who_wait_and_go(void **state)
     }
 }
 
+/* Each on a connection of its own; the first holds the loop, the others wait
+ * for it. */
+static void ask_while_held(const struct served *sv, struct cv_channel **ch,
+                           const char *const *asked, int n,
+                           struct cv_channel *other)
+{
+    for (int i = 0; i < n; i++) {
+        ch[i] = connected(sv);
+        assert_true(pinged(ch[i]) >= 0);
+    }
+    for (int i = 0; i < n; i++) {
+        ask_and_see(ch[i], asked[i], i, other);
+    }
+    assert_int_equal(seen->n_order, 0);
+}
+
 /* What ends something is the first to be done when the loop is free: what was
  * asked earlier, and then lets others be served, does not let what is given go
  * in front of it. */
@@ -552,14 +568,7 @@ static void what_ends_is_first(void **state)
     struct cv_channel *ch[N], *other = connected(sv);
     struct cv_message m;
 
-    for (int i = 0; i < N; i++) {
-        ch[i] = connected(sv);
-        assert_true(pinged(ch[i]) >= 0);
-    }
-    for (int i = 0; i < N; i++) {
-        ask_and_see(ch[i], asked[i], i, other);
-    }
-    assert_int_equal(seen->n_order, 0);
+    ask_while_held(sv, ch, asked, N, other);
     let_go(sv);
     await(&seen->slow);
     ask(other, "Give", N);
@@ -589,14 +598,7 @@ static void what_was_kept_goes_on(void **state)
     struct cv_channel *ch[N], *other = connected(sv);
     struct cv_message m;
 
-    for (int i = 0; i < N; i++) {
-        ch[i] = connected(sv);
-        assert_true(pinged(ch[i]) >= 0);
-    }
-    for (int i = 0; i < N; i++) {
-        ask_and_see(ch[i], asked[i], i, other);
-    }
-    assert_int_equal(seen->n_order, 0);
+    ask_while_held(sv, ch, asked, N, other);
     let_go(sv);
     assert_int_equal(cv_channel_recv(ch[2], false, 60000, &m, NULL), CV_OK);
     assert_non_null(m.tree);
